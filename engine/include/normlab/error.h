@@ -1,0 +1,65 @@
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace normlab {
+
+/// Base of every exception that the engine throws. The text reads
+/// "op: what must hold, what came, where it came from".
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// An argument whose value is not allowed (Python: ValueError).
+struct ValueError : Error {
+  using Error::Error;
+};
+/// Shapes that do not fit the op or each other (Python: ValueError).
+struct ShapeError : ValueError {
+  using ValueError::ValueError;
+};
+/// A device that is absent, or operands on different devices (Python: ValueError).
+struct DeviceError : ValueError {
+  using ValueError::ValueError;
+};
+/// Misuse of autograd: freed tape, non-scalar without gradient, op without derivative
+/// (Python: ValueError).
+struct GradError : ValueError {
+  using ValueError::ValueError;
+};
+/// An element type that the op does not take (Python: TypeError).
+struct DtypeError : Error {
+  using Error::Error;
+};
+/// An index outside its range (Python: IndexError).
+struct IndexError : Error {
+  using Error::Error;
+};
+/// A file that cannot be read, written or trusted (Python: OSError).
+struct IoError : Error {
+  using Error::Error;
+};
+/// The system has no memory of that size left (Python: MemoryError).
+struct OutOfMemoryError : Error {
+  using Error::Error;
+};
+
+/// Throws E{"op: parts..."}. Say what must hold, then what came.
+template <class E = ShapeError, class... Parts>
+[[noreturn]] void fail(const char* op, const Parts&... parts) {
+  std::ostringstream message;
+  message << op << ": ";
+  (message << ... << parts);
+  throw E(message.str());
+}
+
+/// Throws as fail() does unless ok.
+template <class E = ShapeError, class... Parts>
+void check(bool ok, const char* op, const Parts&... parts) {
+  if (!ok) [[unlikely]]
+    fail<E>(op, parts...);
+}
+
+}  // namespace normlab

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "normlab/tensor.h"
+
+namespace normlab {
+
+/// Tensors by name, and free text about them by name.
+using TensorMap = std::map<std::string, Tensor>;
+using Metadata = std::map<std::string, std::string>;
+struct TensorFile {
+  TensorMap tensors;
+  Metadata metadata;
+};
+
+/// Writes a safetensors file: into a temporary file beside it, synced and renamed, so that a crash
+/// at any moment leaves either the old file or the new one. IoError names path and reason;
+/// ValueError for a tensor or metadata key that the format reserves ("__metadata__").
+void save(const std::string& path, const TensorMap& tensors, const Metadata& metadata = {});
+
+/// Reads a safetensors file. Trusts nothing in it: IoError names the path and what is wrong with
+/// header, dtype, shape or offsets (lying lengths, overlaps, holes, duplicates, oversized header).
+TensorFile load(const std::string& path);
+
+}  // namespace normlab

@@ -1,0 +1,168 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "normlab/io.h"
+#include "normlab/norm.h"
+#include "normlab/ops.h"
+
+namespace normlab::nn {
+
+/// A part of a network: named parameters, named buffers (state that is saved but not trained) and
+/// named submodules. Dotted names ("0.weight") reach into submodules, in order of registration.
+class Module : public std::enable_shared_from_this<Module> {
+ public:
+  virtual ~Module() = default;
+  virtual Tensor forward(const Tensor& x) = 0;
+  Tensor operator()(const Tensor& x) { return forward(x); }
+
+  /// Each parameter once, even if two modules share it.
+  std::vector<std::pair<std::string, Tensor>> named_parameters() const;
+  std::vector<Tensor> parameters() const;
+  std::vector<std::pair<std::string, Tensor>> named_buffers() const;
+  std::vector<std::pair<std::string, std::shared_ptr<Module>>> named_modules() const;
+  int64_t num_parameters() const;
+
+  bool training() const { return training_; }
+  /// Switches dropout and batch statistics on or off, here and in all submodules.
+  void train(bool on = true);
+  void eval() { train(false); }
+  void zero_grad();
+
+  /// Parameters and buffers by dotted name, sharing storage.
+  TensorMap state() const;
+  /// Copies values in. ValueError listing missing and unexpected names; ShapeError.
+  void load_state(const TensorMap& state);
+
+  /// Makes a tensor / module part of this one, replacing one of the same name. ValueError for a
+  /// name that is empty or has a dot. register_parameter marks the leaf as requiring gradients.
+  Tensor register_parameter(const std::string& name, Tensor value);
+  Tensor register_buffer(const std::string& name, Tensor value);
+  std::shared_ptr<Module> register_module(const std::string& name, std::shared_ptr<Module> module);
+  /// Takes a parameter, buffer or module out again; false if there is none of that name.
+  bool unregister(const std::string& name);
+
+ private:
+  template <class Visit>
+  void walk(const std::string& prefix, const Visit& visit) const;
+  std::vector<std::pair<std::string, Tensor>> parameters_, buffers_;
+  std::vector<std::pair<std::string, std::shared_ptr<Module>>> modules_;
+  bool training_ = true;
+};
+
+/// act(x W^T + b). Weights uniform in +-1/sqrt(in), as PyTorch's default, from this thread's
+/// generator.
+class Linear : public Module {
+ public:
+  Linear(int64_t in, int64_t out, bool bias = true, Activation activation = Activation::none);
+  Tensor forward(const Tensor& x) override;
+  Tensor weight, bias;  ///< [out, in]; [out] or undefined
+
+ private:
+  Activation activation_;
+};
+
+/// conv2d with weights uniform in +-1/sqrt(in * kh * kw).
+class Conv2d : public Module {
+ public:
+  Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
+         const Conv2dOptions& options = {}, bool bias = true);
+  Tensor forward(const Tensor& x) override;
+  Tensor weight, bias;  ///< [out, in, kh, kw]; [out] or undefined
+
+ private:
+  Conv2dOptions options_;
+};
+
+class MaxPool2d : public Module {
+ public:
+  explicit MaxPool2d(const Pool2dOptions& options = {}) : options_(options) {}
+  Tensor forward(const Tensor& x) override { return max_pool2d(x, options_); }
+
+ private:
+  Pool2dOptions options_;
+};
+
+class AvgPool2d : public Module {
+ public:
+  explicit AvgPool2d(const Pool2dOptions& options = {}) : options_(options) {}
+  Tensor forward(const Tensor& x) override { return avg_pool2d(x, options_); }
+
+ private:
+  Pool2dOptions options_;
+};
+
+/// A table of vectors, normal(0, 1); row `padding_index` is zero and stays so.
+class Embedding : public Module {
+ public:
+  Embedding(int64_t count, int64_t size, std::optional<int64_t> padding_index = std::nullopt);
+  Tensor forward(const Tensor& index) override;
+  Tensor weight;  ///< [count, size]
+
+ private:
+  std::optional<int64_t> padding_index_;
+};
+
+class Dropout : public Module {
+ public:
+  explicit Dropout(double p = 0.5);
+  Tensor forward(const Tensor& x) override { return dropout(x, p_, training()); }
+
+ private:
+  double p_;
+};
+
+/// An activation by name, on its own.
+class Activate : public Module {
+ public:
+  explicit Activate(Activation activation) : activation_(activation) {}
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  Activation activation_;
+};
+
+/// Joins axes [from, to]; by default all but the first.
+class Flatten : public Module {
+ public:
+  explicit Flatten(int from = 1, int to = -1) : from_(from), to_(to) {}
+  Tensor forward(const Tensor& x) override { return flatten(x, from_, to_); }
+
+ private:
+  int from_, to_;
+};
+
+/// Any variant of kNormVariants over the trailing axes `size`, with the parameters it has: gain
+/// (ones), bias (zeros), alpha (dyt, 0.5), scalenorm's gain sqrt(H), batchnorm's running
+/// statistics. options.axes, gain, bias, alpha and running statistics are the module's own.
+class Norm : public Module {
+ public:
+  Norm(std::string_view variant, const Shape& size, const NormOptions& options = {});
+  Tensor forward(const Tensor& x) override;
+  const NormTraits& traits() const { return traits_; }
+  const Shape& size() const { return size_; }
+  const NormOptions& options() const { return options_; }
+
+ private:
+  const NormTraits& traits_;
+  Shape size_;
+  NormOptions options_;
+};
+
+/// Modules one after the other, named "0", "1", ...
+class Sequential : public Module {
+ public:
+  explicit Sequential(std::vector<std::shared_ptr<Module>> modules = {});
+  void append(std::shared_ptr<Module> module);
+  Tensor forward(const Tensor& x) override;
+  const std::vector<std::shared_ptr<Module>>& modules() const { return list_; }
+
+ private:
+  std::vector<std::shared_ptr<Module>> list_;
+};
+
+}  // namespace normlab::nn

@@ -1,0 +1,13 @@
+#pragma once
+
+/// The whole engine.
+#include "normlab/autograd.h"
+#include "normlab/error.h"
+#include "normlab/io.h"
+#include "normlab/nn.h"
+#include "normlab/norm.h"
+#include "normlab/ops.h"
+#include "normlab/optim.h"
+#include "normlab/probe.h"
+#include "normlab/random.h"
+#include "normlab/tensor.h"

@@ -1,0 +1,167 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "normlab/autograd.h"
+#include "normlab/random.h"
+#include "normlab/tensor.h"
+
+/// Operations. Unless an op says otherwise: floating inputs are float32 or float64 and of one
+/// dtype (DtypeError), on one device (DeviceError), zero rows are fine, the result is new, and the
+/// op is recorded with its derivative.
+namespace normlab {
+
+// --- elementwise, with NumPy's broadcasting ---------------------------------------------------
+// Arithmetic takes any numeric dtype, equal on both sides; a scalar takes the tensor's dtype.
+// div of integers is a DtypeError: convert first.
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);
+/// The greater / lesser of two; where equal, the gradient goes to a.
+Tensor maximum(const Tensor& a, const Tensor& b);
+Tensor minimum(const Tensor& a, const Tensor& b);
+Tensor add(const Tensor& a, double b);
+Tensor mul(const Tensor& a, double b);
+/// b - a and b / a.
+Tensor rsub(const Tensor& a, double b);
+Tensor rdiv(const Tensor& a, double b);
+/// x ** exponent.
+Tensor pow(const Tensor& x, double exponent);
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator+(const Tensor& a, double b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, double b) { return add(a, -b); }
+inline Tensor operator*(const Tensor& a, double b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, double b) { return mul(a, 1.0 / b); }
+inline Tensor operator+(double a, const Tensor& b) { return add(b, a); }
+inline Tensor operator-(double a, const Tensor& b) { return rsub(b, a); }
+inline Tensor operator*(double a, const Tensor& b) { return mul(b, a); }
+inline Tensor operator/(double a, const Tensor& b) { return rdiv(b, a); }
+
+Tensor neg(const Tensor& x);
+inline Tensor operator-(const Tensor& x) { return neg(x); }
+Tensor abs(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor sqrt(const Tensor& x);
+Tensor tanh(const Tensor& x);
+Tensor sigmoid(const Tensor& x);
+Tensor relu(const Tensor& x);
+/// x * Phi(x), Phi the normal distribution function (the exact form, Hendrycks & Gimpel 2016).
+Tensor gelu(const Tensor& x);
+/// -1, 0 or 1; floor; nearest integer (ties to even). These have no derivative: backward()
+/// through them is a GradError.
+Tensor sign(const Tensor& x);
+Tensor floor(const Tensor& x);
+Tensor round(const Tensor& x);
+
+/// Comparisons; any dtype, equal on both sides. Result: bool, broadcast shape.
+enum class Comparison { eq, ne, lt, le, gt, ge };
+Tensor compare(const Tensor& a, const Tensor& b, Comparison op);
+Tensor compare(const Tensor& a, double b, Comparison op);
+Tensor logical_not(const Tensor& x);
+
+// --- masking ----------------------------------------------------------------------------------
+/// mask ? a : b, broadcast; mask is bool.
+Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b);
+/// x with `value` where mask (bool, broadcastable to x) is true; no gradient there.
+Tensor masked_fill(const Tensor& x, const Tensor& mask, double value);
+
+// --- reductions -------------------------------------------------------------------------------
+// `axes` empty: over all. Negative axes count from the end; IndexError outside, ValueError twice
+// the same. Sums in a fixed order, pairwise in the large: the same for any number of threads.
+Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
+/// ShapeError for an empty reduction.
+Tensor mean(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
+/// Mean of squared deviations from the mean (two passes), divided by n - correction.
+Tensor var(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false,
+           int correction = 0);
+/// Greatest element; the gradient goes to the first of equals. NaN wins. ShapeError if empty.
+Tensor max(const Tensor& x);
+Tensor max(const Tensor& x, int axis, bool keepdim = false);
+/// Index of the greatest element along an axis (first of equals), int64.
+Tensor argmax(const Tensor& x, int axis = -1, bool keepdim = false);
+
+// --- shape ------------------------------------------------------------------------------------
+/// Axes in another order; copies. Empty `order`: reversed.
+Tensor transpose(const Tensor& x, const std::vector<int>& order = {});
+/// Joins axes [from, to] into one; shares storage.
+Tensor flatten(const Tensor& x, int from = 0, int to = -1);
+/// Broadcast to a shape; copies.
+Tensor broadcast_to(const Tensor& x, const Shape& shape);
+/// Joined along an axis; the other lengths and the dtypes must agree.
+Tensor concat(const std::vector<Tensor>& parts, int axis = 0);
+/// Elements begin, begin + step, ... before end along any axis; copies (slice() of the first axis
+/// does not). step > 0.
+Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step = 1);
+
+// --- indexing ---------------------------------------------------------------------------------
+// Indices are int32 or int64; each in [-n, n) of its axis, else IndexError with place and value.
+/// z[i, j, ...] = x[i, index[i, j, ...], ...] along `axis`; index has x's rank and is at most
+/// as long on the other axes. Repeated indices add their gradients.
+Tensor gather(const Tensor& x, int axis, const Tensor& index);
+/// Rows of the first axis: shape index.shape + x.shape[1:]. Any dtype.
+Tensor take(const Tensor& x, const Tensor& index);
+/// take() from a weight table [V, D] whose gradient arrives as sparse rows (see SparseRows);
+/// the gradient of row `padding_index`, if any, is zero.
+Tensor embedding(const Tensor& weight, const Tensor& index,
+                 std::optional<int64_t> padding_index = std::nullopt);
+
+// --- matrix products --------------------------------------------------------------------------
+/// [..., M, K] x [..., K, N] -> [..., M, N]; leading axes broadcast. Rank 1 operands act as a row
+/// and a column, as NumPy's matmul.
+Tensor matmul(const Tensor& a, const Tensor& b);
+/// What linear() and conv2d() apply to their result, fused.
+enum class Activation : uint8_t { none, relu, gelu, tanh, sigmoid };
+/// Parses "none", "relu", "gelu", "tanh", "sigmoid"; ValueError otherwise.
+Activation activation_named(const std::string& name);
+const char* name_of(Activation activation);
+/// act(x weight^T + bias): x [..., in], weight [out, in], bias [out] or undefined -> [..., out].
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              Activation activation = Activation::none);
+
+// --- convolution and pooling, NCHW ------------------------------------------------------------
+struct Conv2dOptions {
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t padding_h = 0, padding_w = 0;  ///< zeros on each side
+  Activation activation = Activation::none;
+};
+/// x [N, C, H, W], weight [O, C, KH, KW], bias [O] or undefined -> [N, O, OH, OW] with
+/// OH = (H + 2 padding_h - KH) / stride_h + 1 (cross-correlation, as every framework).
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              const Conv2dOptions& options = {});
+struct Pool2dOptions {
+  int64_t kernel_h = 2, kernel_w = 2;
+  int64_t stride_h = 0, stride_w = 0;  ///< 0: the kernel's
+};
+/// Greatest / mean of each window of [N, C, H, W]; windows that do not fit are left out. Max:
+/// the gradient goes to the first of equals in a window.
+Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+
+// --- softmax and losses -----------------------------------------------------------------------
+Tensor softmax(const Tensor& x, int axis = -1);
+Tensor log_softmax(const Tensor& x, int axis = -1);
+enum class Reduction : uint8_t { none, sum, mean };
+struct CrossEntropyOptions {
+  double label_smoothing = 0.0;          ///< in [0, 1): the share spread evenly over all classes
+  std::optional<int64_t> ignore_index;   ///< rows with this target count nothing
+  Reduction reduction = Reduction::mean; ///< mean over the rows that count; NaN if none does
+};
+/// -log softmax(logits)[target]: logits [..., V], targets int32/int64 [...], classes in [0, V)
+/// (IndexError naming row and class otherwise). Result: scalar, or [...] for Reduction::none.
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
+                     const CrossEntropyOptions& options = {});
+
+// --- dropout ----------------------------------------------------------------------------------
+/// Zeroes each element with probability p in [0, 1) and divides the rest by 1 - p; x itself
+/// unless training. The mask is drawn from `generator`, one number an element.
+Tensor dropout(const Tensor& x, double p, bool training = true,
+               Generator& generator = default_generator());
+
+}  // namespace normlab

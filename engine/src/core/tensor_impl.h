@@ -1,0 +1,39 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "normlab/autograd.h"
+#include "normlab/tensor.h"
+
+namespace normlab {
+
+/// Memory of one or more tensors. Counts changes in place for all that share it.
+struct Storage {
+  void* data = nullptr;
+  int64_t bytes = 0;
+  Device device = Device::cpu;
+  std::function<void()> release;  ///< set for foreign memory only
+  std::atomic<uint64_t> version{0};
+
+  Storage(void* data, int64_t bytes, Device device) : data(data), bytes(bytes), device(device) {}
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+};
+
+struct TensorImpl {
+  std::shared_ptr<Storage> storage;
+  int64_t offset = 0;  ///< bytes from the storage's start
+  Shape shape;
+  DType dtype = DType::float32;
+
+  bool requires_grad = false;
+  std::shared_ptr<Node> node;  ///< the op that made it; null for leaves
+  Gradient grad;
+};
+
+/// A new handle on the storage of x, `offset` bytes further, off the tape.
+Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape);
+
+}  // namespace normlab
