@@ -1,0 +1,73 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "normlab/normlab.h"
+
+namespace normlab::test {
+
+using Op = std::function<Tensor(const std::vector<Tensor>&)>;
+
+/// The greatest error, relative to max(1, |gradient|), between backward() and central differences
+/// of sum(w * op(inputs)) in float64, over all elements of all inputs that require a gradient.
+/// w is random: sums and sums of squares are blind to many a wrong gradient. `frozen` evaluates
+/// the op with its detached parts held at the base point; it defaults to the op itself.
+inline double gradient_error(const Op& op, const std::vector<Tensor>& inputs, const Op& frozen = {},
+                             double h = 1e-6) {
+  std::vector<Tensor> leaves;
+  for (const Tensor& x : inputs) {
+    leaves.push_back(x.clone());
+    if (x.requires_grad()) leaves.back().set_requires_grad();
+  }
+  const Tensor z = op(leaves);
+  Generator generator(12345);
+  const Tensor w = randn(z.shape(), 0, 1, DType::float64, generator);
+  z.backward(w);
+
+  NoGrad no_grad;
+  const auto probe = [&](const std::vector<Tensor>& at) {
+    return sum(w * (frozen ? frozen(at) : op(at))).item();
+  };
+  double worst = 0;
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    if (!inputs[k].requires_grad()) continue;
+    const std::vector<double> gradient =
+        leaves[k].grad() ? leaves[k].grad().to_vector() : std::vector<double>(inputs[k].numel(), 0.0);
+    for (int64_t i = 0; i < inputs[k].numel(); ++i) {
+      double side[2];
+      for (int s = 0; s < 2; ++s) {
+        std::vector<Tensor> moved = inputs;
+        moved[k] = inputs[k].clone();
+        moved[k].data<double>()[i] += s == 0 ? h : -h;
+        side[s] = probe(moved);
+      }
+      const double numeric = (side[0] - side[1]) / (2 * h);
+      const double error = std::abs(numeric - gradient[i]) / std::max(1.0, std::abs(numeric));
+      worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+    }
+  }
+  return worst;
+}
+
+/// A float64 leaf of normal numbers, the same for the same seed.
+inline Tensor leaf(const Shape& shape, uint64_t seed, double mean = 0, double std = 1) {
+  Generator generator(seed);
+  return randn(shape, mean, std, DType::float64, generator).set_requires_grad();
+}
+
+/// The greatest absolute difference of two tensors of one shape; infinite if the shapes differ.
+inline double max_difference(const Tensor& a, const Tensor& b) {
+  if (!(a.shape() == b.shape())) return INFINITY;
+  const std::vector<double> x = a.to_vector(), y = b.to_vector();
+  double worst = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double d = std::abs(x[i] - y[i]);
+    worst = std::isnan(d) ? INFINITY : std::max(worst, d);
+  }
+  return worst;
+}
+
+}  // namespace normlab::test
