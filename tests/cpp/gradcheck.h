@@ -34,8 +34,9 @@ inline double gradient_error(const Op& op, const std::vector<Tensor>& inputs, co
   double worst = 0;
   for (size_t k = 0; k < inputs.size(); ++k) {
     if (!inputs[k].requires_grad()) continue;
-    const std::vector<double> gradient =
-        leaves[k].grad() ? leaves[k].grad().to_vector() : std::vector<double>(inputs[k].numel(), 0.0);
+    const std::vector<double> gradient = leaves[k].grad()
+                                             ? leaves[k].grad().to_vector()
+                                             : std::vector<double>(inputs[k].numel(), 0.0);
     for (int64_t i = 0; i < inputs[k].numel(); ++i) {
       double side[2];
       for (int s = 0; s < 2; ++s) {

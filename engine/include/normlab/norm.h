@@ -43,7 +43,7 @@ struct NormTraits {
   bool grad_scale = true;  ///< false: so is the scale
   Output output = Output::plain;
   Group group = Group::row;
-  bool clamp = false;       ///< the row's extremes are clamped first (authors' mode "topk")
+  bool clamp = false;        ///< the row's extremes are clamped first (authors' mode "topk")
   bool scalar_gain = false;  ///< one gain for the whole row
 };
 
@@ -90,15 +90,15 @@ struct NormOptions {
   Tensor alpha;  ///< dyt only, [1]; undefined: 0.5
   double eps = 1e-5;
   Denominator denominator = Denominator::var_eps;
-  double C = 1.0;            ///< adanorm's scale
-  double k = 0.1;            ///< adanorm's slope
-  double topk_share = 0.005; ///< topk clamps max(int(share * H), 1) entries on each side
-  int axes = 1;              ///< how many trailing axes form a row
-  int64_t groups = 0;        ///< groupnorm: 0 stands for gcd(channels, 32)
-  Tensor running_mean;       ///< batchnorm, [channels], both or none: updated while training,
-  Tensor running_var;        ///<   used instead of the batch's statistics otherwise
+  double C = 1.0;             ///< adanorm's scale
+  double k = 0.1;             ///< adanorm's slope
+  double topk_share = 0.005;  ///< topk clamps max(int(share * H), 1) entries on each side
+  int axes = 1;               ///< how many trailing axes form a row
+  int64_t groups = 0;         ///< groupnorm: 0 stands for gcd(channels, 32)
+  Tensor running_mean;        ///< batchnorm, [channels], both or none: updated while training,
+  Tensor running_var;         ///<   used instead of the batch's statistics otherwise
   bool training = true;
-  double momentum = 0.1;     ///< share of the new batch in the running statistics
+  double momentum = 0.1;  ///< share of the new batch in the running statistics
 };
 
 /// Normalises x as `variant` says, forward and backward fused.

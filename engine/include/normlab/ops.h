@@ -30,21 +30,47 @@ Tensor rdiv(const Tensor& a, double b);
 /// x ** exponent.
 Tensor pow(const Tensor& x, double exponent);
 
-inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
-inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
-inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
-inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
-inline Tensor operator+(const Tensor& a, double b) { return add(a, b); }
-inline Tensor operator-(const Tensor& a, double b) { return add(a, -b); }
-inline Tensor operator*(const Tensor& a, double b) { return mul(a, b); }
-inline Tensor operator/(const Tensor& a, double b) { return mul(a, 1.0 / b); }
-inline Tensor operator+(double a, const Tensor& b) { return add(b, a); }
-inline Tensor operator-(double a, const Tensor& b) { return rsub(b, a); }
-inline Tensor operator*(double a, const Tensor& b) { return mul(b, a); }
-inline Tensor operator/(double a, const Tensor& b) { return rdiv(b, a); }
+inline Tensor operator+(const Tensor& a, const Tensor& b) {
+  return add(a, b);
+}
+inline Tensor operator-(const Tensor& a, const Tensor& b) {
+  return sub(a, b);
+}
+inline Tensor operator*(const Tensor& a, const Tensor& b) {
+  return mul(a, b);
+}
+inline Tensor operator/(const Tensor& a, const Tensor& b) {
+  return div(a, b);
+}
+inline Tensor operator+(const Tensor& a, double b) {
+  return add(a, b);
+}
+inline Tensor operator-(const Tensor& a, double b) {
+  return add(a, -b);
+}
+inline Tensor operator*(const Tensor& a, double b) {
+  return mul(a, b);
+}
+inline Tensor operator/(const Tensor& a, double b) {
+  return mul(a, 1.0 / b);
+}
+inline Tensor operator+(double a, const Tensor& b) {
+  return add(b, a);
+}
+inline Tensor operator-(double a, const Tensor& b) {
+  return rsub(b, a);
+}
+inline Tensor operator*(double a, const Tensor& b) {
+  return mul(b, a);
+}
+inline Tensor operator/(double a, const Tensor& b) {
+  return rdiv(b, a);
+}
 
 Tensor neg(const Tensor& x);
-inline Tensor operator-(const Tensor& x) { return neg(x); }
+inline Tensor operator-(const Tensor& x) {
+  return neg(x);
+}
 Tensor abs(const Tensor& x);
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
@@ -149,9 +175,9 @@ Tensor softmax(const Tensor& x, int axis = -1);
 Tensor log_softmax(const Tensor& x, int axis = -1);
 enum class Reduction : uint8_t { none, sum, mean };
 struct CrossEntropyOptions {
-  double label_smoothing = 0.0;          ///< in [0, 1): the share spread evenly over all classes
-  std::optional<int64_t> ignore_index;   ///< rows with this target count nothing
-  Reduction reduction = Reduction::mean; ///< mean over the rows that count; NaN if none does
+  double label_smoothing = 0.0;           ///< in [0, 1): the share spread evenly over all classes
+  std::optional<int64_t> ignore_index;    ///< rows with this target count nothing
+  Reduction reduction = Reduction::mean;  ///< mean over the rows that count; NaN if none does
 };
 /// -log softmax(logits)[target]: logits [..., V], targets int32/int64 [...], classes in [0, V)
 /// (IndexError naming row and class otherwise). Result: scalar, or [...] for Reduction::none.

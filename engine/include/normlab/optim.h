@@ -96,7 +96,8 @@ using Schedule = std::function<double(int64_t step)>;
 Schedule constant(double lr);
 /// Rises from 0 to lr over `warmup` steps, then stays.
 Schedule linear_warmup(double lr, int64_t warmup);
-/// Rises from `initial` to lr over `warmup` steps, then lr sqrt(warmup / step) (Vaswani et al. 2017).
+/// Rises from `initial` to lr over `warmup` steps, then lr sqrt(warmup / step) (Vaswani et al.
+/// 2017).
 Schedule inverse_sqrt(double lr, int64_t warmup, double initial = 0.0);
 /// After a linear warm-up, half a cosine from lr down to `final` at `total` steps, then `final`.
 Schedule cosine(double lr, int64_t total, int64_t warmup = 0, double final = 0.0);

@@ -10,21 +10,21 @@ namespace normlab {
 
 /// Moments of a tensor seen as rows, each number a mean over rows (Theorem 1 speaks of these).
 struct RowMoments {
-  double mean = 0;       ///< mean over all elements
-  double row_mean = 0;   ///< mean over rows of |row mean|: what re-centring makes zero
-  double row_var = 0;    ///< mean over rows of the biased row variance: what re-scaling shrinks
-  double norm = 0;       ///< Euclidean length of the whole tensor
+  double mean = 0;      ///< mean over all elements
+  double row_mean = 0;  ///< mean over rows of |row mean|: what re-centring makes zero
+  double row_var = 0;   ///< mean over rows of the biased row variance: what re-scaling shrinks
+  double norm = 0;      ///< Euclidean length of the whole tensor
 };
 
 /// What one norm layer did in one step.
 struct NormRecord {
-  std::string layer;      ///< the module's dotted name, or "norm" and a number
+  std::string layer;  ///< the module's dotted name, or "norm" and a number
   std::string variant;
   int64_t step = 0;
-  RowMoments x, z;        ///< activations before and after the norm
-  RowMoments dz, dx;      ///< gradients before (upstream, dL/dz) and after (dL/dx) its backward pass
+  RowMoments x, z;    ///< activations before and after the norm
+  RowMoments dz, dx;  ///< gradients before (upstream, dL/dz) and after (dL/dx) its backward pass
   bool has_gradient = false;
-  double clipped = 0;     ///< adanorm: share of elements with phi <= 0, that is y >= 1/k; else 0
+  double clipped = 0;  ///< adanorm: share of elements with phi <= 0, that is y >= 1/k; else 0
 };
 
 /// While it lives, every nn::Norm forward (and its backward) on this thread is recorded.

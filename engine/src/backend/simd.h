@@ -23,8 +23,7 @@ inline constexpr int kLanes = 4;
 
 typedef float vfloat __attribute__((vector_size(4 * kLanes)));
 typedef int32_t vint __attribute__((vector_size(4 * kLanes)));
-typedef float vfloat_unaligned
-    __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+typedef float vfloat_unaligned __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
 [[maybe_unused]] inline vfloat load(const float* p) {
   return *reinterpret_cast<const vfloat_unaligned*>(p);
@@ -47,7 +46,9 @@ typedef float vfloat_unaligned
   _mm_sfence();
 #endif
 }
-[[maybe_unused]] inline vfloat broadcast(float x) { return x - vfloat{}; }
+[[maybe_unused]] inline vfloat broadcast(float x) {
+  return x - vfloat{};
+}
 
 /// Sum of the lanes, as a tree.
 [[maybe_unused]] inline float sum(vfloat v) {

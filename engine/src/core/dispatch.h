@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+
+#include "normlab/tensor.h"
+
+namespace normlab {
+
+/// Calls body.operator()<T>() with the C++ type of dtype.
+template <class Body>
+auto dispatch(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::float64:
+      return body.template operator()<double>();
+    case DType::int32:
+      return body.template operator()<int32_t>();
+    case DType::int64:
+      return body.template operator()<int64_t>();
+    case DType::uint8:
+      return body.template operator()<uint8_t>();
+    case DType::boolean:
+      return body.template operator()<bool>();
+    default:
+      return body.template operator()<float>();
+  }
+}
+
+/// The same for float32 and float64 only; DtypeError naming op and dtype otherwise.
+template <class Body>
+auto dispatch_floating(const char* op, DType dtype, const Body& body) {
+  check<DtypeError>(is_floating(dtype), op, "needs float32 or float64, got ", dtype);
+  if (dtype == DType::float64) return body.template operator()<double>();
+  return body.template operator()<float>();
+}
+
+}  // namespace normlab

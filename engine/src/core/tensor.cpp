@@ -1,0 +1,305 @@
+#include "normlab/tensor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "core/allocator.h"
+#include "core/dispatch.h"
+#include "core/tensor_impl.h"
+
+namespace normlab {
+
+int64_t size_of(DType dtype) {
+  return dispatch(dtype, []<class T>() -> int64_t { return sizeof(T); });
+}
+
+const char* name_of(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+      return "float32";
+    case DType::float64:
+      return "float64";
+    case DType::int32:
+      return "int32";
+    case DType::int64:
+      return "int64";
+    case DType::uint8:
+      return "uint8";
+    case DType::boolean:
+      return "bool";
+  }
+  return "unknown";
+}
+
+std::ostream& operator<<(std::ostream& out, DType dtype) {
+  return out << name_of(dtype);
+}
+
+const char* name_of(Device device) {
+  return device == Device::cpu ? "cpu" : "cuda";
+}
+
+Device device_named(const std::string& name) {
+  if (name == "cpu") return Device::cpu;
+  check<ValueError>(name == "cuda", "device", "must be 'cpu' or 'cuda', got '", name, "'");
+  return Device::cuda;
+}
+
+std::ostream& operator<<(std::ostream& out, Device device) {
+  return out << name_of(device);
+}
+
+Storage::~Storage() {
+  if (release) {
+    release();
+  } else {
+    deallocate(data, bytes);
+  }
+}
+
+namespace {
+
+/// Bytes of a tensor, checked for negative lengths and overflow.
+int64_t checked_bytes(const Shape& shape, DType dtype) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 2;
+  int64_t bytes = size_of(dtype);
+  bool overflow = false;
+  for (const int64_t length : shape) {
+    check(length >= 0, "tensor", "lengths must not be negative, got shape ", shape);
+    overflow = overflow || (length > 0 && bytes > kMost / length);
+    if (!overflow) bytes *= length;
+  }
+  const bool none = std::find(shape.begin(), shape.end(), 0) != shape.end();
+  check(none || !overflow, "tensor", "shape ", shape, " has more elements than memory can address");
+  return none ? 0 : bytes;
+}
+
+Tensor on_storage(std::shared_ptr<Storage> storage, int64_t offset, const Shape& shape,
+                  DType dtype) {
+  auto impl = std::make_shared<TensorImpl>();
+  impl->storage = std::move(storage);
+  impl->offset = offset;
+  impl->shape = shape;
+  impl->dtype = dtype;
+  return Tensor(std::move(impl));
+}
+
+TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl) {
+  check<ValueError>(impl != nullptr, "tensor", "this tensor is undefined (empty handle)");
+  return *impl;
+}
+
+template <class To, class From>
+To convert(From value) {
+  if constexpr (std::is_floating_point_v<From> && !std::is_floating_point_v<To> &&
+                !std::is_same_v<To, bool>) {
+    // Rounding towards zero must land in range; anything else would be undefined behaviour.
+    const double v = std::trunc(static_cast<double>(value));
+    const double low = static_cast<double>(std::numeric_limits<To>::min());
+    const double high = std::ldexp(1.0, std::numeric_limits<To>::digits);
+    check<ValueError>(v >= low && v < high, "to", "value ", value, " does not fit ", dtype_of<To>);
+  }
+  return static_cast<To>(value);
+}
+
+}  // namespace
+
+Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape) {
+  return on_storage(x.impl()->storage, x.impl()->offset + offset, shape, x.dtype());
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  check<DeviceError>(device == Device::cpu, "tensor",
+                     "device 'cuda' is not available: this build has no CUDA backend");
+  const int64_t bytes = checked_bytes(shape, dtype);
+  void* data = allocate(bytes);
+  return on_storage(std::make_shared<Storage>(data, bytes, device), 0, shape, dtype);
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor x = empty(shape, dtype, device);
+  std::memset(x.raw(), 0, static_cast<size_t>(x.nbytes()));
+  return x;
+}
+
+Tensor Tensor::ones(const Shape& shape, DType dtype, Device device) {
+  return full(shape, 1.0, dtype, device);
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor x = empty(shape, dtype, device);
+  x.fill_(value);
+  return x;
+}
+
+Tensor Tensor::scalar(double value, DType dtype) {
+  return full({}, value, dtype);
+}
+
+Tensor Tensor::arange(int64_t n, DType dtype) {
+  check<ValueError>(n >= 0, "arange", "n must not be negative, got ", n);
+  Tensor x = empty({n}, dtype);
+  dispatch(dtype, [&]<class T>() {
+    T* p = x.data<T>();
+    for (int64_t i = 0; i < n; ++i) p[i] = static_cast<T>(i);
+  });
+  return x;
+}
+
+Tensor Tensor::copy_of(const Shape& shape, DType dtype, const void* values, int64_t n) {
+  Tensor x = empty(shape, dtype);
+  check(n == x.numel(), "tensor", "shape ", shape, " takes ", x.numel(), " values, got ", n);
+  if (n > 0) std::memcpy(x.raw(), values, static_cast<size_t>(x.nbytes()));
+  return x;
+}
+
+Tensor Tensor::wrap(void* data, const Shape& shape, DType dtype, std::function<void()> release) {
+  auto storage = std::make_shared<Storage>(data, checked_bytes(shape, dtype), Device::cpu);
+  storage->release = release ? std::move(release) : [] {};
+  return on_storage(std::move(storage), 0, shape, dtype);
+}
+
+const Shape& Tensor::shape() const {
+  return checked(impl_).shape;
+}
+int64_t Tensor::numel() const {
+  return shape().numel();
+}
+DType Tensor::dtype() const {
+  return checked(impl_).dtype;
+}
+Device Tensor::device() const {
+  return checked(impl_).storage->device;
+}
+
+void* Tensor::raw() const {
+  const TensorImpl& impl = checked(impl_);
+  return static_cast<char*>(impl.storage->data) + impl.offset;
+}
+
+void* Tensor::checked_data(DType want) const {
+  check<DtypeError>(dtype() == want, "data", "this tensor holds ", dtype(), ", asked for ", want);
+  return raw();
+}
+
+double Tensor::item() const {
+  check(numel() == 1, "item", "needs a tensor of one element, got shape ", shape());
+  return to_vector()[0];
+}
+
+std::vector<double> Tensor::to_vector() const {
+  std::vector<double> values(static_cast<size_t>(numel()));
+  dispatch(dtype(), [&]<class T>() {
+    const T* p = data<T>();
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(p[i]);
+  });
+  return values;
+}
+
+Tensor Tensor::reshape(const Shape& want) const {
+  Shape shape = want;
+  int free = -1;
+  int64_t known = 1;
+  for (int i = 0; i < want.rank(); ++i) {
+    check(want[i] >= -1 && (want[i] != -1 || free < 0), "reshape",
+          "lengths must not be negative, but for one -1, got ", want);
+    if (want[i] == -1)
+      free = i;
+    else
+      known *= want[i];
+  }
+  if (free >= 0) {
+    check(known > 0 && numel() % known == 0, "reshape", "no length fits the -1 of ", want,
+          " for shape ", this->shape());
+    shape[free] = numel() / known;
+  }
+  check(shape.numel() == numel(), "reshape", "shape ", this->shape(), " has ", numel(),
+        " elements, ", want, " has ", shape.numel());
+  return record(
+      "reshape", view_of(*this, 0, shape), {*this},
+      [from = this->shape()](const Tensor& dz, Needs) -> Grads { return {view_of(dz, 0, from)}; });
+}
+
+Tensor Tensor::slice(int64_t begin, int64_t end) const {
+  check(rank() > 0, "slice", "a scalar has no axis to slice");
+  const int64_t n = size(0);
+  check<IndexError>(0 <= begin && begin <= end && end <= n, "slice", "rows [", begin, ", ", end,
+                    ") must lie within the ", n, " rows of shape ", shape());
+  Shape part = shape();
+  part[0] = end - begin;
+  const int64_t row = n > 0 ? nbytes() / n : 0;
+  return record("slice", view_of(*this, begin * row, part), {*this},
+                [whole = shape(), offset = begin * row](const Tensor& dz, Needs) -> Grads {
+                  Tensor dx = Tensor::zeros(whole, dz.dtype());
+                  std::memcpy(static_cast<char*>(dx.raw()) + offset, dz.raw(),
+                              static_cast<size_t>(dz.nbytes()));
+                  return {dx};
+                });
+}
+
+Tensor Tensor::operator[](int64_t i) const {
+  check<IndexError>(rank() > 0, "index", "a scalar has no axis to index");
+  const int64_t n = size(0);
+  check<IndexError>(-n <= i && i < n, "index", "row must be in [", -n, ", ", n, ") for shape ",
+                    shape(), ", got ", i);
+  const int64_t row = i < 0 ? i + n : i;
+  return slice(row, row + 1).reshape(shape().sub(1, rank()));
+}
+
+Tensor Tensor::clone() const {
+  Tensor copy = empty(shape(), dtype(), device());
+  std::memcpy(copy.raw(), raw(), static_cast<size_t>(nbytes()));
+  return copy;
+}
+
+Tensor Tensor::to(DType want) const {
+  if (want == dtype()) return *this;
+  Tensor z = empty(shape(), want);
+  dispatch(dtype(), [&]<class From>() {
+    dispatch(want, [&]<class To>() {
+      const From* from = data<From>();
+      To* out = z.data<To>();
+      for (int64_t i = 0, n = numel(); i < n; ++i) out[i] = convert<To>(from[i]);
+    });
+  });
+  if (!is_floating(want)) return z;
+  return record("to", z, {*this},
+                [from = dtype()](const Tensor& dz, Needs) -> Grads { return {dz.to(from)}; });
+}
+
+Tensor Tensor::to(Device want) const {
+  if (want == device()) return *this;
+  return empty(shape(), dtype(), want);  // throws: there is no other device in this build
+}
+
+void Tensor::copy_(const Tensor& other) {
+  check<GradError>(is_leaf(), "copy_",
+                   "only leaves can be changed in place; this is the result of a "
+                   "recorded op");
+  check(shape() == other.shape(), "copy_", "shape must be ", shape(), ", got ", other.shape());
+  check<DtypeError>(dtype() == other.dtype(), "copy_", "dtype must be ", dtype(), ", got ",
+                    other.dtype());
+  std::memmove(raw(), other.raw(), static_cast<size_t>(nbytes()));
+  bump_version();
+}
+
+void Tensor::fill_(double value) {
+  check<GradError>(is_leaf(), "fill_",
+                   "only leaves can be changed in place; this is the result of a "
+                   "recorded op");
+  dispatch(dtype(), [&]<class T>() { std::fill_n(data<T>(), numel(), convert<T>(value)); });
+  bump_version();
+}
+
+uint64_t Tensor::version() const {
+  return checked(impl_).storage->version.load(std::memory_order_relaxed);
+}
+
+void Tensor::bump_version() {
+  checked(impl_).storage->version.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace normlab
