@@ -1,0 +1,424 @@
+#include "normlab/norm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include "backend/cache_size.h"
+#include "backend/parallel.h"
+#include "core/dispatch.h"
+#include "normlab/autograd.h"
+#include "ops/norm_kernels.h"
+
+namespace normlab {
+namespace {
+
+/// How x is cut into rows that share their statistics, and into blocks that share a parameter.
+struct Layout {
+  Shape parameter;  ///< shape of gain and bias
+  int64_t rows = 0, H = 0;
+  int64_t groups = 1, segment = 0;              ///< see NormProblem
+  int64_t outer = 1, channels = 1, places = 1;  ///< x as [outer, channels, places]
+};
+
+bool takes_gain(const NormTraits& v) {
+  return v.output == Output::affine || v.output == Output::gain;
+}
+bool takes_bias(const NormTraits& v) {
+  return v.output == Output::affine || v.output == Output::bias;
+}
+
+Layout row_layout(const NormTraits& v, const Shape& row, int64_t outer) {
+  Layout l;
+  l.parameter = v.scalar_gain ? Shape{1} : row;
+  l.H = row.numel();
+  l.rows = outer;
+  l.segment = v.scalar_gain ? l.H : 0;
+  return l;
+}
+
+Layout channel_layout(const NormTraits& v, const Shape& row, int64_t outer, int64_t groups) {
+  Layout l;
+  l.outer = outer;
+  l.channels = row[0];
+  l.places = row.numel(1, row.rank());
+  l.parameter = {l.channels};
+  if (v.group == Group::batch) {
+    l.rows = l.groups = l.channels;
+    l.H = l.segment = outer * l.places;
+    return l;
+  }
+  l.groups = v.group == Group::channel ? l.channels
+             : groups > 0              ? groups
+                                       : std::gcd(l.channels, int64_t{32});
+  check(l.channels % l.groups == 0, "normalize", "groups must divide the channels, got ", l.groups,
+        " groups for ", l.channels, " channels (variant '", v.name, "')");
+  l.rows = outer * l.groups;
+  l.segment = l.places;
+  l.H = l.channels / l.groups * l.places;
+  return l;
+}
+
+Layout layout_of(const Tensor& x, const NormTraits& v, const NormOptions& o) {
+  check(o.axes >= 1 && o.axes <= x.rank(), "normalize", "axes must be in [1, ", x.rank(),
+        "] for x ", x.shape(), ", got ", o.axes);
+  const int first = x.rank() - o.axes;
+  const Shape row = x.shape().sub(first, x.rank());
+  const int64_t outer = x.shape().numel(0, first);
+  return v.group == Group::row ? row_layout(v, row, outer)
+                               : channel_layout(v, row, outer, o.groups);
+}
+
+// --- checks -----------------------------------------------------------------------------------
+
+void check_parameter(const char* name, bool taken, const Tensor& t, const Shape& want,
+                     const Tensor& x, const NormTraits& v) {
+  if (!t.defined()) return;
+  check<ValueError>(taken, "normalize", "variant '", v.name, "' takes no ", name);
+  check(t.shape() == want, "normalize", name, " must be ", want, " for x ", x.shape(), ", got ",
+        t.shape(), " (variant '", v.name, "')");
+  check<DtypeError>(t.dtype() == x.dtype(), "normalize", name, " must be ", x.dtype(),
+                    " as x, got ", t.dtype());
+}
+
+void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, const Layout& l) {
+  const bool batch = v.group == Group::batch;
+  check_parameter("running_mean", batch, o.running_mean, l.parameter, x, v);
+  check_parameter("running_var", batch, o.running_var, l.parameter, x, v);
+  check<ValueError>(o.running_mean.defined() == o.running_var.defined(), "normalize",
+                    "running_mean and running_var must be given both or not at all");
+  check<ValueError>(!batch || o.training || o.running_mean.defined(), "normalize",
+                    "variant 'batchnorm' outside training needs running_mean and running_var");
+  check<ValueError>(o.momentum >= 0 && o.momentum <= 1, "normalize",
+                    "momentum must be in [0, 1], got ", o.momentum);
+}
+
+void check_options(const Tensor& x, const NormTraits& v, const NormOptions& o, const Layout& l) {
+  check<ValueError>(o.eps >= 0 && std::isfinite(o.eps), "normalize",
+                    "eps must be finite and not negative, got ", o.eps);
+  check<ValueError>(std::isfinite(o.C) && std::isfinite(o.k), "normalize",
+                    "C and k must be finite, got ", o.C, " and ", o.k);
+  check<ValueError>(o.topk_share >= 0 && o.topk_share <= 1, "normalize",
+                    "topk_share must be in [0, 1], got ", o.topk_share);
+  check<ValueError>(o.groups >= 0, "normalize", "groups must not be negative, got ", o.groups);
+  check<ValueError>(o.groups == 0 || v.group == Group::channels, "normalize", "variant '", v.name,
+                    "' takes no groups");
+  check_parameter("gain", takes_gain(v), o.gain, l.parameter, x, v);
+  check_parameter("bias", takes_bias(v), o.bias, l.parameter, x, v);
+  check_parameter("alpha", v.scale == Scale::tanh, o.alpha, {1}, x, v);
+  check_running(x, v, o, l);
+  const bool unbiased = o.denominator == Denominator::std_eps && v.scale == Scale::std;
+  const bool running = o.running_mean.defined() && !o.training;
+  check(!unbiased || running || l.H != 1, "normalize",
+        "denominator 'std_eps' divides by the unbiased deviation, which one element does not have; "
+        "x is ",
+        x.shape(), " (variant '", v.name, "')");
+}
+
+// --- batchnorm: channels first, so that a channel is a row ------------------------------------
+
+/// [a, b, places] -> [b, a, places].
+Tensor swap_outer(const Tensor& x, int64_t a, int64_t b, int64_t places, const Shape& shape) {
+  Tensor z = Tensor::empty(shape, x.dtype());
+  dispatch_floating("normalize", x.dtype(), [&]<class T>() {
+    const T* from = x.data<T>();
+    T* to = z.data<T>();
+    parallel_for(b, a * places, [&](int64_t j) {
+      for (int64_t i = 0; i < a; ++i)
+        std::copy_n(from + (i * b + j) * places, places, to + (j * a + i) * places);
+    });
+  });
+  return z;
+}
+
+Tensor channels_first(const Tensor& x, const Layout& l) {
+  return swap_outer(x, l.outer, l.channels, l.places, {l.channels, l.outer, l.places});
+}
+Tensor channels_back(const Tensor& x, const Layout& l, const Shape& shape) {
+  return swap_outer(x, l.channels, l.outer, l.places, shape);
+}
+
+// --- running the kernels ----------------------------------------------------------------------
+
+/// What backward needs beside x: [4, rows] of mean, rstd, shift, coef, and topk's indices.
+struct Stats {
+  Tensor values, extremes;
+};
+
+/// Everything fixed about one call, shared by forward and backward.
+struct Call {
+  const NormTraits* traits = nullptr;
+  NormOptions options;
+  Layout layout;
+
+  bool given_stats() const { return options.running_mean.defined() && !options.training; }
+  int64_t clamp() const {
+    if (!traits->clamp) return 0;
+    const auto kk = static_cast<int64_t>(options.topk_share * static_cast<double>(layout.H));
+    return kk > 1 ? kk : 0;  // the greatest clamped to the greatest: nothing to do
+  }
+};
+
+template <class T>
+const T* data_or_null(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
+}
+
+template <class T>
+NormProblem<T> problem_of(const Call& call, const Tensor& x, Stats& stats, const Tensor& gain,
+                          const Tensor& bias, const Tensor& alpha) {
+  const Layout& l = call.layout;
+  NormProblem<T> p;
+  p.traits = call.traits;
+  p.rows = l.rows;
+  p.H = l.H;
+  p.eps = call.options.eps;
+  p.denominator = call.options.denominator;
+  p.C = call.options.C;
+  p.k = call.options.k;
+  p.clamp = call.clamp();
+  p.given_stats = call.given_stats();
+  p.x = x.data<T>();
+  p.gain = data_or_null<T>(gain);
+  p.bias = data_or_null<T>(bias);
+  p.alpha = alpha.defined() ? alpha.item() : 0.5;
+  p.groups = l.groups;
+  // Without parameters every row is the simple case.
+  p.segment = p.gain || p.bias || l.segment == 0 ? l.segment : 0;
+  if (stats.values.defined()) {
+    T* s = stats.values.data<T>();
+    p.mean = s;
+    p.rstd = s + l.rows;
+    p.shift = s + 2 * l.rows;
+    p.coef = s + 3 * l.rows;
+  }
+  if (stats.extremes.defined()) p.extremes = stats.extremes.data<int32_t>();
+  return p;
+}
+
+bool aligned(const void* p) {
+  return reinterpret_cast<uintptr_t>(p) % 64 == 0;
+}
+
+/// Results that cannot stay in the last cache anyway are written past it: reading each line before
+/// it is overwritten would cost a third of the traffic.
+template <class T>
+bool should_stream(const NormProblem<T>& p, const T* result) {
+  const int64_t bytes = p.rows * p.H * static_cast<int64_t>(sizeof(T));
+  return p.segment == 0 && p.H % 16 == 0 && aligned(result) && 2 * bytes > last_cache_bytes();
+}
+
+constexpr int64_t kCostPerElement = 4;
+
+void forward_rows(const NormProblem<float>& p, int64_t begin, int64_t end) {
+  norm_kernels_for_cpu().forward(p, begin, end);
+}
+void forward_rows(const NormProblem<double>& p, int64_t begin, int64_t end) {
+  norm_forward_reference(p, begin, end);
+}
+void backward_rows(const NormProblem<float>& p, int64_t begin, int64_t end,
+                   const NormParamGrads<float>& grads) {
+  norm_kernels_for_cpu().backward(p, begin, end, grads);
+}
+void backward_rows(const NormProblem<double>& p, int64_t begin, int64_t end,
+                   const NormParamGrads<double>& grads) {
+  norm_backward_reference(p, begin, end, grads);
+}
+
+/// Batchnorm's running statistics as mean and rstd of each row.
+template <class T>
+void use_running(const Call& call, NormProblem<T>& p) {
+  const std::vector<double> mean = call.options.running_mean.to_vector();
+  const std::vector<double> var = call.options.running_var.to_vector();
+  for (int64_t r = 0; r < p.rows; ++r) {
+    const auto i = static_cast<size_t>(r);
+    const double sigma = p.denominator == Denominator::var_eps ? std::sqrt(var[i] + p.eps)
+                                                               : std::sqrt(var[i]) + p.eps;
+    p.mean[r] = static_cast<T>(mean[i]);
+    p.rstd[r] = static_cast<T>(1 / sigma);
+    p.shift[r] = static_cast<T>((static_cast<double>(p.mean[r]) - mean[i]) / sigma);
+    p.coef[r] = T(0);
+  }
+}
+
+/// running = (1 - momentum) running + momentum batch, with the unbiased variance (Ioffe & Szegedy).
+template <class T>
+void update_running(Call& call, const NormProblem<T>& p) {
+  const double m = call.options.momentum, n = static_cast<double>(p.H);
+  T* mean = call.options.running_mean.data<T>();
+  T* var = call.options.running_var.data<T>();
+  for (int64_t r = 0; r < p.rows; ++r) {
+    const double sigma = 1 / static_cast<double>(p.rstd[r]);
+    const double batch_mean = p.mean[r] - p.shift[r] * sigma;
+    double batch_var =
+        p.denominator == Denominator::var_eps ? sigma * sigma - p.eps : std::pow(sigma - p.eps, 2);
+    batch_var = std::max(batch_var, 0.0);
+    if (p.denominator == Denominator::var_eps && n > 1) batch_var *= n / (n - 1);
+    mean[r] = static_cast<T>((1 - m) * mean[r] + m * batch_mean);
+    var[r] = static_cast<T>((1 - m) * var[r] + m * batch_var);
+  }
+  call.options.running_mean.bump_version();
+  call.options.running_var.bump_version();
+}
+
+template <class T>
+Tensor run_forward(Call& call, const Tensor& x, Stats& stats) {
+  const NormOptions& o = call.options;
+  Tensor z = Tensor::empty(x.shape(), x.dtype());
+  NormProblem<T> p = problem_of<T>(call, x, stats, o.gain, o.bias, o.alpha);
+  p.z = z.data<T>();
+  p.stream = should_stream(p, p.z);
+  if (p.given_stats) use_running(call, p);
+  const int64_t block = std::max<int64_t>(1, 8192 / std::max<int64_t>(p.H, 1));
+  parallel_blocks(p.rows, block, p.H * kCostPerElement,
+                  [&](int64_t begin, int64_t end) { forward_rows(p, begin, end); });
+  if (call.traits->group == Group::batch && o.training && o.running_mean.defined())
+    update_running(call, p);
+  return z;
+}
+
+/// Parameter gradients of fixed chunks of rows, summed in order afterwards: the same for any
+/// number of threads.
+template <class T>
+class Partials {
+ public:
+  Partials(int64_t chunks, int64_t width, bool gain, bool bias, bool alpha)
+      : chunks_(chunks), width_(width), gain_(gain), bias_(bias), alpha_(alpha) {
+    if (gain || bias) sums_ = Tensor::zeros({chunks, 2, width}, dtype_of<T>);
+    if (alpha) alphas_ = Tensor::zeros({chunks}, DType::float64);
+  }
+
+  NormParamGrads<T> chunk(int64_t i) {
+    NormParamGrads<T> grads;
+    if (gain_) grads.gain = sums_.data<T>() + 2 * i * width_;
+    if (bias_) grads.bias = sums_.data<T>() + (2 * i + 1) * width_;
+    if (alpha_) grads.alpha = alphas_.data<double>() + i;
+    return grads;
+  }
+
+  Tensor gain(const Shape& shape) const { return gain_ ? total(0, shape) : Tensor(); }
+  Tensor bias(const Shape& shape) const { return bias_ ? total(1, shape) : Tensor(); }
+  Tensor alpha() const {
+    if (!alpha_) return {};
+    double sum = 0;
+    for (int64_t i = 0; i < chunks_; ++i) sum += alphas_.data<double>()[i];
+    return Tensor::full({1}, sum, dtype_of<T>);
+  }
+
+ private:
+  Tensor total(int64_t which, const Shape& shape) const {
+    Tensor result = Tensor::empty(shape, dtype_of<T>);
+    const T* from = sums_.data<T>() + which * width_;
+    T* to = result.data<T>();
+    parallel_blocks(width_, 256, chunks_, [&](int64_t begin, int64_t end) {
+      double sum[256] = {};
+      for (int64_t i = 0; i < chunks_; ++i)
+        for (int64_t j = begin; j < end; ++j) sum[j - begin] += from[2 * i * width_ + j];
+      for (int64_t j = begin; j < end; ++j) to[j] = static_cast<T>(sum[j - begin]);
+    });
+    return result;
+  }
+
+  int64_t chunks_, width_;
+  bool gain_, bias_, alpha_;
+  Tensor sums_, alphas_;
+};
+
+/// Rows in a chunk of the backward pass: at least 32 chunks for the threads, at most 512 rows for
+/// the precision of a chunk's sums, whole fours for the kernel.
+int64_t chunk_rows(int64_t rows) {
+  return std::min<int64_t>(((rows + 31) / 32 + 3) / 4 * 4, 512);
+}
+
+struct BackwardResult {
+  Tensor dx, gain, bias, alpha;
+};
+
+template <class T>
+BackwardResult run_backward(const Call& call, const Tensor& x, Stats& stats, const Tensor& gain,
+                            const Tensor& alpha, const Tensor& dz, Needs needs) {
+  BackwardResult result;
+  NormProblem<T> p = problem_of<T>(call, x, stats, gain, {}, alpha);
+  if (needs[1] || needs[2]) p.segment = call.layout.segment;
+  p.dz = dz.data<T>();
+  if (needs[0]) {
+    result.dx = Tensor::empty(x.shape(), x.dtype());
+    p.dx = result.dx.data<T>();
+    p.stream = should_stream(p, p.dx);
+  }
+  const Shape& shape = call.layout.parameter;
+  const int64_t rows = chunk_rows(p.rows);
+  const int64_t chunks = p.rows > 0 ? (p.rows + rows - 1) / rows : 0;
+  Partials<T> partials(chunks, shape.numel(), needs[1], needs[2], needs[3]);
+  parallel_blocks(p.rows, std::max<int64_t>(rows, 1), p.H * kCostPerElement,
+                  [&](int64_t begin, int64_t end) {
+                    backward_rows(p, begin, end, partials.chunk(begin / rows));
+                  });
+  result.gain = partials.gain(shape);
+  result.bias = partials.bias(shape);
+  result.alpha = partials.alpha();
+  return result;
+}
+
+Stats make_stats(const Call& call, DType dtype) {
+  Stats stats;
+  if (call.traits->scale != Scale::tanh) stats.values = Tensor::empty({4, call.layout.rows}, dtype);
+  if (call.clamp() > 0) stats.extremes = Tensor::empty({2, call.layout.rows}, DType::int32);
+  return stats;
+}
+
+}  // namespace
+
+const NormTraits& norm_variant(std::string_view name) {
+  std::string known;
+  for (const NormTraits& v : kNormVariants) {
+    if (v.name == name) return v;
+    known += (known.empty() ? "" : ", ") + std::string(v.name);
+  }
+  fail<ValueError>("norm", "unknown variant '", name, "'; known are ", known);
+}
+
+Denominator denominator_named(std::string_view name) {
+  if (name == "var_eps") return Denominator::var_eps;
+  check<ValueError>(name == "std_eps", "norm", "denominator must be 'var_eps' or 'std_eps', got '",
+                    name, "'");
+  return Denominator::std_eps;
+}
+
+Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options) {
+  check<DtypeError>(is_floating(x.dtype()), "normalize", "x must be float32 or float64, got ",
+                    x.dtype());
+  Call call{&variant, options, layout_of(x, variant, options)};
+  check_options(x, variant, options, call.layout);
+  if (variant.scale == Scale::none) return x;
+
+  const bool batch = variant.group == Group::batch;
+  const Tensor rows = batch ? channels_first(x, call.layout) : x;
+  Stats stats = make_stats(call, x.dtype());
+  Tensor z = dispatch_floating("normalize", x.dtype(),
+                               [&]<class T>() { return run_forward<T>(call, rows, stats); });
+  if (batch) z = channels_back(z, call.layout, x.shape());
+  if (!needs_grad({x, options.gain, options.bias, options.alpha})) return z;
+
+  // The closure keeps what the formula needs and nothing that would tie it to the tape.
+  const auto saved = [](const Tensor& t) { return t.defined() ? Saved(t) : Saved(); };
+  const Saved gain = saved(options.gain), alpha = saved(options.alpha);
+  call.options.gain = call.options.bias = call.options.alpha = {};
+  return record(
+      "normalize", z, {x, options.gain, options.bias, options.alpha},
+      [call, rows = Saved(rows), stats, gain, alpha, has_gain = options.gain.defined(),
+       has_alpha = options.alpha.defined()](const Tensor& dz, Needs needs) mutable -> Grads {
+        const bool batch = call.traits->group == Group::batch;
+        const Tensor& x = rows.get();
+        const Tensor g = batch ? channels_first(dz, call.layout) : dz;
+        BackwardResult r = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
+          return run_backward<T>(call, x, stats, has_gain ? gain.get() : Tensor(),
+                                 has_alpha ? alpha.get() : Tensor(), g, needs);
+        });
+        if (batch && r.dx) r.dx = channels_back(r.dx, call.layout, dz.shape());
+        return {r.dx, r.gain, r.bias, r.alpha};
+      });
+}
+
+}  // namespace normlab

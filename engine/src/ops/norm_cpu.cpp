@@ -1,0 +1,483 @@
+#include <cmath>
+#include <limits>
+
+#include "backend/simd.h"
+#include "backend/simd_math.h"
+#include "ops/norm_kernels.h"
+
+namespace normlab::NORMLAB_ISA {
+namespace {
+
+// A row is walked in whole vectors (Full) and a rest (Part); both run the same code.
+struct Full {};
+struct Part {
+  int64_t n;
+};
+vfloat load(const float* p, Full) {
+  return load(p);
+}
+vfloat load(const float* p, Part part) {
+  return load_part(p, part.n);
+}
+void store(float* p, vfloat v, Full) {
+  store(p, v);
+}
+void store(float* p, vfloat v, Part part) {
+  store_part(p, v, part.n);
+}
+/// v where the part has elements, else 0.
+vfloat keep(vfloat v, Full) {
+  return v;
+}
+vfloat keep(vfloat v, Part part) {
+  for (int64_t i = part.n; i < kLanes; ++i) v[i] = 0.0f;
+  return v;
+}
+
+template <class F>
+inline void each_vector(int64_t begin, int64_t end, const F& f) {
+  int64_t j = begin;
+  for (; j + kLanes <= end; j += kLanes) f(j, Full{});
+  if (j < end) f(j, Part{end - j});
+}
+
+/// Longer rows are summed in blocks of this many elements, the blocks in double.
+constexpr int64_t kBlock = 8192;
+
+/// total[k] += K sums over [begin, end); add(j, part, acc) adds one vector to each of them. Four
+/// independent banks hide the latency of addition.
+template <int K, class F>
+inline void sums(int64_t begin, int64_t end, double (&total)[K], const F& add) {
+  for (int64_t from = begin; from < end; from += kBlock) {
+    const int64_t to = end - from < kBlock ? end : from + kBlock;
+    vfloat acc[4][K] = {};
+    int64_t j = from;
+    for (; j + 4 * kLanes <= to; j += 4 * kLanes)
+      for (int bank = 0; bank < 4; ++bank) add(j + bank * kLanes, Full{}, acc[bank]);
+    each_vector(j, to, [&](int64_t i, auto part) { add(i, part, acc[0]); });
+    for (int k = 0; k < K; ++k) total[k] += sum((acc[0][k] + acc[1][k]) + (acc[2][k] + acc[3][k]));
+  }
+}
+
+// --- the row that is normalised ---------------------------------------------------------------
+
+/// Reads x; with Clamp, its extremes are clamped on the way (topk).
+template <bool Clamp>
+struct Input {
+  const float* x = nullptr;
+  float high = 0, low = 0;
+
+  Input() = default;
+  Input(const NormProblem<float>& p, int64_t row) : x(p.x + row * p.H) {
+    if constexpr (Clamp) {
+      high = x[p.extremes[2 * row]];
+      low = x[p.extremes[2 * row + 1]];
+    }
+  }
+  template <class P>
+  vfloat at(int64_t j, P part) const {
+    const vfloat v = load(x + j, part);
+    if constexpr (Clamp) {
+      const vfloat top = broadcast(high), bottom = broadcast(low);
+      return v <= bottom ? bottom : v > top ? top : v;
+    }
+    return v;
+  }
+};
+
+/// y = (x - mean) * rstd + shift.
+struct Standardize {
+  vfloat mean, rstd, shift;
+  Standardize() = default;
+  Standardize(const NormProblem<float>& p, int64_t row)
+      : mean(broadcast(p.mean[row])),
+        rstd(broadcast(p.rstd[row])),
+        shift(broadcast(p.shift[row])) {}
+  vfloat operator()(vfloat x) const { return (x - mean) * rstd + shift; }
+};
+
+/// The kk-th greatest element of sign * x, by insertion into a short sorted list: a vector is
+/// looked at closely only if it holds something greater than the list's last.
+constexpr int64_t kMostClamped = 256;
+int32_t kth_greatest(const float* x, int64_t H, int64_t kk, float sign) {
+  float value[kMostClamped];
+  int32_t index[kMostClamped] = {};
+  for (int64_t i = 0; i < kk; ++i) value[i] = -std::numeric_limits<float>::infinity();
+  const auto insert = [&](float v, int64_t at) {
+    int64_t i = kk - 1;
+    for (; i > 0 && value[i - 1] < v; --i) {
+      value[i] = value[i - 1];
+      index[i] = index[i - 1];
+    }
+    value[i] = v;
+    index[i] = static_cast<int32_t>(at);
+  };
+  each_vector(0, H, [&](int64_t j, auto part) {
+    const vfloat v = load(x + j, part) * sign;
+    if (!any(v > value[kk - 1])) return;
+    for (int64_t i = 0; i < kLanes && j + i < H; ++i)
+      if (v[i] > value[kk - 1]) insert(v[i], j + i);
+  });
+  return index[kk - 1];
+}
+
+/// Mean, scale and the scale's derivative of one row, in two passes; see norm_reference.cpp.
+template <bool Clamp>
+void find_stats(const NormProblem<float>& p, int64_t row) {
+  const Input<Clamp> x(p, row);
+  const double H = static_cast<double>(p.H);
+  const bool centred = p.traits->scale == Scale::std;
+  float mean = 0;
+  if (centred) {
+    double total[1] = {};
+    sums<1>(0, p.H, total, [&](int64_t j, auto part, vfloat(&acc)[1]) { acc[0] += x.at(j, part); });
+    mean = static_cast<float>(total[0] / H);
+  }
+  // The second pass also finds what rounding the mean lost.
+  double total[2] = {};
+  sums<2>(0, p.H, total, [&, m = broadcast(mean)](int64_t j, auto part, vfloat(&acc)[2]) {
+    const vfloat d = keep(x.at(j, part) - m, part);
+    acc[0] += d;
+    acc[1] += d * d;
+  });
+  const double lost = centred ? total[0] / H : 0;
+  double squares = total[1] - lost * lost * H;
+  if (squares < 0) squares = 0;
+
+  const bool var_eps = p.denominator == Denominator::var_eps;
+  const double n = p.traits->scale == Scale::l2 ? 1 : centred && !var_eps ? H - 1 : H;
+  const double root = std::sqrt(squares / n);
+  const double sigma = var_eps ? std::sqrt(squares / n + p.eps) : root + p.eps;
+  p.mean[row] = mean;
+  p.rstd[row] = static_cast<float>(1 / sigma);
+  p.shift[row] = static_cast<float>(-lost / sigma);
+  p.coef[row] = static_cast<float>(var_eps ? 1 / n : root > 0 ? sigma / (n * root) : 0);
+}
+
+// --- gain and bias ----------------------------------------------------------------------------
+
+/// One value an element.
+struct Elementwise {
+  const float* p;
+  template <class P>
+  vfloat at(int64_t j, P part) const {
+    return load(p + j, part);
+  }
+};
+/// The same value for a whole segment.
+struct Constant {
+  vfloat v;
+  template <class P>
+  vfloat at(int64_t, P) const {
+    return v;
+  }
+};
+
+/// Which form the output takes once absent gain and bias are left out.
+Output effective(const NormProblem<float>& p) {
+  if (p.traits->output == Output::adaptive || p.traits->output == Output::residual)
+    return p.traits->output;
+  if (p.gain) return p.bias ? Output::affine : Output::gain;
+  return p.bias ? Output::bias : Output::plain;
+}
+
+/// Parameter index of a row's first segment.
+int64_t first_parameter(const NormProblem<float>& p, int64_t row) {
+  return row % p.groups * (p.H / p.segment);
+}
+
+// --- forward ----------------------------------------------------------------------------------
+
+/// z[begin..end) of one row. Stream: the row is whole aligned vectors and leaves the caches.
+template <Output kOutput, bool Stream, bool Clamp, class Param>
+inline void write_span(const NormProblem<float>& p, const Input<Clamp>& x, const Standardize& y_of,
+                       float* z, int64_t begin, int64_t end, Param gain, Param bias) {
+  const vfloat C = broadcast(static_cast<float>(p.C)),
+               Ck = broadcast(static_cast<float>(p.C * p.k));
+  each_vector(begin, end, [&](int64_t j, auto part) {
+    const vfloat v = x.at(j, part);
+    vfloat out = y_of(v);
+    if constexpr (kOutput == Output::adaptive) out *= C - Ck * out;
+    if constexpr (kOutput == Output::residual) out += v;
+    if constexpr (kOutput == Output::gain || kOutput == Output::affine) out *= gain.at(j, part);
+    if constexpr (kOutput == Output::bias || kOutput == Output::affine) out += bias.at(j, part);
+    if constexpr (Stream)
+      stream(z + j, out);
+    else
+      store(z + j, out, part);
+  });
+}
+
+template <Output kOutput, bool Stream, bool Clamp>
+void forward_rows(const NormProblem<float>& p, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    if (!p.given_stats) find_stats<Clamp>(p, row);
+    const Input<Clamp> x(p, row);
+    const Standardize y_of(p, row);
+    float* z = p.z + row * p.H;
+    if (p.segment == 0) {
+      write_span<kOutput, Stream>(p, x, y_of, z, 0, p.H, Elementwise{p.gain}, Elementwise{p.bias});
+      continue;
+    }
+    int64_t i = first_parameter(p, row);
+    for (int64_t at = 0; at < p.H; at += p.segment, ++i)
+      write_span<kOutput, false>(p, x, y_of, z, at, at + p.segment,
+                                 Constant{broadcast(p.gain ? p.gain[i] : 1)},
+                                 Constant{broadcast(p.bias ? p.bias[i] : 0)});
+  }
+  if constexpr (Stream) fence();
+}
+
+template <Output kOutput>
+void forward_as(const NormProblem<float>& p, int64_t begin, int64_t end) {
+  if (p.clamp > 0) return forward_rows<kOutput, false, true>(p, begin, end);
+  if (p.stream) return forward_rows<kOutput, true, false>(p, begin, end);
+  forward_rows<kOutput, false, false>(p, begin, end);
+}
+
+void forward_tanh(const NormProblem<float>& p, int64_t begin, int64_t end) {
+  const vfloat alpha = broadcast(static_cast<float>(p.alpha));
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t at = row * p.H;
+    each_vector(0, p.H, [&](int64_t j, auto part) {
+      vfloat z = vtanh(alpha * load(p.x + at + j, part));
+      if (p.gain) z *= load(p.gain + j, part);
+      if (p.bias) z += load(p.bias + j, part);
+      if (p.stream)
+        stream(p.z + at + j, z);
+      else
+        store(p.z + at + j, z, part);
+    });
+  }
+  if (p.stream) fence();
+}
+
+void forward(const NormProblem<float>& p, int64_t begin, int64_t end) {
+  if (p.clamp > kMostClamped) return norm_forward_reference(p, begin, end);
+  if (p.traits->scale == Scale::tanh) return forward_tanh(p, begin, end);
+  for (int64_t row = begin; p.clamp > 0 && row < end; ++row) {
+    const float* x = p.x + row * p.H;
+    p.extremes[2 * row] = kth_greatest(x, p.H, p.clamp, 1);
+    p.extremes[2 * row + 1] = kth_greatest(x, p.H, p.clamp, -1);
+  }
+  switch (effective(p)) {
+    case Output::plain:
+      return forward_as<Output::plain>(p, begin, end);
+    case Output::affine:
+      return forward_as<Output::affine>(p, begin, end);
+    case Output::gain:
+      return forward_as<Output::gain>(p, begin, end);
+    case Output::bias:
+      return forward_as<Output::bias>(p, begin, end);
+    case Output::adaptive:
+      return forward_as<Output::adaptive>(p, begin, end);
+    case Output::residual:
+      return forward_as<Output::residual>(p, begin, end);
+  }
+}
+
+// --- backward ---------------------------------------------------------------------------------
+
+/// What dy is made of: dz itself, gain * dz, or phi * dz.
+enum class Factor { one, gain, phi };
+
+template <Factor kFactor>
+inline vfloat dy_of(vfloat dz, vfloat y, vfloat gain, vfloat C, vfloat Ck) {
+  if constexpr (kFactor == Factor::gain) return dz * gain;
+  if constexpr (kFactor == Factor::phi) return dz * (C - Ck * y);
+  return dz;
+}
+
+/// The two terms that the statistics add to dx, ready to be subtracted: rstd * mean(dy) and
+/// rstd * coef * sum(dy * y); zero where the statistic is detached.
+struct StatTerms {
+  vfloat via_mean, via_scale;
+  StatTerms(const NormProblem<float>& p, int64_t row, double sum_dy, double sum_dy_y) {
+    const NormTraits& t = *p.traits;
+    const bool centred = t.scale == Scale::std && t.grad_mean && !p.given_stats;
+    const bool scaled = t.grad_scale && !p.given_stats;
+    const double rstd = p.rstd[row];
+    via_mean =
+        broadcast(static_cast<float>(centred ? rstd * sum_dy / static_cast<double>(p.H) : 0));
+    via_scale = broadcast(static_cast<float>(scaled ? rstd * sum_dy_y * p.coef[row] : 0));
+  }
+};
+
+/// dx = rstd * dy - via_mean - y * via_scale over [begin, end) of one row.
+template <Factor kFactor, bool Stream, bool Clamp, class Param>
+inline void write_dx(const NormProblem<float>& p, const Input<Clamp>& x, const Standardize& y_of,
+                     const StatTerms& terms, const float* dz, float* dx, int64_t begin, int64_t end,
+                     Param gain) {
+  const vfloat C = broadcast(static_cast<float>(p.C)),
+               Ck = broadcast(static_cast<float>(p.C * p.k));
+  each_vector(begin, end, [&](int64_t j, auto part) {
+    const vfloat y = y_of(x.at(j, part));
+    vfloat w = {};
+    if constexpr (kFactor == Factor::gain) w = gain.at(j, part);
+    const vfloat dy = dy_of<kFactor>(load(dz + j, part), y, w, C, Ck);
+    const vfloat out = dy * y_of.rstd - terms.via_mean - y * terms.via_scale;
+    if constexpr (Stream)
+      stream(dx + j, out);
+    else
+      store(dx + j, out, part);
+  });
+}
+
+/// The gradient of a clamped entry belongs to the entry whose value it took.
+void route_clamped(const NormProblem<float>& p, int64_t row, float* dx) {
+  const float* x = p.x + row * p.H;
+  const int32_t top = p.extremes[2 * row], bottom = p.extremes[2 * row + 1];
+  const float high = x[top], low = x[bottom];
+  float to_top = 0, to_bottom = 0;
+  each_vector(0, p.H, [&](int64_t j, auto part) {
+    const vfloat v = load(x + j, part);
+    if (!any((v < low) | (v > high))) return;
+    for (int64_t i = j; i < p.H && i < j + kLanes; ++i) {
+      const bool below = x[i]<low, above = x[i]> high && x[i] > low;
+      if (below) to_bottom += dx[i];
+      if (above) to_top += dx[i];
+      if (below || above) dx[i] = 0;
+    }
+  });
+  dx[top] += to_top;
+  dx[bottom] += to_bottom;
+}
+
+/// kRows rows at once, so that each vector of gain, dgain and dbias is touched once for all.
+template <Factor kFactor, bool Params, bool Stream, bool Clamp, int kRows>
+inline void backward_rows(const NormProblem<float>& p, int64_t row,
+                          const NormParamGrads<float>& grads) {
+  const vfloat C = broadcast(static_cast<float>(p.C)),
+               Ck = broadcast(static_cast<float>(p.C * p.k));
+  const float* dz = p.dz + row * p.H;
+  Input<Clamp> x[kRows];
+  Standardize y_of[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    x[r] = Input<Clamp>(p, row + r);
+    y_of[r] = Standardize(p, row + r);
+  }
+  double sum_dy[kRows] = {}, sum_dy_y[kRows] = {};
+  for (int64_t from = 0; from < p.H; from += kBlock) {
+    const int64_t to = p.H - from < kBlock ? p.H : from + kBlock;
+    vfloat a[kRows] = {}, b[kRows] = {};
+    each_vector(from, to, [&](int64_t j, auto part) {
+      vfloat dgain = {}, dbias = {}, w = {};
+      if constexpr (kFactor == Factor::gain) w = load(p.gain + j, part);
+      for (int r = 0; r < kRows; ++r) {
+        const vfloat v = load(dz + r * p.H + j, part);
+        const vfloat y = y_of[r](x[r].at(j, part));
+        if constexpr (Params) {
+          dgain += v * y;
+          dbias += v;
+        }
+        const vfloat dy = dy_of<kFactor>(v, y, w, C, Ck);
+        a[r] += dy;
+        b[r] += dy * y;
+      }
+      if constexpr (Params) {
+        if (grads.gain) store(grads.gain + j, load(grads.gain + j, part) + dgain, part);
+        if (grads.bias) store(grads.bias + j, load(grads.bias + j, part) + dbias, part);
+      }
+    });
+    for (int r = 0; r < kRows; ++r) {
+      sum_dy[r] += sum(a[r]);
+      sum_dy_y[r] += sum(b[r]);
+    }
+  }
+  if (!p.dx) return;
+  for (int r = 0; r < kRows; ++r) {
+    const StatTerms terms(p, row + r, sum_dy[r], sum_dy_y[r]);
+    float* dx = p.dx + (row + r) * p.H;
+    write_dx<kFactor, Stream>(p, x[r], y_of[r], terms, dz + r * p.H, dx, 0, p.H,
+                              Elementwise{p.gain});
+    if constexpr (Clamp) route_clamped(p, row + r, dx);
+  }
+}
+
+template <Factor kFactor, bool Params, bool Stream, bool Clamp>
+void backward_chunk(const NormProblem<float>& p, int64_t begin, int64_t end,
+                    const NormParamGrads<float>& grads) {
+  int64_t row = begin;
+  for (; row + 4 <= end; row += 4) backward_rows<kFactor, Params, Stream, Clamp, 4>(p, row, grads);
+  for (; row < end; ++row) backward_rows<kFactor, Params, Stream, Clamp, 1>(p, row, grads);
+  if constexpr (Stream) fence();
+}
+
+/// One row whose gain is constant over segments (groups of channels, scalenorm).
+void backward_segments(const NormProblem<float>& p, int64_t row,
+                       const NormParamGrads<float>& grads) {
+  const Input<false> x(p, row);
+  const Standardize y_of(p, row);
+  const float* dz = p.dz + row * p.H;
+  const int64_t first = first_parameter(p, row);
+  double sum_dy = 0, sum_dy_y = 0;
+  for (int64_t at = 0, i = first; at < p.H; at += p.segment, ++i) {
+    double total[2] = {};
+    sums<2>(at, at + p.segment, total, [&](int64_t j, auto part, vfloat(&acc)[2]) {
+      const vfloat g = load(dz + j, part);
+      acc[0] += g;
+      acc[1] += g * keep(y_of(x.at(j, part)), part);
+    });
+    const double w = p.gain ? p.gain[i] : 1;
+    sum_dy += w * total[0];
+    sum_dy_y += w * total[1];
+    if (grads.gain) grads.gain[i] += static_cast<float>(total[1]);
+    if (grads.bias) grads.bias[i] += static_cast<float>(total[0]);
+  }
+  if (!p.dx) return;
+  const StatTerms terms(p, row, sum_dy, sum_dy_y);
+  for (int64_t at = 0, i = first; at < p.H; at += p.segment, ++i)
+    write_dx<Factor::gain, false>(p, x, y_of, terms, dz, p.dx + row * p.H, at, at + p.segment,
+                                  Constant{broadcast(p.gain ? p.gain[i] : 1)});
+}
+
+void backward_tanh(const NormProblem<float>& p, int64_t begin, int64_t end,
+                   const NormParamGrads<float>& grads) {
+  const vfloat alpha = broadcast(static_cast<float>(p.alpha)), one = broadcast(1);
+  for (int64_t row = begin; row < end; ++row) {
+    const float *x = p.x + row * p.H, *dz = p.dz + row * p.H;
+    double dalpha[1] = {};
+    sums<1>(0, p.H, dalpha, [&](int64_t j, auto part, vfloat(&acc)[1]) {
+      const vfloat v = load(x + j, part), g = load(dz + j, part);
+      const vfloat y = vtanh(alpha * v);
+      const vfloat through = (p.gain ? g * load(p.gain + j, part) : g) * (one - y * y);
+      acc[0] += through * v;
+      if (p.dx) store(p.dx + row * p.H + j, through * alpha, part);
+      if (grads.gain) store(grads.gain + j, load(grads.gain + j, part) + g * y, part);
+      if (grads.bias) store(grads.bias + j, load(grads.bias + j, part) + g, part);
+    });
+    if (grads.alpha) *grads.alpha += dalpha[0];
+  }
+}
+
+template <Factor kFactor, bool Params>
+void backward_as(const NormProblem<float>& p, int64_t begin, int64_t end,
+                 const NormParamGrads<float>& grads) {
+  if (p.clamp > 0) return backward_chunk<kFactor, Params, false, true>(p, begin, end, grads);
+  if (p.stream) return backward_chunk<kFactor, Params, true, false>(p, begin, end, grads);
+  backward_chunk<kFactor, Params, false, false>(p, begin, end, grads);
+}
+
+void backward(const NormProblem<float>& p, int64_t begin, int64_t end,
+              const NormParamGrads<float>& grads) {
+  if (p.clamp > kMostClamped) return norm_backward_reference(p, begin, end, grads);
+  if (p.traits->scale == Scale::tanh) return backward_tanh(p, begin, end, grads);
+  if (p.segment > 0) {
+    for (int64_t row = begin; row < end; ++row) backward_segments(p, row, grads);
+    return;
+  }
+  const bool params = grads.gain || grads.bias;
+  if (p.traits->output == Output::adaptive)
+    return backward_as<Factor::phi, false>(p, begin, end, grads);
+  if (p.gain)
+    return params ? backward_as<Factor::gain, true>(p, begin, end, grads)
+                  : backward_as<Factor::gain, false>(p, begin, end, grads);
+  return params ? backward_as<Factor::one, true>(p, begin, end, grads)
+                : backward_as<Factor::one, false>(p, begin, end, grads);
+}
+
+}  // namespace
+
+extern const NormKernels norm_kernels = {forward, backward};
+
+}  // namespace normlab::NORMLAB_ISA

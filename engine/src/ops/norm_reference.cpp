@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "ops/norm_kernels.h"
+
+namespace normlab {
+namespace {
+
+template <class T>
+int64_t parameter(const NormProblem<T>& p, int64_t row, int64_t j) {
+  return p.segment == 0 ? j : (row % p.groups) * (p.H / p.segment) + j / p.segment;
+}
+
+/// topk: the kk largest become the kk-th largest, then the kk smallest the kk-th smallest.
+template <class T>
+T clamped(const NormProblem<T>& p, const T* x, int64_t row, int64_t j) {
+  if (p.clamp == 0) return x[j];
+  const T high = x[p.extremes[2 * row]], low = x[p.extremes[2 * row + 1]];
+  return x[j] <= low ? low : x[j] > high ? high : x[j];
+}
+
+/// Index of the kk-th in order of `before`, the first of equals first.
+template <class Before>
+int32_t kth(int64_t H, int64_t kk, const Before& before) {
+  std::vector<int32_t> order(static_cast<size_t>(H));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), before);
+  return order[static_cast<size_t>(kk - 1)];
+}
+
+template <class T>
+void find_extremes(const NormProblem<T>& p, const T* x, int32_t* extremes) {
+  extremes[0] = kth(p.H, p.clamp, [x](int32_t a, int32_t b) { return x[a] > x[b]; });
+  extremes[1] = kth(p.H, p.clamp, [x](int32_t a, int32_t b) { return x[a] < x[b]; });
+}
+
+/// Mean, scale and the scale's derivative of one row (paper, section 2.1).
+template <class T>
+void find_stats(const NormProblem<T>& p, const T* x, int64_t row) {
+  const Scale scale = p.traits->scale;
+  double mean = 0, squares = 0;
+  if (scale == Scale::std) {
+    for (int64_t j = 0; j < p.H; ++j) mean += clamped(p, x, row, j);
+    mean /= static_cast<double>(p.H);
+  }
+  for (int64_t j = 0; j < p.H; ++j) {
+    const double d = clamped(p, x, row, j) - mean;
+    squares += d * d;
+  }
+  const bool var_eps = p.denominator == Denominator::var_eps;
+  const double n = scale == Scale::l2                ? 1.0
+                   : scale == Scale::std && !var_eps ? static_cast<double>(p.H - 1)
+                                                     : static_cast<double>(p.H);
+  const double root = std::sqrt(squares / n);
+  const double sigma = var_eps ? std::sqrt(squares / n + p.eps) : root + p.eps;
+  // d sigma / dx = coef * y; a constant row has no direction of growth under std_eps.
+  const double coef = var_eps ? 1.0 / n : root > 0 ? sigma / (n * root) : 0.0;
+  p.mean[row] = static_cast<T>(mean);
+  p.rstd[row] = static_cast<T>(1.0 / sigma);
+  p.shift[row] = static_cast<T>((static_cast<double>(p.mean[row]) - mean) / sigma);
+  p.coef[row] = static_cast<T>(coef);
+}
+
+template <class T>
+T normalized(const NormProblem<T>& p, const T* x, int64_t row, int64_t j) {
+  if (p.traits->scale == Scale::tanh) return std::tanh(static_cast<T>(p.alpha) * x[j]);
+  return (clamped(p, x, row, j) - p.mean[row]) * p.rstd[row] + p.shift[row];
+}
+
+template <class T>
+T phi(const NormProblem<T>& p, T y) {
+  return static_cast<T>(p.C) * (T(1) - static_cast<T>(p.k) * y);
+}
+
+/// The gradient of a clamped entry belongs to the entry whose value it took.
+template <class T>
+void route_clamped(const NormProblem<T>& p, const T* x, int64_t row, T* dx) {
+  const int32_t top = p.extremes[2 * row], bottom = p.extremes[2 * row + 1];
+  const T high = x[top], low = x[bottom];
+  T to_top = 0, to_bottom = 0;
+  for (int64_t j = 0; j < p.H; ++j) {
+    const bool below = x[j]<low, above = x[j]> high && x[j] > low;
+    if (below) to_bottom += dx[j];
+    if (above) to_top += dx[j];
+    if (below || above) dx[j] = 0;
+  }
+  dx[top] += to_top;
+  dx[bottom] += to_bottom;
+}
+
+template <class T>
+void add_parameter_grads(const NormProblem<T>& p, int64_t row, const NormParamGrads<T>& grads) {
+  const T *x = p.x + row * p.H, *dz = p.dz + row * p.H;
+  for (int64_t j = 0; j < p.H; ++j) {
+    const int64_t i = parameter(p, row, j);
+    const T y = normalized(p, x, row, j);
+    if (grads.gain) grads.gain[i] += dz[j] * y;
+    if (grads.bias) grads.bias[i] += dz[j];
+    if (grads.alpha) *grads.alpha += dz[j] * (p.gain ? p.gain[i] : T(1)) * (1 - y * y) * x[j];
+  }
+}
+
+/// dx = (dy - [grad_mean] mean(dy) - [grad_scale] y * coef * sum(dy * y)) * rstd
+/// A detached statistic is a constant, so its term is absent (paper, section 3.1).
+template <class T>
+void backward_row(const NormProblem<T>& p, int64_t row) {
+  const T *x = p.x + row * p.H, *dz = p.dz + row * p.H;
+  T* dx = p.dx + row * p.H;
+  const NormTraits& traits = *p.traits;
+  T sum_dy = 0, sum_dy_y = 0;
+  for (int64_t j = 0; j < p.H; ++j) {
+    const T y = normalized(p, x, row, j);
+    dx[j] = dz[j];
+    if (p.gain) dx[j] *= p.gain[parameter(p, row, j)];
+    if (traits.output == Output::adaptive) dx[j] *= phi(p, y);
+    sum_dy += dx[j];
+    sum_dy_y += dx[j] * y;
+  }
+  const bool centred = traits.scale == Scale::std && traits.grad_mean && !p.given_stats;
+  const bool scaled = traits.grad_scale && !p.given_stats;
+  const T via_mean = centred ? sum_dy / static_cast<T>(p.H) : T(0);
+  const T via_scale = scaled ? sum_dy_y * p.coef[row] : T(0);
+  for (int64_t j = 0; j < p.H; ++j)
+    dx[j] = p.rstd[row] * (dx[j] - via_mean - normalized(p, x, row, j) * via_scale);
+  if (p.clamp > 0) route_clamped(p, x, row, dx);
+}
+
+template <class T>
+void backward_row_tanh(const NormProblem<T>& p, int64_t row) {
+  for (int64_t j = 0; j < p.H; ++j) {
+    const int64_t at = row * p.H + j;
+    const T y = normalized(p, p.x + row * p.H, row, j);
+    const T gain = p.gain ? p.gain[parameter(p, row, j)] : T(1);
+    p.dx[at] = p.dz[at] * gain * static_cast<T>(p.alpha) * (1 - y * y);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void norm_forward_reference(const NormProblem<T>& p, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const T* x = p.x + row * p.H;
+    T* z = p.z + row * p.H;
+    if (p.clamp > 0) find_extremes(p, x, p.extremes + 2 * row);
+    if (p.traits->scale != Scale::tanh && !p.given_stats) find_stats(p, x, row);
+    for (int64_t j = 0; j < p.H; ++j) {
+      const T y = normalized(p, x, row, j);
+      z[j] = y;
+      if (p.gain) z[j] *= p.gain[parameter(p, row, j)];
+      if (p.bias) z[j] += p.bias[parameter(p, row, j)];
+      if (p.traits->output == Output::adaptive) z[j] = phi(p, y) * y;
+      if (p.traits->output == Output::residual) z[j] = x[j] + y;
+    }
+  }
+}
+
+template <class T>
+void norm_backward_reference(const NormProblem<T>& p, int64_t begin, int64_t end,
+                             const NormParamGrads<T>& grads) {
+  for (int64_t row = begin; row < end; ++row) {
+    add_parameter_grads(p, row, grads);
+    if (!p.dx) continue;
+    if (p.traits->scale == Scale::tanh)
+      backward_row_tanh(p, row);
+    else
+      backward_row(p, row);
+  }
+}
+
+template void norm_forward_reference(const NormProblem<float>&, int64_t, int64_t);
+template void norm_forward_reference(const NormProblem<double>&, int64_t, int64_t);
+template void norm_backward_reference(const NormProblem<float>&, int64_t, int64_t,
+                                      const NormParamGrads<float>&);
+template void norm_backward_reference(const NormProblem<double>&, int64_t, int64_t,
+                                      const NormParamGrads<double>&);
+
+}  // namespace normlab
