@@ -1,0 +1,230 @@
+#include <algorithm>
+#include <bit>
+#include <tuple>
+#include <vector>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "normlab/io.h"
+
+// The format (github.com/huggingface/safetensors): a 64-bit header length, a JSON header
+// {"name": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, ..., "__metadata__": {...}},
+// and the tensors' bytes one after the other; all little-endian.
+static_assert(std::endian::native == std::endian::little);
+
+namespace normlab {
+namespace {
+
+constexpr int64_t kPrefix = 8;
+constexpr int64_t kMaxHeader = 100'000'000;
+constexpr char kMetadata[] = "__metadata__";
+
+struct Format {
+  DType dtype;
+  std::string_view name;
+};
+/// In the order in which the reference implementation lays tensors out, which keeps them aligned.
+constexpr Format kFormats[] = {
+    {DType::int64, "I64"}, {DType::float64, "F64"}, {DType::float32, "F32"},
+    {DType::int32, "I32"}, {DType::uint8, "U8"},    {DType::boolean, "BOOL"},
+};
+
+const Format* format_of(DType dtype) {
+  return std::ranges::find(kFormats, dtype, &Format::dtype);
+}
+
+// --- saving -----------------------------------------------------------------------------------
+
+using Named = TensorMap::value_type;
+
+void check_name(const char* what, const std::string& name) {
+  check<ValueError>(name != kMetadata, "save", "the format reserves the ", what, " ", kMetadata);
+  check<ValueError>(is_utf8(name), "save", "the ", what, " ", json_excerpt(name), " is not UTF-8");
+}
+
+void check_savable(const TensorMap& tensors, const Metadata& metadata) {
+  for (const auto& [name, tensor] : tensors) {
+    check_name("tensor name", name);
+    check<ValueError>(tensor.defined(), "save", "tensor ", json_excerpt(name), " is undefined");
+  }
+  for (const auto& [key, text] : metadata) {
+    check_name("metadata key", key);
+    check<ValueError>(is_utf8(text), "save", "the metadata of ", json_excerpt(key),
+                      " is not UTF-8");
+  }
+}
+
+std::vector<const Named*> in_file_order(const TensorMap& tensors) {
+  std::vector<const Named*> order;
+  for (const Named& named : tensors) order.push_back(&named);
+  std::ranges::stable_sort(order, {}, [](const Named* n) { return format_of(n->second.dtype()); });
+  return order;
+}
+
+std::string metadata_json(const Metadata& metadata) {
+  std::string json = "{";
+  for (const auto& [key, text] : metadata)
+    json += (json.size() > 1 ? "," : "") + json_quoted(key) + ":" + json_quoted(text);
+  return json + "}";
+}
+
+std::string tensor_json(const Tensor& x, int64_t begin) {
+  std::ostringstream json;
+  json << "{\"dtype\":\"" << format_of(x.dtype())->name << "\",\"shape\":[";
+  for (int axis = 0; axis < x.rank(); ++axis) json << (axis > 0 ? "," : "") << x.size(axis);
+  json << "],\"data_offsets\":[" << begin << "," << begin + x.nbytes() << "]}";
+  return json.str();
+}
+
+std::string header_json(const std::vector<const Named*>& order, const Metadata& metadata) {
+  std::string json;
+  const auto member = [&](const std::string& key, const std::string& value) {
+    json += (json.empty() ? "{" : ",") + json_quoted(key) + ":" + value;
+  };
+  if (!metadata.empty()) member(kMetadata, metadata_json(metadata));
+  int64_t begin = 0;
+  for (const Named* named : order) {
+    member(named->first, tensor_json(named->second, begin));
+    begin += named->second.nbytes();
+  }
+  json += json.empty() ? "{}" : "}";
+  json.append((kPrefix - json.size() % kPrefix) % kPrefix, ' ');  // aligns what follows
+  return json;
+}
+
+// --- loading ----------------------------------------------------------------------------------
+
+struct Entry {
+  std::string name;
+  const Format* format = nullptr;
+  Shape shape;
+  int64_t begin = 0, end = 0;
+};
+
+std::string header_of(const InputFile& file) {
+  file.check(file.size() >= kPrefix, "has ", file.size(),
+             " bytes, too few for the header's length");
+  uint64_t length = 0;
+  file.read(0, &length, kPrefix);
+  file.check(length <= static_cast<uint64_t>(kMaxHeader), "the header must have at most ",
+             kMaxHeader, " bytes, it claims ", length);
+  file.check(static_cast<int64_t>(length) <= file.size() - kPrefix, "the header claims ", length,
+             " bytes, the file has ", file.size() - kPrefix, " for it");
+  std::string header(length, '\0');
+  file.read(kPrefix, header.data(), static_cast<int64_t>(length));
+  file.check(header.starts_with('{'), "the header does not begin with '{'");
+  return header;
+}
+
+Entry read_entry(const InputFile& file, JsonReader& json, const std::string& name) {
+  const std::string who = "tensor " + json_excerpt(name);
+  Entry entry;
+  entry.name = name;
+  int fields = 0, offsets = 0;
+  json.object([&](const std::string& field) {
+    ++fields;
+    if (field == "dtype") {
+      const std::string dtype = json.string();
+      entry.format = std::ranges::find(kFormats, dtype, &Format::name);
+      file.check(entry.format != std::end(kFormats), who, " has the dtype ", json_excerpt(dtype),
+                 ", known are I64, F64, F32, I32, U8, BOOL");
+    } else if (field == "shape") {
+      json.array([&] {
+        file.check(entry.shape.rank() < Shape::kMaxRank, who, " has more than ", Shape::kMaxRank,
+                   " axes");
+        entry.shape.push_back(json.count());
+      });
+    } else {
+      file.check(field == "data_offsets", who, " has the unknown field ", json_excerpt(field));
+      json.array([&] {
+        file.check(offsets < 2, who, " has more than two data_offsets");
+        (offsets++ == 0 ? entry.begin : entry.end) = json.count();
+      });
+    }
+  });
+  file.check(fields == 3 && offsets == 2, who, " must have dtype, shape and two data_offsets");
+  return entry;
+}
+
+std::vector<Entry> read_header(const InputFile& file, const std::string& header,
+                               Metadata& metadata) {
+  std::vector<Entry> entries;
+  JsonReader json(header);
+  try {
+    json.object([&](const std::string& name) {
+      if (name != kMetadata)
+        entries.push_back(read_entry(file, json, name));
+      else
+        json.object([&](const std::string& key) { metadata[key] = json.string(); });
+    });
+    json.end();
+  } catch (const JsonError& error) {
+    file.check(false, "bad header: ", error.what());
+  }
+  return entries;
+}
+
+/// The tensors' bytes must fit their shapes and fill `bytes` without overlap or hole.
+void check_layout(const InputFile& file, std::vector<Entry>& entries, int64_t bytes) {
+  std::ranges::sort(entries, {}, [](const Entry& e) { return std::tie(e.begin, e.end); });
+  int64_t at = 0;
+  for (const Entry& e : entries) {
+    const std::string who = "tensor " + json_excerpt(e.name);
+    file.check(e.begin <= e.end && e.end <= bytes, who, " has the data_offsets [", e.begin, ", ",
+               e.end, "], the file has ", bytes, " bytes of data");
+    file.check(e.begin >= at, who, " begins at ", e.begin, " and overlaps the one before, to ", at);
+    file.check(e.begin == at, who, " begins at ", e.begin, " and leaves a hole from ", at, " on");
+    int64_t want = size_of(e.format->dtype);
+    bool fits = true;
+    for (const int64_t length : e.shape)
+      if (length != 0) fits = fits && !__builtin_mul_overflow(want, length, &want);
+    if (std::ranges::find(e.shape, 0) != e.shape.end()) want = 0;
+    file.check(fits && e.end - e.begin == want, who, " of shape ", e.shape, " and dtype ",
+               e.format->name, " does not fit its ", e.end - e.begin, " bytes");
+    at = e.end;
+  }
+  file.check(at == bytes, "has ", bytes, " bytes of data, its tensors ", at);
+}
+
+Tensor read_tensor(const InputFile& file, const Entry& entry, int64_t data) {
+  Tensor x = Tensor::empty(entry.shape, entry.format->dtype);
+  file.read(data + entry.begin, x.raw(), x.nbytes());
+  if (x.dtype() != DType::boolean) return x;
+  const uint8_t* bytes = static_cast<const uint8_t*>(x.raw());
+  file.check(std::all_of(bytes, bytes + x.numel(), [](uint8_t b) { return b <= 1; }), "tensor ",
+             json_excerpt(entry.name), " of dtype BOOL has bytes that are neither 0 nor 1");
+  return x;
+}
+
+}  // namespace
+
+void save(const std::string& path, const TensorMap& tensors, const Metadata& metadata) {
+  check_savable(tensors, metadata);
+  const std::vector<const Named*> order = in_file_order(tensors);
+  const std::string header = header_json(order, metadata);
+  const uint64_t length = header.size();
+  check<ValueError>(length <= static_cast<uint64_t>(kMaxHeader), "save",
+                    "names, shapes and metadata must fit into ", kMaxHeader, " bytes, they take ",
+                    length);
+  OutputFile file("save", path);
+  file.write(&length, kPrefix);
+  file.write(header.data(), static_cast<int64_t>(length));
+  for (const Named* named : order) {
+    const Tensor x = named->second.to(Device::cpu);
+    file.write(x.raw(), x.nbytes());
+  }
+  file.commit();
+}
+
+TensorFile load(const std::string& path) {
+  const InputFile file("load", path);
+  TensorFile result;
+  const std::string header = header_of(file);
+  const int64_t data = kPrefix + static_cast<int64_t>(header.size());
+  std::vector<Entry> entries = read_header(file, header, result.metadata);
+  check_layout(file, entries, file.size() - data);
+  for (const Entry& entry : entries) result.tensors[entry.name] = read_tensor(file, entry, data);
+  return result;
+}
+
+}  // namespace normlab
