@@ -64,15 +64,15 @@ typedef float vfloat_unaligned __attribute__((vector_size(4 * kLanes), aligned(4
 #endif
   return v[0] + v[1];
 }
-/// True if a comparison holds in any lane.
-[[maybe_unused]] inline bool any(vint mask) {
+/// Bit i is set where a comparison holds in lane i.
+[[maybe_unused]] inline uint32_t bits(vint mask) {
 #if defined(__AVX512F__)
   const __m512i m = reinterpret_cast<__m512i>(mask);
-  return _mm512_test_epi32_mask(m, m) != 0;
+  return _mm512_test_epi32_mask(m, m);
 #elif defined(__AVX__)
-  return _mm256_movemask_ps(reinterpret_cast<__m256>(mask)) != 0;
+  return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
 #else
-  return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+  return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8);
 #endif
 }
 

@@ -201,12 +201,12 @@ bool aligned(const void* p) {
   return reinterpret_cast<uintptr_t>(p) % 64 == 0;
 }
 
-/// Results that cannot stay in the last cache anyway are written past it: reading each line before
-/// it is overwritten would cost a third of the traffic.
+/// Results are written past the caches if x, z, dz and dx together do not fit them: reading each
+/// line before it is overwritten would cost a third of the traffic.
 template <class T>
 bool should_stream(const NormProblem<T>& p, const T* result) {
   const int64_t bytes = p.rows * p.H * static_cast<int64_t>(sizeof(T));
-  return p.segment == 0 && p.H % 16 == 0 && aligned(result) && 2 * bytes > last_cache_bytes();
+  return p.segment == 0 && p.H % 16 == 0 && aligned(result) && 4 * bytes >= last_cache_bytes();
 }
 
 constexpr int64_t kCostPerElement = 4;

@@ -1,3 +1,4 @@
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -40,6 +41,15 @@ inline void each_vector(int64_t begin, int64_t end, const F& f) {
   for (; j + kLanes <= end; j += kLanes) f(j, Full{});
   if (j < end) f(j, Part{end - j});
 }
+
+/// Asks for a line that the next row will want: while a row's statistics are worked out, the memory
+/// would idle otherwise. Fetching past the end does no harm.
+void fetch(const float* p) {
+  __builtin_prefetch(p);
+}
+
+/// Rows that the backward pass takes at once.
+constexpr int kBackwardRows = 4;
 
 /// Longer rows are summed in blocks of this many elements, the blocks in double.
 constexpr int64_t kBlock = 8192;
@@ -96,14 +106,23 @@ struct Standardize {
   vfloat operator()(vfloat x) const { return (x - mean) * rstd + shift; }
 };
 
-/// The kk-th greatest element of sign * x, by insertion into a short sorted list: a vector is
-/// looked at closely only if it holds something greater than the list's last.
 constexpr int64_t kMostClamped = 256;
-int32_t kth_greatest(const float* x, int64_t H, int64_t kk, float sign) {
+
+/// The kk greatest values seen so far, with their places, in falling order.
+struct Greatest {
+  int64_t kk;
   float value[kMostClamped];
-  int32_t index[kMostClamped] = {};
-  for (int64_t i = 0; i < kk; ++i) value[i] = -std::numeric_limits<float>::infinity();
-  const auto insert = [&](float v, int64_t at) {
+  int32_t index[kMostClamped];
+
+  explicit Greatest(int64_t kk) : kk(kk) {
+    for (int64_t i = 0; i < kk; ++i) {
+      value[i] = -std::numeric_limits<float>::infinity();
+      index[i] = 0;
+    }
+  }
+  float last() const { return value[kk - 1]; }
+  void offer(float v, int64_t at) {
+    if (!(v > last())) return;
     int64_t i = kk - 1;
     for (; i > 0 && value[i - 1] < v; --i) {
       value[i] = value[i - 1];
@@ -111,14 +130,39 @@ int32_t kth_greatest(const float* x, int64_t H, int64_t kk, float sign) {
     }
     value[i] = v;
     index[i] = static_cast<int32_t>(at);
-  };
+  }
+};
+
+/// A lower bound of the kk-th greatest of sign * x: the kk-th greatest of the maxima of interleaved
+/// parts of the row. It lets the search look at few elements closely.
+float bound_of_greatest(const float* x, int64_t H, int64_t kk, float sign) {
+  constexpr int kBanks = 4;
+  if (kk > kBanks * kLanes || H < kBanks * kLanes) return -std::numeric_limits<float>::infinity();
+  vfloat most[kBanks];
+  for (int b = 0; b < kBanks; ++b) most[b] = load(x + b * kLanes) * sign;
+  for (int64_t j = kBanks * kLanes; j + kBanks * kLanes <= H; j += kBanks * kLanes)
+    for (int b = 0; b < kBanks; ++b) {
+      const vfloat v = load(x + j + b * kLanes) * sign;
+      most[b] = v > most[b] ? v : most[b];
+    }
+  Greatest maxima(kk);
+  for (int i = 0; i < kBanks * kLanes; ++i) maxima.offer(most[i / kLanes][i % kLanes], 0);
+  return maxima.last();
+}
+
+/// Index of the kk-th greatest element of sign * x, the first of equals first.
+int32_t kth_greatest(const float* x, int64_t H, int64_t kk, float sign) {
+  const float bound = bound_of_greatest(x, H, kk, sign);
+  Greatest found(kk);
   each_vector(0, H, [&](int64_t j, auto part) {
     const vfloat v = load(x + j, part) * sign;
-    if (!any(v > value[kk - 1])) return;
-    for (int64_t i = 0; i < kLanes && j + i < H; ++i)
-      if (v[i] > value[kk - 1]) insert(v[i], j + i);
+    const float least = bound > found.last() ? bound : found.last();
+    for (uint32_t hits = bits(v >= least); hits != 0; hits &= hits - 1) {
+      const int lane = std::countr_zero(hits);
+      if (j + lane < H) found.offer(v[lane], j + lane);
+    }
   });
-  return index[kk - 1];
+  return found.index[kk - 1];
 }
 
 /// Mean, scale and the scale's derivative of one row, in two passes; see norm_reference.cpp.
@@ -136,6 +180,7 @@ void find_stats(const NormProblem<float>& p, int64_t row) {
   // The second pass also finds what rounding the mean lost.
   double total[2] = {};
   sums<2>(0, p.H, total, [&, m = broadcast(mean)](int64_t j, auto part, vfloat(&acc)[2]) {
+    if (p.stream) fetch(x.x + p.H + j);
     const vfloat d = keep(x.at(j, part) - m, part);
     acc[0] += d;
     acc[1] += d * d;
@@ -311,6 +356,9 @@ inline void write_dx(const NormProblem<float>& p, const Input<Clamp>& x, const S
   const vfloat C = broadcast(static_cast<float>(p.C)),
                Ck = broadcast(static_cast<float>(p.C * p.k));
   each_vector(begin, end, [&](int64_t j, auto part) {
+    if constexpr (Stream) {
+      fetch(dz + kBackwardRows * p.H + j);
+    }
     const vfloat y = y_of(x.at(j, part));
     vfloat w = {};
     if constexpr (kFactor == Factor::gain) w = gain.at(j, part);
@@ -331,8 +379,9 @@ void route_clamped(const NormProblem<float>& p, int64_t row, float* dx) {
   float to_top = 0, to_bottom = 0;
   each_vector(0, p.H, [&](int64_t j, auto part) {
     const vfloat v = load(x + j, part);
-    if (!any((v < low) | (v > high))) return;
-    for (int64_t i = j; i < p.H && i < j + kLanes; ++i) {
+    for (uint32_t hits = bits((v < low) | (v > high)); hits != 0; hits &= hits - 1) {
+      const int64_t i = j + std::countr_zero(hits);
+      if (i >= p.H) break;
       const bool below = x[i]<low, above = x[i]> high && x[i] > low;
       if (below) to_bottom += dx[i];
       if (above) to_top += dx[i];
@@ -364,6 +413,7 @@ inline void backward_rows(const NormProblem<float>& p, int64_t row,
       vfloat dgain = {}, dbias = {}, w = {};
       if constexpr (kFactor == Factor::gain) w = load(p.gain + j, part);
       for (int r = 0; r < kRows; ++r) {
+        if constexpr (Stream) fetch(x[r].x + kRows * p.H + j);
         const vfloat v = load(dz + r * p.H + j, part);
         const vfloat y = y_of[r](x[r].at(j, part));
         if constexpr (Params) {
