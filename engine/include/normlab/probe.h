@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,12 +28,19 @@ struct NormRecord {
   double clipped = 0;  ///< adanorm: share of elements with phi <= 0, that is y >= 1/k; else 0
 };
 
+namespace nn {
+class Module;
+class Norm;
+}  // namespace nn
+
 /// While it lives, every nn::Norm forward (and its backward) on this thread is recorded.
 /// Probes nest; the innermost records.
 class Probe {
  public:
   /// Records every `every`-th step only. ValueError unless every >= 1.
   explicit Probe(int64_t every = 1);
+  /// The same; layers are named as in `model`.
+  explicit Probe(const nn::Module& model, int64_t every = 1);
   ~Probe();
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
@@ -42,6 +50,11 @@ class Probe {
   int64_t step() const;
   const std::vector<NormRecord>& records() const;
   void clear();
+
+  struct State;
+
+ private:
+  std::shared_ptr<State> state_;
 };
 
 /// Moments of x as rows of `row` elements; ShapeError unless row divides x's size.
