@@ -59,6 +59,6 @@ void scale(float* x, float factor, int64_t n) {
 
 }  // namespace
 
-const optim::Kernels optim_kernels{adam, sgd, square_sum, scale};
+extern const optim::Kernels optim_kernels = {adam, sgd, square_sum, scale};
 
 }  // namespace normlab::NORMLAB_ISA
