@@ -24,6 +24,7 @@ Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor add(const Tensor& a, double b);
 Tensor mul(const Tensor& a, double b);
+Tensor div(const Tensor& a, double b);
 /// b - a and b / a.
 Tensor rsub(const Tensor& a, double b);
 Tensor rdiv(const Tensor& a, double b);
@@ -52,7 +53,7 @@ inline Tensor operator*(const Tensor& a, double b) {
   return mul(a, b);
 }
 inline Tensor operator/(const Tensor& a, double b) {
-  return mul(a, 1.0 / b);
+  return div(a, b);
 }
 inline Tensor operator+(double a, const Tensor& b) {
   return add(b, a);
@@ -175,9 +176,9 @@ Tensor softmax(const Tensor& x, int axis = -1);
 Tensor log_softmax(const Tensor& x, int axis = -1);
 enum class Reduction : uint8_t { none, sum, mean };
 struct CrossEntropyOptions {
-  double label_smoothing = 0.0;           ///< in [0, 1): the share spread evenly over all classes
-  std::optional<int64_t> ignore_index;    ///< rows with this target count nothing
-  Reduction reduction = Reduction::mean;  ///< mean over the rows that count; NaN if none does
+  double label_smoothing = 0.0;  ///< in [0, 1): the share spread evenly over all classes
+  std::optional<int64_t> ignore_index = {};  ///< rows with this target count nothing
+  Reduction reduction = Reduction::mean;     ///< mean over the rows that count; NaN if none does
 };
 /// -log softmax(logits)[target]: logits [..., V], targets int32/int64 [...], classes in [0, V)
 /// (IndexError naming row and class otherwise). Result: scalar, or [...] for Reduction::none.

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backend/isa.h"
+
+namespace normlab {
+
+/// A seed's stream from one block on, as kernels need it.
+struct Stream {
+  uint64_t seed, block;
+  /// From number i on, of numbers of which a block gives `per_block`.
+  Stream from(int64_t i, int per_block) const {
+    return {seed, block + static_cast<uint64_t>(i / per_block)};
+  }
+};
+
+/// Loops that draw n float32 numbers, four a block.
+struct RandomKernels {
+  void (*uniform)(Stream stream, float low, float high, float* z, int64_t n);
+  void (*normal)(Stream stream, float mean, float std, float* z, int64_t n);
+};
+NORMLAB_KERNEL_TABLE(RandomKernels, random_kernels)
+
+}  // namespace normlab

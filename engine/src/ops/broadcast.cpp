@@ -1,0 +1,145 @@
+#include "ops/broadcast.h"
+
+#include <algorithm>
+
+#include "normlab/ops.h"
+
+namespace normlab {
+namespace {
+
+/// Steps in elements along the axes of `shape` (outermost first) of an operand that broadcasts to
+/// it: 0 where it has one element for all.
+void broadcast_steps(const Shape& operand, const Shape& shape, int64_t* steps) {
+  int64_t step = 1;
+  for (int i = 1; i <= shape.rank(); ++i) {
+    const int64_t length = i <= operand.rank() ? operand[-i] : 1;
+    steps[shape.rank() - i] = length == 1 ? 0 : step;
+    step *= length;
+  }
+}
+
+}  // namespace
+
+BroadcastLoop::BroadcastLoop(const Shape& shape, std::initializer_list<const Tensor*> operands)
+    : count_(static_cast<int>(operands.size())), numel_(shape.numel()) {
+  int64_t steps[kMaxOperands][Shape::kMaxRank];
+  int k = 0;
+  for (const Tensor* x : operands) {
+    broadcast_steps(x->shape(), shape, steps[k]);
+    sources_[k].data = static_cast<const char*>(x->raw());
+    sources_[k++].item = size_of(x->dtype());
+  }
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    int64_t at_axis[kMaxOperands];
+    for (k = 0; k < count_; ++k) at_axis[k] = steps[k][axis];
+    if (shape[axis] != 1) add_axis(shape[axis], at_axis);
+  }
+  constexpr int64_t kOnes[kMaxOperands] = {1, 1, 1};
+  if (rank_ == 0) add_axis(1, kOnes);
+  for (k = 0; k < count_; ++k) classify(sources_[k]);
+  if (numel_ == 0) return;
+  in_rows_ = rank_ == 1 || lengths_[0] >= kLongRow;
+  block_ = in_rows_ ? std::min(lengths_[0], kInPlace) : std::min(numel_, kCopied);
+  blocks_per_row_ = (lengths_[0] + block_ - 1) / block_;
+  blocks_ = in_rows_ ? numel_ / lengths_[0] * blocks_per_row_ : (numel_ + block_ - 1) / block_;
+}
+
+void BroadcastLoop::add_axis(int64_t length, const int64_t* steps) {
+  const int inner = rank_ - 1;
+  bool joins = rank_ > 0;
+  for (int k = 0; k < count_; ++k)
+    joins = joins && steps[k] == sources_[k].steps[inner] * lengths_[inner];
+  if (joins) {
+    lengths_[inner] *= length;
+    return;
+  }
+  for (int k = 0; k < count_; ++k) sources_[k].steps[rank_] = steps[k];
+  lengths_[rank_++] = length;
+}
+
+void BroadcastLoop::classify(Source& source) const {
+  source.contiguous = source.scalar = true;
+  int64_t step = 1;
+  for (int axis = 0; axis < rank_; ++axis) {
+    source.contiguous = source.contiguous && source.steps[axis] == step;
+    source.scalar = source.scalar && source.steps[axis] == 0;
+    step *= lengths_[axis];
+  }
+}
+
+int64_t BroadcastLoop::length(int64_t block) const {
+  const int64_t whole = in_rows_ ? lengths_[0] : numel_;
+  const int64_t begin = (in_rows_ ? block % blocks_per_row_ : block) * block_;
+  return std::min(block_, whole - begin);
+}
+
+int64_t BroadcastLoop::row_block(int64_t i, Operand* operands) const {
+  const int64_t row = i / blocks_per_row_, begin = i % blocks_per_row_ * block_;
+  for (int k = 0; k < count_; ++k) {
+    const Source& source = sources_[k];
+    int64_t offset = source.steps[0] * begin, rest = row;
+    for (int axis = 1; axis < rank_; ++axis) {
+      offset += rest % lengths_[axis] * source.steps[axis];
+      rest /= lengths_[axis];
+    }
+    operands[k] = {source.data + offset * source.item, source.steps[0] == 0};
+  }
+  return row * lengths_[0] + begin;
+}
+
+int64_t BroadcastLoop::flat_block(int64_t i, Operand* operands,
+                                  char (*copies)[kCopied * sizeof(double)]) const {
+  const int64_t begin = i * block_;
+  for (int k = 0; k < count_; ++k) {
+    const Source& source = sources_[k];
+    operands[k] = {source.data + (source.contiguous ? begin * source.item : 0), source.scalar};
+    if (source.contiguous || source.scalar) continue;
+    operands[k].data = copies[k];
+    if (source.item == 8)
+      copy(source, begin, length(i), reinterpret_cast<uint64_t*>(copies[k]));
+    else if (source.item == 4)
+      copy(source, begin, length(i), reinterpret_cast<uint32_t*>(copies[k]));
+    else
+      copy(source, begin, length(i), reinterpret_cast<uint8_t*>(copies[k]));
+  }
+  return begin;
+}
+
+template <class T>
+void BroadcastLoop::copy(const Source& source, int64_t begin, int64_t n, T* out) const {
+  int64_t index[Shape::kMaxRank], offset = 0;
+  for (int axis = 0; axis < rank_; ++axis) {
+    index[axis] = begin % lengths_[axis];
+    begin /= lengths_[axis];
+    offset += index[axis] * source.steps[axis];
+  }
+  for (const T* from = reinterpret_cast<const T*>(source.data); n > 0;) {
+    const int64_t run = std::min(lengths_[0] - index[0], n);
+    if (source.steps[0] == 0)
+      std::fill_n(out, run, from[offset]);
+    else
+      std::copy_n(from + offset, run, out);
+    out += run;
+    n -= run;
+    offset -= index[0] * source.steps[0];
+    index[0] = 0;
+    for (int axis = 1; axis < rank_; ++axis) {
+      offset += source.steps[axis];
+      if (++index[axis] < lengths_[axis]) break;
+      offset -= lengths_[axis] * source.steps[axis];
+      index[axis] = 0;
+    }
+  }
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  const NoGrad no_grad;
+  const int added = x.rank() - shape.rank();
+  std::vector<int> axes;
+  for (int axis = 0; axis < x.rank(); ++axis)
+    if (axis < added || shape[axis - added] != x.size(axis)) axes.push_back(axis);
+  return sum(x, axes).reshape(shape);
+}
+
+}  // namespace normlab

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <initializer_list>
+
+#include "backend/parallel.h"
+#include "normlab/tensor.h"
+
+namespace normlab {
+
+/// What a kernel reads for one block of its result: an array, or one element that stands for all.
+struct Operand {
+  const void* data;
+  bool scalar;
+
+  template <class T>
+  const T* as() const {
+    return static_cast<const T*>(data);
+  }
+};
+
+/// A loop over a result of some shape in fixed blocks, with operands that broadcast to it. A
+/// block's operand is read in place where it can be, else from a copy small enough for the L1.
+class BroadcastLoop {
+ public:
+  static constexpr int kMaxOperands = 3;
+
+  /// The operands must broadcast to `shape`, and outlive the loop.
+  BroadcastLoop(const Shape& shape, std::initializer_list<const Tensor*> operands);
+
+  /// Calls body(begin, n, operands) for every block [begin, begin + n) of the result. `cost` is
+  /// the work of one element. body must not throw.
+  template <class Body>
+  void run(int64_t cost, const Body& body) const {
+    parallel_for(blocks_, cost * block_, [&](int64_t i) {
+      alignas(64) char copies[kMaxOperands][kCopied * sizeof(double)];
+      Operand operands[kMaxOperands];
+      const int64_t begin = in_rows_ ? row_block(i, operands) : flat_block(i, operands, copies);
+      body(begin, length(i), operands);
+    });
+  }
+
+ private:
+  static constexpr int64_t kCopied = 1024;   ///< elements of a block that may need copies
+  static constexpr int64_t kInPlace = 4096;  ///< elements of a block that needs none
+  static constexpr int64_t kLongRow = 256;   ///< rows from here on are blocks of their own
+
+  /// An operand, with its steps in elements along the joint axes, innermost first.
+  struct Source {
+    const char* data;
+    int64_t item;
+    int64_t steps[Shape::kMaxRank];
+    bool contiguous, scalar;
+  };
+
+  void add_axis(int64_t length, const int64_t* steps);
+  void classify(Source& source) const;
+  int64_t length(int64_t block) const;
+  int64_t row_block(int64_t i, Operand* operands) const;
+  int64_t flat_block(int64_t i, Operand* operands, char (*copies)[kCopied * sizeof(double)]) const;
+  template <class T>
+  void copy(const Source& source, int64_t begin, int64_t n, T* out) const;
+
+  // Neighbouring axes that no operand tells apart are joined.
+  int64_t lengths_[Shape::kMaxRank] = {};
+  int rank_ = 0;
+  Source sources_[kMaxOperands] = {};
+  int count_ = 0;
+  int64_t numel_;
+  bool in_rows_ = true;  ///< each block lies within one run of the innermost axis
+  int64_t blocks_per_row_ = 1, blocks_ = 0, block_ = 1;
+};
+
+/// x summed over the axes along which `shape` was broadcast to x's shape: what a broadcast
+/// operand's gradient is. Not recorded.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+}  // namespace normlab

@@ -1,0 +1,83 @@
+#pragma once
+
+#include "backend/isa.h"
+#include "normlab/ops.h"
+#include "ops/broadcast.h"
+
+// The elementwise family: elementwise_table.h has the mathematics, elementwise_cpu.cpp makes
+// loops of it, elementwise.cpp checks, broadcasts and records.
+namespace normlab {
+
+inline constexpr int kDTypes = 6;
+
+enum class Unary {
+  neg,
+  abs,
+  exp,
+  log,
+  sqrt,
+  square,
+  tanh,
+  sigmoid,
+  relu,
+  gelu,
+  sign,
+  floor,
+  round
+};
+inline constexpr int kUnaryOps = 13;
+enum class Binary { add, sub, mul, div, maximum, minimum, pow };
+inline constexpr int kBinaryOps = 7;
+inline constexpr int kComparisons = 6;
+
+/// The element types that an op takes; bool is never one of them.
+enum class Domain { numeric, floating };
+
+/// What a derivative reads beside dz. Unary: x and the result z; binary: the operands a and b.
+enum class Reads {
+  no_derivative,
+  passes,  ///< nothing: the gradient is dz itself
+  nothing,
+  x,
+  z,
+  a,
+  b,
+  both,  ///< a and b
+};
+
+using UnaryLoop = void (*)(const void* x, void* z, int64_t n);
+/// Of x and z only what the derivative reads needs to be there.
+using UnaryGradLoop = void (*)(const void* dz, const void* x, const void* z, void* dx, int64_t n);
+using BinaryLoop = void (*)(const Operand& a, const Operand& b, void* z, int64_t n);
+using BinaryGradLoop = void (*)(const void* dz, const Operand& a, const Operand& b, void* dx,
+                                int64_t n);
+
+/// An op's row of the table as loops over arrays, by dtype; null where the op takes it not.
+struct UnaryOp {
+  const char* name;
+  Reads reads;
+  int cost;
+  UnaryLoop forward[kDTypes];
+  UnaryGradLoop backward[kDTypes];
+};
+struct BinaryOp {
+  const char* name;
+  Reads da_reads, db_reads;
+  int cost;
+  BinaryLoop forward[kDTypes];
+  BinaryGradLoop da[kDTypes], db[kDTypes];
+};
+struct ElementwiseOps {
+  UnaryOp unary[kUnaryOps];
+  BinaryOp binary[kBinaryOps];
+  BinaryLoop compare[kComparisons][kDTypes];
+};
+NORMLAB_KERNEL_TABLE(ElementwiseOps, elementwise_ops)
+
+/// DeviceError and DtypeError unless a and b are of one device and dtype.
+void check_same(const char* op, const Tensor& a, const Tensor& b);
+/// `value` as a scalar tensor; DtypeError if an integer dtype cannot hold it. Arithmetic on uint8
+/// wraps around, so that there x - 3 is x + 253.
+Tensor scalar_for(const char* op, double value, DType dtype, bool wraps = false);
+
+}  // namespace normlab

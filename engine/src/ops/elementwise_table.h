@@ -1,0 +1,208 @@
+#pragma once
+
+// All elementwise mathematics, one row an op. For *_cpu.cpp only: a row is instantiated for
+// vfloat (float32), double and, where it is numeric, the integers.
+
+#include <cmath>
+#include <concepts>
+#include <tuple>
+#include <type_traits>
+
+#include "backend/simd_math.h"
+#include "ops/elementwise.h"
+
+namespace normlab::NORMLAB_ISA {
+namespace {  // NOLINT
+
+// --- what the rows are written with, for V = vfloat, double and integers ------------------------
+template <class F>
+vfloat lanewise(const F& f, vfloat x) {
+  for (int i = 0; i < kLanes; ++i) x[i] = f(x[i]);
+  return x;
+}
+inline vfloat vsqrt(vfloat x) {
+  return lanewise([](float v) { return std::sqrt(v); }, x);
+}
+inline vfloat vfloor(vfloat x) {
+  return lanewise([](float v) { return std::floor(v); }, x);
+}
+inline vfloat vround(vfloat x) {
+  return lanewise([](float v) { return std::nearbyint(v); }, x);
+}
+inline vfloat vpow(vfloat x, vfloat y) {
+  for (int i = 0; i < kLanes; ++i) x[i] = std::pow(x[i], y[i]);
+  return x;
+}
+/// Integers wrap around, which C++ grants to unsigned types only.
+template <class V>
+auto wrapping(V x) {
+  if constexpr (std::is_integral_v<V>)
+    return static_cast<std::make_unsigned_t<V>>(x);
+  else
+    return x;
+}
+template <std::integral V>
+V vabs(V x) {
+  return x < 0 ? static_cast<V>(-wrapping(x)) : x;
+}
+// clang-format off
+inline double vabs(double x) { return std::abs(x); }
+inline double vexp(double x) { return std::exp(x); }
+inline double vlog(double x) { return std::log(x); }
+inline double vtanh(double x) { return std::tanh(x); }
+inline double verf(double x) { return std::erf(x); }
+inline double vsqrt(double x) { return std::sqrt(x); }
+inline double vfloor(double x) { return std::floor(x); }
+inline double vround(double x) { return std::nearbyint(x); }
+inline double vpow(double x, double y) { return std::pow(x, y); }
+inline double vclamp(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+// clang-format on
+inline double vsigmoid(double x) {
+  const double e = std::exp(-std::abs(x));
+  return (x < 0 ? e : 1.0) / (1.0 + e);
+}
+
+template <class V>
+V constant(double c) {
+  if constexpr (std::is_same_v<V, vfloat>)
+    return broadcast(static_cast<float>(c));
+  else
+    return static_cast<V>(c);
+}
+template <class V>
+auto is_nan(V x) {
+  if constexpr (std::is_integral_v<V>)
+    return false;
+  else
+    return x != x;
+}
+
+/// The normal distribution function.
+template <class V>
+V normal_cdf(V x) {
+  return (verf(x * constant<V>(0.70710678118654752)) + 1.0f) * 0.5f;
+}
+/// x * normal_cdf(x). Beyond +-40 it is 0 or x: the clamp keeps infinity times 0 out.
+template <class V>
+V gelu(V x) {
+  return (x < -40.0f ? constant<V>(-40.0) : x) * normal_cdf(x);
+}
+template <class V>
+V gelu_slope(V x) {
+  const V near = vclamp(x, -40.0f, 40.0f);
+  return normal_cdf(x) + near * vexp(near * near * -0.5f) * constant<V>(0.39894228040143268);
+}
+
+// --- the tables ---------------------------------------------------------------------------------
+/// z(x); its gradient dx(dz, x, z), which reads of x and z what `reads` says.
+template <class Z, class DX>
+struct UnaryRow {
+  Unary op;
+  const char* name;
+  Domain domain;
+  int cost;
+  Z z;
+  Reads reads;
+  DX dx;
+};
+/// z(a, b); its gradients da(dz, a, b) and db(dz, a, b).
+template <class Z, class DA, class DB>
+struct BinaryRow {
+  Binary op;
+  const char* name;
+  Domain domain;
+  int cost;
+  Z z;
+  Reads da_reads;
+  DA da;
+  Reads db_reads;
+  DB db;
+};
+
+constexpr auto kUnused = [](auto dz, auto...) { return dz; };
+
+// clang-format off
+constexpr std::tuple kUnary{
+    UnaryRow{Unary::neg, "neg", Domain::numeric, 1,
+             [](auto x) { return -wrapping(x); },
+             Reads::nothing, [](auto dz, auto, auto) { return -dz; }},
+    UnaryRow{Unary::abs, "abs", Domain::numeric, 1,
+             [](auto x) { return vabs(x); },
+             Reads::x, [](auto dz, auto x, auto) { return x < 0.0f ? -dz : x > 0.0f ? dz : x * 0.0f; }},
+    UnaryRow{Unary::exp, "exp", Domain::floating, 8,
+             [](auto x) { return vexp(x); },
+             Reads::z, [](auto dz, auto, auto z) { return dz * z; }},
+    UnaryRow{Unary::log, "log", Domain::floating, 8,
+             [](auto x) { return vlog(x); },
+             Reads::x, [](auto dz, auto x, auto) { return dz / x; }},
+    UnaryRow{Unary::sqrt, "sqrt", Domain::floating, 4,
+             [](auto x) { return vsqrt(x); },
+             Reads::z, [](auto dz, auto, auto z) { return dz * 0.5f / z; }},
+    UnaryRow{Unary::square, "pow", Domain::floating, 1,
+             [](auto x) { return x * x; },
+             Reads::x, [](auto dz, auto x, auto) { return dz * (x + x); }},
+    UnaryRow{Unary::tanh, "tanh", Domain::floating, 8,
+             [](auto x) { return vtanh(x); },
+             Reads::z, [](auto dz, auto, auto z) { return dz * (1.0f - z * z); }},
+    UnaryRow{Unary::sigmoid, "sigmoid", Domain::floating, 8,
+             [](auto x) { return vsigmoid(x); },
+             Reads::z, [](auto dz, auto, auto z) { return dz * z * (1.0f - z); }},
+    UnaryRow{Unary::relu, "relu", Domain::floating, 1,
+             [](auto x) { return x < 0.0f ? decltype(x){} : x; },
+             Reads::z, [](auto dz, auto, auto z) { return z <= 0.0f ? decltype(z){} : dz; }},
+    UnaryRow{Unary::gelu, "gelu", Domain::floating, 12,
+             [](auto x) { return gelu(x); },
+             Reads::x, [](auto dz, auto x, auto) { return dz * gelu_slope(x); }},
+    UnaryRow{Unary::sign, "sign", Domain::floating, 1,
+             [](auto x) { using V = decltype(x);
+                          return x > 0.0f ? constant<V>(1) : x < 0.0f ? constant<V>(-1) : x * 0.0f; },
+             Reads::no_derivative, kUnused},
+    UnaryRow{Unary::floor, "floor", Domain::floating, 1,
+             [](auto x) { return vfloor(x); },
+             Reads::no_derivative, kUnused},
+    UnaryRow{Unary::round, "round", Domain::floating, 1,
+             [](auto x) { return vround(x); },
+             Reads::no_derivative, kUnused},
+};
+
+constexpr std::tuple kBinary{
+    BinaryRow{Binary::add, "add", Domain::numeric, 1,
+              [](auto a, auto b) { return wrapping(a) + wrapping(b); },
+              Reads::passes, kUnused,
+              Reads::passes, kUnused},
+    BinaryRow{Binary::sub, "sub", Domain::numeric, 1,
+              [](auto a, auto b) { return wrapping(a) - wrapping(b); },
+              Reads::passes, kUnused,
+              Reads::nothing, [](auto dz, auto, auto) { return -dz; }},
+    BinaryRow{Binary::mul, "mul", Domain::numeric, 1,
+              [](auto a, auto b) { return wrapping(a) * wrapping(b); },
+              Reads::b, [](auto dz, auto, auto b) { return dz * b; },
+              Reads::a, [](auto dz, auto a, auto) { return dz * a; }},
+    BinaryRow{Binary::div, "div", Domain::floating, 2,
+              [](auto a, auto b) { return a / b; },
+              Reads::b, [](auto dz, auto, auto b) { return dz / b; },
+              Reads::both, [](auto dz, auto a, auto b) { return -(dz / b) * (a / b); }},
+    BinaryRow{Binary::maximum, "maximum", Domain::numeric, 1,
+              [](auto a, auto b) { return (a >= b) | is_nan(a) ? a : b; },
+              Reads::both, [](auto dz, auto a, auto b) { return (a >= b) | is_nan(a) ? dz : decltype(dz){}; },
+              Reads::both, [](auto dz, auto a, auto b) { return (a >= b) | is_nan(a) ? decltype(dz){} : dz; }},
+    BinaryRow{Binary::minimum, "minimum", Domain::numeric, 1,
+              [](auto a, auto b) { return (a <= b) | is_nan(a) ? a : b; },
+              Reads::both, [](auto dz, auto a, auto b) { return (a <= b) | is_nan(a) ? dz : decltype(dz){}; },
+              Reads::both, [](auto dz, auto a, auto b) { return (a <= b) | is_nan(a) ? decltype(dz){} : dz; }},
+    // b is a constant exponent; for 0 the slope is 0 even at a = 0.
+    BinaryRow{Binary::pow, "pow", Domain::floating, 32,
+              [](auto a, auto b) { return vpow(a, b); },
+              Reads::both, [](auto dz, auto a, auto b) { return b == 0.0f ? b : dz * b * vpow(a, b - 1.0f); },
+              Reads::no_derivative, kUnused},
+};
+
+constexpr std::tuple kCompare{
+    [](auto a, auto b) { return a == b; }, [](auto a, auto b) { return a != b; },
+    [](auto a, auto b) { return a < b; },  [](auto a, auto b) { return a <= b; },
+    [](auto a, auto b) { return a > b; },  [](auto a, auto b) { return a >= b; },
+};
+// clang-format on
+
+}  // namespace
+}  // namespace normlab::NORMLAB_ISA

@@ -1,0 +1,60 @@
+#include "ops/masking.h"
+
+#include "ops/elementwise.h"
+
+namespace normlab {
+namespace {
+
+/// mask ? a : b, all of which broadcast to `shape`.
+Tensor select(const Shape& shape, const Tensor& mask, const Tensor& a, const Tensor& b) {
+  Tensor z = Tensor::empty(shape, a.dtype(), a.device());
+  const SelectKernels& kernels = select_kernels_for_cpu();
+  const int64_t item = size_of(a.dtype());
+  const auto loop = item == 8   ? kernels.eight_bytes
+                    : item == 4 ? kernels.four_bytes
+                                : kernels.one_byte;
+  char* out = static_cast<char*>(z.raw());
+  BroadcastLoop(shape, {&mask, &a, &b}).run(1, [&](int64_t begin, int64_t n, const Operand* x) {
+    loop(x[0], x[1], x[2], out + begin * item, n);
+  });
+  return z;
+}
+
+void check_mask(const char* op, const Tensor& mask, const Tensor& x) {
+  check<DtypeError>(mask.dtype() == DType::boolean, op, "mask must be bool, got ", mask.dtype());
+  check<DeviceError>(mask.device() == x.device(), op, "mask must be on ", x.device(), ", got ",
+                     mask.device());
+}
+
+}  // namespace
+
+Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
+  check_same("where", a, b);
+  check_mask("where", mask, a);
+  const Shape shape = broadcast("where", mask.shape(), broadcast("where", a.shape(), b.shape()));
+  const Tensor z = select(shape, mask, a, b);
+  if (!needs_grad({a, b})) return z;
+  return record(
+      "where", z, {a, b},
+      [kept = Saved(mask), sa = a.shape(), sb = b.shape()](const Tensor& dz, Needs needs) -> Grads {
+        const Tensor zero = Tensor::scalar(0, dz.dtype());
+        Grads grads(2);
+        if (needs[0]) grads[0] = sum_to(select(dz.shape(), kept.get(), dz, zero), sa);
+        if (needs[1]) grads[1] = sum_to(select(dz.shape(), kept.get(), zero, dz), sb);
+        return grads;
+      });
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
+  check_mask("masked_fill", mask, x);
+  const Shape joint = broadcast("masked_fill", mask.shape(), x.shape());
+  check(joint == x.shape(), "masked_fill", "mask must broadcast to x ", x.shape(), ", got ",
+        mask.shape());
+  const Tensor z = select(x.shape(), mask, scalar_for("masked_fill", value, x.dtype()), x);
+  if (!needs_grad({x})) return z;
+  return record("masked_fill", z, {x}, [kept = Saved(mask)](const Tensor& dz, Needs) -> Grads {
+    return {select(dz.shape(), kept.get(), Tensor::scalar(0, dz.dtype()), dz)};
+  });
+}
+
+}  // namespace normlab
