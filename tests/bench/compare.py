@@ -42,8 +42,17 @@ def median_of(records: Sequence[Record], field: str) -> float:
 def build_copy(folder: str) -> Path:
     library = Path(folder) / "libcopy.so"
     subprocess.run(
-        ["g++", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
-        + [str(HERE / "copy.cpp"), "-o", str(library)],
+        [
+            "g++",
+            "-O3",
+            "-march=native",
+            "-fopenmp",
+            "-shared",
+            "-fPIC",
+            str(HERE / "copy.cpp"),
+            "-o",
+            str(library),
+        ],
         check=True,
     )
     return library
@@ -131,8 +140,10 @@ def main() -> None:
     p.add_argument("--norms", nargs="+", default=PAPER)
     p.add_argument("--rounds", type=int, default=3)
     a = p.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, medians of "
-          f"{a.rounds} rounds\n")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, medians of "
+        f"{a.rounds} rounds\n"
+    )
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(a, build_copy(folder))
         if "norm" in a.what:

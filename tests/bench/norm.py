@@ -15,18 +15,14 @@ import statistics
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 import normlab as nl
+import numpy as np
 
 
 def parameters(variant: str, size: int) -> dict[str, nl.Tensor]:
     """Gain, bias and alpha as far as the variant has them."""
     norm = nl.nn.Norm(variant, size)
-    return {
-        name: p
-        for name, p in norm.named_parameters()  # batchnorm's buffers are of no use here
-    }
+    return dict(norm.named_parameters())
 
 
 def timed(f: Callable[[], object]) -> float:
