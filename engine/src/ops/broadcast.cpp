@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/parallel.h"
 #include "normlab/ops.h"
 
 namespace normlab {
@@ -42,6 +43,15 @@ BroadcastLoop::BroadcastLoop(const Shape& shape, std::initializer_list<const Ten
   block_ = in_rows_ ? std::min(lengths_[0], kInPlace) : std::min(numel_, kCopied);
   blocks_per_row_ = (lengths_[0] + block_ - 1) / block_;
   blocks_ = in_rows_ ? numel_ / lengths_[0] * blocks_per_row_ : (numel_ + block_ - 1) / block_;
+}
+
+void BroadcastLoop::run_blocks(int64_t cost, const void* body, Block call) const {
+  parallel_for(blocks_, cost * block_, [&](int64_t i) {
+    alignas(64) char copies[kMaxOperands][kCopied * sizeof(double)];
+    Operand operands[kMaxOperands];
+    const int64_t begin = in_rows_ ? row_block(i, operands) : flat_block(i, operands, copies);
+    call(body, begin, length(i), operands);
+  });
 }
 
 void BroadcastLoop::add_axis(int64_t length, const int64_t* steps) {

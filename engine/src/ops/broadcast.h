@@ -2,7 +2,6 @@
 
 #include <initializer_list>
 
-#include "backend/parallel.h"
 #include "normlab/tensor.h"
 
 namespace normlab {
@@ -31,11 +30,8 @@ class BroadcastLoop {
   /// the work of one element. body must not throw.
   template <class Body>
   void run(int64_t cost, const Body& body) const {
-    parallel_for(blocks_, cost * block_, [&](int64_t i) {
-      alignas(64) char copies[kMaxOperands][kCopied * sizeof(double)];
-      Operand operands[kMaxOperands];
-      const int64_t begin = in_rows_ ? row_block(i, operands) : flat_block(i, operands, copies);
-      body(begin, length(i), operands);
+    run_blocks(cost, &body, [](const void* b, int64_t begin, int64_t n, const Operand* operands) {
+      (*static_cast<const Body*>(b))(begin, n, operands);
     });
   }
 
@@ -52,6 +48,9 @@ class BroadcastLoop {
     bool contiguous, scalar;
   };
 
+  using Block = void (*)(const void* body, int64_t begin, int64_t n, const Operand* operands);
+
+  void run_blocks(int64_t cost, const void* body, Block call) const;
   void add_axis(int64_t length, const int64_t* steps);
   void classify(Source& source) const;
   int64_t length(int64_t block) const;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/parallel.h"
 #include "core/dispatch.h"
 
 namespace normlab {

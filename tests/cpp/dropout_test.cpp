@@ -1,0 +1,83 @@
+#include <cmath>
+#include <cstring>
+
+#include "catch.h"
+#include "errors.h"
+#include "gradcheck.h"
+
+using namespace normlab;
+using test::error_of;
+
+TEST_CASE("dropout zeroes a share p and scales the rest", "[dropout]") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const double p = GENERATE(0.1, 0.5, 0.9);
+  const int64_t n = 200000;
+  Generator generator(1);
+  const std::vector<double> z = dropout(Tensor::ones({n}, dtype), p, true, generator).to_vector();
+  const double kept = 1 / (1 - p);
+  int64_t zeros = 0, others = 0;
+  for (const double v : z) {
+    zeros += v == 0;
+    others += v != 0 && std::abs(v - kept) > 1e-6 * kept;
+  }
+  CHECK(others == 0);
+  CHECK(std::abs(static_cast<double>(zeros) / n - p) < 5 * std::sqrt(p * (1 - p) / n));
+}
+
+TEST_CASE("dropout is x itself unless training", "[dropout]") {
+  const Tensor x = Tensor::ones({5});
+  Generator generator(1);
+  CHECK(dropout(x, 0.5, false, generator).is(x));
+  CHECK(dropout(x, 0.0, true, generator).is(x));
+  CHECK(generator.offset() == 0);
+  CHECK(dropout(Tensor::ones({0, 3}), 0.5, true, generator).shape() == Shape{0, 3});
+}
+
+TEST_CASE("dropout draws one word an element from its generator", "[dropout]") {
+  Generator a(7), b(7);
+  const Tensor x = Tensor::ones({33});
+  const Tensor first = dropout(x, 0.5, true, a);
+  CHECK(a.offset() == 9);
+  CHECK(test::max_difference(first, dropout(x, 0.5, true, b)) == 0);
+  CHECK(test::max_difference(first, dropout(x, 0.5, true, a)) > 0);
+  Generator c(7);
+  // An element is dropped or not by its place in the stream alone, in either dtype.
+  CHECK(test::max_difference(first.slice(0, 5), dropout(x.slice(0, 5), 0.5, true, c)) == 0);
+  Generator d(7);
+  CHECK(test::max_difference(first, dropout(x.to(DType::float64), 0.5, true, d)) == 0);
+}
+
+TEST_CASE("dropout does not depend on the number of threads", "[dropout]") {
+  const int before = num_threads();
+  const auto run = [&](int threads) {
+    set_num_threads(threads);
+    Generator generator(3);
+    return dropout(Tensor::ones({100001}), 0.3, true, generator);
+  };
+  CHECK(test::max_difference(run(1), run(3)) == 0);
+  set_num_threads(before);
+}
+
+TEST_CASE("dropout drops the gradient of what it dropped", "[dropout][grad]") {
+  const test::Op op = [](const auto& in) {
+    Generator generator(5);
+    return dropout(in[0], 0.4, true, generator);
+  };
+  CHECK(test::gradient_error(op, {test::leaf({7, 19}, 1)}) < 1e-6);
+  Tensor x = Tensor::full({70}, NAN).set_requires_grad();
+  Generator generator(5);
+  const Tensor z = dropout(x, 0.4, true, generator);
+  z.backward(Tensor::ones({70}));
+  for (int64_t i = 0; i < 70; ++i)
+    CHECK((z.data<float>()[i] == 0) == (x.grad().data<float>()[i] == 0));
+}
+
+TEST_CASE("dropout errors say what came", "[dropout]") {
+  const Tensor x = Tensor::ones({2});
+  for (const double p : {-0.1, 1.0, double{NAN}}) {
+    CHECK_THROWS_AS(dropout(x, p), ValueError);
+    CHECK_THROWS_AS(dropout(x, p, false), ValueError);
+  }
+  CHECK(error_of<ValueError>([&] { dropout(x, 1.5); }) == "dropout: p must be in [0, 1), got 1.5");
+  CHECK_THROWS_AS(dropout(x.to(DType::int32), 0.5), DtypeError);
+}
