@@ -84,10 +84,10 @@ Denominator denominator_named(std::string_view name);
 
 /// Everything that is not the variant.
 struct NormOptions {
-  Tensor gain;   ///< undefined: 1. Shape: the normalised axes; [channels] for groups of channels,
-                 ///< [1] for scalenorm
-  Tensor bias;   ///< undefined: 0. Shape as gain
-  Tensor alpha;  ///< dyt only, [1]; undefined: 0.5
+  Tensor gain = {};  ///< undefined: 1. Shape: the normalised axes; [channels] for groups of
+                     ///< channels, [1] for scalenorm
+  Tensor bias = {};   ///< undefined: 0. Shape as gain
+  Tensor alpha = {};  ///< dyt only, [1]; undefined: 0.5
   double eps = 1e-5;
   Denominator denominator = Denominator::var_eps;
   double C = 1.0;             ///< adanorm's scale
@@ -95,8 +95,8 @@ struct NormOptions {
   double topk_share = 0.005;  ///< topk clamps max(int(share * H), 1) entries on each side
   int axes = 1;               ///< how many trailing axes form a row
   int64_t groups = 0;         ///< groupnorm: 0 stands for gcd(channels, 32)
-  Tensor running_mean;        ///< batchnorm, [channels], both or none: updated while training,
-  Tensor running_var;         ///<   used instead of the batch's statistics otherwise
+  Tensor running_mean = {};   ///< batchnorm, [channels], both or none: updated while training,
+  Tensor running_var = {};    ///<   used instead of the batch's statistics otherwise
   bool training = true;
   double momentum = 0.1;  ///< share of the new batch in the running statistics
 };

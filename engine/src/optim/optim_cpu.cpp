@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "backend/simd_sum.h"
+#include "backend/simd_rows.h"
 #include "optim/kernels.h"
 
 namespace normlab::NORMLAB_ISA {
