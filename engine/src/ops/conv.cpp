@@ -1,0 +1,170 @@
+#include "ops/conv.h"
+
+#include "core/dispatch.h"
+#include "ops/activation.h"
+#include "ops/elementwise.h"
+
+namespace normlab {
+namespace {
+
+void check_operands(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_same("conv2d", x, weight);
+  check<DtypeError>(is_floating(x.dtype()), "conv2d", "x must be float32 or float64, got ",
+                    x.dtype());
+  check(x.rank() == 4, "conv2d", "x must be [N, C, H, W], got ", x.shape());
+  check(weight.rank() == 4, "conv2d", "weight must be [O, C, KH, KW], got ", weight.shape());
+  check(weight.numel() > 0, "conv2d", "weight must not be empty, got ", weight.shape());
+  check(x.size(1) == weight.size(1), "conv2d", "x ", x.shape(), " must have ", weight.size(1),
+        " channels for weight ", weight.shape(), ", got ", x.size(1));
+  if (!bias.defined()) return;
+  check_same("conv2d", x, bias);
+  check(bias.shape() == Shape{weight.size(0)}, "conv2d", "bias must be [", weight.size(0),
+        "] for weight ", weight.shape(), ", got ", bias.shape());
+}
+
+/// Places of a kernel along one axis.
+int64_t places(const char* axis, int64_t n, int64_t kernel, int64_t stride, int64_t padding) {
+  constexpr int64_t kMostPadding = 1 << 30;
+  check<ValueError>(stride >= 1, "conv2d", "stride_", axis, " must be at least 1, got ", stride);
+  check<ValueError>(padding >= 0 && padding <= kMostPadding, "conv2d", "padding_", axis,
+                    " must be in [0, ", kMostPadding, "], got ", padding);
+  check(kernel <= n + 2 * padding, "conv2d", "the kernel must fit into the padded input, got ",
+        kernel, " against ", n, " + 2 * ", padding, " along ", axis);
+  return (n + 2 * padding - kernel) / stride + 1;
+}
+
+ConvShape shape_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& o) {
+  ConvShape s;
+  s.N = x.size(0);
+  s.C = x.size(1);
+  s.H = x.size(2);
+  s.W = x.size(3);
+  s.O = weight.size(0);
+  s.KH = weight.size(2);
+  s.KW = weight.size(3);
+  s.stride_h = o.stride_h;
+  s.stride_w = o.stride_w;
+  s.padding_h = o.padding_h;
+  s.padding_w = o.padding_w;
+  s.OH = places("h", s.H, s.KH, s.stride_h, s.padding_h);
+  s.OW = places("w", s.W, s.KW, s.stride_w, s.padding_w);
+  return s;
+}
+
+/// One call: which kernel takes it, and whether that applies the activation itself.
+struct Call {
+  ConvShape s;
+  Activation activation = Activation::none;
+  bool direct = false;
+
+  bool fused() const { return direct && activation == Activation::relu; }
+};
+
+Call call_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
+  Call call;
+  call.s = shape_of(x, weight, options);
+  call.activation = options.activation;
+  call.direct = x.dtype() == DType::float32 && takes_direct(call.s);
+  return call;
+}
+
+void run_forward(const Call& call, const float* x, const float* w, const float* bias, float* z) {
+  if (call.direct)
+    conv_forward_direct(call.s, x, w, bias, call.fused(), z);
+  else
+    conv_forward_onednn(call.s, x, w, bias, z);
+}
+void run_forward(const Call& call, const double* x, const double* w, const double* bias,
+                 double* z) {
+  conv_forward_reference(call.s, x, w, bias, z);
+}
+
+template <class T>
+const T* data_or_null(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
+}
+
+/// z, and in `before` what it was before the activation, where backward needs that.
+template <class T>
+Tensor forward(const Call& call, const Tensor& x, const Tensor& weight, const Tensor& bias,
+               bool recorded, Tensor& before) {
+  const ConvShape& s = call.s;
+  Tensor z = Tensor::empty({s.N, s.O, s.OH, s.OW}, x.dtype());
+  if (z.numel() == 0) return z;
+  run_forward(call, x.data<T>(), weight.data<T>(), data_or_null<T>(bias), z.data<T>());
+  if (call.fused() || call.activation == Activation::none) return z;
+  if (recorded && keeps_input(call.activation)) before = Tensor::empty(z.shape(), z.dtype());
+  add_bias_and_activate(z.data<T>(), static_cast<const T*>(nullptr),
+                        before.defined() ? before.data<T>() : nullptr, s.N * s.O, s.OH * s.OW,
+                        call.activation);
+  return z;
+}
+
+void run_backward(const Call& call, const float* x, const float* w, const float* z, const float* g,
+                  const ConvGrads<float>& grads) {
+  if (call.direct)
+    conv_backward_direct(call.s, x, w, z, g, grads);
+  else
+    conv_backward_onednn(call.s, x, w, g, grads);
+}
+void run_backward(const Call& call, const double* x, const double* w, const double*,
+                  const double* g, const ConvGrads<double>& grads) {
+  conv_backward_reference(call.s, x, w, g, grads);
+}
+
+/// What backward keeps: x and weight where a gradient needs them, and what the activation needs.
+struct Kept {
+  Saved x, weight, activation;
+};
+
+template <class T>
+Grads backward(const Call& call, const Kept& kept, const Tensor& dz, Needs needs) {
+  const ConvShape& s = call.s;
+  Tensor dpre = dz;
+  if (!call.fused() && call.activation != Activation::none) {
+    dpre = Tensor::empty(dz.shape(), dz.dtype());
+    activation_backward(dz.data<T>(), kept.activation.get().data<T>(), dpre.data<T>(), dz.numel(),
+                        call.activation);
+  }
+  Tensor dx, dw, db;
+  ConvGrads<T> grads;
+  if (needs[0]) dx = Tensor::empty({s.N, s.C, s.H, s.W}, dz.dtype()), grads.dx = dx.data<T>();
+  if (needs[1]) dw = Tensor::empty({s.O, s.C, s.KH, s.KW}, dz.dtype()), grads.dw = dw.data<T>();
+  if (needs[2] && call.direct) db = Tensor::empty({s.O}, dz.dtype()), grads.db = db.data<T>();
+  run_backward(call, needs[1] ? kept.x.get().data<T>() : nullptr,
+               needs[0] ? kept.weight.get().data<T>() : nullptr,
+               call.fused() ? kept.activation.get().data<T>() : nullptr, dpre.data<T>(), grads);
+  if (needs[2] && !call.direct) db = sum(dpre, {0, 2, 3});
+  return {dx, dw, db};
+}
+
+/// Without images there is nothing to sum.
+Grads backward_of_nothing(const ConvShape& s, DType dtype) {
+  return {Tensor::zeros({s.N, s.C, s.H, s.W}, dtype), Tensor::zeros({s.O, s.C, s.KH, s.KW}, dtype),
+          Tensor::zeros({s.O}, dtype)};
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const Conv2dOptions& options) {
+  check_operands(x, weight, bias);
+  const Call call = call_of(x, weight, options);
+  const bool recorded = needs_grad({x, weight, bias});
+  return dispatch_floating("conv2d", x.dtype(), [&]<class T>() {
+    Tensor before;
+    Tensor z = forward<T>(call, x, weight, bias, recorded, before);
+    if (!recorded) return z;
+    Kept kept;
+    if (weight.requires_grad()) kept.x = Saved(x);
+    if (x.requires_grad()) kept.weight = Saved(weight);
+    if (call.activation != Activation::none) kept.activation = Saved(before.defined() ? before : z);
+    return record("conv2d", std::move(z), {x, weight, bias},
+                  [call, kept](const Tensor& dz, Needs needs) -> Grads {
+                    if (dz.numel() == 0) return backward_of_nothing(call.s, dz.dtype());
+                    return backward<T>(call, kept, dz, needs);
+                  });
+  });
+}
+
+}  // namespace normlab

@@ -1,0 +1,303 @@
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "backend/simd_math.h"
+#include "backend/simd_sum_each.h"
+#include "ops/conv.h"
+
+namespace normlab::NORMLAB_ISA {
+namespace {
+
+// 5 x 4 accumulators for a tile and 5 x 5 for dot products fill 32 registers; 16 hold half of it.
+constexpr int kVectors = kLanes == 16 ? 4 : 2;
+constexpr int kDots = kLanes == 16 ? 5 : 2;
+constexpr int kTile = kVectors * kLanes;
+static_assert(kTile <= kSlack && kRowPadding % kLanes == 0);
+
+using Rows = const float* const (&)[kTileRows];
+
+/// acc[r][v] += sum over k of a[r][k * step] * b[offset[k] + v * kLanes ...].
+template <int V>
+[[gnu::always_inline]] inline void product(Rows a, int64_t step, const float* b,
+                                           const int32_t* offset, int depth,
+                                           vfloat (&acc)[kTileRows][V]) {
+  for (int k = 0; k < depth; ++k) {
+    const float* row = b + offset[k];
+    vfloat bv[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) bv[v] = load(row + v * kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r) {
+      const float weight = a[r][k * step];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) acc[r][v] += weight * bv[v];
+    }
+  }
+}
+
+/// Calls tile<V>() with the least V whose vectors hold `width` floats.
+template <int V = 1, class Tile>
+[[gnu::always_inline]] inline void with_vectors(int width, const Tile& tile) {
+  if constexpr (V == kVectors) {
+    tile.template operator()<V>();
+  } else {
+    if (width <= V * kLanes) return tile.template operator()<V>();
+    with_vectors<V + 1>(width, tile);
+  }
+}
+
+/// kTileRows channels of the result at neighbouring places.
+struct OutputTile {
+  const float* weights[kTileRows];
+  float* out[kTileRows];
+  float bias[kTileRows];
+  int rows, width;
+  float floor;  ///< 0 for a fused relu, else -infinity
+};
+
+template <int V>
+void forward_tile(const OutputTile& t, const float* b, const int32_t* offset, int depth) {
+  vfloat acc[kTileRows][V];
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) acc[r][v] = broadcast(t.bias[r]);
+  product<V>(t.weights, 1, b, offset, depth, acc);
+  const vfloat floor = broadcast(t.floor);
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r) {
+    if (r >= t.rows) break;
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const vfloat z = acc[r][v] < floor ? floor : acc[r][v];  // this way round NaN is passed on
+      const int left = std::clamp(t.width - v * kLanes, 0, kLanes);
+      if (left == kLanes)
+        store(t.out[r] + v * kLanes, z);
+      else
+        std::memcpy(t.out[r] + v * kLanes, &z, static_cast<size_t>(left) * sizeof(float));
+    }
+  }
+}
+
+void forward(const DirectPlan& p, const float* shifted, const float* w, const float* bias,
+             bool relu, float* z) {
+  OutputTile t;
+  t.floor = relu ? 0.0F : -std::numeric_limits<float>::infinity();
+  for (int o = 0; o < p.out_channels; o += kTileRows) {
+    t.rows = std::min(kTileRows, p.out_channels - o);
+    for (int r = 0; r < kTileRows; ++r) {
+      const int channel = o + std::min(r, t.rows - 1);
+      t.weights[r] = w + static_cast<int64_t>(channel) * p.columns;
+      t.out[r] = z + static_cast<int64_t>(channel) * p.size;
+      t.bias[r] = bias ? bias[channel] : 0.0F;
+    }
+    for (int at = 0; at < p.size; at += kTile) {
+      t.width = std::min(kTile, p.size - at);
+      with_vectors(t.width, [&]<int V>() { forward_tile<V>(t, shifted + at, p.run, p.columns); });
+      for (float*& out : t.out) out += t.width;
+    }
+  }
+}
+
+// --- the shifted input --------------------------------------------------------------------------
+
+typedef float Block __attribute__((vector_size(32), aligned(4), may_alias));
+constexpr int kBlock = 8;
+Block& block(float* p) {
+  return *reinterpret_cast<Block*>(p);
+}
+const Block& block(const float* p) {
+  return *reinterpret_cast<const Block*>(p);
+}
+
+/// Copies rows in blocks of 8 floats; a block may run over its row's end, where the next row (or
+/// slack) overwrites it.
+template <int Blocks>
+void copy_rows(const float* from, int from_stride, float* to, int to_stride, int rows) {
+  for (int row = 0; row < rows; ++row, from += from_stride, to += to_stride)
+#pragma GCC unroll 8
+    for (int i = 0; i < Blocks; ++i) block(to + kBlock * i) = block(from + kBlock * i);
+}
+
+/// Copies rows of to_stride floats; nothing from `end` on is read.
+void copy_plane(const float* from, const float* end, int from_stride, float* to, int to_stride,
+                int rows) {
+  const int blocks = (to_stride + kBlock - 1) / kBlock;
+  const bool inside = end - from >= static_cast<int64_t>(rows - 1) * from_stride + kBlock * blocks;
+  switch (inside ? blocks : 0) {
+    case 1:
+      return copy_rows<1>(from, from_stride, to, to_stride, rows);
+    case 2:
+      return copy_rows<2>(from, from_stride, to, to_stride, rows);
+    case 3:
+      return copy_rows<3>(from, from_stride, to, to_stride, rows);
+    case 4:
+      return copy_rows<4>(from, from_stride, to, to_stride, rows);
+    default:
+      for (int row = 0; row < rows; ++row)
+        std::copy_n(from + row * from_stride, to_stride, to + row * to_stride);
+  }
+}
+
+void shift(const DirectPlan& p, const float* x, const float* end, float* shifted) {
+  for (int c = 0; c < p.channels; ++c, x += p.height * p.width)
+    for (int kx = 0; kx < p.kernel_w; ++kx, shifted += p.height * p.out_w)
+      copy_plane(x + kx, end, p.width, shifted, p.out_w, p.height);
+}
+
+// --- gradients ----------------------------------------------------------------------------------
+
+/// One row of mask(); returns its sum.
+float mask_row(const float* z, const float* dz, int size, float* g) {
+  vfloat total{};
+  const auto masked = [](vfloat z, vfloat dz) { return z <= 0.0F ? vfloat{} : dz; };
+  int i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    const vfloat v = z ? masked(load(z + i), load(dz + i)) : load(dz + i);
+    store(g + i, v);
+    total += v;
+  }
+  if (i < size) {
+    const vfloat v = z ? masked(load_part(z + i, size - i), load_part(dz + i, size - i))
+                       : load_part(dz + i, size - i);
+    store_part(g + i, v, size - i);
+    total += v;
+  }
+  return sum(total);
+}
+
+void mask(const DirectPlan& p, const float* z, const float* dz, float* g, float* db) {
+  for (int o = 0; o < p.out_channels; ++o, dz += p.size, g += p.padded) {
+    db[o] = mask_row(z, dz, p.size, g);
+    std::fill(g + p.size, g + p.padded, 0.0F);
+    if (z) z += p.size;
+  }
+  const int rest = (kTileRows - p.out_channels % kTileRows) % kTileRows;
+  std::fill_n(g, rest * p.padded, 0.0F);
+}
+
+template <int V>
+void transposed_tile(Rows a, int64_t step, const float* b, const int32_t* offset, int depth,
+                     float* out) {
+  vfloat acc[kTileRows][V] = {};
+  product<V>(a, step, b, offset, depth, acc);
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(out + r * kTile + v * kLanes, acc[r][v]);
+}
+
+void add_run(float* to, const float* from, int n) {
+  int i = 0;
+  for (; i + kBlock <= n; i += kBlock) block(to + i) += block(from + i);
+  for (; i < n; ++i) to[i] += from[i];
+}
+
+/// Adds whole rows of n floats; the common short row gets a loop without inner bounds.
+void add_rows(float* to, int to_stride, const float* from, int n, int rows) {
+  if (n == kBlock) {
+    for (int row = 0; row < rows; ++row, to += to_stride, from += kBlock) block(to) += block(from);
+  } else {
+    for (int row = 0; row < rows; ++row, to += to_stride, from += n) add_run(to, from, n);
+  }
+}
+
+/// Adds rows (c, kx, ky) of a transposed product, places [at, at + width), to where they belong in
+/// dx. As the rows come in ky order, neighbouring additions to one line of dx have one alignment,
+/// and the processor can forward stores to loads.
+void add_tile(const DirectPlan& p, const float* rows, int first, int at, int width, float* dx) {
+  const int y = at / p.out_w, x = at % p.out_w;
+  const int count = std::min(kTileRows, p.columns - first);
+  for (int r = 0; r < count; ++r, rows += kTile) {
+    float* line = dx + p.dx_target[first + r] + y * p.width;
+    int done = x == 0 ? 0 : std::min(p.out_w - x, width);
+    if (done > 0) {
+      add_run(line + x, rows, done);
+      line += p.width;
+    }
+    const int whole = (width - done) / p.out_w;
+    add_rows(line, p.width, rows + done, p.out_w, whole);
+    done += whole * p.out_w;
+    if (done < width) add_run(line + whole * p.width, rows + done, width - done);
+  }
+}
+
+void input_gradient(const DirectPlan& p, const float* g, const float* w, float* dx) {
+  std::fill_n(dx, p.channels * p.height * p.width, 0.0F);
+  alignas(64) float rows[kTileRows * kTile];
+  for (int first = 0; first < p.columns; first += kTileRows) {
+    const float* a[kTileRows];
+    for (int r = 0; r < kTileRows; ++r) a[r] = w + p.dx_column[std::min(first + r, p.columns - 1)];
+    for (int at = 0; at < p.size; at += kTile) {
+      const int width = std::min(kTile, p.size - at);
+      with_vectors(width, [&]<int V>() {
+        transposed_tile<V>(a, p.columns, g + at, p.row, p.out_channels, rows);
+      });
+      add_tile(p, rows, first, at, width, dx);
+    }
+  }
+}
+
+/// What dot products over the places of an image read.
+struct DotRows {
+  const float* g;
+  int g_row;
+  const float* s;
+  const int32_t* offset;
+};
+
+/// acc[r][c] += g[r][place ...] * s[offset[c] + place ...]; `keep` masks the tail.
+template <bool tail>
+[[gnu::always_inline]] inline void dot_step(const DotRows& d, int place, vint keep,
+                                            vfloat (&acc)[kTileRows][kDots]) {
+  vfloat s[kDots];
+#pragma GCC unroll 8
+  for (int c = 0; c < kDots; ++c) {
+    s[c] = load(d.s + d.offset[c] + place);
+    // Behind the last place lie other rows' values, and infinity times 0 is not 0.
+    if constexpr (tail) s[c] = as_float(as_int(s[c]) & keep);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r) {
+    const vfloat g = load(d.g + r * d.g_row + place);
+#pragma GCC unroll 8
+    for (int c = 0; c < kDots; ++c) acc[r][c] += g * s[c];
+  }
+}
+
+/// out[r][c] = sum over images and places of g[r] * s[offset[c]].
+void dot_tile(const DirectPlan& p, int images, DotRows d, float (&out)[kTileRows][kDots]) {
+  vfloat acc[kTileRows][kDots] = {};
+  vint lane;
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  const int whole = p.size / kLanes * kLanes;
+  const vint keep = lane < (p.size - whole);
+  for (int n = 0; n < images; ++n, d.g += p.gradient, d.s += p.shifted) {
+    for (int place = 0; place < whole; place += kLanes) dot_step<false>(d, place, keep, acc);
+    if (whole < p.size) dot_step<true>(d, whole, keep, acc);
+  }
+  sum_each<kTileRows * kDots>(&acc[0][0], &out[0][0]);
+}
+
+void weight_gradient(const DirectPlan& p, int images, int channel, const float* g,
+                     const float* shifted, float* dw) {
+  const int area = p.kernel_h * p.kernel_w, first = channel * area;
+  for (int o = 0; o < p.out_channels; o += kTileRows, g += kTileRows * p.padded) {
+    for (int k = 0; k < area; k += kDots) {
+      int32_t offset[kDots];
+      for (int c = 0; c < kDots; ++c) offset[c] = p.run[first + std::min(k + c, area - 1)];
+      float out[kTileRows][kDots];
+      dot_tile(p, images, {g, p.padded, shifted, offset}, out);
+      for (int r = 0; r < std::min(kTileRows, p.out_channels - o); ++r)
+        for (int c = 0; c < std::min(kDots, area - k); ++c)
+          dw[static_cast<int64_t>(o + r) * p.columns + first + k + c] = out[r][c];
+    }
+  }
+}
+
+}  // namespace
+
+extern const DirectKernels direct_kernels = {shift, forward, mask, input_gradient, weight_gradient};
+
+}  // namespace normlab::NORMLAB_ISA

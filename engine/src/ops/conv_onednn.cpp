@@ -1,0 +1,252 @@
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+
+#include "backend/onednn.h"
+#include "ops/conv.h"
+
+namespace normlab {
+namespace {
+
+using dnnl::memory;
+using Tag = memory::format_tag;
+
+/// Images of one call of a primitive: fixed, as sums over images are split by it.
+constexpr int64_t kImages = 8;
+/// Below this many input channels oneDNN's own choice of layout is faster for dw.
+constexpr int64_t kFewChannels = 8;
+
+enum class Pass { forward, data, weights };
+
+/// One of a convolution's tensors: as the engine lays it out, as oneDNN wants it.
+struct Layout {
+  memory::desc plain, own;
+  dnnl::primitive reorder;  ///< from plain to own or back; empty if they are the same
+
+  bool same() const { return plain == own; }
+  int64_t own_bytes() const { return static_cast<int64_t>(own.get_size()); }
+};
+
+/// One pass over a few images: x is x or dx, w is w or dw, z is z or dz.
+struct Convolution {
+  dnnl::primitive primitive;
+  Layout x, w, z;
+  memory::desc bias;
+  int64_t scratchpad = 0;
+};
+
+Layout layout_of(const memory::desc& plain, const memory::desc& own, bool is_result) {
+  Layout layout = {plain, own, {}};
+  if (layout.same()) return layout;
+  const dnnl::engine& engine = onednn::engine();
+  layout.reorder = is_result ? dnnl::reorder({engine, own, engine, plain})
+                             : dnnl::reorder({engine, plain, engine, own});
+  return layout;
+}
+
+template <class Primitive, class Descriptor>
+Convolution compiled(const Descriptor& d, const memory::desc& x, const memory::desc& w,
+                     const memory::desc& z, Pass pass, const memory::desc& own_x,
+                     const memory::desc& own_w, const memory::desc& own_z) {
+  return {Primitive(d),
+          layout_of(x, own_x, pass == Pass::data),
+          layout_of(w, own_w, pass == Pass::weights),
+          layout_of(z, own_z, pass == Pass::forward),
+          {},
+          static_cast<int64_t>(d.scratchpad_desc().get_size())};
+}
+
+Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias) {
+  constexpr auto f32 = memory::data_type::f32;
+  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+  const memory::dims x_dims = {images, s.C, s.H, s.W}, w_dims = {s.O, s.C, s.KH, s.KW},
+                     z_dims = {images, s.O, s.OH, s.OW};
+  const memory::desc x(x_dims, f32, Tag::nchw), w(w_dims, f32, Tag::oihw),
+      z(z_dims, f32, Tag::nchw);
+  // Channels last is the layout of oneDNN's fastest kernels here; a plain one gets its slowest.
+  const bool few = pass == Pass::weights && s.C < kFewChannels;
+  const Tag tag = few ? Tag::any : Tag::nhwc;
+  const memory::desc x_any(x_dims, f32, tag), w_any(w_dims, f32, Tag::any), z_any(z_dims, f32, tag);
+  const memory::desc bias = has_bias ? memory::desc({s.O}, f32, Tag::a) : memory::desc();
+  const memory::dims strides = {s.stride_h, s.stride_w}, low = {s.padding_h, s.padding_w};
+  const memory::dims high = {(s.OH - 1) * s.stride_h + s.KH - s.H - s.padding_h,
+                             (s.OW - 1) * s.stride_w + s.KW - s.W - s.padding_w};
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::engine& engine = onednn::engine();
+
+  const dnnl::convolution_forward::primitive_desc f(engine, dnnl::prop_kind::forward_training,
+                                                    algorithm, x_any, w_any, bias, z_any, strides,
+                                                    low, high, attributes);
+  if (pass == Pass::forward) {
+    Convolution c = compiled<dnnl::convolution_forward>(f, x, w, z, pass, f.src_desc(),
+                                                        f.weights_desc(), f.dst_desc());
+    c.bias = bias;
+    return c;
+  }
+  if (pass == Pass::data) {
+    const dnnl::convolution_backward_data::primitive_desc d(engine, algorithm, x_any, w_any, z_any,
+                                                            strides, low, high, f, attributes);
+    return compiled<dnnl::convolution_backward_data>(d, x, w, z, pass, d.diff_src_desc(),
+                                                     d.weights_desc(), d.diff_dst_desc());
+  }
+  const dnnl::convolution_backward_weights::primitive_desc d(engine, algorithm, x_any, w_any, z_any,
+                                                             strides, low, high, f, attributes);
+  return compiled<dnnl::convolution_backward_weights>(d, x, w, z, pass, d.src_desc(),
+                                                      d.diff_weights_desc(), d.diff_dst_desc());
+}
+
+std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t images, Pass pass,
+                                               bool has_bias) {
+  static onednn::Cache<Convolution> cache;
+  const onednn::Key key = {static_cast<int64_t>(pass),
+                           has_bias,
+                           images,
+                           s.C,
+                           s.H,
+                           s.W,
+                           s.O,
+                           s.KH,
+                           s.KW,
+                           s.stride_h,
+                           s.stride_w,
+                           s.padding_h,
+                           s.padding_w};
+  return cache.get("conv2d", key, [&] { return compile(s, images, pass, has_bias); });
+}
+
+memory at(const memory::desc& desc, const void* data) {
+  return memory(desc, onednn::engine(), const_cast<void*>(data));
+}
+
+void reorder(const Layout& layout, const memory::desc& from_desc, const void* from,
+             const memory::desc& to_desc, void* to) {
+  layout.reorder.execute(onednn::stream(),
+                         {{DNNL_ARG_FROM, at(from_desc, from)}, {DNNL_ARG_TO, at(to_desc, to)}});
+}
+
+/// One of a convolution's tensors in the layout that oneDNN wants, copied where that differs.
+class Operand {
+ public:
+  Operand(const Layout& layout, float* plain, bool is_result)
+      : layout_(layout), plain_(plain), is_result_(is_result) {
+    if (layout.same()) return;
+    copy_.emplace(layout.own_bytes());
+    if (!is_result) reorder(layout, layout.plain, plain, layout.own, copy_->as());
+  }
+  memory own() const { return at(layout_.own, copy_ ? copy_->as() : plain_); }
+  /// To be called for a result once it is there.
+  void finish() const {
+    if (is_result_ && copy_) reorder(layout_, layout_.own, copy_->as(), layout_.plain, plain_);
+  }
+
+ private:
+  const Layout& layout_;
+  float* plain_;
+  bool is_result_;
+  std::optional<onednn::Scratch> copy_;
+};
+
+/// Calls body(convolution, first image, index) for every fixed run of images, on all threads;
+/// prepare(convolution) goes before.
+class Images {
+ public:
+  Images(const ConvShape& s, Pass pass, bool has_bias) : s_(s) {
+    if (s.N >= kImages) full_ = convolution(s, kImages, pass, has_bias);
+    if (s.N % kImages != 0) rest_ = convolution(s, s.N % kImages, pass, has_bias);
+  }
+  int64_t runs() const { return (s_.N + kImages - 1) / kImages; }
+  const Convolution* full() const { return full_.get(); }
+  const Convolution* rest() const { return rest_.get(); }
+
+  template <class Body>
+  void run(const Body& body) const {
+    onednn::parallel_for("conv2d", runs(), kImages * s_.work() / 8, [&](int64_t i) {
+      body(s_.N - i * kImages >= kImages ? *full_ : *rest_, i);
+    });
+  }
+
+ private:
+  const ConvShape& s_;
+  std::shared_ptr<const Convolution> full_, rest_;
+};
+
+/// The weights as both primitives of a pass want them.
+class Weights {
+ public:
+  Weights(const Images& images, const float* w) {
+    const onednn::SingleThread single;
+    if (images.full()) full_.emplace(images.full()->w, const_cast<float*>(w), false);
+    if (images.rest()) rest_.emplace(images.rest()->w, const_cast<float*>(w), false);
+    full_convolution_ = images.full();
+  }
+  memory of(const Convolution& c) const {
+    return &c == full_convolution_ ? full_->own() : rest_->own();
+  }
+
+ private:
+  std::optional<Operand> full_, rest_;
+  const Convolution* full_convolution_;
+};
+
+void execute(const Convolution& c, std::unordered_map<int, memory> arguments) {
+  const onednn::Scratch scratchpad(c.scratchpad);
+  const memory::desc desc({c.scratchpad}, memory::data_type::u8, Tag::a);
+  arguments.emplace(DNNL_ARG_SCRATCHPAD, at(desc, scratchpad.as()));
+  c.primitive.execute(onednn::stream(), arguments);
+}
+
+void input_gradient(const ConvShape& s, const float* w, const float* dz, float* dx) {
+  const int64_t in = kImages * s.C * s.H * s.W, out = kImages * s.O * s.OH * s.OW;
+  const Images images(s, Pass::data, false);
+  const Weights weights(images, w);
+  images.run([&](const Convolution& c, int64_t i) {
+    const Operand g(c.z, const_cast<float*>(dz + i * out), false), to(c.x, dx + i * in, true);
+    execute(c, {{DNNL_ARG_DIFF_DST, g.own()},
+                {DNNL_ARG_WEIGHTS, weights.of(c)},
+                {DNNL_ARG_DIFF_SRC, to.own()}});
+    to.finish();
+  });
+}
+
+void weight_gradient(const ConvShape& s, const float* x, const float* dz, float* dw) {
+  const int64_t in = kImages * s.C * s.H * s.W, out = kImages * s.O * s.OH * s.OW;
+  const int64_t n = s.weights();
+  const Images images(s, Pass::weights, false);
+  const onednn::Scratch scratch(images.runs() * n * static_cast<int64_t>(sizeof(float)));
+  float* parts = scratch.as<float>();
+  images.run([&](const Convolution& c, int64_t i) {
+    const Operand from(c.x, const_cast<float*>(x + i * in), false),
+        g(c.z, const_cast<float*>(dz + i * out), false), to(c.w, parts + i * n, true);
+    execute(c, {{DNNL_ARG_SRC, from.own()},
+                {DNNL_ARG_DIFF_DST, g.own()},
+                {DNNL_ARG_DIFF_WEIGHTS, to.own()}});
+    to.finish();
+  });
+  sum_parts(parts, images.runs(), n, dw);
+}
+
+}  // namespace
+
+void conv_forward_onednn(const ConvShape& s, const float* x, const float* w, const float* bias,
+                         float* z) {
+  const int64_t in = kImages * s.C * s.H * s.W, out = kImages * s.O * s.OH * s.OW;
+  const Images images(s, Pass::forward, bias != nullptr);
+  const Weights weights(images, w);
+  images.run([&](const Convolution& c, int64_t i) {
+    const Operand from(c.x, const_cast<float*>(x + i * in), false), to(c.z, z + i * out, true);
+    std::unordered_map<int, memory> arguments = {
+        {DNNL_ARG_SRC, from.own()}, {DNNL_ARG_WEIGHTS, weights.of(c)}, {DNNL_ARG_DST, to.own()}};
+    if (bias) arguments.emplace(DNNL_ARG_BIAS, at(c.bias, bias));
+    execute(c, std::move(arguments));
+    to.finish();
+  });
+}
+
+void conv_backward_onednn(const ConvShape& s, const float* x, const float* w, const float* dz,
+                          const ConvGrads<float>& grads) {
+  if (grads.dx) input_gradient(s, w, dz, grads.dx);
+  if (grads.dw) weight_gradient(s, x, dz, grads.dw);
+}
+
+}  // namespace normlab

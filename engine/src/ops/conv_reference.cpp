@@ -1,0 +1,93 @@
+#include <algorithm>
+
+#include "backend/parallel.h"
+#include "ops/conv.h"
+
+namespace normlab {
+namespace {
+
+/// Output places [begin, end) whose input place, at * stride + offset, lies in [0, n).
+struct Inside {
+  int64_t begin, end;
+};
+Inside inside(int64_t outputs, int64_t stride, int64_t offset, int64_t n) {
+  const int64_t begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+  const int64_t end = n - 1 - offset < 0 ? 0 : (n - 1 - offset) / stride + 1;
+  return {std::min(begin, outputs), std::max(std::min(end, outputs), std::min(begin, outputs))};
+}
+
+/// Calls body(k, at_x, at_z, n) for every kernel place k and output row: n products along the row,
+/// from those places of an input and an output plane on; input places are stride_w apart.
+template <class Body>
+void for_rows(const ConvShape& s, const Body& body) {
+  for (int64_t ky = 0; ky < s.KH; ++ky) {
+    const Inside rows = inside(s.OH, s.stride_h, ky - s.padding_h, s.H);
+    for (int64_t kx = 0; kx < s.KW; ++kx) {
+      const Inside columns = inside(s.OW, s.stride_w, kx - s.padding_w, s.W);
+      for (int64_t y = rows.begin; y < rows.end; ++y) {
+        const int64_t in_y = y * s.stride_h + ky - s.padding_h;
+        const int64_t in_x = columns.begin * s.stride_w + kx - s.padding_w;
+        body(ky * s.KW + kx, in_y * s.W + in_x, y * s.OW + columns.begin,
+             columns.end - columns.begin);
+      }
+    }
+  }
+}
+
+void input_gradient(const ConvShape& s, const double* w, const double* dz, double* dx) {
+  const int64_t in = s.H * s.W, out = s.OH * s.OW, area = s.KH * s.KW;
+  parallel_for(s.N * s.C, s.work() / s.C, [&](int64_t i) {
+    double* to = dx + i * in;
+    std::fill_n(to, in, 0.0);
+    for (int64_t o = 0; o < s.O; ++o) {
+      const double* weights = w + (o * s.C + i % s.C) * area;
+      const double* g = dz + (i / s.C * s.O + o) * out;
+      for_rows(s, [&](int64_t k, int64_t at_x, int64_t at_z, int64_t n) {
+        for (int64_t j = 0; j < n; ++j) to[at_x + j * s.stride_w] += weights[k] * g[at_z + j];
+      });
+    }
+  });
+}
+
+void weight_gradient(const ConvShape& s, const double* x, const double* dz, double* dw) {
+  const int64_t in = s.H * s.W, out = s.OH * s.OW, area = s.KH * s.KW;
+  parallel_for(s.O * s.C, s.N * out * area, [&](int64_t i) {
+    double* to = dw + i * area;
+    std::fill_n(to, area, 0.0);
+    for (int64_t n = 0; n < s.N; ++n) {
+      const double* from = x + (n * s.C + i % s.C) * in;
+      const double* g = dz + (n * s.O + i / s.C) * out;
+      for_rows(s, [&](int64_t k, int64_t at_x, int64_t at_z, int64_t count) {
+        double sum = 0;
+        for (int64_t j = 0; j < count; ++j) sum += from[at_x + j * s.stride_w] * g[at_z + j];
+        to[k] += sum;
+      });
+    }
+  });
+}
+
+}  // namespace
+
+void conv_forward_reference(const ConvShape& s, const double* x, const double* w,
+                            const double* bias, double* z) {
+  const int64_t in = s.H * s.W, out = s.OH * s.OW, area = s.KH * s.KW;
+  parallel_for(s.N * s.O, s.work() / s.O, [&](int64_t i) {
+    double* to = z + i * out;
+    std::fill_n(to, out, bias ? bias[i % s.O] : 0.0);
+    for (int64_t c = 0; c < s.C; ++c) {
+      const double* weights = w + (i % s.O * s.C + c) * area;
+      const double* from = x + (i / s.O * s.C + c) * in;
+      for_rows(s, [&](int64_t k, int64_t at_x, int64_t at_z, int64_t n) {
+        for (int64_t j = 0; j < n; ++j) to[at_z + j] += weights[k] * from[at_x + j * s.stride_w];
+      });
+    }
+  });
+}
+
+void conv_backward_reference(const ConvShape& s, const double* x, const double* w, const double* dz,
+                             const ConvGrads<double>& grads) {
+  if (grads.dx) input_gradient(s, w, dz, grads.dx);
+  if (grads.dw) weight_gradient(s, x, dz, grads.dw);
+}
+
+}  // namespace normlab

@@ -1,0 +1,264 @@
+#include "ops/matmul.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/onednn.h"
+#include "core/dispatch.h"
+#include "core/tensor_impl.h"
+#include "ops/activation.h"
+#include "ops/broadcast.h"
+#include "ops/elementwise.h"
+
+namespace normlab {
+namespace {
+
+// --- one batch of products --------------------------------------------------------------------
+
+/// How the results are cut into jobs: each along its longer side, small ones several to a job.
+struct Cut {
+  bool by_rows = true;
+  int64_t side = 0, length = 0;  ///< of the longer side, of a block of it
+  int64_t blocks = 1, matrices = 1;
+
+  int64_t jobs(int64_t batch) const { return (batch + matrices - 1) / matrices * blocks; }
+};
+
+/// Multiplications from which on a job is worth its start. Fewer rows than kLeast make oneDNN
+/// repack the other operand too often; more than kMost leave threads idle.
+constexpr double kJobWork = 2 << 20;
+constexpr int64_t kLeast = 64, kMost = 256, kMostMatrices = 16;
+
+template <class T>
+Cut cut_of(const MatrixProduct<T>& p) {
+  Cut cut;
+  cut.by_rows = p.M >= p.N;
+  cut.side = std::max(p.M, p.N);
+  const double line =
+      std::max(static_cast<double>(std::min(p.M, p.N)) * static_cast<double>(p.K), 1.0);
+  const double worth = std::min(std::ceil(kJobWork / line), static_cast<double>(cut.side));
+  const int64_t least = std::max(static_cast<int64_t>(worth), kLeast);
+  cut.blocks = std::max<int64_t>(cut.side / std::max(std::min(cut.side / 16, kMost), least), 1);
+  cut.length = ((cut.side + cut.blocks - 1) / cut.blocks + 15) / 16 * 16;
+  cut.blocks = (cut.side + cut.length - 1) / cut.length;
+  if (cut.blocks == 1) {
+    const double work = line * static_cast<double>(cut.side);
+    cut.matrices = std::clamp(static_cast<int64_t>(kJobWork / work), int64_t{1}, kMostMatrices);
+  }
+  return cut;
+}
+
+void multiply_block(const MatrixProduct<float>& p, const ResultBlock& block) {
+  matmul_onednn(p, block);
+}
+void multiply_block(const MatrixProduct<double>& p, const ResultBlock& block) {
+  matmul_reference(p, block);
+}
+const ActivationKernels<float>& activations(float) {
+  return activation_f32_for_cpu();
+}
+const ActivationKernels<double>& activations(double) {
+  return activation_f64_for_cpu();
+}
+
+/// Bias and activation for one block of the result.
+template <class T>
+void finish_block(const MatrixProduct<T>& p, const ResultBlock& block) {
+  if (!p.bias && !p.before && p.activation == Activation::none) return;
+  const int64_t at = (block.matrix * p.M + block.row) * p.N + block.column;
+  T* before = p.before ? p.before + at : nullptr;
+  const T* bias = p.bias ? p.bias + block.column : nullptr;
+  const auto forward = activations(T()).forward;
+  if (block.columns == p.N) {
+    forward(p.c + at, bias, before, block.rows, p.N, p.activation);
+    return;
+  }
+  for (int64_t i = 0; i < block.rows; ++i)
+    forward(p.c + at + i * p.N, bias, before ? before + i * p.N : nullptr, 1, block.columns,
+            p.activation);
+}
+
+template <class T>
+void multiply_typed(const char* op, MatrixProduct<T> p) {
+  if (p.batch * p.M * p.N == 0) return;
+  // Rows that meet the same right side are one taller matrix.
+  if (p.batch > 1 && p.b_step == 0 && !p.a_transposed && p.a_step == p.M * p.K) {
+    p.M *= p.batch;
+    p.batch = 1;
+  }
+  const Cut cut = cut_of(p);
+  const int64_t work = cut.length * std::min(p.M, p.N) * p.K * cut.matrices;
+  onednn::parallel_for(op, cut.jobs(p.batch), work / 8, [&](int64_t job) {
+    const int64_t first = job / cut.blocks * cut.matrices;
+    const int64_t begin = job % cut.blocks * cut.length;
+    const int64_t n = std::min(cut.length, cut.side - begin);
+    for (int64_t i = first; i < std::min(first + cut.matrices, p.batch); ++i) {
+      const ResultBlock block =
+          cut.by_rows ? ResultBlock{i, begin, n, 0, p.N} : ResultBlock{i, 0, p.M, begin, n};
+      if (p.K == 0)
+        std::fill_n(p.c + i * p.M * p.N, p.M * p.N, T(0));
+      else
+        multiply_block(p, block);
+      finish_block(p, block);
+    }
+  });
+}
+
+// --- batches with broadcasting ----------------------------------------------------------------
+
+/// How an operand is stored as matrices, and how it is read.
+struct Layout {
+  Shape leading;  ///< axes before the last two
+  int64_t rows = 0, columns = 0;
+  bool transposed = false;
+
+  Layout turned() const { return {leading, rows, columns, !transposed}; }
+  /// The leading axes joined into the rows of one matrix.
+  Layout stacked() const { return {{}, leading.numel() * rows, columns, transposed}; }
+  int64_t height() const { return transposed ? columns : rows; }
+  int64_t width() const { return transposed ? rows : columns; }
+};
+
+/// A run of matrices with constant steps, counted in matrices.
+struct Run {
+  int64_t length = 1, a_step = 0, b_step = 0;
+};
+
+/// The joint leading axes as runs, innermost first; neighbouring axes are one run where the steps
+/// of both operands allow it.
+std::vector<Run> runs_of(const Shape& leading, const Shape& a, const Shape& b) {
+  std::vector<Run> runs(1);
+  int64_t a_next = 1, b_next = 1;
+  for (int i = 1; i <= leading.rank(); ++i) {
+    const int64_t a_length = i <= a.rank() ? a[-i] : 1, b_length = i <= b.rank() ? b[-i] : 1;
+    const Run axis = {leading[-i], a_length == 1 ? 0 : a_next, b_length == 1 ? 0 : b_next};
+    a_next *= a_length;
+    b_next *= b_length;
+    Run& inner = runs.back();
+    if (axis.length == 1) continue;
+    if (inner.length == 1)
+      inner = axis;
+    else if (axis.a_step == inner.a_step * inner.length &&
+             axis.b_step == inner.b_step * inner.length)
+      inner.length *= axis.length;
+    else
+      runs.push_back(axis);
+  }
+  return runs;
+}
+
+template <class T>
+void multiply_runs(MatrixProduct<T> p, const std::vector<Run>& runs, int64_t a_size, int64_t b_size,
+                   size_t run) {
+  if (run == 0) {
+    p.batch = runs[0].length;
+    p.a_step = runs[0].a_step * a_size;
+    p.b_step = runs[0].b_step * b_size;
+    multiply("matmul", p);
+    return;
+  }
+  int64_t results = 1;
+  for (size_t i = 0; i < run; ++i) results *= runs[i].length;
+  for (int64_t i = 0; i < runs[run].length; ++i) {
+    MatrixProduct<T> inner = p;
+    inner.a += i * runs[run].a_step * a_size;
+    inner.b += i * runs[run].b_step * b_size;
+    inner.c += i * results * p.M * p.N;
+    multiply_runs(inner, runs, a_size, b_size, run - 1);
+  }
+}
+
+/// op(a) op(b) over all leading axes: leading + [M, N].
+Tensor product(const Tensor& a, const Layout& left, const Tensor& b, const Layout& right,
+               const Shape& leading) {
+  Shape shape = leading;
+  shape.push_back(left.height());
+  shape.push_back(right.width());
+  Tensor z = Tensor::empty(shape, a.dtype());
+  if (z.numel() == 0) return z;
+  dispatch_floating("matmul", z.dtype(), [&]<class T>() {
+    MatrixProduct<T> p;
+    p.a = a.data<T>();
+    p.b = b.data<T>();
+    p.c = z.data<T>();
+    p.a_transposed = left.transposed;
+    p.b_transposed = right.transposed;
+    p.M = left.height();
+    p.N = right.width();
+    p.K = left.width();
+    const std::vector<Run> runs = runs_of(leading, left.leading, right.leading);
+    multiply_runs(p, runs, left.rows * left.columns, right.rows * right.columns, runs.size() - 1);
+  });
+  return z;
+}
+
+/// A gradient over all leading axes, summed over those that the operand was broadcast along.
+Tensor reduced(const Tensor& gradient, const Layout& operand) {
+  Shape shape = operand.leading;
+  shape.push_back(operand.rows);
+  shape.push_back(operand.columns);
+  return sum_to(gradient, shape);
+}
+
+Tensor left_gradient(const Tensor& dz, const Layout& g, const Layout& left, const Tensor& b,
+                     const Layout& right) {
+  return reduced(product(dz, g, b, right.turned(), g.leading), left);
+}
+
+Tensor right_gradient(const Tensor& dz, const Layout& g, const Tensor& a, const Layout& left,
+                      const Layout& right) {
+  // One right side for all: a single product sums over the leading axes on its way.
+  if (right.leading.numel() == 1 && left.leading == g.leading)
+    return product(a, left.stacked().turned(), dz, g.stacked(), {});
+  return reduced(product(a, left.turned(), dz, g, g.leading), right);
+}
+
+/// A vector is a row on the left, a column on the right.
+Layout layout_of(const Shape& x, bool left) {
+  if (x.rank() == 1) return left ? Layout{{}, 1, x[0]} : Layout{{}, x[0], 1};
+  return {x.sub(0, x.rank() - 2), x[-2], x[-1]};
+}
+
+void check_matmul(const Tensor& a, const Tensor& b) {
+  check_same("matmul", a, b);
+  check<DtypeError>(is_floating(a.dtype()), "matmul", "operands must be float32 or float64, got ",
+                    a.dtype());
+  check(a.rank() >= 1 && b.rank() >= 1, "matmul", "operands must have at least one axis, got ",
+        a.shape(), " and ", b.shape());
+  const int64_t rows = b.rank() == 1 ? b.size(0) : b.size(-2);
+  check(a.size(-1) == rows, "matmul", "the last axis of a must be as long as ",
+        b.rank() == 1 ? "the axis" : "the last but one", " of b, got a ", a.shape(), " and b ",
+        b.shape());
+}
+
+}  // namespace
+
+void multiply(const char* op, MatrixProduct<float> p) {
+  multiply_typed(op, p);
+}
+void multiply(const char* op, MatrixProduct<double> p) {
+  multiply_typed(op, p);
+}
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  check_matmul(a, b);
+  const Layout left = layout_of(a.shape(), true), right = layout_of(b.shape(), false);
+  const Shape leading = broadcast("matmul, leading axes", left.leading, right.leading);
+  Shape shape = leading;
+  if (a.rank() > 1) shape.push_back(left.rows);
+  if (b.rank() > 1) shape.push_back(right.columns);
+  Tensor z = view_of(product(a, left, b, right, leading), 0, shape);
+  const Saved kept_a = b.requires_grad() ? Saved(a) : Saved();
+  const Saved kept_b = a.requires_grad() ? Saved(b) : Saved();
+  return record(
+      "matmul", std::move(z), {a, b},
+      [=, a_shape = a.shape(), b_shape = b.shape()](const Tensor& dz, Needs needs) -> Grads {
+        const Layout g = {leading, left.rows, right.columns};
+        Grads grads(2);
+        if (needs[0]) grads[0] = left_gradient(dz, g, left, kept_b.get(), right).reshape(a_shape);
+        if (needs[1]) grads[1] = right_gradient(dz, g, kept_a.get(), left, right).reshape(b_shape);
+        return grads;
+      });
+}
+
+}  // namespace normlab

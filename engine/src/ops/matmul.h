@@ -1,0 +1,40 @@
+#pragma once
+
+#include "normlab/ops.h"
+
+namespace normlab {
+
+/// C[i] = op(A[i]) op(B[i]) for i in [0, batch): op(A) [M, K] times op(B) [K, N], row-major; op
+/// transposes what is stored the other way round.
+template <class T>
+struct MatrixProduct {
+  const T* a = nullptr;
+  const T* b = nullptr;
+  T* c = nullptr;
+  bool a_transposed = false, b_transposed = false;  ///< stored as [K, M], [N, K]
+  int64_t M = 0, N = 0, K = 0;
+  int64_t batch = 1;
+  int64_t a_step = 0, b_step = 0;  ///< elements from one matrix to the next, 0: always the same
+
+  // Applied to C while it is in the cache: + bias [N] or null, then the activation, see
+  // add_bias_and_activate().
+  const T* bias = nullptr;
+  T* before = nullptr;
+  Activation activation = Activation::none;
+};
+
+/// The product on all threads; K = 0 gives zeros. Every sum over K is done by one thread in an
+/// order that the shape alone decides.
+void multiply(const char* op, MatrixProduct<float> p);
+void multiply(const char* op, MatrixProduct<double> p);
+
+/// Rows [rows.begin, rows.end) and columns of one product's result.
+struct ResultBlock {
+  int64_t matrix = 0, row = 0, rows = 0, column = 0, columns = 0;
+};
+/// One block through oneDNN's sgemm, on this thread.
+void matmul_onednn(const MatrixProduct<float>& p, const ResultBlock& block);
+/// The same in plain loops.
+void matmul_reference(const MatrixProduct<double>& p, const ResultBlock& block);
+
+}  // namespace normlab

@@ -1,0 +1,125 @@
+#include "ops/pool.h"
+
+#include <limits>
+
+#include "backend/parallel.h"
+#include "core/dispatch.h"
+
+namespace normlab {
+namespace {
+
+int64_t places(const char* op, const char* axis, int64_t n, int64_t kernel, int64_t stride) {
+  check<ValueError>(kernel >= 1, op, "kernel_", axis, " must be at least 1, got ", kernel);
+  check<ValueError>(stride >= 1, op, "stride_", axis, " must be at least 1, or 0 for the kernel's",
+                    ", got ", stride);
+  check(kernel <= n, op, "the window must fit into x, got ", kernel, " against ", n, " along ",
+        axis);
+  return (n - kernel) / stride + 1;
+}
+
+PoolShape shape_of(const char* op, const Tensor& x, const Pool2dOptions& o) {
+  check<DtypeError>(is_floating(x.dtype()), op, "x must be float32 or float64, got ", x.dtype());
+  check(x.rank() == 4, op, "x must be [N, C, H, W], got ", x.shape());
+  PoolShape s;
+  s.planes = x.size(0) * x.size(1);
+  s.H = x.size(2);
+  s.W = x.size(3);
+  s.KH = o.kernel_h;
+  s.KW = o.kernel_w;
+  s.stride_h = o.stride_h != 0 ? o.stride_h : o.kernel_h;
+  s.stride_w = o.stride_w != 0 ? o.stride_w : o.kernel_w;
+  s.OH = places(op, "h", s.H, s.KH, s.stride_h);
+  s.OW = places(op, "w", s.W, s.KW, s.stride_w);
+  check(s.H <= std::numeric_limits<int32_t>::max() / s.W, op,
+        "planes may have at most 2^31 - 1 elements, got x ", x.shape());
+  return s;
+}
+
+bool in_pairs(const Tensor& x, const PoolShape& s) {
+  return x.dtype() == DType::float32 && s.KH == 2 && s.KW == 2 && s.stride_h == 2 &&
+         s.stride_w == 2;
+}
+
+const PoolKernels<float>& kernels(float) {
+  return pool_f32_for_cpu();
+}
+const PoolKernels<double>& kernels(double) {
+  return pool_f64_for_cpu();
+}
+
+/// Calls body(in, out) with the offsets of every plane of x and z.
+template <class Body>
+void for_planes(const PoolShape& s, const Body& body) {
+  parallel_for(s.planes, s.OH * s.OW * s.KH * s.KW / 4 + 1,
+               [&](int64_t i) { body(i * s.H * s.W, i * s.OH * s.OW); });
+}
+
+Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
+  if (pairs) {
+    Tensor winner = Tensor::empty(z.shape(), DType::uint8);
+    for_planes(s, [&, from = x.data<float>(), to = z.data<float>(), w = winner.data<uint8_t>()](
+                      int64_t in, int64_t out) {
+      pair_pool_for_cpu().max(s, from + in, to + out, w + out);
+    });
+    return winner;
+  }
+  Tensor winner = Tensor::empty(z.shape(), DType::int32);
+  dispatch_floating("max_pool2d", x.dtype(), [&]<class T>() {
+    for_planes(s,
+               [&, from = x.data<T>(), to = z.data<T>(), w = winner.data<int32_t>()](
+                   int64_t in, int64_t out) { kernels(T()).max(s, from + in, to + out, w + out); });
+  });
+  return winner;
+}
+
+Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, const Shape& shape,
+                    bool pairs) {
+  Tensor dx = Tensor::empty(shape, dz.dtype());
+  if (pairs) {
+    for_planes(s, [&, from = dz.data<float>(), to = dx.data<float>(), w = winner.data<uint8_t>()](
+                      int64_t in, int64_t out) {
+      pair_pool_for_cpu().max_backward(s, from + out, w + out, to + in);
+    });
+    return dx;
+  }
+  dispatch_floating("max_pool2d", dz.dtype(), [&]<class T>() {
+    for_planes(s, [&, from = dz.data<T>(), to = dx.data<T>(), w = winner.data<int32_t>()](
+                      int64_t in, int64_t out) {
+      kernels(T()).max_backward(s, from + out, w + out, to + in);
+    });
+  });
+  return dx;
+}
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
+  const PoolShape s = shape_of("max_pool2d", x, options);
+  const bool pairs = in_pairs(x, s);
+  Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype());
+  const Tensor winner = max_forward(s, x, z, pairs);
+  return record("max_pool2d", std::move(z), {x},
+                [s, pairs, winner, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
+                  return {max_backward(s, dz, winner, shape, pairs)};
+                });
+}
+
+Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
+  const PoolShape s = shape_of("avg_pool2d", x, options);
+  return dispatch_floating("avg_pool2d", x.dtype(), [&]<class T>() {
+    Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype());
+    for_planes(s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
+      kernels(T()).mean(s, from + in, to + out);
+    });
+    return record(
+        "avg_pool2d", std::move(z), {x}, [s, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
+          Tensor dx = Tensor::empty(shape, dz.dtype());
+          for_planes(s, [&, from = dz.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
+            kernels(T()).mean_backward(s, from + out, to + in);
+          });
+          return {dx};
+        });
+  });
+}
+
+}  // namespace normlab
