@@ -16,16 +16,34 @@ namespace {  // NOLINT
 inline constexpr float kInf = std::numeric_limits<float>::infinity();
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+[[maybe_unused]] inline __m256i lanes_below(int64_t n) {
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lanes);
+}
+#endif
 /// The first n < kLanes elements, the other lanes 0.
 [[maybe_unused]] inline vfloat load_part(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return (vfloat)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1 << n) - 1), p);
+#elif defined(__AVX2__)
+  return (vfloat)_mm256_maskload_ps(p, lanes_below(n));
+#else
   float lane[kLanes] = {};
   std::memcpy(lane, p, static_cast<size_t>(n) * sizeof(float));
   return load(lane);
+#endif
 }
 [[maybe_unused]] inline void store_part(float* p, vfloat v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1 << n) - 1), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, lanes_below(n), (__m256)v);
+#else
   float lane[kLanes];
   store(lane, v);
   std::memcpy(p, lane, static_cast<size_t>(n) * sizeof(float));
+#endif
 }
 
 [[maybe_unused]] inline vint as_int(vfloat v) {
@@ -50,25 +68,27 @@ inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 /// x = n ln 2 + r with |r| <= ln(2) / 2: exp(x) = 2^n (1 + p). For |x| < 2^21.
 struct ExpParts {
-  vfloat p;
-  vint n;
+  vfloat p, n;
 };
 [[maybe_unused]] inline ExpParts exp_parts(vfloat x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const vfloat shifted = x * 1.44269504f + kRound;
-  const vfloat n = shifted - kRound;
+  const vfloat n = (x * 1.44269504f + kRound) - kRound;
   const vfloat r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
   vfloat q = r * 0x1.6a21acp-10f + 0x1.123b6ap-7f;
   q = q * r + 0x1.5558fap-5f;
   q = q * r + 0x1.55549p-3f;
   q = q * r + 0x1.fffffcp-2f;
-  return {r + r * r * q, as_int(shifted) - as_int(broadcast(kRound))};
+  return {r + r * r * q, n};
 }
 
-/// v * 2^n in two steps, so that a denormal result is rounded once. |n| <= 252.
-[[maybe_unused]] inline vfloat scale_by_power(vfloat v, vint n) {
-  const vint half = n >> 1;
-  return v * as_float((half + 127) << 23) * as_float((n - half + 127) << 23);
+/// v * 2^n for a whole n with |n| <= 252; a denormal result is rounded once.
+[[maybe_unused]] inline vfloat scale_by_power(vfloat v, vfloat n) {
+#if defined(__AVX512F__)
+  return (vfloat)_mm512_maskz_scalef_ps(0xffff, (__m512)v, (__m512)n);
+#else
+  const vint whole = __builtin_convertvector(n, vint), half = whole >> 1;
+  return v * as_float((half + 127) << 23) * as_float((whole - half + 127) << 23);
+#endif
 }
 
 [[maybe_unused]] inline vfloat vexp(vfloat x) {
@@ -100,7 +120,7 @@ struct ExpParts {
 /// (exp(2|x|) - 1) / (exp(2|x|) + 1), without cancellation near 0.
 [[maybe_unused]] inline vfloat vtanh(vfloat x) {
   const ExpParts e = exp_parts(vclamp(vabs(x), 0.0f, 10.0f) * 2.0f);
-  const vfloat power = as_float((e.n + 127) << 23);
+  const vfloat power = scale_by_power(broadcast(1.0f), e.n);
   const vfloat t = power * e.p + (power - 1.0f);
   return with_sign_of(t / (t + 2.0f), x);
 }
@@ -110,23 +130,25 @@ struct ExpParts {
   return (x < 0.0f ? e : broadcast(1.0f)) / (e + 1.0f);
 }
 
-/// x + x P(x^2) near 0, 1 - exp(Q(|x|)) elsewhere.
-[[maybe_unused]] inline vfloat verf(vfloat x) {
-  const vfloat a = vclamp(vabs(x), 0.0f, 4.0f);
-  const vfloat u = a * a;
-  vfloat p = u * -0x1.3a8aaap-11f + 0x1.47575ap-8f;
-  p = p * u + -0x1.b68ff4p-6f;
-  p = p * u + 0x1.ce1abap-4f;
-  p = p * u + -0x1.8126e8p-2f;
-  p = p * u + 0x1.06eba6p-3f;
-  vfloat q = a * 0x1.9ae90ap-13f + -0x1.8ee174p-9f;
-  q = q * a + 0x1.6c2a78p-6f;
-  q = q * a + -0x1.a9b42ep-4f;
-  q = q * a + -0x1.463ccp-1f;
-  q = q * a + -0x1.20af5ap+0f;
-  q = q * a + -0x1.9a5c2ep-13f;
-  const vfloat far = 1.0f - vexp(q);
-  return with_sign_of(a > 0.92f ? far : a + a * p, x);
+/// The normal distribution function Phi(x), and exp(-x^2 / 2), which is its slope times
+/// sqrt(2 pi). Phi(-|x|) = exp(-x^2 / 2) t P(t) with t = 1 / (1 + 0.3 |x| / sqrt(2)), after the
+/// form of Abramowitz & Stegun 7.1.26: relatively precise in the lower tail.
+struct Normal {
+  vfloat cdf, bell;
+};
+[[maybe_unused]] inline Normal vnormal(vfloat x) {
+  const vfloat t = 1.0f / (vabs(x) * 0.212132034f + 1.0f);
+  const vfloat bell = vexp(x * x * -0.5f);
+  vfloat p = t * -0x1.09433cp-4f + 0x1.f13750p-3f;
+  p = p * t + -0x1.064924p-2f;
+  p = p * t + 0x1.186e92p-2f;
+  p = p * t + -0x1.83af72p-5f;
+  p = p * t + 0x1.b82af0p-4f;
+  p = p * t + 0x1.2fcc80p-4f;
+  p = p * t + 0x1.5d9ff0p-4f;
+  p = p * t + 0x1.5a7f3ep-4f;
+  const vfloat tail = bell * t * p;
+  return {x < 0.0f ? tail : 1.0f - tail, bell};
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 // Philox4x32-10 (see core/philox.h) on kLanes counters at once; for *_cpu.cpp only.
 
 #include <cstring>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "backend/simd.h"
 #include "core/philox.h"
@@ -19,10 +22,14 @@ typedef uint64_t vcounter __attribute__((vector_size(4 * kLanes)));
   return (vcounter)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
 #elif defined(__AVX2__)
   return (vcounter)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (vcounter)_mm_mul_epu32((__m128i)a, (__m128i)b);
 #else
   return (a & 0xffffffff) * (b & 0xffffffff);
 #endif
 }
+
+inline constexpr uint64_t kRising[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /// Words of one stream in the order of its numbers.
 struct PhiloxBatch {
@@ -32,10 +39,11 @@ struct PhiloxBatch {
   /// Blocks [first, first + kLanes) of the seed's stream.
   PhiloxBatch(uint64_t seed, uint64_t first) {
     constexpr int kHalf = kLanes / 2;  // counters in one vector
-    uint64_t number[kLanes];
-    for (int k = 0; k < kLanes; ++k) number[k] = first + static_cast<uint64_t>(k);
     vcounter c[2][4] = {};
-    for (int h = 0; h < 2; ++h) std::memcpy(&c[h][0], number + h * kHalf, sizeof(vcounter));
+    for (int h = 0; h < 2; ++h) {
+      std::memcpy(&c[h][0], kRising + h * kHalf, sizeof(vcounter));
+      c[h][0] += first;
+    }
     uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
     for (auto& v : c) v[1] = v[0] >> 32;
     for (int round = 0; round < 10; ++round) {
@@ -43,17 +51,19 @@ struct PhiloxBatch {
       key0 += kPhiloxKeySteps[0];
       key1 += kPhiloxKeySteps[1];
     }
+    uint64_t pairs[2][kLanes];  // words 0 and 1, words 2 and 3 of each block
     for (int h = 0; h < 2; ++h) {
-      const vcounter low = (c[h][0] & 0xffffffff) | (c[h][1] << 32);
-      const vcounter high = (c[h][2] & 0xffffffff) | (c[h][3] << 32);
-      for (int k = 0; k < kHalf; ++k) {
-        uint32_t* block = words + 4 * (h * kHalf + k);
-        block[0] = static_cast<uint32_t>(low[k]);
-        block[1] = static_cast<uint32_t>(low[k] >> 32);
-        block[2] = static_cast<uint32_t>(high[k]);
-        block[3] = static_cast<uint32_t>(high[k] >> 32);
+      for (int w = 0; w < 2; ++w) {
+        const vcounter pair = (c[h][2 * w] & 0xffffffff) | (c[h][2 * w + 1] << 32);
+        std::memcpy(pairs[w] + h * kHalf, &pair, sizeof pair);
       }
     }
+    uint64_t ordered[2 * kLanes];
+    for (int k = 0; k < kLanes; ++k) {
+      ordered[2 * k] = pairs[0][k];
+      ordered[2 * k + 1] = pairs[1][k];
+    }
+    std::memcpy(words, ordered, sizeof words);  // little-endian
   }
 
  private:

@@ -29,10 +29,4 @@ inline PhiloxWords philox_block(uint64_t seed, uint64_t block) {
                 static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
 }
 
-/// Number i of a draw of 64-bit numbers, two a block.
-inline uint64_t philox_word64(uint64_t seed, uint64_t first_block, uint64_t i) {
-  const PhiloxWords words = philox_block(seed, first_block + i / 2);
-  return words[i % 2 * 2] | uint64_t{words[i % 2 * 2 + 1]} << 32;
-}
-
 }  // namespace normlab

@@ -1,17 +1,18 @@
 #include "normlab/random.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <utility>
 
 #include "backend/parallel.h"
-#include "core/philox.h"
 #include "core/random.h"
 
 namespace normlab {
 namespace {
 
 constexpr int64_t kBlock = 4096;  ///< a multiple of every batch of words
+constexpr int64_t kWords = 512;   ///< 64-bit words drawn at once
 __extension__ typedef unsigned __int128 uint128;
 
 /// Reserves the blocks for n numbers.
@@ -30,26 +31,34 @@ uint64_t scaled(uint64_t word, uint64_t n) {
   return static_cast<uint64_t>((uint128{word} * n) >> 64);
 }
 
+/// Calls body(begin, end, words) over fixed blocks of [0, n): words[i - begin] is number i's.
+template <class Body>
+void for_words(Generator& generator, int64_t n, int64_t cost, const Body& body) {
+  const Stream stream = reserve(generator, n, 2);
+  parallel_blocks(n, kWords, cost, [&](int64_t begin, int64_t end) {
+    uint64_t words[kWords];
+    // An even number of them: the last of a pair needs its neighbour.
+    random_kernels_for_cpu().words(stream.from(begin, 2), words, (end - begin + 1) / 2 * 2);
+    body(begin, end, words);
+  });
+}
+
 /// Fills z with number(word) of one 64-bit word each.
 template <class T, class Number>
 void fill(Tensor& z, Generator& generator, const Number& number) {
-  const Stream stream = reserve(generator, z.numel(), 2);
   T* out = z.data<T>();
-  parallel_blocks(z.numel(), kBlock, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      out[i] = number(philox_word64(stream.seed, stream.block, static_cast<uint64_t>(i)));
+  for_words(generator, z.numel(), 4, [&](int64_t begin, int64_t end, const uint64_t* words) {
+    for (int64_t i = begin; i < end; ++i) out[i] = number(words[i - begin]);
   });
 }
 
 void fill_normal(Tensor& z, Generator& generator, double mean, double std) {
-  const Stream stream = reserve(generator, z.numel(), 2);
   double* out = z.data<double>();
-  parallel_blocks(z.numel(), kBlock, 64, [&](int64_t begin, int64_t end) {
+  for_words(generator, z.numel(), 64, [&](int64_t begin, int64_t end, const uint64_t* words) {
     for (int64_t i = begin; i < end; i += 2) {
-      const uint64_t at = static_cast<uint64_t>(i);
-      const double u = unit(philox_word64(stream.seed, stream.block, at)) + 0x1p-54;
-      const double turn = unit(philox_word64(stream.seed, stream.block, at + 1));
-      const double radius = std::sqrt(-2 * std::log(u)), angle = 2 * std::numbers::pi * turn;
+      const double u = unit(words[i - begin]) + 0x1p-54;
+      const double angle = 2 * std::numbers::pi * unit(words[i - begin + 1]);
+      const double radius = std::sqrt(-2 * std::log(u));
       out[i] = mean + std * radius * std::cos(angle);
       if (i + 1 < end) out[i + 1] = mean + std * radius * std::sin(angle);
     }
@@ -126,9 +135,12 @@ Tensor permutation(int64_t n, Generator& generator) {
   Tensor z = Tensor::arange(n);
   int64_t* p = z.data<int64_t>();
   const Stream stream = reserve(generator, n, 2);
-  for (int64_t i = n - 1; i > 0; --i) {
-    const uint64_t word = philox_word64(stream.seed, stream.block, static_cast<uint64_t>(i));
-    std::swap(p[i], p[scaled(word, static_cast<uint64_t>(i) + 1)]);
+  uint64_t words[kWords];
+  for (int64_t begin = (n - 1) / kWords * kWords; begin >= 0; begin -= kWords) {
+    const int64_t end = std::min(begin + kWords, n);
+    random_kernels_for_cpu().words(stream.from(begin, 2), words, end - begin);
+    for (int64_t i = end - 1; i >= begin; --i)
+      std::swap(p[i], p[scaled(words[i - begin], static_cast<uint64_t>(i) + 1)]);
   }
   return z;
 }

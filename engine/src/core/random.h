@@ -15,8 +15,9 @@ struct Stream {
   }
 };
 
-/// Loops that draw n float32 numbers, four a block.
+/// Loops that draw n numbers: float32, four a block, or 64-bit words, two a block.
 struct RandomKernels {
+  void (*words)(Stream stream, uint64_t* z, int64_t n);
   void (*uniform)(Stream stream, float low, float high, float* z, int64_t n);
   void (*normal)(Stream stream, float mean, float std, float* z, int64_t n);
 };

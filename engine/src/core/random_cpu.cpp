@@ -10,24 +10,32 @@ namespace normlab::NORMLAB_ISA {
 namespace {
 
 /// Fills z[0, n) by turning one batch of words after the other into numbers.
-template <class Convert>
-void fill(Stream stream, float* z, int64_t n, const Convert& convert) {
-  constexpr int64_t kBatch = PhiloxBatch::kWords;
+template <class T, class Convert>
+void fill(Stream stream, T* z, int64_t n, const Convert& convert) {
+  constexpr int64_t kBatch = PhiloxBatch::kWords * 4 / sizeof(T);
   for (int64_t i = 0; i < n; i += kBatch) {
-    float numbers[kBatch];
-    convert(PhiloxBatch(stream.seed, stream.from(i, 4).block).words, numbers);
-    std::memcpy(z + i, numbers,
-                sizeof(float) * static_cast<size_t>(n - i < kBatch ? n - i : kBatch));
+    const PhiloxBatch batch(stream.seed, stream.from(i, 16 / sizeof(T)).block);
+    T numbers[kBatch];
+    convert(batch.words, numbers);
+    std::memcpy(z + i, numbers, sizeof(T) * static_cast<size_t>(n - i < kBatch ? n - i : kBatch));
   }
+}
+
+void words(Stream stream, uint64_t* z, int64_t n) {
+  fill(stream, z, n, [](const uint32_t* words, uint64_t* numbers) {
+    std::memcpy(numbers, words, sizeof(PhiloxBatch::words));
+  });
 }
 
 void uniform(Stream stream, float low, float high, float* z, int64_t n) {
   const float below_high = std::nextafter(high, low);  // low + u (high - low) may round to high
   fill(stream, z, n, [=](const uint32_t* words, float* numbers) {
-    for (int i = 0; i < PhiloxBatch::kWords; ++i) {
-      const float u = static_cast<float>(static_cast<int32_t>(words[i] >> 8)) * 0x1p-24f;
-      const float number = low + u * (high - low);
-      numbers[i] = number < high ? number : below_high;
+    for (int begin = 0; begin < PhiloxBatch::kWords; begin += kLanes) {
+      vint word;
+      std::memcpy(&word, words + begin, sizeof word);
+      const vfloat u = __builtin_convertvector((word >> 8) & 0xffffff, vfloat) * 0x1p-24f;
+      const vfloat number = u * (high - low) + low;
+      store(numbers + begin, number < high ? number : broadcast(below_high));
     }
   });
 }
@@ -76,6 +84,6 @@ void normal(Stream stream, float mean, float std, float* z, int64_t n) {
 
 }  // namespace
 
-extern const RandomKernels random_kernels = {uniform, normal};
+extern const RandomKernels random_kernels = {words, uniform, normal};
 
 }  // namespace normlab::NORMLAB_ISA

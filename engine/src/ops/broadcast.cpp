@@ -115,8 +115,22 @@ int64_t BroadcastLoop::flat_block(int64_t i, Operand* operands,
   return begin;
 }
 
+/// A row that every row of the result repeats: the first time element by element, then doubling.
+template <class T>
+void BroadcastLoop::repeat(const Source& source, int64_t begin, int64_t n, T* out) const {
+  const T* row = reinterpret_cast<const T*>(source.data);
+  int64_t done = std::min(lengths_[0], n);
+  for (int64_t i = 0, at = begin % lengths_[0]; i < done; ++i) {
+    out[i] = row[at];
+    if (++at == lengths_[0]) at = 0;
+  }
+  for (; done < n; done = std::min(2 * done, n))
+    std::copy_n(out, std::min(done, n - done), out + done);
+}
+
 template <class T>
 void BroadcastLoop::copy(const Source& source, int64_t begin, int64_t n, T* out) const {
+  if (rank_ == 2 && source.steps[1] == 0) return repeat(source, begin, n, out);
   int64_t index[Shape::kMaxRank], offset = 0;
   for (int axis = 0; axis < rank_; ++axis) {
     index[axis] = begin % lengths_[axis];

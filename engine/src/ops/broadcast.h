@@ -58,6 +58,8 @@ class BroadcastLoop {
   int64_t flat_block(int64_t i, Operand* operands, char (*copies)[kCopied * sizeof(double)]) const;
   template <class T>
   void copy(const Source& source, int64_t begin, int64_t n, T* out) const;
+  template <class T>
+  void repeat(const Source& source, int64_t begin, int64_t n, T* out) const;
 
   // Neighbouring axes that no operand tells apart are joined.
   int64_t lengths_[Shape::kMaxRank] = {};

@@ -183,6 +183,7 @@ Tensor rdiv(const Tensor& a, double b) {
 
 Tensor pow(const Tensor& x, double exponent) {
   if (exponent == 2) return apply(Unary::square, x);
+  if (exponent == 3) return apply(Unary::cube, x);
   if (exponent == 0.5) return apply(Unary::sqrt, x);
   if (exponent == -1) return rdiv(x, 1);
   return apply_scalar(Binary::pow, x, exponent);

@@ -12,10 +12,10 @@ inline constexpr int kDTypes = 6;
 
 // clang-format off
 enum class Unary {
-  neg, abs, exp, log, sqrt, square, tanh, sigmoid, relu, gelu, sign, floor, round
+  neg, abs, exp, log, sqrt, square, cube, tanh, sigmoid, relu, gelu, sign, floor, round
 };
 // clang-format on
-inline constexpr int kUnaryOps = 13;
+inline constexpr int kUnaryOps = 14;
 enum class Binary { add, sub, mul, div, maximum, minimum, pow };
 inline constexpr int kBinaryOps = 7;
 inline constexpr int kComparisons = 6;

@@ -50,7 +50,6 @@ inline double vabs(double x) { return std::abs(x); }
 inline double vexp(double x) { return std::exp(x); }
 inline double vlog(double x) { return std::log(x); }
 inline double vtanh(double x) { return std::tanh(x); }
-inline double verf(double x) { return std::erf(x); }
 inline double vsqrt(double x) { return std::sqrt(x); }
 inline double vfloor(double x) { return std::floor(x); }
 inline double vround(double x) { return std::nearbyint(x); }
@@ -60,6 +59,12 @@ inline double vclamp(double x, double low, double high) { return x < low ? low :
 inline double vsigmoid(double x) {
   const double e = std::exp(-std::abs(x));
   return (x < 0 ? e : 1.0) / (1.0 + e);
+}
+struct NormalDouble {
+  double cdf, bell;
+};
+inline NormalDouble vnormal(double x) {
+  return {0.5 * std::erfc(x * -0.70710678118654752), std::exp(-0.5 * x * x)};
 }
 
 template <class V>
@@ -77,20 +82,15 @@ auto is_nan(V x) {
     return x != x;
 }
 
-/// The normal distribution function.
-template <class V>
-V normal_cdf(V x) {
-  return (verf(x * constant<V>(0.70710678118654752)) + 1.0f) * 0.5f;
-}
-/// x * normal_cdf(x). Beyond +-40 it is 0 or x: the clamp keeps infinity times 0 out.
+/// x Phi(x). Beyond +-40 it is 0 or x: the clamps keep infinity times 0 out.
 template <class V>
 V gelu(V x) {
-  return (x < -40.0f ? constant<V>(-40.0) : x) * normal_cdf(x);
+  return (x < -40.0f ? constant<V>(-40.0) : x) * vnormal(x).cdf;
 }
 template <class V>
 V gelu_slope(V x) {
-  const V near = vclamp(x, -40.0f, 40.0f);
-  return normal_cdf(x) + near * vexp(near * near * -0.5f) * constant<V>(0.39894228040143268);
+  const auto [cdf, bell] = vnormal(x);
+  return cdf + vclamp(x, -40.0f, 40.0f) * bell * constant<V>(0.39894228040143268);
 }
 
 // --- the tables ---------------------------------------------------------------------------------
@@ -141,6 +141,9 @@ constexpr std::tuple kUnary{
     UnaryRow{Unary::square, "pow", Domain::floating, 1,
              [](auto x) { return x * x; },
              Reads::x, [](auto dz, auto x, auto) { return dz * (x + x); }},
+    UnaryRow{Unary::cube, "pow", Domain::floating, 1,
+             [](auto x) { return x * x * x; },
+             Reads::x, [](auto dz, auto x, auto) { return dz * 3.0f * x * x; }},
     UnaryRow{Unary::tanh, "tanh", Domain::floating, 8,
              [](auto x) { return vtanh(x); },
              Reads::z, [](auto dz, auto, auto z) { return dz * (1.0f - z * z); }},
