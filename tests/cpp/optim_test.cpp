@@ -8,10 +8,12 @@
 #include <random>
 
 #include "catch.h"
+#include "errors.h"
 #include "gradcheck.h"
 
 using namespace normlab;
 using namespace normlab::optim;
+using test::error_of;
 
 namespace {
 
@@ -42,16 +44,6 @@ void set_sparse_grad(Tensor& w, const std::vector<int64_t>& rows, const Tensor& 
     return {sparse};
   }).backward();
   REQUIRE(w.sparse_grad());
-}
-
-template <class E, class Body>
-std::string message_of(const Body& body) {
-  try {
-    body();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -275,24 +267,24 @@ TEST_CASE("optim: names of the state, and what load_state refuses", "[optim]") {
   TensorMap wrong = state;
   wrong.erase("step");
   wrong["more"] = Tensor::zeros({1});
-  CHECK(contains(message_of<ValueError>([&] { adam.load_state(wrong); }),
+  CHECK(contains(error_of<ValueError>([&] { adam.load_state(wrong); }),
                  "missing \"step\"; unexpected \"more\""));
   wrong = state;
   wrong["0.exp_avg"] = Tensor::zeros({3});
-  CHECK(contains(message_of<ShapeError>([&] { adam.load_state(wrong); }),
+  CHECK(contains(error_of<ShapeError>([&] { adam.load_state(wrong); }),
                  "\"0.exp_avg\" must have shape [2], got [3]"));
   wrong = state;
   wrong["step"] = Tensor::scalar(1);
   CHECK_THROWS_AS(adam.load_state(wrong), DtypeError);
   wrong["step"] = Tensor::of<int64_t>({}, {-1});
-  CHECK(contains(message_of<ValueError>([&] { adam.load_state(wrong); }), "step"));
+  CHECK(contains(error_of<ValueError>([&] { adam.load_state(wrong); }), "step"));
   CHECK(adam.state().at("step").item() == 0);
 }
 
 TEST_CASE("optim: what the constructors refuse", "[optim]") {
   const Tensor w = parameter({2}, 1);
   CHECK_THROWS_AS(Adam({}), ValueError);
-  CHECK(contains(message_of<ValueError>([&] { Adam({w, w}); }), "parameter 1 is given twice"));
+  CHECK(contains(error_of<ValueError>([&] { Adam({w, w}); }), "parameter 1 is given twice"));
   CHECK_THROWS_AS(Adam({normal({2}, 1)}), ValueError);
   CHECK_THROWS_AS(Adam({Tensor()}), ValueError);
   CHECK_THROWS_AS(Adam({Tensor::zeros({2}, DType::float64).set_requires_grad()}), DtypeError);

@@ -10,10 +10,12 @@
 
 #include "catch.h"
 #include "core/json.h"
+#include "errors.h"
 #include "gradcheck.h"
 
 namespace fs = std::filesystem;
 using namespace normlab;
+using test::error_of;
 
 namespace {
 
@@ -47,17 +49,6 @@ std::string file_of(const std::string& header, const std::string& data = "") {
   std::string bytes(8, '\0');
   std::memcpy(bytes.data(), &length, 8);
   return bytes + header + data;
-}
-
-/// What E says when body throws it; "" if it does not.
-template <class E = IoError, class Body>
-std::string message_of(const Body& body) {
-  try {
-    body();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -208,7 +199,7 @@ TEST_CASE("safetensors: refuses files that lie", "[io]") {
   const Folder folder;
   for (const auto& [bytes, reason] : cases) {
     write_bytes(folder.file(), bytes);
-    const std::string message = message_of([&] { load(folder.file()); });
+    const std::string message = error_of<IoError>([&] { load(folder.file()); });
     CAPTURE(bytes.substr(0, 200), reason, message);
     CHECK(contains(message, "load: \"" + folder.file() + "\": "));
     CHECK(contains(message, reason));
@@ -244,22 +235,23 @@ TEST_CASE("safetensors: says what is wrong with a path", "[io]") {
   const Folder folder;
   const TensorMap tensors = some_tensors();
   const std::string nowhere = folder.file("none/x");
-  CHECK(contains(message_of([&] { load(nowhere); }), "none/x\": cannot open it: No such file"));
-  CHECK(contains(message_of([&] { save(nowhere, tensors); }), "none/x\": cannot create"));
+  CHECK(contains(error_of<IoError>([&] { load(nowhere); }),
+                 "none/x\": cannot open it: No such file"));
+  CHECK(contains(error_of<IoError>([&] { save(nowhere, tensors); }), "none/x\": cannot create"));
   const std::string here = folder.path;
-  CHECK(contains(message_of([&] { load(here); }), here + "\": is a folder"));
-  CHECK(contains(message_of([&] { save(here, tensors); }), here + "\": is a folder"));
-  CHECK(contains(message_of([&] { load("/dev/null"); }), "is not a regular file"));
-  CHECK(contains(message_of([&] { save("/dev/null", tensors); }), "is not a regular file"));
-  CHECK(contains(message_of([&] { load(""); }), "must not be empty"));
-  CHECK(contains(message_of([&] { save(std::string("a\0b", 3), tensors); }), "NUL"));
+  CHECK(contains(error_of<IoError>([&] { load(here); }), here + "\": is a folder"));
+  CHECK(contains(error_of<IoError>([&] { save(here, tensors); }), here + "\": is a folder"));
+  CHECK(contains(error_of<IoError>([&] { load("/dev/null"); }), "is not a regular file"));
+  CHECK(contains(error_of<IoError>([&] { save("/dev/null", tensors); }), "is not a regular file"));
+  CHECK(contains(error_of<IoError>([&] { load(""); }), "must not be empty"));
+  CHECK(contains(error_of<IoError>([&] { save(std::string("a\0b", 3), tensors); }), "NUL"));
   CHECK(folder.entries() == 0);
 }
 
 TEST_CASE("safetensors: does not wait for the other end of a pipe", "[io]") {
   const Folder folder;
   REQUIRE(::mkfifo(folder.file().c_str(), 0600) == 0);
-  CHECK(contains(message_of([&] { load(folder.file()); }), "is not a regular file"));
+  CHECK(contains(error_of<IoError>([&] { load(folder.file()); }), "is not a regular file"));
 }
 
 TEST_CASE("safetensors: a save that fails leaves the old file and nothing else", "[io]") {
@@ -272,7 +264,7 @@ TEST_CASE("safetensors: a save that fails leaves the old file and nothing else",
   const rlimit small{4096, old.rlim_max};
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const std::string message = message_of([&] {
+  const std::string message = error_of<IoError>([&] {
     save(folder.file(), {{"x", Tensor::zeros({4096})}});
   });
   ::setrlimit(RLIMIT_FSIZE, &old);
@@ -299,7 +291,7 @@ TEST_CASE("safetensors: refuses names that the format cannot hold", "[io]") {
   const Folder folder;
   const Tensor x = Tensor::zeros({1});
   const auto text = [&](const TensorMap& tensors, const Metadata& metadata = {}) {
-    return message_of<ValueError>([&] { save(folder.file(), tensors, metadata); });
+    return error_of<ValueError>([&] { save(folder.file(), tensors, metadata); });
   };
   CHECK(contains(text({{"__metadata__", x}}), "reserves the tensor name __metadata__"));
   CHECK(contains(text({}, {{"__metadata__", ""}}), "reserves the metadata key __metadata__"));

@@ -37,6 +37,14 @@ auto retry(const Call& call) {
   return result;
 }
 
+/// Unlike any that this or another process takes at the time.
+std::string temporary_name() {
+  static std::atomic<uint64_t> counter{0};
+  std::ostringstream name;
+  name << ".normlab-" << ::getpid() << "-" << counter++ << ".tmp";
+  return name.str();
+}
+
 }  // namespace
 
 std::string shown(const std::string& path) {
@@ -82,8 +90,8 @@ OutputFile::OutputFile(const char* op, const std::string& path) : op_(op), path_
   const auto target = std::filesystem::canonical(path, none);
   if (!none) path_ = target.string();
   check_target();
-  folder_ = std::filesystem::path(path_).parent_path().string();
-  if (folder_.empty()) folder_ = ".";
+  const auto folder = std::filesystem::path(path_).parent_path();
+  folder_ = folder.empty() ? std::string(".") : folder.string();
   create();
 }
 
@@ -95,10 +103,8 @@ void OutputFile::check_target() const {
 }
 
 void OutputFile::create() {
-  static std::atomic<uint64_t> counter{0};
   do {
-    temporary_ = folder_ + "/.normlab-" + std::to_string(::getpid()) + "-" +
-                 std::to_string(counter++) + ".tmp";
+    temporary_ = (std::filesystem::path(folder_) / temporary_name()).string();
     fd_ = retry(
         [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
   } while (fd_ < 0 && errno == EEXIST);

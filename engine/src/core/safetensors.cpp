@@ -61,11 +61,16 @@ std::vector<const Named*> in_file_order(const TensorMap& tensors) {
   return order;
 }
 
+/// Puts `"key":value` after what is there.
+void append_member(std::string& json, const std::string& key, const std::string& value) {
+  if (json.back() != '{') json += ',';
+  json.append(json_quoted(key)).append(":").append(value);
+}
+
 std::string metadata_json(const Metadata& metadata) {
   std::string json = "{";
-  for (const auto& [key, text] : metadata)
-    json += (json.size() > 1 ? "," : "") + json_quoted(key) + ":" + json_quoted(text);
-  return json + "}";
+  for (const auto& [key, text] : metadata) append_member(json, key, json_quoted(text));
+  return json += '}';
 }
 
 std::string tensor_json(const Tensor& x, int64_t begin) {
@@ -77,17 +82,14 @@ std::string tensor_json(const Tensor& x, int64_t begin) {
 }
 
 std::string header_json(const std::vector<const Named*>& order, const Metadata& metadata) {
-  std::string json;
-  const auto member = [&](const std::string& key, const std::string& value) {
-    json += (json.empty() ? "{" : ",") + json_quoted(key) + ":" + value;
-  };
-  if (!metadata.empty()) member(kMetadata, metadata_json(metadata));
+  std::string json = "{";
+  if (!metadata.empty()) append_member(json, kMetadata, metadata_json(metadata));
   int64_t begin = 0;
   for (const Named* named : order) {
-    member(named->first, tensor_json(named->second, begin));
+    append_member(json, named->first, tensor_json(named->second, begin));
     begin += named->second.nbytes();
   }
-  json += json.empty() ? "{}" : "}";
+  json += '}';
   json.append((kPrefix - json.size() % kPrefix) % kPrefix, ' ');  // aligns what follows
   return json;
 }
@@ -100,6 +102,10 @@ struct Entry {
   Shape shape;
   int64_t begin = 0, end = 0;
 };
+
+std::string shown_tensor(const std::string& name) {
+  return std::string("tensor ").append(json_excerpt(name));
+}
 
 std::string header_of(const InputFile& file) {
   file.check(file.size() >= kPrefix, "has ", file.size(),
@@ -117,7 +123,7 @@ std::string header_of(const InputFile& file) {
 }
 
 Entry read_entry(const InputFile& file, JsonReader& json, const std::string& name) {
-  const std::string who = "tensor " + json_excerpt(name);
+  const std::string who = shown_tensor(name);
   Entry entry;
   entry.name = name;
   int fields = 0, offsets = 0;
@@ -169,7 +175,7 @@ void check_layout(const InputFile& file, std::vector<Entry>& entries, int64_t by
   std::ranges::sort(entries, {}, [](const Entry& e) { return std::tie(e.begin, e.end); });
   int64_t at = 0;
   for (const Entry& e : entries) {
-    const std::string who = "tensor " + json_excerpt(e.name);
+    const std::string who = shown_tensor(e.name);
     file.check(e.begin <= e.end && e.end <= bytes, who, " has the data_offsets [", e.begin, ", ",
                e.end, "], the file has ", bytes, " bytes of data");
     file.check(e.begin >= at, who, " begins at ", e.begin, " and overlaps the one before, to ", at);
@@ -191,8 +197,8 @@ Tensor read_tensor(const InputFile& file, const Entry& entry, int64_t data) {
   file.read(data + entry.begin, x.raw(), x.nbytes());
   if (x.dtype() != DType::boolean) return x;
   const uint8_t* bytes = static_cast<const uint8_t*>(x.raw());
-  file.check(std::all_of(bytes, bytes + x.numel(), [](uint8_t b) { return b <= 1; }), "tensor ",
-             json_excerpt(entry.name), " of dtype BOOL has bytes that are neither 0 nor 1");
+  file.check(std::all_of(bytes, bytes + x.numel(), [](uint8_t b) { return b <= 1; }),
+             shown_tensor(entry.name), " of dtype BOOL has bytes that are neither 0 nor 1");
   return x;
 }
 

@@ -9,7 +9,7 @@ namespace {
 std::string absent(const char* what, const TensorMap& a, const TensorMap& b) {
   std::string names;
   for (const auto& [name, tensor] : a)
-    if (!b.contains(name)) names += (names.empty() ? what : ", ") + json_excerpt(name);
+    if (!b.contains(name)) names.append(names.empty() ? what : ", ").append(json_excerpt(name));
   return names;
 }
 

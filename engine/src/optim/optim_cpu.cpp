@@ -1,6 +1,6 @@
 #include <cmath>
+#include <cstdint>
 
-#include "backend/simd_rows.h"
 #include "optim/kernels.h"
 
 namespace normlab::NORMLAB_ISA {
@@ -37,20 +37,17 @@ void sgd(const optim::SgdStep& step, float* __restrict w, const float* __restric
 }
 
 double square_sum(const float* x, int64_t n) {
-  vdouble low{}, high{};
-  for_vectors(n, [&](int64_t i, int64_t count) {
-    const vfloat v = load_first(x + i, count);
-    vfloat_half half[2];
-    std::memcpy(half, &v, sizeof v);
-    const vdouble a = __builtin_convertvector(half[0], vdouble);
-    const vdouble b = __builtin_convertvector(half[1], vdouble);
-    low += a * a;
-    high += b * b;
-  });
-  const vdouble both = low + high;
-  double sum = 0;
-  for (int lane = 0; lane < kLanes / 2; ++lane) sum += both[lane];
-  return sum;
+  constexpr int kSums = 16;  // side by side, so that the loop vectorises in a fixed order
+  double sums[kSums] = {};
+  for (int64_t i = 0; i + kSums <= n; i += kSums)
+    for (int k = 0; k < kSums; ++k) {
+      const double v = x[i + k];
+      sums[k] += v * v;
+    }
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  for (int64_t i = n - n % kSums; i < n; ++i) total += static_cast<double>(x[i]) * x[i];
+  return total;
 }
 
 void scale(float* x, float factor, int64_t n) {

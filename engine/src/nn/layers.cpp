@@ -1,0 +1,98 @@
+#include <cmath>
+
+#include "normlab/nn.h"
+
+namespace normlab::nn {
+namespace {
+
+/// Uniform in +-1/sqrt(fan_in).
+Tensor uniform(const Shape& shape, int64_t fan_in) {
+  const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
+  return rand(shape, -bound, bound);
+}
+
+}  // namespace
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias, Activation activation)
+    : activation_(activation) {
+  check<ValueError>(in > 0 && out > 0, "Linear", "in and out must be positive, got ", in, " and ",
+                    out);
+  weight = register_parameter("weight", uniform({out, in}, in));
+  if (with_bias) bias = register_parameter("bias", uniform({out}, in));
+}
+
+Tensor Linear::forward(const Tensor& x) {
+  return linear(x, weight, bias, activation_);
+}
+
+Conv2d::Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
+               const Conv2dOptions& options, bool with_bias)
+    : options_(options) {
+  const auto [kh, kw] = kernel;
+  check<ValueError>(in > 0 && out > 0 && kh > 0 && kw > 0, "Conv2d",
+                    "channels and kernel must be positive, got ", in, " to ", out, " channels and ",
+                    kh, " x ", kw);
+  check<ValueError>(options.stride_h > 0 && options.stride_w > 0, "Conv2d",
+                    "strides must be positive, got ", options.stride_h, " x ", options.stride_w);
+  check<ValueError>(options.padding_h >= 0 && options.padding_w >= 0, "Conv2d",
+                    "padding must not be negative, got ", options.padding_h, " x ",
+                    options.padding_w);
+  const int64_t fan_in = in * kh * kw;
+  weight = register_parameter("weight", uniform({out, in, kh, kw}, fan_in));
+  if (with_bias) bias = register_parameter("bias", uniform({out}, fan_in));
+}
+
+Tensor Conv2d::forward(const Tensor& x) {
+  return conv2d(x, weight, bias, options_);
+}
+
+Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding_index)
+    : padding_index_(padding_index) {
+  check<ValueError>(count > 0 && size > 0, "Embedding", "count and size must be positive, got ",
+                    count, " and ", size);
+  weight = register_parameter("weight", randn({count, size}));
+  if (!padding_index_) return;
+  check<IndexError>(-count <= *padding_index_ && *padding_index_ < count, "Embedding",
+                    "padding_index must be in [", -count, ", ", count, "), got ", *padding_index_);
+  if (*padding_index_ < 0) *padding_index_ += count;
+  weight.detach()[*padding_index_].fill_(0);
+}
+
+Tensor Embedding::forward(const Tensor& index) {
+  return embedding(weight, index, padding_index_);
+}
+
+Dropout::Dropout(double p) : p_(p) {
+  check<ValueError>(p >= 0 && p < 1, "Dropout", "p must be in [0, 1), got ", p);
+}
+
+Tensor Activate::forward(const Tensor& x) {
+  switch (activation_) {
+    case Activation::relu:
+      return relu(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::tanh:
+      return tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    default:
+      return x;
+  }
+}
+
+Sequential::Sequential(std::vector<std::shared_ptr<Module>> modules) {
+  for (std::shared_ptr<Module>& module : modules) append(std::move(module));
+}
+
+void Sequential::append(std::shared_ptr<Module> module) {
+  list_.push_back(register_module(std::to_string(list_.size()), std::move(module)));
+}
+
+Tensor Sequential::forward(const Tensor& x) {
+  Tensor z = x;
+  for (const std::shared_ptr<Module>& module : list_) z = module->forward(z);
+  return z;
+}
+
+}  // namespace normlab::nn

@@ -1,0 +1,146 @@
+#include <algorithm>
+#include <unordered_set>
+
+#include "core/json.h"
+#include "core/state.h"
+#include "normlab/nn.h"
+
+namespace normlab::nn {
+namespace {
+
+template <class Named>
+auto find_name(Named& list, const std::string& name) {
+  return std::ranges::find_if(list, [&](const auto& entry) { return entry.first == name; });
+}
+
+void check_name(const char* op, const std::string& name) {
+  check<ValueError>(!name.empty() && name.find('.') == std::string::npos, op,
+                    "a name must not be empty or contain a dot, got ", json_excerpt(name));
+}
+
+/// Replaces the entry of that name in place, or appends one.
+template <class Named, class Value>
+void put(Named& list, const std::string& name, const Value& value) {
+  const auto found = find_name(list, name);
+  if (found == list.end())
+    list.emplace_back(name, value);
+  else
+    found->second = value;
+}
+
+using NamedModules = std::vector<std::pair<std::string, std::shared_ptr<Module>>>;
+
+void collect(const Module& parent, const std::string& prefix,
+             std::unordered_set<const Module*>& seen, NamedModules& all) {
+  for (const auto& [name, module] : parent.children()) {
+    if (!seen.insert(module.get()).second) continue;
+    all.emplace_back(prefix + name, module);
+    collect(*module, prefix + name + ".", seen, all);
+  }
+}
+
+}  // namespace
+
+template <class Visit>
+void Module::walk(const std::string& prefix, const Visit& visit) const {
+  visit(prefix, *this);
+  for (const auto& [name, module] : modules_) module->walk(prefix + name + ".", visit);
+}
+
+std::vector<std::pair<std::string, Tensor>> Module::named_parameters() const {
+  std::vector<std::pair<std::string, Tensor>> all;
+  std::unordered_set<const TensorImpl*> seen;
+  walk("", [&](const std::string& prefix, const Module& module) {
+    for (const auto& [name, tensor] : module.parameters_)
+      if (seen.insert(tensor.impl().get()).second) all.emplace_back(prefix + name, tensor);
+  });
+  return all;
+}
+
+std::vector<Tensor> Module::parameters() const {
+  std::vector<Tensor> all;
+  for (const auto& [name, tensor] : named_parameters()) all.push_back(tensor);
+  return all;
+}
+
+std::vector<std::pair<std::string, Tensor>> Module::named_buffers() const {
+  std::vector<std::pair<std::string, Tensor>> all;
+  std::unordered_set<const TensorImpl*> seen;
+  walk("", [&](const std::string& prefix, const Module& module) {
+    for (const auto& [name, tensor] : module.buffers_)
+      if (seen.insert(tensor.impl().get()).second) all.emplace_back(prefix + name, tensor);
+  });
+  return all;
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<Module>>> Module::named_modules() const {
+  NamedModules all;
+  std::unordered_set<const Module*> seen;
+  collect(*this, "", seen, all);
+  return all;
+}
+
+int64_t Module::num_parameters() const {
+  int64_t n = 0;
+  for (const Tensor& tensor : parameters()) n += tensor.numel();
+  return n;
+}
+
+void Module::train(bool on) {
+  training_ = on;
+  for (const auto& [name, module] : named_modules()) module->training_ = on;
+}
+
+void Module::zero_grad() {
+  for (Tensor& tensor : parameters()) tensor.zero_grad();
+}
+
+TensorMap Module::state() const {
+  TensorMap all;
+  for (const auto& [name, tensor] : named_parameters()) all[name] = tensor;
+  for (const auto& [name, tensor] : named_buffers()) all[name] = tensor;
+  return all;
+}
+
+void Module::load_state(const TensorMap& given) {
+  copy_state("load_state", state(), given);
+}
+
+Tensor Module::register_parameter(const std::string& name, Tensor value) {
+  check_name("register_parameter", name);
+  check<ValueError>(value.defined(), "register_parameter", json_excerpt(name), " is undefined");
+  value.set_requires_grad();
+  if (find_name(parameters_, name) == parameters_.end()) unregister(name);
+  put(parameters_, name, value);
+  return value;
+}
+
+Tensor Module::register_buffer(const std::string& name, Tensor value) {
+  check_name("register_buffer", name);
+  check<ValueError>(value.defined(), "register_buffer", json_excerpt(name), " is undefined");
+  if (find_name(buffers_, name) == buffers_.end()) unregister(name);
+  put(buffers_, name, value);
+  return value;
+}
+
+std::shared_ptr<Module> Module::register_module(const std::string& name,
+                                                std::shared_ptr<Module> module) {
+  check_name("register_module", name);
+  check<ValueError>(module != nullptr, "register_module", json_excerpt(name), " is no module");
+  module->walk("", [&](const std::string&, const Module& part) {
+    check<ValueError>(&part != this, "register_module", json_excerpt(name),
+                      " must not contain the module that it becomes part of");
+  });
+  if (find_name(modules_, name) == modules_.end()) unregister(name);
+  put(modules_, name, module);
+  return module;
+}
+
+bool Module::unregister(const std::string& name) {
+  const auto drop = [&](auto& list) {
+    return std::erase_if(list, [&](const auto& entry) { return entry.first == name; }) > 0;
+  };
+  return drop(parameters_) || drop(buffers_) || drop(modules_);
+}
+
+}  // namespace normlab::nn
