@@ -1,0 +1,6 @@
+"""Makes `python -m normlab` work."""
+
+from normlab.cli import main
+
+if __name__ == "__main__":
+    main()

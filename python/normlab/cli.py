@@ -1,0 +1,306 @@
+"""The command line: normlab study, report, norms, info."""
+
+import math
+import os
+import shlex
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import normlab as nl
+import typer
+
+app = typer.Typer(
+    name="normlab",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Normalisation layers, trained and compared: [bold]Understanding and Improving Layer "
+    "Normalization[/bold] (NeurIPS 2019) on your own machine.",
+    epilog="[bold]Start here[/bold]\n\n"
+    "  normlab study --quick      [dim]five variants, three seeds, some minutes[/dim]\n\n"
+    "  normlab norms              [dim]what the variants are[/dim]\n\n"
+    "  normlab study --help       [dim]the real thing[/dim]\n\n"
+    "Errors are one line; [bold]--debug[/bold] or NORMLAB_DEBUG=1 shows where they arose.",
+)
+_INTERRUPTED = 130
+_MANY = ("--task", "--norm", "--seeds", "--C")
+
+
+_EXAMPLES = {
+    "normlab study --quick": (
+        "Five variants on a part of MNIST, three seeds: minutes, not the paper's numbers."
+    ),
+    "normlab study --seeds 10 --out mnist": (
+        "The paper's experiment, ten seeds. Interrupt it when you like; the same command goes on."
+    ),
+    "normlab study --norm layernorm adanorm --C 1 --seeds 0,3,7 --task mnist fashion_mnist": (
+        "Two variants, C fixed, these three seeds, two tasks."
+    ),
+    "normlab study --norm all --denominator std_eps --epochs 5": (
+        "Every variant with the denominator of the authors' code. Other settings in the same --out "
+        "are kept apart."
+    ),
+}
+
+
+def _examples() -> str:
+    lines = (f"{command}\n\n[dim]  {what}[/dim]" for command, what in _EXAMPLES.items())
+    return "\n\n".join(("[bold]Examples[/bold]", *lines))
+
+
+class Denominator(str, Enum):
+    """Where eps goes."""
+
+    var_eps = "var_eps"
+    std_eps = "std_eps"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(nl.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=_examples())
+def study(
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME...",
+            help="mnist, fashion_mnist; several: --task a b.",
+            show_default="mnist",
+        ),
+    ] = None,
+    norm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME...",
+            help="paper (its five), all, or names from [bold]normlab norms[/bold].",
+            show_default="paper",
+        ),
+    ] = None,
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N | LIST",
+            help="How many (5: seeds 0 to 4), or which: 0,3,7.",
+            show_default="5; 3 with --quick",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for results.jsonl, table.md, curves.png, report.html.")
+    ] = Path("normlab-study"),
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="A try of some minutes on a part of the data; without MNIST at hand, on "
+            "generated digits, and everything says so.",
+        ),
+    ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many passes.", show_default="the task's: 20"),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Stop when validation has not improved for so many epochs.",
+            show_default="5",
+        ),
+    ] = None,
+    scales: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--C",
+            metavar="C...",
+            help="Candidates for adanorm's C; with several, the validation set chooses for each "
+            "seed.",
+            show_default="0.8 1 1.5 2",
+        ),
+    ] = None,
+    denominator: Annotated[
+        Denominator | None,
+        typer.Option(
+            help="Where eps goes: sqrt(var + eps), or std + eps as in the authors' code.",
+            show_default="var_eps",
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Examples a step.", show_default="32")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(min=0.0, help="Learning rate.", show_default="0.001")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="The numbers are the same for any.", show_default="all cores"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, sharing the threads.")] = 1,
+) -> None:
+    """Train every variant over several seeds: means, 95 % intervals, paired differences."""
+    from normlab.study import Overrides, Study
+
+    plan = Study(
+        tasks=_tasks(task or ["mnist"]),
+        norms=_norms(norm or ["paper"]),
+        seeds=_seeds(seeds or (["3"] if quick else ["5"])),
+        out=out,
+        overrides=Overrides(epochs, patience, batch, lr, denominator and denominator.value),
+        quick=quick,
+        threads=threads,
+        jobs=jobs,
+        **({"scales": _positive("--C", scales)} if scales else {}),
+    )
+    try:
+        plan.run()
+    except KeyboardInterrupt as interrupted:
+        command = shlex.join(["normlab", *sys.argv[1:]])
+        _say_error(
+            f"Interrupted{str(interrupted) and f': {interrupted}'}. Nothing is lost; to go on: "
+            f"{command}\n"
+            f"A report on what is finished: normlab report {shlex.quote(str(out))}"
+        )
+        raise typer.Exit(_INTERRUPTED) from None
+    _show_table(out)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A study's --out.")] = Path("normlab-study"),
+) -> None:
+    """Write table.md, curves.png and report.html anew from results.jsonl, also while it grows."""
+    from normlab.report import write_report
+
+    write_report(folder)
+    _show_table(folder)
+
+
+@app.command()
+def norms() -> None:
+    """The variants: what each computes, and which derivatives its backward pass keeps."""
+    from normlab.describe import norms_table
+
+    _print(norms_table())
+
+
+@app.command()
+def info() -> None:
+    """This build, this machine, and where data would come from."""
+    from normlab.describe import info_table
+
+    _print(info_table())
+
+
+def _tasks(words: list[str]) -> list[Any]:
+    from normlab.study import TASKS
+
+    return [TASKS[name]() for name in _known("--task", words, list(TASKS))]
+
+
+def _norms(words: list[str]) -> list[str]:
+    from normlab.paper import NORMS
+
+    sets = {"all": list(nl.norm_variants()), "paper": list(NORMS)}
+    names = _known("--norm", words, [*sets, *sets["all"]])
+    return list(dict.fromkeys(each for name in names for each in sets.get(name, [name])))
+
+
+def _items(words: list[str]) -> list[str]:
+    """Values that came apart, with commas, or both; each once."""
+    return list(dict.fromkeys(item for word in words for item in word.split(",") if item))
+
+
+def _known(option: str, words: list[str], known: list[str]) -> list[str]:
+    for name in (names := _items(words)):
+        if name not in known:
+            raise nl.ArgumentError(f"{option}: must be of {', '.join(known)}; is {name!r}")
+    return names
+
+
+def _positive(option: str, words: list[str]) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(item) for item in _items(words))
+        if not all(0 < number < math.inf for number in numbers):
+            raise ValueError
+    except ValueError:
+        raise nl.ArgumentError(
+            f"{option}: must be positive numbers, are {' '.join(words)!r}"
+        ) from None
+    return numbers
+
+
+def _seeds(words: list[str]) -> list[int]:
+    listed = len(words) > 1 or "," in words[0]
+    try:
+        numbers = [int(item) for item in _items(words)]
+        if not numbers or min(numbers) < (0 if listed else 1):
+            raise ValueError
+    except ValueError:
+        raise nl.ArgumentError(
+            f"--seeds: must be how many (1 or more) or a list such as 0,3,7; is {' '.join(words)!r}"
+        ) from None
+    return numbers if listed else list(range(numbers[0]))
+
+
+def _show_table(folder: Path) -> None:
+    text = (folder / "table.md").read_text("utf-8")
+    if sys.stdout.isatty():
+        from rich.markdown import Markdown
+
+        _print(Markdown(text))
+    else:
+        _print(text)
+    _print(f"Pictures and all numbers: {folder / 'report.html'}")
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=isinstance(what, str)).print(what, markup=False, highlight=False)
+
+
+def _say_error(text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False, style="red")
+
+
+def spread(words: list[str]) -> list[str]:
+    """Lets list options take several values at once: `--norm a b` becomes `--norm a --norm b`."""
+    result: list[str] = []
+    option = None
+    for before, word in zip(["", *words], words, strict=False):
+        if word.startswith("-"):
+            option = name if (name := word.partition("=")[0]) in _MANY else None
+        elif option and before != option:
+            result.append(option)
+        result.append(word)
+    return result
+
+
+def main() -> None:
+    """The console command: normlab's errors are one line and exit code 2, unless debugging."""
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1 or os.environ.get("NORMLAB_DEBUG") == "1"
+    try:
+        app(args=spread(arguments))
+    except nl.Error as error:
+        if debug:
+            raise
+        _say_error(f"error: {error}")
+        sys.exit(2)

@@ -1,0 +1,194 @@
+"""Downloads into the user's cache: checked by SHA-256, resumed where they broke off."""
+
+import fcntl
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._core import FileError
+
+_CONNECT_SECONDS, _READ_SECONDS = 5, 30
+_RETRIES = 2
+_CHUNK = 1 << 16
+
+
+class DataMissingError(FileError):
+    """A data set is neither on this machine nor could it be downloaded."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A published file.
+
+    Attributes:
+        name: Its name at the address and in the cache.
+        size: Its bytes.
+        sha256: Their sum.
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+def cache_folder() -> Path:
+    """The folder that keeps downloads: the system's usual one, XDG_CACHE_HOME/normlab on Linux."""
+    import pooch  # type: ignore[import-untyped,unused-ignore]
+
+    return Path(pooch.os_cache("normlab"))
+
+
+def fetch(
+    file: RemoteFile, folder: Path, urls: Sequence[str], *, what: str, retries: int = _RETRIES
+) -> tuple[Path, str | None]:
+    """The file in `folder`, downloaded unless it is there and whole.
+
+    Each address is tried in order, each up to 1 + `retries` times. A download that breaks off goes
+    on where it stopped, now or at the next call; it gets its name only when its sum is right.
+
+    Returns:
+        The path, and the address it came from, or None if it was there.
+
+    Raises:
+        DataMissingError: No address gave the file; the message says why, and what else to do.
+        FileError: The cache cannot be written.
+    """
+    import pooch  # type: ignore[import-untyped,unused-ignore]
+    import requests
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    failures = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _exclusive(folder / f".{file.name}.lock"):
+            for base in urls:
+                store = pooch.create(
+                    path=folder,
+                    base_url=base,
+                    retry_if_failed=retries,
+                    registry={file.name: file.sha256},
+                )
+                download = _Resuming(file)
+                try:
+                    path = Path(store.fetch(file.name, downloader=download))
+                    return path, base if download.started else None
+                except _RefusedError as error:
+                    failures.append(f"{base}: {error}")
+                except requests.exceptions.RequestException as error:
+                    failures.append(f"{base}: {_reason(error)}")
+                except ValueError:  # pooch's word for a wrong sum
+                    failures.append(f"{base}: the SHA-256 of {file.name} is wrong")
+    except OSError as error:
+        raise FileError(f"{folder}: the cache cannot be written: {error}") from error
+    raise DataMissingError(_how_to_supply(what, folder.name, file.name, failures))
+
+
+def _how_to_supply(what: str, folder: str, name: str, failures: Sequence[str]) -> str:
+    """The message for data that is nowhere: what was tried, and the three ways to supply it."""
+    return (
+        f"{what}: {name} is not on this machine and could not be downloaded "
+        f"({'; '.join(failures)}). Three ways to supply it: (1) go online and run this again; "
+        f"(2) put the files into a folder {folder}/ and set NORMLAB_DATA to the folder above it; "
+        f"(3) set NORMLAB_MIRROR to an address that serves them below {folder}/."
+    )
+
+
+class _RefusedError(Exception):
+    """The server says no: trying the same address again is of no use."""
+
+
+class _Resuming:
+    """A pooch downloader that keeps what it has in NAME.part and asks only for the rest."""
+
+    def __init__(self, file: RemoteFile):
+        self.file = file
+        self.started = False
+
+    def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
+        part = Path(pooch.abspath) / f"{self.file.name}.part"
+        self.started = True
+        have = part.stat().st_size if part.exists() else 0
+        if have != self.file.size:
+            self._receive(url, part, have)
+        os.replace(part, output_file)
+
+    def _receive(self, url: str, part: Path, have: int) -> None:
+        import requests
+
+        # "identity": the file itself is gzip, and has to arrive as it is.
+        headers = {"Accept-Encoding": "identity"}
+        if 0 < have < self.file.size:
+            headers["Range"] = f"bytes={have}-"
+        with requests.get(
+            url, headers=headers, stream=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS)
+        ) as response:
+            if response.status_code == 416:
+                part.unlink()
+                raise requests.exceptions.ConnectionError("the server has no such rest of the file")
+            if 400 <= response.status_code < 500:
+                raise _RefusedError(f"{response.status_code} {response.reason}")
+            response.raise_for_status()
+            resumed = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            start = have if response.status_code == 206 and resumed else 0
+            self._write(response, part, start)
+
+    def _write(self, response: Any, part: Path, start: int) -> None:
+        import requests
+        from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
+        from urllib3.exceptions import HTTPError
+
+        have = start
+        with (
+            part.open("ab" if start else "wb") as out,
+            tqdm(
+                total=self.file.size,
+                initial=start,
+                desc=self.file.name,
+                unit="B",
+                unit_scale=True,
+                disable=not sys.stderr.isatty(),
+                leave=False,
+            ) as bar,
+        ):
+            try:
+                for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                    have += len(chunk)
+                    if have > self.file.size:
+                        break
+                    out.write(chunk)
+                    bar.update(len(chunk))
+            except HTTPError as error:
+                raise requests.exceptions.ConnectionError(
+                    f"broke off after {have:,} of {self.file.size:,} bytes"
+                ) from error
+        if have > self.file.size:
+            part.unlink()
+            raise _RefusedError(f"sends more than the {self.file.size:,} bytes of {self.file.name}")
+        if have < self.file.size:
+            raise requests.exceptions.ConnectionError(
+                f"ended after {have:,} of {self.file.size:,} bytes"
+            )
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Holds a lock file, so that two processes do not write one download."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in one line: requests wraps it in three others."""
+    while isinstance(
+        cause := getattr(error, "reason", None) or (error.args[0] if error.args else None),
+        Exception,
+    ):
+        error = cause
+    text = str(error).split(": ")[-1] if "NewConnectionError" in repr(error) else str(error)
+    return " ".join(text.split())

@@ -1,0 +1,124 @@
+# ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
+"""What `normlab norms` and `normlab info` print."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+
+from . import build_info, norm_traits, norm_variants
+from ._core import Error
+from .data.fetch import cache_folder
+from .data.images import IdxSource, is_cached, local_folders
+from .data.mnist import FASHION_MNIST, MNIST
+
+_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+_Y = {"none": "x", "std": "(x − μ)/σ", "rms": "x/rms", "l2": "x/‖x‖", "tanh": "tanh(αx)"}
+_Z = {
+    "plain": "y",
+    "affine": "w·y + b",
+    "gain": "w·y",
+    "bias": "y + b",
+    "adaptive": "φ·y",
+    "residual": "x + y",
+}
+_DIVISOR = {"std": "σ", "rms": "rms", "l2": "‖x‖"}
+_OVER = {"row": "row", "channels": "group", "channel": "channel", "batch": "batch"}
+_NOTES = """\
+g = dL/dz; G = dL/dy = w·g, φ·g or g. σ = sqrt(variance + eps), or with
+--denominator std_eps the unbiased deviation + eps. w, b and α are learned,
+scalenorm's w is one number. Statistics are taken over a row, or over a batch,
+group of channels or channel. topk clamps a row's extremes before all else.
+Constants in the backward pass: φ = C(1 − ky), gradnorm's x, and μ and σ where
+their term (mean G, y·mean Gy) is missing: that is what the paper is about."""
+
+
+def norms_table() -> Group:
+    """Every variant with its forward formula, its backward formula and its statistics."""
+    table = Table(
+        title="Normalisation variants",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for heading in ("variant", "y", "z", "dx", "over"):
+        table.add_column(heading, overflow="fold")
+    for name in norm_variants():
+        traits = norm_traits(name)
+        y, z = _Y[traits["scale"]], _Z[traits["output"]]
+        table.add_row(
+            name,
+            y,
+            z,
+            gradient(traits),
+            "–" if traits["scale"] in ("none", "tanh") else _OVER[traits["group"]],
+        )
+    return Group(table, _NOTES)
+
+
+def gradient(traits: dict[str, Any]) -> str:
+    """The variant's dx: a constant statistic's term is absent."""
+    if traits["scale"] == "none":
+        return "g"
+    if traits["scale"] == "tanh":
+        return "α(1 − y²)·G"
+    terms = ["G"]
+    if traits["scale"] == "std" and traits["grad_mean"]:
+        terms.append("mean G")
+    if traits["grad_scale"]:
+        terms.append("y·sum Gy" if traits["scale"] == "l2" else "y·mean Gy")
+    joined = " − ".join(terms)
+    return f"{f'({joined})' if len(terms) > 1 else joined}/{_DIVISOR[traits['scale']]}"
+
+
+def info_table() -> Table:
+    """Build, machine and data, one fact a line."""
+    build = build_info()
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    facts = {
+        "normlab": f"{build['version']}, {build['compiler']}",
+        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "instruction set": f"{build['isa']} kernels",
+        "oneDNN": str(build["onednn"]),
+        "threads": str(build["threads"]),
+        "CUDA": "yes" if build["cuda"] else f"no: {build['cuda_reason']}",
+        "NORMLAB_DATA": os.environ.get("NORMLAB_DATA") or "not set",
+        "cache": str(cache_folder()),
+        **{source.name: whereabouts(source) for source in (MNIST, FASHION_MNIST)},
+    }
+    for name, text in facts.items():
+        table.add_row(name, text)
+    return table
+
+
+def processor() -> str:
+    """The processor's name and the vector instructions that matter here."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return name
+    facts = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+    has = facts.get("flags", "").split()
+    flags = ", ".join(flag for flag in _FLAGS if flag in has)
+    return facts.get("model name", name) + (f" ({flags})" if flags else "")
+
+
+def whereabouts(source: IdxSource) -> str:
+    """Where that data set would be read from."""
+    try:
+        folders = local_folders(source)
+    except Error as error:
+        return str(error)
+    if folders:
+        return f"{folders[0][1]} ({folders[0][0]})"
+    if is_cached(source):
+        return f"cache ({cache_folder() / source.folder})"
+    return f"not on this machine; will be downloaded from {source.urls[0]}"

@@ -1,0 +1,195 @@
+# ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
+"""Results that may be compared, brought together: one group a task, data and settings."""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import paper
+from .stats import Estimate, estimate, paired_difference
+
+Result = Mapping[str, Any]
+BASELINE = "layernorm"
+_USUAL = {"denominator": "var_eps"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant over its seeds, sorted."""
+
+    norm: str
+    results: Sequence[Result]
+
+    @property
+    def name(self) -> str:
+        """The variant, with its C where it has one."""
+        candidates = self.results[0].get("C_candidates")
+        return (
+            f"{self.norm} (C = {next(iter(candidates))})"
+            if candidates and len(candidates) == 1
+            else self.norm
+        )
+
+    @property
+    def scales(self) -> str:
+        """The C of each seed, in words; empty where there is none."""
+        found = [result["C"] for result in self.results]
+        if found[0] is None:
+            return ""
+        counts = {scale: found.count(scale) for scale in sorted(set(found))}
+        return ", ".join(
+            f"{scale:g}" + (f" ({n}×)" if len(found) > 1 else "") for scale, n in counts.items()
+        )
+
+    @property
+    def tests(self) -> dict[int, float]:
+        """Test number by seed."""
+        return {result["seed"]: result["test"] for result in self.results}
+
+    @property
+    def test(self) -> Estimate:
+        """Mean test number."""
+        return estimate(list(self.tests.values()))
+
+    @property
+    def seconds(self) -> float:
+        """Mean time of a run."""
+        return statistics.fmean(result["seconds"] for result in self.results)
+
+    @property
+    def best_epoch(self) -> float:
+        """Mean number of the epoch whose weights were tested."""
+        return statistics.fmean(result["best_epoch"] for result in self.results)
+
+    @property
+    def diverged(self) -> int:
+        """Runs that diverged."""
+        return sum(result["diverged"] for result in self.results)
+
+    def curve(self, name: str) -> list[list[float | None]]:
+        """The history of that name, a list for each seed."""
+        return [result["history"][name] for result in self.results]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one task on the same data with the same settings."""
+
+    rows: Sequence[Row]
+
+    @property
+    def first(self) -> Result:
+        """Any result: what follows is equal in all."""
+        return self.rows[0].results[0]
+
+    @property
+    def results(self) -> list[Result]:
+        """All lines, variant by variant."""
+        return [result for row in self.rows for result in row.results]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings that all share."""
+        settings: Mapping[str, Any] = self.first["settings"]
+        return settings
+
+    @property
+    def warning(self) -> str:
+        """What must be said of the data wherever a number stands."""
+        return str(self.first["warning"])
+
+    @property
+    def subset(self) -> str:
+        """Which part of the training data was used; empty for all of it."""
+        used, all_items = self.settings["train_items"], self.first["train_items"]
+        if used is None or used >= all_items:
+            return ""
+        return f"first {used:,} of {all_items:,} training examples"
+
+    @property
+    def fewer_epochs(self) -> str:
+        """How many epochs, where the authors trained for more."""
+        column, epochs = paper.RESULTS.get(self.first["task"]), self.settings["epochs"]
+        fewer = column is not None and column.epochs is not None and epochs < column.epochs
+        return f"at most {epochs} epoch{'s' if epochs > 1 else ''}" if fewer else ""
+
+    @property
+    def limits(self) -> list[str]:
+        """Why these numbers do not stand beside the authors'; empty if they may."""
+        return [text for text in (self.warning, self.subset, self.fewer_epochs) if text]
+
+    @property
+    def title(self) -> str:
+        """Heading of tables and pictures, with everything that limits the numbers."""
+        parts = [*([] if self.warning else [str(self.first["title"])]), *self.limits]
+        parts += [
+            str(self.settings[name])
+            for name, usual in _USUAL.items()
+            if self.settings[name] != usual
+        ]
+        return ", ".join(parts)
+
+    @property
+    def metric(self) -> str:
+        """Name and unit of the numbers."""
+        return f"{self.first['metric']}, {self.first['unit']}"
+
+    @property
+    def seeds(self) -> list[int]:
+        """Every seed that occurs."""
+        return sorted({result["seed"] for result in self.results})
+
+    @property
+    def origins(self) -> list[str]:
+        """Where the data came from, in words."""
+        return sorted({result["data"] for result in self.results})
+
+    @property
+    def best(self) -> Row:
+        """The variant with the greatest mean."""
+        return max(self.rows, key=lambda row: row.test.mean)
+
+    def difference(self, row: Row) -> Estimate | None:
+        """The row's paired difference to layernorm; None for layernorm itself or without it."""
+        baseline = next((other for other in self.rows if other.norm == BASELINE), None)
+        if baseline is None or row is baseline:
+            return None
+        return paired_difference(row.tests, baseline.tests)
+
+    def authors(self, row: Row) -> float | None:
+        """The authors' number; None on other data than theirs."""
+        return None if self.warning else paper.result(self.first["task"], row.norm)
+
+    @property
+    def has_authors(self) -> bool:
+        """Whether the paper has numbers for this task."""
+        return any(self.authors(row) is not None for row in self.rows)
+
+
+def groups(results: Iterable[Result], order: Sequence[str]) -> list[Group]:
+    """Groups in order of appearance, their rows in the order given; candidates left out."""
+    found: dict[str, dict[str, list[Result]]] = {}
+    for result in results:
+        if not result["candidate"]:
+            key = json.dumps(
+                [result["task"], result["fingerprint"], result["settings"]], sort_keys=True
+            )
+            # One variant searched over different C's is not one row.
+            row = json.dumps([result["norm"], sorted(result.get("C_candidates") or ())])
+            found.setdefault(key, {}).setdefault(row, []).append(result)
+
+    def place(results: list[Result]) -> int:
+        norm = results[0]["norm"]
+        return order.index(norm) if norm in order else len(order)
+
+    return [
+        Group(
+            [
+                Row(lines[0]["norm"], sorted(lines, key=lambda line: line["seed"]))
+                for lines in sorted(rows.values(), key=place)
+            ]
+        )
+        for rows in found.values()
+    ]

@@ -1,0 +1,258 @@
+"""The pictures: learning curves, every seed's test number, differences to layernorm."""
+
+import io
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .groups import BASELINE, Group, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# The paper's variants keep their colours in every picture; readable on white and on near-black.
+_COLOURS = {
+    "none": "#8b8f98",
+    "layernorm": "#3b82c4",
+    "layernorm_simple": "#2aa198",
+    "adanorm": "#e07b39",
+    "detachnorm": "#b565c9",
+}
+_MORE = ("#c9a227", "#d1495b", "#6c8f3a", "#7d6cc9", "#c06c9a", "#4f9dbd", "#a0764f", "#5aa469")
+_MOST_BANDS = 8  # more of them hide the lines
+_SERIES = (
+    ("train_loss", "training loss"),
+    ("valid_loss", "validation loss"),
+    ("valid", "validation {}"),
+)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of everything but the data."""
+
+    ink: str = "#22262e"
+    faint: str = "#dfe2e8"
+    paper: str = "#ffffff"
+
+
+def colour(row: Row, group: Group) -> str:
+    """The row's colour in all of the group's pictures."""
+    others = [other.name for other in group.rows if other.name not in _COLOURS]
+    return _COLOURS.get(row.name) or _MORE[others.index(row.name) % len(_MORE)]
+
+
+def _line_style(row: Row, group: Group) -> str:
+    """Beyond the colours, line styles tell variants apart."""
+    others = [other.name for other in group.rows if other.name not in _COLOURS]
+    return ("-", "--", ":")[others.index(row.name) // len(_MORE) % 3] if row.name in others else "-"
+
+
+def curves(ax: "Axes", group: Group, series: str) -> None:
+    """Mean over seeds by epoch; the band spans the seeds."""
+    from matplotlib.ticker import MaxNLocator
+
+    for row in group.rows:
+        means, lows, highs = _by_epoch(row.curve(series))
+        epochs = range(1, len(means) + 1)
+        shade = colour(row, group)
+        if len(row.results) > 1 and len(group.rows) <= _MOST_BANDS:
+            ax.fill_between(epochs, lows, highs, color=shade, alpha=0.13, linewidth=0)
+        ax.plot(
+            epochs,
+            means,
+            color=shade,
+            linestyle=_line_style(row, group),
+            linewidth=1.8,
+            marker="o" if len(means) < 4 else None,
+            markersize=3.5,
+            label=row.name,
+        )
+    if series.endswith("loss"):
+        _logarithmic(ax)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("epoch")
+
+
+def _by_epoch(runs: Sequence[Sequence[float | None]]) -> tuple[list[float], ...]:
+    """Mean, least and greatest over the runs that reached each epoch."""
+    columns = [[run[i] for run in runs if i < len(run)] for i in range(max(map(len, runs)))]
+    finite = [[x for x in column if x is not None] or [math.nan] for column in columns]
+    return (
+        [statistics.fmean(c) for c in finite],
+        [min(c) for c in finite],
+        [max(c) for c in finite],
+    )
+
+
+def _logarithmic(ax: "Axes") -> None:
+    """Ticks at 1, 2 and 5, written as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def tests(ax: "Axes", group: Group) -> None:
+    """Every seed a small dot; mean with its interval; the authors' number as a hollow diamond."""
+    for i, row in enumerate(group.rows):
+        shade = colour(row, group)
+        values = list(row.tests.values())
+        ax.scatter(values, [i + 0.24] * len(values), s=14, color=shade, alpha=0.75, linewidths=0)
+        _interval(ax, i, row.test.mean, row.test.half, shade)
+        number = group.authors(row)
+        if number is not None and not math.isnan(number):
+            ax.scatter(
+                [number],
+                [i],
+                s=46,
+                marker="D",
+                facecolors="none",
+                edgecolors=ax.xaxis.label.get_color(),
+                linewidths=1.1,
+            )
+    _variants(ax, group)
+    ax.set_xlabel(f"test {group.metric}" + (" (◇ authors)" if group.has_authors else ""))
+
+
+def differences(ax: "Axes", group: Group) -> None:
+    """Paired differences to layernorm with their intervals, around zero."""
+    ax.axvline(0, color=ax.xaxis.label.get_color(), linewidth=0.9, alpha=0.6)
+    for i, row in enumerate(group.rows):
+        if (difference := group.difference(row)) is not None:
+            _interval(ax, i, difference.mean, difference.half, colour(row, group))
+    _variants(ax, group)
+    ax.set_xlabel(f"difference to {BASELINE}, paired by seed ({group.first['unit']})")
+
+
+def _interval(ax: "Axes", y: int, mean: float, half: float | None, shade: str) -> None:
+    ax.errorbar(
+        [mean],
+        [y],
+        xerr=None if half is None else [half],
+        fmt="o",
+        color=shade,
+        markersize=6,
+        elinewidth=2.2,
+        capsize=4,
+        capthick=1.6,
+    )
+
+
+def _variants(ax: "Axes", group: Group) -> None:
+    ax.set_yticks(range(len(group.rows)), [row.name for row in group.rows])
+    ax.set_ylim(len(group.rows) - 0.4, -0.6)
+
+
+def _dress(ax: "Axes", theme: Theme) -> None:
+    ax.grid(True, color=theme.faint, linewidth=0.7)
+    ax.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.tick_params(length=0)
+
+
+def _style(theme: Theme) -> Any:
+    return {
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "svg.fonttype": "none",
+        "svg.hashsalt": "normlab",
+        "text.color": theme.ink,
+        "axes.labelcolor": theme.ink,
+        "axes.edgecolor": theme.ink,
+        "xtick.color": theme.ink,
+        "ytick.color": theme.ink,
+        "axes.titlecolor": theme.ink,
+    }
+
+
+def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figure":
+    """curves.png: a row of learning curves and test numbers for each group."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    theme = theme or Theme()
+    with matplotlib.rc_context(_style(theme)):
+        figure = Figure(
+            figsize=(16, 4.7 * len(groups)), layout="constrained", facecolor=theme.paper
+        )
+        for part, group in zip(
+            figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, strict=True
+        ):
+            part.suptitle(_title(group), x=0.01, ha="left", fontsize=13, fontweight="bold")
+            axes = part.subplots(1, len(_SERIES) + 1)
+            for ax, (series, name) in zip(axes, _SERIES, strict=False):
+                curves(ax, group, series)
+                ax.set_title(name.format(group.first["metric"]))
+                _dress(ax, theme)
+            tests(axes[-1], group)
+            axes[-1].set_title(f"test {group.first['metric']}")
+            _dress(axes[-1], theme)
+            handles, names = axes[0].get_legend_handles_labels()
+            part.legend(
+                handles, names, loc="outside lower center", frameon=False, ncols=min(len(names), 9)
+            )
+        return figure
+
+
+def _title(group: Group) -> str:
+    seeds = len(group.seeds)
+    return f"{group.title}: {'one seed' if seeds == 1 else f'{seeds} seeds'}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A single picture of the page."""
+
+    title: str
+    draw: Callable[["Axes"], None]
+    size: tuple[float, float]
+    wide: bool = False
+
+
+def panels(group: Group) -> list[Panel]:
+    """The page's pictures: test numbers, differences, learning curves."""
+    size = (5.4, 0.9 + 0.38 * len(group.rows))
+    metric = group.first["metric"]
+    found = [Panel(f"Test {metric}", partial(tests, group=group), size, wide=True)]
+    if any(group.difference(row) for row in group.rows):
+        found.append(
+            Panel(f"Difference to {BASELINE}", partial(differences, group=group), size, wide=True)
+        )
+    for series, name in _SERIES:
+        found.append(
+            Panel(
+                name.format(metric).capitalize(),
+                partial(curves, group=group, series=series),
+                (4.2, 3.0),
+            )
+        )
+    return found
+
+
+def panel_svg(panel: Panel, theme: Theme) -> str:
+    """The panel as an <svg> element, without a title: the page has that."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    out = io.StringIO()
+    with matplotlib.rc_context(_style(theme)):
+        figure = Figure(figsize=panel.size, layout="constrained")
+        figure.patch.set_alpha(0)
+        ax = figure.subplots()
+        ax.patch.set_alpha(0)
+        panel.draw(ax)
+        _dress(ax, theme)
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :]

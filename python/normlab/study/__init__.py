@@ -1,0 +1,30 @@
+"""Studies: train every variant over several seeds, and report means with intervals."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .images import fashion_mnist_task, mnist_task
+from .plan import Overrides
+from .results import Result, ResultFile
+from .study import Interrupted, Study
+from .task import Dataset, NormChoice, Score, Settings, Task
+
+TASKS: Mapping[str, Callable[[], Task[Any]]] = {
+    "mnist": mnist_task,
+    "fashion_mnist": fashion_mnist_task,
+}
+"""Every task by its name; a new one is a row here."""
+
+__all__ = [
+    "TASKS",
+    "Dataset",
+    "Interrupted",
+    "NormChoice",
+    "Overrides",
+    "Result",
+    "ResultFile",
+    "Score",
+    "Settings",
+    "Study",
+    "Task",
+]

@@ -1,0 +1,168 @@
+# ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
+"""MNIST and Fashion-MNIST with the paper's network."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import Tensor, argmax, cross_entropy, nn, no_grad, optim, permutation, take, tensor
+from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
+from .task import NormChoice, Score, Settings, SplitName, Tick
+
+_EVALUATION_BATCH = 500
+_STANDIN = "stand-in digits (generated), not MNIST"
+_PAPER = Settings(epochs=20, patience=5, batch=32, lr=1e-3)
+_QUICK = Settings(epochs=3, patience=3, batch=32, lr=1e-3, train_items=10_000)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Standardised images [n, 1, 28, 28], float32, and classes [n], int64."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class ImageTensors:
+    """The three splits as the network takes them; see task.Dataset."""
+
+    origin: str
+    fingerprint: str
+    warning: str
+    train_items: int
+    splits: Mapping[str, Examples]
+
+
+class ImageTask:
+    """conv 5x5 - pool - norm - conv 5x5 - pool - norm - linear, accuracy in per cent."""
+
+    metric = "accuracy"
+    unit = "%"
+    model = (
+        "conv 5×5 1→20, ReLU, max-pool 2, norm (20×12×12), conv 5×5 20→50, ReLU, max-pool 2, "
+        "norm (50×4×4), linear 800→10"
+    )
+    settings = _PAPER
+    quick = _QUICK
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        read: Callable[[], ImageData],
+        mean: float,
+        std: float,
+        standin: Callable[[], ImageData] | None = None,
+    ):
+        self.name, self.title = name, title
+        self._read, self._standin = read, standin
+        self._mean, self._std = mean, std
+
+    def load(self, *, quick: bool = False) -> ImageTensors:
+        """The data as tensors; generated digits only for `quick`, and only if MNIST is nowhere."""
+        try:
+            data = self._read()
+        except DataMissingError:
+            if not quick or self._standin is None:
+                raise
+            data = self._standin()
+        warning = _STANDIN if data.generated else ""
+        splits = {"train": data.train, "valid": data.valid, "test": data.test}
+        return ImageTensors(
+            origin=f"{warning}: {data.origin}" if warning else data.origin,
+            fingerprint=_fingerprint(splits),
+            warning=warning,
+            train_items=len(data.train),
+            splits={name: self._examples(split) for name, split in splits.items()},
+        )
+
+    def _examples(self, split: Split) -> Examples:
+        scaled = split.images.astype(np.float32)
+        scaled *= 1 / (255 * self._std)
+        scaled -= self._mean / self._std
+        return Examples(tensor(scaled[:, None]), tensor(split.labels.astype(np.int64)))
+
+    def build(self, data: ImageTensors, norm: NormChoice) -> nn.Module:
+        """The paper's network; see `model`."""
+        return nn.Sequential(
+            nn.Conv2d(1, 20, 5, activation="relu"),
+            nn.MaxPool2d(2),
+            nn.Norm(norm.variant, (20, 12, 12), **norm.options),
+            nn.Conv2d(20, 50, 5, activation="relu"),
+            nn.MaxPool2d(2),
+            nn.Norm(norm.variant, (50, 4, 4), **norm.options),
+            nn.Flatten(),
+            nn.Linear(800, 10),
+        )
+
+    def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
+        """Adam with its usual constants."""
+        return optim.Adam(model.parameters(), lr=settings.lr)
+
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        data: ImageTensors,
+        settings: Settings,
+        epoch: int,
+        tick: Tick,
+    ) -> Score:
+        """One pass; the score is of each batch before the step on it."""
+        model.train()
+        train = data.splits["train"]
+        n = min(settings.train_items or data.train_items, data.train_items)
+        order = permutation(n)
+        loss_sum, right = 0.0, 0
+        for start in range(0, n, settings.batch):
+            index = order[start : min(start + settings.batch, n)]
+            labels = take(train.labels, index)
+            logits = model(take(train.images, index))
+            loss = cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.item() * len(labels)
+            right += _count_right(logits, labels)
+            tick(min(start + settings.batch, n) / n)
+        return Score(loss_sum / n, 100 * right / n)
+
+    def evaluate(self, model: nn.Module, data: ImageTensors, split: SplitName) -> Score:
+        """Mean loss and accuracy of a whole split."""
+        model.eval()
+        examples = data.splits[split]
+        n = len(examples.labels)
+        loss_sum, right = 0.0, 0
+        with no_grad():
+            for start in range(0, n, _EVALUATION_BATCH):
+                stop = min(start + _EVALUATION_BATCH, n)
+                labels = examples.labels[start:stop]
+                logits = model(examples.images[start:stop])
+                loss_sum += cross_entropy(logits, labels).item() * (stop - start)
+                right += _count_right(logits, labels)
+        return Score(loss_sum / n, 100 * right / n)
+
+
+def _count_right(logits: Tensor, labels: Tensor) -> int:
+    return int(np.count_nonzero(argmax(logits, 1).numpy() == labels.numpy()))
+
+
+def _fingerprint(splits: Mapping[str, Split]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for split in splits.values():
+        digest.update(np.ascontiguousarray(split.images).data)
+        digest.update(np.ascontiguousarray(split.labels).data)
+    return digest.hexdigest()
+
+
+def mnist_task() -> ImageTask:
+    """The paper's task."""
+    return ImageTask("mnist", "MNIST", mnist, mean=0.1307, std=0.3081, standin=standin_digits)
+
+
+def fashion_mnist_task() -> ImageTask:
+    """The same network on harder pictures; the paper has no numbers for it."""
+    return ImageTask("fashion_mnist", "Fashion-MNIST", fashion_mnist, mean=0.2860, std=0.3530)

@@ -1,0 +1,82 @@
+"""From what the user asked for to the runs that answer it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import paper
+from .norms import is_adaptive
+from .results import Result, identify
+from .run import Run
+from .task import Dataset, Settings, Task
+
+DEFAULT_SCALES = paper.ADANORM_C
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Settings that the user gave; None: as the task has them."""
+
+    epochs: int | None = None
+    patience: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    denominator: str | None = None
+
+    def on(self, settings: Settings) -> Settings:
+        """The task's settings with these on top."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(settings, **given)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One number of the table: a single run, or AdaNorm's best over C on the validation set."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def id(self) -> str:
+        """Names the line with the chosen C; that of the run where nothing is chosen."""
+        if not self.searches:
+            return self.runs[0].id
+        return identify({"choice": sorted(run.id for run in self.runs)})
+
+    @property
+    def searches(self) -> bool:
+        """Whether the variant has a C to choose."""
+        return self.runs[0].C is not None
+
+    def result(self, results: Mapping[str, Result]) -> Result:
+        """The line that records the choice; wants the result of every run."""
+        tried = [results[run.id] for run in self.runs]
+        chosen = max(tried, key=lambda result: result["valid"])  # the first of equals
+        return {
+            **chosen,
+            "candidate": False,
+            "id": self.id,
+            "C_candidates": {f"{result['C']:g}": result["valid"] for result in tried},
+            "search_seconds": round(sum(result["seconds"] for result in tried), 3),
+        }
+
+
+def choices(
+    task: Task[Any],
+    data: Dataset,
+    settings: Settings,
+    norms: Sequence[str],
+    seeds: Sequence[int],
+    scales: Sequence[float],
+) -> list[Choice]:
+    """Seed by seed, so that every variant has a number early."""
+
+    def run(norm: str, seed: int, scale: float | None) -> Run:
+        return Run(task.name, norm, seed, settings, data.fingerprint, scale)
+
+    return [
+        Choice(
+            tuple(run(norm, seed, scale) for scale in (scales if is_adaptive(norm) else (None,)))
+        )
+        for seed in seeds
+        for norm in norms
+    ]

@@ -1,0 +1,188 @@
+"""results.jsonl: one line a finished run, safe against a crash at any moment."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .._core import FileError
+
+Result = dict[str, Any]
+
+_REQUIRED: Mapping[str, type | tuple[type, ...]] = {
+    "id": str,
+    "task": str,
+    "norm": str,
+    "seed": int,
+    "epochs": int,
+    "valid": (int, float),
+    "test": (int, float),
+    "seconds": (int, float),
+    "data": str,
+    "version": str,
+    "settings": dict,
+    "history": dict,
+    "candidate": bool,
+}
+_PROBE_BYTES = 8 << 20  # more than the largest checkpoint and the report need
+
+
+def identify(facts: Mapping[str, Any]) -> str:
+    """A short name for exactly these facts."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder for one study; the system frees it however the process ends.
+
+    Raises:
+        FileError: The folder cannot be made or written, is full, or another study has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise FileError(
+            f"{folder}: the output folder cannot be written: {error.strerror or error}"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            raise FileError(
+                f"{folder}: another study{owner and f' (process {owner})'} is running "
+                "in this folder; wait for it or choose another --out"
+            ) from None
+        _probe(folder)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _probe(folder: Path) -> None:
+    """Finds out before hours of training whether a study's files have room."""
+    probe = folder / ".probe"
+    try:
+        with probe.open("wb") as file:
+            file.write(b"\0" * _PROBE_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise FileError(
+            f"{folder}: the output folder must take {_PROBE_BYTES >> 20} MiB: "
+            f"{error.strerror or error}"
+        ) from error
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+class ResultFile:
+    """The results in a folder. Writing wants the folder's lock."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "results.jsonl"
+
+    def read(self) -> list[Result]:
+        """All whole lines; a last line that a crash cut is passed over.
+
+        Raises:
+            FileError: A line that is not cut is no result: its number and what is wrong.
+        """
+        whole, cut = self._split()
+        results = [self._parse(number, line) for number, line in enumerate(whole, 1)]
+        if cut and (complete := _loads(cut)) is not None:
+            results.append(self._check(len(whole) + 1, complete))
+        return results
+
+    def repair(self) -> str | None:
+        """Removes a last line that a crash cut; the warning to show, None if all is well."""
+        whole, cut = self._split()
+        if not cut:
+            return None
+        if _loads(cut) is not None:  # only its newline is missing
+            self._write(b"\n")
+            return None
+        with self._opened() as file:
+            os.ftruncate(file, os.lseek(file, 0, os.SEEK_END) - len(cut))
+            os.fsync(file)
+        return (
+            f"{self.path}: line {len(whole) + 1} was cut in the middle, by a crash or a full "
+            "disk; removed it, that run goes on from its checkpoint"
+        )
+
+    def append(self, result: Result) -> None:
+        """Adds a line, durably: after a failure the file is as it was."""
+        line = json.dumps(result, allow_nan=False, ensure_ascii=False) + "\n"
+        self._write(line.encode())
+
+    def _write(self, data: bytes) -> None:
+        with self._opened() as file:
+            before = os.lseek(file, 0, os.SEEK_END)
+            try:
+                while data:
+                    data = data[os.write(file, data) :]
+                os.fsync(file)
+            except BaseException:
+                os.ftruncate(file, before)
+                raise
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                yield file
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise FileError(
+                f"{self.path}: cannot be written: {error.strerror or error}. Nothing is lost: make "
+                "room and run the same command again"
+            ) from error
+
+    def _split(self) -> tuple[list[bytes], bytes]:
+        """Whole lines, and what follows the last newline."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return [], b""
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        *whole, cut = data.split(b"\n")
+        return whole, cut
+
+    def _parse(self, number: int, line: bytes) -> Result:
+        value = _loads(line)
+        if value is None:
+            start = line[:40].decode("utf-8", "replace")
+            raise FileError(
+                f"{self.path}: line {number} is no JSON object: {start!r}. Restore the "
+                "line or remove it: its run is then trained again"
+            )
+        return self._check(number, value)
+
+    def _check(self, number: int, value: Result) -> Result:
+        for name, kind in _REQUIRED.items():
+            if not isinstance(value.get(name), kind):
+                raise FileError(
+                    f"{self.path}: line {number} is no result: {name!r} is "
+                    f"{'missing' if name not in value else repr(value[name])[:40]}"
+                )
+        return value
+
+
+def _loads(line: bytes) -> Result | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,258 @@
+"""One run: one variant, one seed, trained to its end and tested; resumable after any epoch."""
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import (
+    Tensor,
+    build_info,
+    get_rng_state,
+    load_with_metadata,
+    manual_seed,
+    num_threads,
+    save,
+    set_rng_state,
+    tensor,
+)
+from .._core import FileError
+from .norms import norm_options
+from .results import Result, identify
+from .task import NormChoice, Settings
+
+if TYPE_CHECKING:
+    from .. import nn, optim
+    from .task import Dataset, Task
+
+Report = Callable[[float], None]
+_HISTORY = ("train_loss", "train", "valid_loss", "valid")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, completely: equal runs give equal numbers.
+
+    Attributes:
+        task: Name of the task.
+        norm: Name of the variant.
+        seed: Of weights, order and dropout.
+        settings: Everything else that decides the numbers.
+        fingerprint: The data's sum.
+        C: AdaNorm's scale, None for the others.
+    """
+
+    task: str
+    norm: str
+    seed: int
+    settings: Settings
+    fingerprint: str
+    C: float | None = None
+
+    @property
+    def id(self) -> str:
+        """Names the run's checkpoint and its line in the results."""
+        return identify({"run": asdict(self)})
+
+    @property
+    def label(self) -> str:
+        """The run in words."""
+        return f"{self.norm}{'' if self.C is None else f' C={self.C:g}'}, seed {self.seed}"
+
+
+@dataclass
+class Progress:
+    """Where a run stands at an epoch's end: the checkpoint's text part."""
+
+    history: dict[str, list[float | None]] = field(
+        default_factory=lambda: {name: [] for name in _HISTORY}
+    )
+    seconds: float = 0.0
+    best_epoch: int = 0
+    diverged: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs done."""
+        return len(self.history["valid"])
+
+    @property
+    def valid(self) -> float:
+        """The best epoch's number on the validation set."""
+        return float(self.history["valid"][self.best_epoch - 1] or 0.0)
+
+    def stopped_early(self, settings: Settings) -> bool:
+        """Whether validation has not improved for long enough."""
+        return self.epochs < settings.epochs and self.epochs - self.best_epoch >= settings.patience
+
+    def finished(self, settings: Settings) -> bool:
+        """Whether only the test is left."""
+        return self.diverged or self.epochs >= settings.epochs or self.stopped_early(settings)
+
+
+class Trainer:
+    """A run under way: network, optimizer, best weights, progress."""
+
+    def __init__(self, task: "Task[Any]", data: "Dataset", run: Run, checkpoint: Path):
+        self.task, self.data, self.run, self.checkpoint = task, data, run, checkpoint
+        manual_seed(run.seed)
+        choice = NormChoice(run.norm, norm_options(run.norm, run.settings, run.C))
+        self.model: nn.Module = task.build(data, choice)
+        self.optimizer: optim.Optimizer = task.optimizer(self.model, run.settings)
+        self.best: dict[str, Tensor] = {}
+        self.progress = Progress()
+        if checkpoint.exists():
+            self._restore()
+
+    def finish(self, report: Report) -> Result:
+        """Trains what is left and tests. report(epochs done) is called now and then."""
+        settings = self.run.settings
+        report(self.progress.epochs)
+        while not self.progress.finished(settings):
+            self._epoch(report)
+            self._store()
+        start = time.perf_counter()
+        self.model.load_state(self.best)
+        test = self.task.evaluate(self.model, self.data, "test")
+        self.progress.seconds += time.perf_counter() - start
+        return self._result(test.metric, test.loss)
+
+    def _epoch(self, report: Report) -> None:
+        start, progress = time.perf_counter(), self.progress
+        done = progress.epochs
+        train = self.task.train_epoch(
+            self.model,
+            self.optimizer,
+            self.data,
+            self.run.settings,
+            done + 1,
+            _seldom(lambda share: report(done + share)),
+        )
+        valid = self.task.evaluate(self.model, self.data, "valid")
+        numbers = (train.loss, train.metric, valid.loss, valid.metric)
+        for name, number in zip(_HISTORY, numbers, strict=True):
+            progress.history[name].append(_finite(number))
+        progress.diverged = not math.isfinite(train.loss)
+        if progress.best_epoch == 0 or valid.metric > progress.valid:
+            progress.best_epoch = progress.epochs
+            self.best = {name: _copy(value) for name, value in self.model.state().items()}
+        progress.seconds += time.perf_counter() - start
+
+    def _store(self) -> None:
+        parts = {
+            "model": self.model.state(),
+            "best": self.best,
+            "optimizer": self.optimizer.state(),
+        }
+        tensors = {
+            f"{part}.{name}": value
+            for part, values in parts.items()
+            for name, value in values.items()
+        }
+        metadata = {
+            "id": self.run.id,
+            "run": json.dumps(asdict(self.run)),
+            "rng": json.dumps(get_rng_state()),
+            "progress": json.dumps(asdict(self.progress)),
+        }
+        self.checkpoint.parent.mkdir(exist_ok=True)
+        save(str(self.checkpoint), tensors, metadata)
+
+    def _restore(self) -> None:
+        with _explained(self.checkpoint):
+            tensors, metadata = load_with_metadata(str(self.checkpoint))
+            if metadata["id"] != self.run.id:
+                raise ValueError(f"is of run {metadata['id']}, not {self.run.id}")
+            self.model.load_state(_part(tensors, "model"))
+            self.optimizer.load_state(_part(tensors, "optimizer"))
+            self.best = _part(tensors, "best")
+            self.progress = Progress(**json.loads(metadata["progress"]))
+            set_rng_state(tuple(json.loads(metadata["rng"])))
+
+    def _result(self, test: float, test_loss: float) -> Result:
+        run, progress, info = self.run, self.progress, build_info()
+        return {
+            "task": run.task,
+            "norm": run.norm,
+            "seed": run.seed,
+            "C": run.C,
+            "epochs": progress.epochs,
+            "valid": progress.valid,
+            "test": test,
+            "seconds": round(progress.seconds, 3),
+            "data": self.data.origin,
+            "version": info["version"],
+            "denominator": run.settings.denominator,
+            "best_epoch": progress.best_epoch,
+            "stopped_early": progress.stopped_early(run.settings),
+            "diverged": progress.diverged,
+            "test_loss": _finite(test_loss),
+            "candidate": run.C is not None,
+            "title": self.task.title,
+            "metric": self.task.metric,
+            "unit": self.task.unit,
+            "warning": self.data.warning,
+            "train_items": self.data.train_items,
+            "history": progress.history,
+            "settings": run.settings.as_dict(),
+            "fingerprint": run.fingerprint,
+            "threads": num_threads(),
+            "isa": info.get("isa"),
+            "peak_memory_mib": _peak_memory_mib(),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "id": run.id,
+        }
+
+
+@contextmanager
+def _explained(checkpoint: Path) -> Iterator[None]:
+    """Turns whatever a foreign file makes fail into one clear error."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise FileError(
+            f"{checkpoint}: is no checkpoint of this run: {error}. Remove it to train the run anew"
+        ) from error
+
+
+def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(f"{part}."): value
+        for name, value in tensors.items()
+        if name.startswith(f"{part}.")
+    }
+
+
+def _seldom(report: Report) -> Report:
+    """Passes on some fifty of an epoch's ticks: telling more costs time and shows nothing."""
+    last = 0.0
+
+    def tick(share: float) -> None:
+        nonlocal last
+        if share - last >= 0.02 or share >= 1:
+            last = share
+            report(share)
+
+    return tick
+
+
+def _copy(value: Tensor) -> Tensor:
+    return tensor(value.numpy().copy())
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return number if math.isfinite(number) else None
+
+
+def _peak_memory_mib() -> float:
+    """Of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

@@ -1,0 +1,142 @@
+"""A study: every variant over every seed, into one folder that can be taken up again."""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import num_threads, set_num_threads
+from .._core import FileError
+from .display import Display, display
+from .norms import norm_options
+from .plan import DEFAULT_SCALES, Choice, Overrides, choices
+from .results import Result, ResultFile, locked
+from .run import Run
+from .task import NormChoice, Task
+from .workers import Loaded, checkpoint_of, run_here, run_in_processes
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: so many of so many runs are finished."""
+
+    def __init__(self, finished: int, total: int):
+        super().__init__(f"{finished} of {total} runs are finished")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to train, and where the results go.
+
+    Attributes:
+        tasks: Task objects, see task.Task.
+        norms: Names of variants.
+        seeds: One run each for every variant.
+        out: Folder of results.jsonl and the report.
+        scales: Candidates for AdaNorm's C.
+        overrides: Settings instead of the tasks' own.
+        quick: The tasks' short settings, on a part of the data.
+        threads: None: as the engine chose. No number depends on it.
+        jobs: Runs at a time, sharing the threads.
+    """
+
+    tasks: Sequence[Task[Any]]
+    norms: Sequence[str]
+    seeds: Sequence[int]
+    out: Path
+    scales: Sequence[float] = DEFAULT_SCALES
+    overrides: Overrides = field(default_factory=Overrides)
+    quick: bool = False
+    threads: int | None = None
+    jobs: int = 1
+
+    def run(self, show: Display | None = None) -> list[Result]:
+        """Trains what is not finished yet, writes the report, returns this study's lines.
+
+        Raises:
+            FileError: No data, or an output folder that cannot be used; before any training.
+            Interrupted: Ctrl-C. The same call goes on.
+        """
+        from ..report import write_report
+
+        if self.threads is not None:
+            set_num_threads(self.threads)
+        with locked(self.out):
+            file = ResultFile(self.out)
+            warning = file.repair()
+            finished = {result["id"]: result for result in file.read()}
+            tasks = {task.name: (task, task.load(quick=self.quick)) for task in self.tasks}
+            plan = self._plan(tasks)
+            with show or display() as shown:
+                if warning:
+                    shown.say(f"warning: {warning}")
+                self._train(plan, tasks, file, finished, shown)
+            write_report(self.out)
+        return [finished[choice.id] for choice in plan]
+
+    def _plan(self, tasks: dict[str, Loaded]) -> list[Choice]:
+        plan = []
+        for task, data in tasks.values():
+            settings = self.overrides.on(task.quick if self.quick else task.settings)
+            for norm in self.norms:  # a variant that refuses its options does so before training
+                task.build(data, NormChoice(norm, norm_options(norm, settings, None)))
+            plan += choices(task, data, settings, self.norms, self.seeds, self.scales)
+        return plan
+
+    def _train(
+        self,
+        plan: list[Choice],
+        tasks: dict[str, Loaded],
+        file: ResultFile,
+        finished: dict[str, Result],
+        shown: Display,
+    ) -> None:
+        runs = list(dict.fromkeys(run for choice in plan for run in choice.runs))
+        pending = [run for run in runs if run.id not in finished]
+        self._clean(runs, finished)
+        shown.start(
+            sum(run.settings.epochs for run in pending), len(pending), len(runs) - len(pending)
+        )
+        self._choose(plan, file, finished)
+        try:
+            with closing(self._results(pending, tasks, shown)) as results:
+                for run, result in results:
+                    file.append(result)
+                    finished[run.id] = result
+                    self._choose(plan, file, finished)
+                    checkpoint_of(self.out, run).unlink(missing_ok=True)
+                    shown.finish(run, result)
+        except KeyboardInterrupt:
+            done = sum(run.id in finished for run in runs)
+            raise Interrupted(done, len(runs)) from None
+        except OSError as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(
+                f"{self.out}: {error}. Nothing is lost: run the same command again to go on"
+            ) from error
+        with suppress(OSError):  # not empty: another study's runs are under way
+            (self.out / "running").rmdir()
+
+    def _results(
+        self, pending: list[Run], tasks: dict[str, Loaded], shown: Display
+    ) -> Generator[tuple[Run, Result], None, None]:
+        if self.jobs == 1 or len(pending) < 2:
+            return run_here(pending, tasks, self.out, shown)
+        threads = max(1, num_threads() // self.jobs)
+        return run_in_processes(
+            pending, tasks, self.out, shown, jobs=self.jobs, threads=threads, quick=self.quick
+        )
+
+    def _choose(self, plan: list[Choice], file: ResultFile, finished: dict[str, Result]) -> None:
+        """Writes the lines with the chosen C that can be written now."""
+        for choice in plan:
+            if choice.id not in finished and all(run.id in finished for run in choice.runs):
+                finished[choice.id] = choice.result(finished)
+                file.append(finished[choice.id])
+
+    def _clean(self, runs: list[Run], finished: dict[str, Result]) -> None:
+        """A crash between a result and the end of its checkpoint leaves the latter behind."""
+        for run in runs:
+            if run.id in finished:
+                checkpoint_of(self.out, run).unlink(missing_ok=True)

@@ -1,0 +1,120 @@
+"""What a study asks of a task. A new task is one more object with these methods."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from .. import nn, optim
+
+SplitName = Literal["valid", "test"]
+Tick = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a run's numbers beside variant, C and seed.
+
+    Attributes:
+        epochs: At most so many passes over the training data.
+        patience: Stop when validation has not improved for so many epochs.
+        batch: Examples a step (tokens, where a task counts these).
+        lr: Learning rate.
+        denominator: "var_eps" or "std_eps", see the engine's norm.h.
+        eps: Added in the denominator.
+        k: AdaNorm's slope.
+        train_items: Train on that many first examples only; None: on all.
+    """
+
+    epochs: int
+    patience: int
+    batch: int
+    lr: float
+    denominator: str = "var_eps"
+    eps: float = 1e-5
+    k: float = 0.1
+    train_items: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in results and checkpoints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean loss and the task's metric over a pass."""
+
+    loss: float
+    metric: float
+
+
+@dataclass(frozen=True)
+class NormChoice:
+    """A variant and what it is built with: exactly the options that it takes."""
+
+    variant: str
+    options: Mapping[str, Any]
+
+
+class Dataset(Protocol):
+    """A task's data in memory; the rest is the task's own affair."""
+
+    @property
+    def origin(self) -> str:
+        """Where the data came from, in words."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A sum over all data: results on other data are kept apart."""
+
+    @property
+    def train_items(self) -> int:
+        """Size of the training data, of which Settings.train_items may take a part."""
+
+    @property
+    def warning(self) -> str:
+        """What every table, picture and line must say of this data; empty for the real thing."""
+
+
+D = TypeVar("D", bound=Dataset)
+
+
+class Task(Protocol[D]):
+    """A data set, a network and a metric (in which higher is better)."""
+
+    name: str
+    title: str
+    metric: str
+    unit: str
+    model: str
+    """The network in words, for the report."""
+    settings: Settings
+    """The paper's."""
+    quick: Settings
+    """A try of some minutes."""
+
+    def load(self, *, quick: bool = False) -> D:
+        """Reads the data; FileError if it cannot be had. Only `quick` may take a stand-in."""
+
+    def build(self, data: D, norm: NormChoice) -> "nn.Module":
+        """The network, its weights drawn from this thread's generator."""
+
+    def optimizer(self, model: "nn.Module", settings: Settings) -> "optim.Optimizer":
+        """The optimizer, fresh."""
+
+    def train_epoch(
+        self,
+        model: "nn.Module",
+        optimizer: "optim.Optimizer",
+        data: D,
+        settings: Settings,
+        epoch: int,
+        tick: Tick,
+    ) -> Score:
+        """One pass in an order drawn from this thread's generator.
+
+        Calls tick(share of the epoch done) now and then. The score is the mean over the pass.
+        """
+
+    def evaluate(self, model: "nn.Module", data: D, split: SplitName) -> Score:
+        """One pass without gradients."""

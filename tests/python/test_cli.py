@@ -1,0 +1,227 @@
+# ruff: noqa: RUF001  (typographic minus; Greek)
+"""The command line: help, errors and exit codes, interruption, what the commands print."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import normlab as nl
+import pytest
+from normlab import cli
+from normlab.describe import gradient
+
+
+def normlab(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "normlab", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "NORMLAB_DEBUG": "0"} | environment,
+    )
+
+
+def test_help_teaches_by_example() -> None:
+    assert "normlab study --quick" in normlab("--help").stdout
+    text = normlab("study", "--help").stdout
+    for option in (
+        "--task",
+        "--norm",
+        "--seeds",
+        "--epochs",
+        "--out",
+        "--quick",
+        "--patience",
+        "--C",
+        "--denominator",
+        "--batch",
+        "--lr",
+        "--threads",
+        "--jobs",
+        "Examples",
+    ):
+        assert option in text
+    assert normlab("--version").stdout.strip() == nl.__version__
+
+
+def test_norms_lists_every_variant() -> None:
+    text = normlab("norms").stdout
+    for name in nl.norm_variants():
+        assert re.search(rf"^\s*{name}\s", text, re.MULTILINE)
+
+
+def test_gradients_keep_what_the_traits_keep() -> None:
+    formulas = {name: gradient(nl.norm_traits(name)) for name in nl.norm_variants()}
+    assert formulas["none"] == "g"
+    assert formulas["layernorm"] == "(G − mean G − y·mean Gy)/σ"
+    assert formulas["detach_mean"] == "(G − y·mean Gy)/σ"
+    assert formulas["detach_std"] == "(G − mean G)/σ"
+    assert formulas["detachnorm"] == "G/σ"
+    assert formulas["rmsnorm"] == "(G − y·mean Gy)/rms"
+
+
+def test_info_says_what_is_here(tmp_path: Path) -> None:
+    text = normlab("info", NORMLAB_DATA=str(tmp_path), XDG_CACHE_HOME="/no/cache").stdout
+    for word in (
+        nl.build_info()["version"],
+        "oneDNN",
+        "threads",
+        "CUDA",
+        str(tmp_path),
+        "/no/cache/normlab",
+        "mnist",
+        "fashion_mnist",
+    ):
+        assert str(word) in text
+    assert "must name a folder" in normlab("info", NORMLAB_DATA="/no/folder").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--norm", "layernom"], "--norm: must be of all, paper, none, layernorm"),
+        (["--task", "imagenet"], "--task: must be of mnist, fashion_mnist; is 'imagenet'"),
+        (["--seeds", "x"], "--seeds: must be how many (1 or more) or a list such as 0,3,7; is 'x'"),
+        (["--seeds", "0"], "--seeds: must be how many"),
+        (["--C", "1", "0"], "--C: must be positive numbers"),
+        (["--C", "nan"], "--C: must be positive numbers, are 'nan'"),
+        (["--out", "/proc/none"], "/proc/none: the output folder cannot be written"),
+    ],
+)
+def test_errors_are_one_line_and_code_2(words: list[str], message: str) -> None:
+    done = normlab("study", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_missing_data_names_three_ways(tmp_path: Path) -> None:
+    done = normlab(
+        "study",
+        "--out",
+        str(tmp_path / "out"),
+        NORMLAB_DATA=str(tmp_path),
+        XDG_CACHE_HOME=str(tmp_path),
+        NORMLAB_MIRROR="http://127.0.0.1:9",
+    )
+    assert done.returncode == 2
+    assert "Three ways to supply it" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_debug_shows_where_an_error_arose() -> None:
+    assert "Traceback" in normlab("study", "--norm", "x", "--debug").stderr
+    assert "Traceback" in normlab("study", "--norm", "x", NORMLAB_DEBUG="1").stderr
+
+
+def test_wrong_usage_is_code_2() -> None:
+    done = normlab("study", "--epochs", "0")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            "study --norm a b --seeds 0 1 --quick",
+            "study --norm a --norm b --seeds 0 --seeds 1 --quick",
+        ),
+        ("study --norm=a b --out x", "study --norm=a --norm b --out x"),
+        ("study --norm a --norm b,c --jobs 2", "study --norm a --norm b,c --jobs 2"),
+        ("study --C 0.8 1 -h", "study --C 0.8 --C 1 -h"),
+        ("report x", "report x"),
+    ],
+)
+def test_lists_may_be_written_with_spaces(words: str, expected: str) -> None:
+    assert cli.spread(words.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["3"], [0, 1, 2]),
+        (["0,3,7"], [0, 3, 7]),
+        (["0", "3"], [0, 3]),
+        (["7,"], [7]),
+        (["4,4"], [4]),
+    ],
+)
+def test_seeds(words: list[str], expected: list[int]) -> None:
+    assert cli._seeds(words) == expected
+
+
+def test_sets_of_norms() -> None:
+    assert cli._norms(["paper", "none", "rmsnorm"]) == [
+        "none",
+        "layernorm",
+        "layernorm_simple",
+        "adanorm",
+        "detachnorm",
+        "rmsnorm",
+    ]
+    assert cli._norms(["all"]) == list(nl.norm_variants())
+
+
+def test_import_stays_light() -> None:
+    code = (
+        "import sys, normlab.cli, normlab.study, normlab.data; "
+        "print([m for m in ('matplotlib', 'requests', 'tqdm', 'pooch') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
+
+
+_STUDY = """
+import sys
+from test_study import Toy
+import normlab.study
+from normlab.cli import main
+
+def say(epoch):
+    print("epoch", flush=True)
+    sys.stdin.readline()
+
+normlab.study.TASKS = {"mnist": lambda: Toy(say)}
+main()
+"""
+
+
+def test_ctrl_c_is_code_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STUDY, "study", "--norm", "none", "--out", str(tmp_path)],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])},
+    )
+    assert process.stdout
+    while process.stdout.readline() != "epoch\n":
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert f"to go on: normlab study --norm none --out {tmp_path}" in stderr
+    assert "Traceback" not in stderr
+    assert not list(tmp_path.glob("running/*"))
+
+
+def test_report_is_made_anew(tmp_path: Path) -> None:
+    from test_report import FIVE
+
+    done = normlab("report", str(tmp_path))
+    assert done.returncode == 2 and "has no finished results" in done.stderr
+    file = nl.study.ResultFile(tmp_path)
+    for line in FIVE:
+        file.append(line)
+    done = normlab("report", str(tmp_path))
+    assert done.returncode == 0
+    assert "| layernorm |" in done.stdout and "report.html" in done.stdout
