@@ -1,0 +1,16 @@
+#include "ops/axis.h"
+
+namespace normlab {
+
+int checked_axis(const char* op, const Shape& shape, int axis) {
+  const int rank = shape.rank();
+  check<IndexError>(-rank <= axis && axis < rank, op, "axis must be in [", -rank, ", ", rank,
+                    ") for shape ", shape, ", got ", axis);
+  return axis < 0 ? axis + rank : axis;
+}
+
+AxisView view_around(const Shape& shape, int axis) {
+  return {shape.numel(0, axis), shape[axis], shape.numel(axis + 1, shape.rank())};
+}
+
+}  // namespace normlab

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "normlab/tensor.h"
+
+namespace normlab {
+
+/// A tensor seen as [outer, n, inner] around an axis (or around neighbouring ones).
+struct AxisView {
+  int64_t outer = 1, n = 1, inner = 1;
+};
+
+/// Axis in [0, rank) from one in [-rank, rank); IndexError that names op and shape otherwise.
+int checked_axis(const char* op, const Shape& shape, int axis);
+/// The view around one axis in [0, rank).
+AxisView view_around(const Shape& shape, int axis);
+
+}  // namespace normlab

@@ -1,0 +1,222 @@
+#include "ops/indexing.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "backend/parallel.h"
+#include "core/dispatch.h"
+#include "normlab/ops.h"
+#include "ops/axis.h"
+
+namespace normlab {
+namespace {
+
+/// The multi-index of element k of a tensor of that shape.
+Shape position(const Shape& shape, int64_t k) {
+  Shape at = shape;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    at[i] = k % shape[i];
+    k /= shape[i];
+  }
+  return at;
+}
+
+/// The indices as int64 in [0, n); IndexError with place and value where one is not in [-n, n).
+Tensor checked_index(const char* op, const Tensor& index, int64_t n) {
+  check<DtypeError>(index.dtype() == DType::int32 || index.dtype() == DType::int64, op,
+                    "index must be int32 or int64, got ", index.dtype());
+  Tensor wrapped = Tensor::empty(index.shape(), DType::int64);
+  int64_t* to = wrapped.data<int64_t>();
+  dispatch(index.dtype(), [&]<class T>() {
+    const T* from = index.data<T>();
+    const int64_t count = index.numel();
+    bool fits = true;
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t i = static_cast<int64_t>(from[k]);
+      fits &= (-n <= i) & (i < n);
+      to[k] = i < 0 ? i + n : i;
+    }
+    for (int64_t k = 0; !fits && k < count; ++k)
+      check<IndexError>(0 <= to[k] && to[k] < n, op, "index must be in [", -n, ", ", n, "), got ",
+                        from[k], " at ", position(index.shape(), k));
+  });
+  return wrapped;
+}
+
+// --- rows of the first axis -------------------------------------------------------------------
+
+/// Rows of the first axis of x, `index` already checked.
+Tensor taken(const Tensor& x, const Tensor& index) {
+  Shape shape = index.shape();
+  for (int i = 1; i < x.rank(); ++i) shape.push_back(x.size(i));
+  Tensor z = Tensor::empty(shape, x.dtype());
+  if (z.numel() == 0) return z;
+  const int64_t bytes = z.nbytes() / index.numel();
+  const int64_t* at = index.data<int64_t>();
+  const char* from = static_cast<const char*>(x.raw());
+  char* to = static_cast<char*>(z.raw());
+  parallel_blocks(index.numel(), 64, bytes / 4, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k)
+      std::memcpy(to + k * bytes, from + at[k] * bytes, static_cast<size_t>(bytes));
+  });
+  return z;
+}
+
+/// Places of the indices other than `without`, sorted by index, equal ones as they came (radix
+/// sort).
+std::vector<int64_t> sorted_places(const int64_t* index, int64_t count, int64_t n,
+                                   std::optional<int64_t> without) {
+  constexpr int kBits = 11;
+  std::vector<int64_t> places;
+  places.reserve(static_cast<size_t>(count));
+  for (int64_t k = 0; k < count; ++k)
+    if (!without || index[k] != *without) places.push_back(k);
+  std::vector<int64_t> sorted(places.size());
+  const int bits = std::bit_width(static_cast<uint64_t>(n > 0 ? n - 1 : 0));
+  for (int shift = 0; shift < bits; shift += kBits) {
+    std::array<int64_t, 1 << kBits> first{};
+    const auto digit = [&](int64_t k) {
+      return static_cast<size_t>(index[k] >> shift) & ((1 << kBits) - 1);
+    };
+    for (const int64_t k : places) ++first[digit(k)];
+    int64_t begin = 0;
+    for (int64_t& f : first) begin += std::exchange(f, begin);
+    for (const int64_t k : places) sorted[static_cast<size_t>(first[digit(k)]++)] = k;
+    places.swap(sorted);
+  }
+  return places;
+}
+
+/// Where each run of equal indices begins, and the end.
+std::vector<int64_t> runs_of(const int64_t* index, const std::vector<int64_t>& places) {
+  std::vector<int64_t> begins;
+  for (size_t k = 0; k < places.size(); ++k)
+    if (k == 0 || index[places[k]] != index[places[k - 1]])
+      begins.push_back(static_cast<int64_t>(k));
+  begins.push_back(static_cast<int64_t>(places.size()));
+  return begins;
+}
+
+/// The rows of dz, summed for each index: what take() and embedding() send back to x.
+SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
+                       std::optional<int64_t> without) {
+  const int64_t* at = index.data<int64_t>();
+  const std::vector<int64_t> places = sorted_places(at, index.numel(), shape[0], without);
+  const std::vector<int64_t> begins = runs_of(at, places);
+  const int64_t rows = static_cast<int64_t>(begins.size()) - 1,
+                width = shape.numel(1, shape.rank());
+  Shape values = shape;
+  values[0] = rows;
+  SparseRows sums{Tensor::empty({rows}, DType::int64), Tensor::empty(values, dz.dtype()), shape};
+  int64_t* row = sums.rows.data<int64_t>();
+  dispatch_floating("take", dz.dtype(), [&]<class T>() {
+    const T* from = dz.data<T>();
+    T* to = sums.values.data<T>();
+    const IndexingKernels& kernels = indexing_kernels_for_cpu();
+    parallel_blocks(rows, 16, 2 * width, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t* run = places.data() + begins[r];
+        const int64_t count = begins[r + 1] - begins[r];
+        row[r] = at[*run];
+        if constexpr (std::is_same_v<T, float>)
+          kernels.sum_float(from, run, count, width, to + r * width);
+        else
+          kernels.sum_double(from, run, count, width, to + r * width);
+      }
+    });
+  });
+  return sums;
+}
+
+// --- elements along an axis -------------------------------------------------------------------
+
+void check_gather(const Tensor& x, int axis, const Tensor& index) {
+  bool fits = index.rank() == x.rank();
+  for (int i = 0; fits && i < x.rank(); ++i) fits = i == axis || index.size(i) <= x.size(i);
+  check(fits, "gather", "index must have the rank of x ", x.shape(),
+        " and be at most as long on every axis but ", axis, ", got ", index.shape());
+}
+
+/// Calls body(place in x, place in index) for every element of index, in order within each of
+/// `tasks` equal parts, which may run side by side. A part holds whole lines of the last axis.
+template <class Body>
+void for_gathered(const Shape& x, int axis, const Tensor& index, int64_t tasks, const Body& body) {
+  if (index.numel() == 0) return;
+  const int rank = x.rank();
+  int64_t lengths[Shape::kMaxRank], steps[Shape::kMaxRank];
+  for (int i = 0; i < rank; ++i) {
+    lengths[i] = index.size(i);
+    steps[i] = i == axis ? 0 : x.numel(i + 1, rank);
+  }
+  const int64_t line = lengths[rank - 1], walk = steps[rank - 1], step = x.numel(axis + 1, rank);
+  const int64_t part = index.numel() / tasks;
+  const int64_t* along = index.data<int64_t>();
+  parallel_for(tasks, part, [&](int64_t task) {
+    for (int64_t k = task * part; k < (task + 1) * part; k += line) {
+      int64_t base = 0, rest = k / line;
+      for (int i = rank - 2; i >= 0; rest /= lengths[i--]) base += rest % lengths[i] * steps[i];
+      for (int64_t j = 0; j < line; ++j) body(base + along[k + j] * step + walk * j, k + j);
+    }
+  });
+}
+
+Tensor gather_backward(const Tensor& dz, const Shape& shape, int axis, const Tensor& index) {
+  Tensor dx = Tensor::zeros(shape, dz.dtype());
+  dispatch_floating("gather", dz.dtype(), [&]<class T>() {
+    const T* from = dz.data<T>();
+    T* to = dx.data<T>();
+    // Slices of the axes before `axis` share no element of x.
+    for_gathered(shape, axis, index, index.shape().numel(0, axis),
+                 [&](int64_t in_x, int64_t k) { to[in_x] += from[k]; });
+  });
+  return dx;
+}
+
+}  // namespace
+
+Tensor gather(const Tensor& x, int axis, const Tensor& index) {
+  const int a = checked_axis("gather", x.shape(), axis);
+  check_gather(x, a, index);
+  const Tensor at = checked_index("gather", index, x.size(a));
+  Tensor z = Tensor::empty(at.shape(), x.dtype());
+  dispatch(x.dtype(), [&]<class T>() {
+    const T* from = x.data<T>();
+    T* to = z.data<T>();
+    for_gathered(x.shape(), a, at, at.shape().numel(0, at.rank() - 1),
+                 [&](int64_t in_x, int64_t k) { to[k] = from[in_x]; });
+  });
+  return record("gather", z, {x}, [shape = x.shape(), a, at](const Tensor& dz, Needs) -> Grads {
+    return {gather_backward(dz, shape, a, at)};
+  });
+}
+
+Tensor take(const Tensor& x, const Tensor& index) {
+  check(x.rank() > 0, "take", "x must have at least one axis, got a scalar");
+  const Tensor at = checked_index("take", index, x.size(0));
+  return record("take", taken(x, at), {x},
+                [shape = x.shape(), at](const Tensor& dz, Needs) -> Grads {
+                  return {summed_rows(dz, at, shape, std::nullopt).dense()};
+                });
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& index, std::optional<int64_t> padding_index) {
+  check<DtypeError>(is_floating(weight.dtype()), "embedding",
+                    "weight must be float32 or float64, got ", weight.dtype());
+  check(weight.rank() == 2, "embedding", "weight must be [V, D], got ", weight.shape());
+  const int64_t n = weight.size(0);
+  if (padding_index) {
+    check<IndexError>(-n <= *padding_index && *padding_index < n, "embedding",
+                      "padding_index must be in [", -n, ", ", n, "), got ", *padding_index);
+    if (*padding_index < 0) *padding_index += n;
+  }
+  const Tensor at = checked_index("embedding", index, n);
+  return record("embedding", taken(weight, at), {weight},
+                [shape = weight.shape(), at, padding_index](const Tensor& dz, Needs) -> Grads {
+                  return {summed_rows(dz, at, shape, padding_index)};
+                });
+}
+
+}  // namespace normlab

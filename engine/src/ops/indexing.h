@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backend/isa.h"
+
+namespace normlab {
+
+/// Sums of chosen rows of x, each `width` elements long: z = x[order[0]] + x[order[1]] + ... in
+/// that order, in float64. count >= 1.
+struct IndexingKernels {
+  void (*sum_float)(const float* x, const int64_t* order, int64_t count, int64_t width, float* z);
+  void (*sum_double)(const double* x, const int64_t* order, int64_t count, int64_t width,
+                     double* z);
+};
+NORMLAB_KERNEL_TABLE(IndexingKernels, indexing_kernels)
+
+}  // namespace normlab

@@ -1,0 +1,117 @@
+#include "ops/loss.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/dispatch.h"
+#include "normlab/ops.h"
+
+namespace normlab {
+namespace {
+
+constexpr char kOp[] = "cross_entropy";
+
+void check_options(const CrossEntropyOptions& options) {
+  check<ValueError>(options.label_smoothing >= 0 && options.label_smoothing < 1, kOp,
+                    "label_smoothing must be in [0, 1), got ", options.label_smoothing);
+}
+
+void check_inputs(const Tensor& logits, const Tensor& targets) {
+  check<DtypeError>(is_floating(logits.dtype()), kOp, "logits must be float32 or float64, got ",
+                    logits.dtype());
+  check(logits.rank() > 0, kOp, "logits must be [..., V], got a scalar");
+  const Shape rows = logits.shape().sub(0, logits.rank() - 1);
+  check<DtypeError>(targets.dtype() == DType::int32 || targets.dtype() == DType::int64, kOp,
+                    "targets must be int32 or int64 class indices of shape ", rows, ", got ",
+                    targets.dtype(), " ", targets.shape());
+  check(targets.shape() == rows, kOp, "targets must be ", rows,
+        ", one class for each row of logits ", logits.shape(), ", got ", targets.shape());
+}
+
+/// The class of every row, -1 where the row is to be ignored.
+Tensor checked_classes(const Tensor& targets, int64_t n, std::optional<int64_t> ignore) {
+  Tensor classes = Tensor::empty({targets.numel()}, DType::int64);
+  int64_t* to = classes.data<int64_t>();
+  dispatch(targets.dtype(), [&]<class T>() {
+    const T* from = targets.data<T>();
+    for (int64_t r = 0, rows = classes.numel(); r < rows; ++r) {
+      const int64_t target = static_cast<int64_t>(from[r]);
+      const bool counts = !ignore || target != *ignore;
+      check<IndexError>(!counts || (0 <= target && target < n), kOp,
+                        "target classes must be in [0, ", n, "), got ", target, " in row ", r);
+      to[r] = counts ? target : -1;
+    }
+  });
+  return classes;
+}
+
+struct RowLosses {
+  Tensor stats, loss;
+};
+
+RowLosses row_losses(const Tensor& logits, const LossRows& rows, const Shape& shape) {
+  RowLosses z{Tensor::empty({rows.rows, 2}, logits.dtype()), Tensor::empty(shape, logits.dtype())};
+  dispatch_floating(kOp, logits.dtype(), [&]<class T>() {
+    T *stats = z.stats.data<T>(), *loss = z.loss.data<T>();
+    if constexpr (std::is_same_v<T, float>)
+      loss_kernels_for_cpu().forward(logits.data<T>(), rows, stats, loss);
+    else
+      reference::cross_entropy(logits.data<T>(), rows, stats, loss);
+  });
+  return z;
+}
+
+/// dL/d(loss of the row) for every row: dz divided by `count`, or a dz of its own.
+Tensor row_scales(const Tensor& dz, const LossRows& rows, double count) {
+  if (dz.numel() == rows.rows && count == 1) return dz;
+  const double share = count > 0 ? dz.item() / count : 0;
+  return Tensor::full({rows.rows}, share, dz.dtype());
+}
+
+Tensor backward_of_rows(const Tensor& logits, const LossRows& rows, const Tensor& stats,
+                        const Tensor& scale) {
+  Tensor dx = Tensor::empty(logits.shape(), logits.dtype());
+  dispatch_floating(kOp, logits.dtype(), [&]<class T>() {
+    const T *from = logits.data<T>(), *s = stats.data<T>(), *g = scale.data<T>();
+    if constexpr (std::is_same_v<T, float>)
+      loss_kernels_for_cpu().backward(from, rows, s, g, dx.data<T>());
+    else
+      reference::cross_entropy_backward(from, rows, s, g, dx.data<T>());
+  });
+  return dx;
+}
+
+/// The sum of the rows' losses (those that are ignored are 0) divided by `count`.
+Tensor reduced(const Tensor& loss, double count) {
+  double total = 0;
+  dispatch_floating(kOp, loss.dtype(), [&]<class T>() {
+    const T* of = loss.data<T>();
+    for (int64_t r = 0, rows = loss.numel(); r < rows; ++r) total += static_cast<double>(of[r]);
+  });
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  return Tensor::scalar(count > 0 ? total / count : nan, loss.dtype());
+}
+
+}  // namespace
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
+                     const CrossEntropyOptions& options) {
+  check_options(options);
+  check_inputs(logits, targets);
+  const int64_t n = logits.size(-1);
+  const Tensor classes = checked_classes(targets, n, options.ignore_index);
+  const int64_t* of = classes.data<int64_t>();
+  const LossRows rows{of, classes.numel(), n, options.label_smoothing};
+  const RowLosses z = row_losses(logits, rows, targets.shape());
+  double count = 1;
+  if (options.reduction == Reduction::mean)
+    count = static_cast<double>(rows.rows - std::count(of, of + rows.rows, -1));
+  const bool each = options.reduction == Reduction::none;
+  return record(kOp, each ? z.loss : reduced(z.loss, count), {logits},
+                [saved = Saved(logits), classes, stats = z.stats, rows, count](const Tensor& dz,
+                                                                               Needs) -> Grads {
+                  return {backward_of_rows(saved.get(), rows, stats, row_scales(dz, rows, count))};
+                });
+}
+
+}  // namespace normlab

@@ -1,0 +1,214 @@
+#include "ops/reduce.h"
+
+#include "core/dispatch.h"
+#include "core/tensor_impl.h"
+#include "normlab/ops.h"
+#include "ops/shape.h"
+
+namespace normlab {
+namespace {
+
+/// Which axes are reduced, and how: groups of neighbouring axes one after the other, the last group
+/// first (axes of length 1 do not separate neighbours).
+struct Plan {
+  std::vector<bool> reduced;
+  std::vector<AxisView> passes;  ///< at least one
+  int64_t n = 1;                 ///< elements that make one of the result
+  Shape kept;                    ///< x's shape with 1 for the reduced axes
+  Shape result;                  ///< shape of the op's result
+};
+
+std::vector<bool> marked(const char* op, const Shape& shape, const std::vector<int>& axes) {
+  std::vector<bool> reduced(shape.rank(), axes.empty());
+  for (const int axis : axes) {
+    const int a = checked_axis(op, shape, axis);
+    check<ValueError>(!reduced[a], op, "axes must differ, got axis ", axis, " of shape ", shape,
+                      " twice");
+    reduced[a] = true;
+  }
+  return reduced;
+}
+
+std::vector<AxisView> passes_over(const Shape& shape, const std::vector<bool>& reduced) {
+  std::vector<AxisView> passes;
+  int64_t inner = 1;
+  bool joins = false;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    if (shape[i] == 1) continue;
+    if (!reduced[i])
+      inner *= shape[i];
+    else if (joins)
+      passes.back() = {shape.numel(0, i), passes.back().n * shape[i], inner};
+    else
+      passes.push_back({shape.numel(0, i), shape[i], inner});
+    joins = reduced[i];
+  }
+  if (passes.empty()) passes.push_back({1, 1, shape.numel()});
+  return passes;
+}
+
+Plan plan(const char* op, const Shape& shape, const std::vector<int>& axes, bool keepdim) {
+  Plan p;
+  p.reduced = marked(op, shape, axes);
+  p.passes = passes_over(shape, p.reduced);
+  p.kept = shape;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (!p.reduced[i] || keepdim) p.result.push_back(p.reduced[i] ? 1 : shape[i]);
+    if (!p.reduced[i]) continue;
+    p.n *= shape[i];
+    p.kept[i] = 1;
+  }
+  return p;
+}
+
+/// scale * sum of x over one group of axes, or of (x - center)^2 where a center is given; integers
+/// give int64.
+Tensor sum_pass(const Tensor& x, const Tensor& center, AxisView view, double scale,
+                const Shape& result) {
+  Tensor z = Tensor::empty(result, is_floating(x.dtype()) ? x.dtype() : DType::int64);
+  dispatch(x.dtype(), [&]<class T>() {
+    const T* from = x.data<T>();
+    const T* around = center ? center.data<T>() : nullptr;
+    if constexpr (std::is_same_v<T, float>) {
+      const ReduceKernels& kernels = reduce_kernels_for_cpu();
+      Tensor scratch = Tensor::empty({kernels.scratch(view)}, DType::float64);
+      kernels.sum(from, around, view, scale, scratch.data<double>(), z.data<float>());
+    } else {
+      using Z = std::conditional_t<std::is_floating_point_v<T>, T, int64_t>;
+      reference::sum(from, around, view, scale, z.data<Z>());
+    }
+  });
+  return z;
+}
+
+Tensor scaled_sum(const Tensor& x, const Plan& p, double scale) {
+  Tensor z = x;
+  for (size_t k = 0; k + 1 < p.passes.size(); ++k)
+    z = sum_pass(z, {}, p.passes[k], 1.0, {p.passes[k].outer * p.passes[k].inner});
+  return sum_pass(z, {}, p.passes.back(), scale, p.result);
+}
+
+void check_floating(const char* op, const Tensor& x) {
+  check<DtypeError>(is_floating(x.dtype()), op, "x must be float32 or float64, got ", x.dtype());
+}
+
+struct Greatest {
+  Tensor value, place;
+};
+
+Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
+  check(p.n > 0, op, "no elements to choose from in shape ", x.shape());
+  Greatest g{Tensor::empty(p.result, x.dtype()), Tensor::empty(p.result, DType::int64)};
+  int64_t* place = g.place.data<int64_t>();
+  dispatch(x.dtype(), [&]<class T>() {
+    if constexpr (std::is_same_v<T, float>)
+      reduce_kernels_for_cpu().max(x.data<T>(), p.passes[0], g.value.data<T>(), place);
+    else
+      reference::max(x.data<T>(), p.passes[0], g.value.data<T>(), place);
+  });
+  return g;
+}
+
+/// Zeros but for dz at the places of the greatest elements.
+Tensor max_backward(const Tensor& dz, const Tensor& place, AxisView view, const Shape& shape) {
+  Tensor dx = Tensor::zeros(shape, dz.dtype());
+  dispatch_floating("max", dz.dtype(), [&]<class T>() {
+    const int64_t* at = place.data<int64_t>();
+    const T* from = dz.data<T>();
+    T* to = dx.data<T>();
+    for (int64_t o = 0; o < view.outer; ++o)
+      for (int64_t i = 0; i < view.inner; ++i) {
+        const int64_t k = o * view.inner + i;
+        to[(o * view.n + at[k]) * view.inner + i] = from[k];
+      }
+  });
+  return dx;
+}
+
+/// Over one axis or all: one pass in either case.
+Tensor max_over(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
+  const Plan p = plan("max", x.shape(), axes, keepdim);
+  const Greatest g = greatest("max", x, p);
+  return record(
+      "max", g.value, {x},
+      [place = g.place, view = p.passes[0], shape = x.shape()](const Tensor& dz, Needs) -> Grads {
+        return {max_backward(dz, place, view, shape)};
+      });
+}
+
+/// The variance of groups of axes that are not neighbours: they are put last first.
+Tensor var_of_transposed(const Tensor& x, const Plan& p, int correction) {
+  std::vector<int> order, last;
+  for (const bool reduced : {false, true}) {
+    for (int i = 0; i < x.rank(); ++i) {
+      if (p.reduced[i] != reduced) continue;
+      if (reduced) last.push_back(static_cast<int>(order.size()));
+      order.push_back(i);
+    }
+  }
+  return var(transpose(x, order), last, false, correction).reshape(p.result);
+}
+
+Tensor var_backward(const Tensor& x, const Tensor& center, const Tensor& dz, AxisView view,
+                    double scale) {
+  Tensor dx = Tensor::empty(x.shape(), x.dtype());
+  dispatch_floating("var", x.dtype(), [&]<class T>() {
+    const T *from = x.data<T>(), *around = center.data<T>(), *g = dz.data<T>();
+    if constexpr (std::is_same_v<T, float>)
+      reduce_kernels_for_cpu().var_backward(from, around, g, view, scale, dx.data<T>());
+    else
+      reference::var_backward(from, around, g, view, scale, dx.data<T>());
+  });
+  return dx;
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
+  const Plan p = plan("sum", x.shape(), axes, keepdim);
+  return record("sum", scaled_sum(x, p, 1.0), {x},
+                [kept = p.kept, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
+                  return {expand(view_of(dz, 0, kept), shape)};
+                });
+}
+
+Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
+  check_floating("mean", x);
+  const Plan p = plan("mean", x.shape(), axes, keepdim);
+  check(p.n > 0, "mean", "no elements to average in shape ", x.shape());
+  const double scale = 1.0 / static_cast<double>(p.n);
+  return record("mean", scaled_sum(x, p, scale), {x},
+                [kept = p.kept, shape = x.shape(), scale](const Tensor& dz, Needs) -> Grads {
+                  return {expand(mul(view_of(dz, 0, kept), scale), shape)};
+                });
+}
+
+Tensor var(const Tensor& x, const std::vector<int>& axes, bool keepdim, int correction) {
+  check_floating("var", x);
+  check<ValueError>(correction >= 0, "var", "correction must not be negative, got ", correction);
+  const Plan p = plan("var", x.shape(), axes, keepdim);
+  check(p.n > correction, "var", "needs more than correction = ", correction,
+        " elements to reduce, got ", p.n, " in shape ", x.shape());
+  if (p.passes.size() > 1) return var_of_transposed(x, p, correction);
+  const AxisView view = p.passes[0];
+  const Tensor center = sum_pass(x, {}, view, 1.0 / static_cast<double>(p.n), p.result);
+  const double scale = 1.0 / static_cast<double>(p.n - correction);
+  return record("var", sum_pass(x, center, view, scale, p.result), {x},
+                [saved = Saved(x), center, view, scale](const Tensor& dz, Needs) -> Grads {
+                  return {var_backward(saved.get(), center, dz, view, 2 * scale)};
+                });
+}
+
+Tensor max(const Tensor& x) {
+  return max_over(x, {}, false);
+}
+
+Tensor max(const Tensor& x, int axis, bool keepdim) {
+  return max_over(x, {axis}, keepdim);
+}
+
+Tensor argmax(const Tensor& x, int axis, bool keepdim) {
+  return greatest("argmax", x, plan("argmax", x.shape(), {axis}, keepdim)).place;
+}
+
+}  // namespace normlab

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "normlab/error.h"
+
+namespace normlab::test {
+
+/// What E says when body throws it; "" if it throws nothing. Other exceptions pass through.
+template <class E, class Body>
+std::string error_of(const Body& body) {
+  try {
+    body();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace normlab::test
