@@ -69,7 +69,7 @@ Results run(const NormTraits& v, Case c, NormOptions o) {
   r.dx = c.x.grad();
   r.dgain = o.gain.grad();
   r.dbias = o.bias.grad();
-  c.x.zero_grad();
+  for (Tensor* leaf : {&c.x, &o.gain, &o.bias}) leaf->zero_grad();
   return r;
 }
 
@@ -168,7 +168,8 @@ TEST_CASE("norm: the fast kernels agree with double", "[norm]") {
   const Case exact = to_double(c);
   const Results got = run(v, c, options_of(c, d)), want = run(v, exact, options_of(exact, d));
   check_close(got.z, want.z, 1e-5);
-  check_close(got.dx, want.dx, 1e-5);
+  // One element has no deviation: rounding is multiplied by rstd = 1 / sqrt(eps) = 316.
+  check_close(got.dx, want.dx, H == 1 ? 1e-4 : 1e-5);
   check_close(got.dgain, want.dgain, 1e-5);
   check_close(got.dbias, want.dbias, 1e-5);
 }

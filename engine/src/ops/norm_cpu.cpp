@@ -333,8 +333,8 @@ inline vfloat dy_of(vfloat dz, vfloat y, vfloat gain, vfloat C, vfloat Ck) {
   return dz;
 }
 
-/// The two terms that the statistics add to dx, ready to be subtracted: rstd * mean(dy) and
-/// rstd * coef * sum(dy * y); zero where the statistic is detached.
+/// What the statistics add to dx: mean(dy), and rstd * coef * sum(dy * y); zero where the statistic
+/// is detached. The mean is subtracted before the product with rstd: it cancels exactly then.
 struct StatTerms {
   vfloat via_mean, via_scale;
   StatTerms(const NormProblem<float>& p, int64_t row, double sum_dy, double sum_dy_y) {
@@ -342,13 +342,12 @@ struct StatTerms {
     const bool centred = t.scale == Scale::std && t.grad_mean && !p.given_stats;
     const bool scaled = t.grad_scale && !p.given_stats;
     const double rstd = p.rstd[row];
-    via_mean =
-        broadcast(static_cast<float>(centred ? rstd * sum_dy / static_cast<double>(p.H) : 0));
+    via_mean = broadcast(static_cast<float>(centred ? sum_dy / static_cast<double>(p.H) : 0));
     via_scale = broadcast(static_cast<float>(scaled ? rstd * sum_dy_y * p.coef[row] : 0));
   }
 };
 
-/// dx = rstd * dy - via_mean - y * via_scale over [begin, end) of one row.
+/// dx = rstd * (dy - via_mean) - y * via_scale over [begin, end) of one row.
 template <Factor kFactor, bool Stream, bool Clamp, class Param>
 inline void write_dx(const NormProblem<float>& p, const Input<Clamp>& x, const Standardize& y_of,
                      const StatTerms& terms, const float* dz, float* dx, int64_t begin, int64_t end,
@@ -363,7 +362,7 @@ inline void write_dx(const NormProblem<float>& p, const Input<Clamp>& x, const S
     vfloat w = {};
     if constexpr (kFactor == Factor::gain) w = gain.at(j, part);
     const vfloat dy = dy_of<kFactor>(load(dz + j, part), y, w, C, Ck);
-    const vfloat out = dy * y_of.rstd - terms.via_mean - y * terms.via_scale;
+    const vfloat out = (dy - terms.via_mean) * y_of.rstd - y * terms.via_scale;
     if constexpr (Stream)
       stream(dx + j, out);
     else
