@@ -46,6 +46,9 @@ inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 #endif
 }
 
+/// Bits whose arithmetic wraps around, which signed integers may not.
+typedef uint32_t vbits __attribute__((vector_size(4 * kLanes)));
+
 [[maybe_unused]] inline vint as_int(vfloat v) {
   return reinterpret_cast<vint>(v);
 }
@@ -99,7 +102,7 @@ struct ExpParts {
 [[maybe_unused]] inline vfloat vlog(vfloat x) {
   constexpr int32_t kSqrtHalf = 0x3f3504f3;
   const vint denormal = x < std::numeric_limits<float>::min();
-  const vint bits = as_int(denormal ? x * 8388608.0f : x) - kSqrtHalf;
+  const vint bits = (vint)((vbits)(denormal ? x * 8388608.0f : x) - uint32_t{kSqrtHalf});
   const vint exponent = (bits >> 23) - (denormal & 23);
   const vfloat f = as_float((bits & 0x7fffff) + kSqrtHalf) - 1.0f;  // in [sqrt(1/2), sqrt(2)) - 1
   vfloat q = f * -0x1.38b576p-4f + 0x1.055b68p-3f;

@@ -44,17 +44,17 @@ void uniform(Stream stream, float low, float high, float* z, int64_t n) {
 struct SineCosine {
   vfloat sine, cosine;
 
-  explicit SineCosine(vint w) {
-    const vint quarter = (w + (1 << 29)) >> 30;  // modulo 4
-    const vfloat x =
-        __builtin_convertvector(w - (quarter << 30), vfloat) * (6.28318530717958648f * 0x1p-32f);
+  explicit SineCosine(vbits w) {
+    const vbits quarter = (w + (1u << 29)) >> 30;  // modulo 4
+    const vfloat x = __builtin_convertvector((vint)(w - (quarter << 30)), vfloat) *
+                     (6.28318530717958648f * 0x1p-32f);
     const vfloat u = x * x;
     const vfloat s = x + x * u * ((u * -0x1.994e88p-13f + 0x1.11076p-7f) * u - 0x1.555546p-3f);
     const vfloat c =
         1.0f - u * 0.5f + u * u * ((u * 0x1.9a0232p-16f - 0x1.6c0c8cp-10f) * u + 0x1.55554ap-5f);
-    const vint odd = -(quarter & 1);
-    sine = as_float(as_int(odd ? c : s) ^ ((quarter & 2) << 30));
-    cosine = as_float(as_int(odd ? s : c) ^ (((quarter + 1) & 2) << 30));
+    const vint odd = (quarter & 1) != 0;
+    sine = (vfloat)((vbits)(odd ? c : s) ^ ((quarter & 2) << 30));
+    cosine = (vfloat)((vbits)(odd ? s : c) ^ (((quarter + 1) & 2) << 30));
   }
 };
 
@@ -63,10 +63,10 @@ void normal(Stream stream, float mean, float std, float* z, int64_t n) {
   fill(stream, z, n, [=](const uint32_t* words, float* numbers) {
     for (int begin = 0; begin < PhiloxBatch::kWords; begin += 2 * kLanes) {
       vfloat u;
-      vint angle;
+      vbits angle;
       for (int k = 0; k < kLanes; ++k) {
         u[k] = (static_cast<float>(words[begin + 2 * k]) + 0.5f) * 0x1p-32f;
-        angle[k] = static_cast<int32_t>(words[begin + 2 * k + 1]);
+        angle[k] = words[begin + 2 * k + 1];
       }
       const vfloat square = vlog(u) * -2.0f;
       vfloat radius;
