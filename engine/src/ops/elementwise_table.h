@@ -54,8 +54,10 @@ inline double vsqrt(double x) { return std::sqrt(x); }
 inline double vfloor(double x) { return std::floor(x); }
 inline double vround(double x) { return std::nearbyint(x); }
 inline double vpow(double x, double y) { return std::pow(x, y); }
-inline double vclamp(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 // clang-format on
+inline double vclamp(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
 inline double vsigmoid(double x) {
   const double e = std::exp(-std::abs(x));
   return (x < 0 ? e : 1.0) / (1.0 + e);
@@ -80,6 +82,16 @@ auto is_nan(V x) {
     return false;
   else
     return x != x;
+}
+
+/// Whether maximum / minimum take a; NaN wins.
+template <class V>
+auto at_least(V a, V b) {
+  return (a >= b) | is_nan(a);
+}
+template <class V>
+auto at_most(V a, V b) {
+  return (a <= b) | is_nan(a);
 }
 
 /// x Phi(x). Beyond +-40 it is 0 or x: the clamps keep infinity times 0 out.
@@ -128,7 +140,8 @@ constexpr std::tuple kUnary{
              Reads::nothing, [](auto dz, auto, auto) { return -dz; }},
     UnaryRow{Unary::abs, "abs", Domain::numeric, 1,
              [](auto x) { return vabs(x); },
-             Reads::x, [](auto dz, auto x, auto) { return x < 0.0f ? -dz : x > 0.0f ? dz : x * 0.0f; }},
+             Reads::x, [](auto dz, auto x, auto) {
+               return x < 0.0f ? -dz : x > 0.0f ? dz : x * 0.0f; }},
     UnaryRow{Unary::exp, "exp", Domain::floating, 8,
              [](auto x) { return vexp(x); },
              Reads::z, [](auto dz, auto, auto z) { return dz * z; }},
@@ -157,8 +170,9 @@ constexpr std::tuple kUnary{
              [](auto x) { return gelu(x); },
              Reads::x, [](auto dz, auto x, auto) { return dz * gelu_slope(x); }},
     UnaryRow{Unary::sign, "sign", Domain::floating, 1,
-             [](auto x) { using V = decltype(x);
-                          return x > 0.0f ? constant<V>(1) : x < 0.0f ? constant<V>(-1) : x * 0.0f; },
+             [](auto x) {
+               using V = decltype(x);
+               return x > 0.0f ? constant<V>(1) : x < 0.0f ? constant<V>(-1) : x * 0.0f; },
              Reads::no_derivative, kUnused},
     UnaryRow{Unary::floor, "floor", Domain::floating, 1,
              [](auto x) { return vfloor(x); },
@@ -186,17 +200,18 @@ constexpr std::tuple kBinary{
               Reads::b, [](auto dz, auto, auto b) { return dz / b; },
               Reads::both, [](auto dz, auto a, auto b) { return -(dz / b) * (a / b); }},
     BinaryRow{Binary::maximum, "maximum", Domain::numeric, 1,
-              [](auto a, auto b) { return (a >= b) | is_nan(a) ? a : b; },
-              Reads::both, [](auto dz, auto a, auto b) { return (a >= b) | is_nan(a) ? dz : decltype(dz){}; },
-              Reads::both, [](auto dz, auto a, auto b) { return (a >= b) | is_nan(a) ? decltype(dz){} : dz; }},
+              [](auto a, auto b) { return at_least(a, b) ? a : b; },
+              Reads::both, [](auto dz, auto a, auto b) { return at_least(a, b) ? dz : decltype(dz){}; },
+              Reads::both, [](auto dz, auto a, auto b) { return at_least(a, b) ? decltype(dz){} : dz; }},
     BinaryRow{Binary::minimum, "minimum", Domain::numeric, 1,
-              [](auto a, auto b) { return (a <= b) | is_nan(a) ? a : b; },
-              Reads::both, [](auto dz, auto a, auto b) { return (a <= b) | is_nan(a) ? dz : decltype(dz){}; },
-              Reads::both, [](auto dz, auto a, auto b) { return (a <= b) | is_nan(a) ? decltype(dz){} : dz; }},
+              [](auto a, auto b) { return at_most(a, b) ? a : b; },
+              Reads::both, [](auto dz, auto a, auto b) { return at_most(a, b) ? dz : decltype(dz){}; },
+              Reads::both, [](auto dz, auto a, auto b) { return at_most(a, b) ? decltype(dz){} : dz; }},
     // b is a constant exponent; for 0 the slope is 0 even at a = 0.
     BinaryRow{Binary::pow, "pow", Domain::floating, 32,
               [](auto a, auto b) { return vpow(a, b); },
-              Reads::both, [](auto dz, auto a, auto b) { return b == 0.0f ? b : dz * b * vpow(a, b - 1.0f); },
+              Reads::both, [](auto dz, auto a, auto b) {
+                return b == 0.0f ? b : dz * b * vpow(a, b - 1.0f); },
               Reads::no_derivative, kUnused},
 };
 
