@@ -88,8 +88,8 @@ TEST_CASE("conv2d: agrees with the definition", "[conv]") {
   }
 }
 
-TEST_CASE("conv2d: the cases reach both float32 kernels", "[conv]") {
-  const auto direct = [](const Case& c) {
+TEST_CASE("conv2d: the cases reach all float32 kernels", "[conv]") {
+  const auto shape_of = [](const Case& c) {
     ConvShape s;
     s.N = c.x[0], s.C = c.x[1], s.H = c.x[2], s.W = c.x[3];
     s.O = c.w[0], s.KH = c.w[2], s.KW = c.w[3];
@@ -97,10 +97,14 @@ TEST_CASE("conv2d: the cases reach both float32 kernels", "[conv]") {
     s.padding_h = c.padding_h, s.padding_w = c.padding_w;
     s.OH = (s.H + 2 * s.padding_h - s.KH) / s.stride_h + 1;
     s.OW = (s.W + 2 * s.padding_w - s.KW) / s.stride_w + 1;
-    return takes_direct(s);
+    return s;
   };
-  for (size_t i = 0; i < kCases.size(); ++i) CHECK(direct(kCases[i]) == (i < 8));
-  CHECK_FALSE(direct({{1000000, 1, 28, 28}, {20, 1, 5, 5}}));  // scratch would not stay small
+  for (size_t i = 0; i < kCases.size(); ++i) CHECK(takes_direct(shape_of(kCases[i])) == (i < 8));
+  CHECK(takes_direct_weights(shape_of(kCases[1])));
+  CHECK_FALSE(takes_direct_weights(shape_of(kCases[3])));
+  // Scratch memory stays within bounds.
+  CHECK_FALSE(takes_direct_weights(shape_of({{1000000, 1, 28, 28}, {20, 1, 5, 5}})));
+  CHECK_FALSE(takes_direct(shape_of({{1, 64, 512, 512}, {64, 64, 3, 3}})));
 }
 
 TEST_CASE("conv2d: float32 agrees with float64, gradients and activations", "[conv][grad]") {

@@ -168,8 +168,12 @@ TEST_CASE("linear: is act(x weight^T + bias)", "[linear]") {
                                                Activation::tanh, Activation::sigmoid};
   for (const DType dtype : {DType::float32, DType::float64}) {
     // The last is cut along its columns.
-    for (const auto& [x_shape, out] : std::vector<std::pair<Shape, int64_t>>{
-             {{7}, 5}, {{3, 7}, 5}, {{2, 3, 17}, 13}, {{600, 140}, 60}, {{5, 900}, 1100}}) {
+    for (const auto& [x_shape, out] : std::vector<std::pair<Shape, int64_t>>{{{7}, 5},
+                                                                             {{3, 7}, 5},
+                                                                             {{2, 3, 17}, 13},
+                                                                             {{20, 40}, 37},
+                                                                             {{600, 140}, 60},
+                                                                             {{5, 900}, 1100}}) {
       const Tensor x = random(x_shape, 1, dtype), w = random({out, x_shape[-1]}, 2, dtype),
                    b = random({out}, 3, dtype);
       const Tensor pre = matmul(x, transpose(w)) + b;

@@ -51,12 +51,13 @@ ConvShape shape_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& o
   return s;
 }
 
-/// One call: which kernel takes it, and whether that applies the activation itself.
+/// One call, and which passes the engine's own kernel takes.
 struct Call {
   ConvShape s;
   Activation activation = Activation::none;
-  bool direct = false;
+  bool direct = false, direct_weights = false;
 
+  /// Whether the kernel applies the activation itself.
   bool fused() const { return direct && activation == Activation::relu; }
 };
 
@@ -65,6 +66,7 @@ Call call_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options
   call.s = shape_of(x, weight, options);
   call.activation = options.activation;
   call.direct = x.dtype() == DType::float32 && takes_direct(call.s);
+  call.direct_weights = call.direct && takes_direct_weights(call.s);
   return call;
 }
 
@@ -100,12 +102,17 @@ Tensor forward(const Call& call, const Tensor& x, const Tensor& weight, const Te
   return z;
 }
 
+/// z is the result of a fused relu, or null.
 void run_backward(const Call& call, const float* x, const float* w, const float* z, const float* g,
-                  const ConvGrads<float>& grads) {
-  if (call.direct)
-    conv_backward_direct(call.s, x, w, z, g, grads);
-  else
-    conv_backward_onednn(call.s, x, w, g, grads);
+                  ConvGrads<float> grads) {
+  if (call.direct) {
+    float* dw = call.direct_weights ? grads.dw : nullptr;
+    if (grads.dx || dw || grads.db)
+      conv_backward_direct(call.s, x, w, z, g, {grads.dx, dw, grads.db});
+    grads.dx = nullptr;
+    if (dw) grads.dw = nullptr;
+  }
+  conv_backward_onednn(call.s, x, w, g, grads);
 }
 void run_backward(const Call& call, const double* x, const double* w, const double*,
                   const double* g, const ConvGrads<double>& grads) {
@@ -117,23 +124,32 @@ struct Kept {
   Saved x, weight, activation;
 };
 
+/// An uninitialised tensor for a gradient, if it is wanted.
+template <class T>
+Tensor wanted(bool need, const Shape& shape, T*& data) {
+  if (!need) return {};
+  Tensor gradient = Tensor::empty(shape, dtype_of<T>);
+  data = gradient.data<T>();
+  return gradient;
+}
+
 template <class T>
 Grads backward(const Call& call, const Kept& kept, const Tensor& dz, Needs needs) {
   const ConvShape& s = call.s;
+  const bool fused = call.fused() && (call.direct_weights || !needs[1]);
   Tensor dpre = dz;
-  if (!call.fused() && call.activation != Activation::none) {
+  if (!fused && call.activation != Activation::none) {
     dpre = Tensor::empty(dz.shape(), dz.dtype());
     activation_backward(dz.data<T>(), kept.activation.get().data<T>(), dpre.data<T>(), dz.numel(),
                         call.activation);
   }
-  Tensor dx, dw, db;
   ConvGrads<T> grads;
-  if (needs[0]) dx = Tensor::empty({s.N, s.C, s.H, s.W}, dz.dtype()), grads.dx = dx.data<T>();
-  if (needs[1]) dw = Tensor::empty({s.O, s.C, s.KH, s.KW}, dz.dtype()), grads.dw = dw.data<T>();
-  if (needs[2] && call.direct) db = Tensor::empty({s.O}, dz.dtype()), grads.db = db.data<T>();
+  const Tensor dx = wanted(needs[0], {s.N, s.C, s.H, s.W}, grads.dx);
+  const Tensor dw = wanted(needs[1], {s.O, s.C, s.KH, s.KW}, grads.dw);
+  Tensor db = wanted(needs[2] && call.direct, {s.O}, grads.db);
   run_backward(call, needs[1] ? kept.x.get().data<T>() : nullptr,
                needs[0] ? kept.weight.get().data<T>() : nullptr,
-               call.fused() ? kept.activation.get().data<T>() : nullptr, dpre.data<T>(), grads);
+               fused ? kept.activation.get().data<T>() : nullptr, dpre.data<T>(), grads);
   if (needs[2] && !call.direct) db = sum(dpre, {0, 2, 3});
   return {dx, dw, db};
 }

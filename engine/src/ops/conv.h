@@ -28,8 +28,10 @@ void sum_parts(const float* parts, int64_t count, int64_t n, float* sum);
 
 // --- the engine's own kernel for stride 1 without padding, float32 ------------------------------
 
-/// True if it takes this shape, and its scratch memory stays within bounds.
+/// True if it takes this shape.
 bool takes_direct(const ConvShape& s);
+/// True if its dw is the faster one, too, and the scratch memory for it stays within bounds.
+bool takes_direct_weights(const ConvShape& s);
 /// bias may be null. relu: z = max(z, 0), fused.
 void conv_forward_direct(const ConvShape& s, const float* x, const float* w, const float* bias,
                          bool relu, float* z);
@@ -54,8 +56,8 @@ void conv_backward_reference(const ConvShape& s, const double* x, const double* 
 inline constexpr int kRowPadding = 16;
 /// Floats that the kernels may touch behind a buffer, the most of any instruction set.
 inline constexpr int kSlack = 64;
-/// Output channels of one tile.
-inline constexpr int kTileRows = 5;
+/// Channels of an image's gradient are padded to a multiple of this many, the rows of a tile.
+inline constexpr int kPaddedChannels = 5;
 
 /// How it works. With S[c][kx][row][ow] the input shifted left by kx and cut to the output's
 /// width, row (c, ky, kx) of the im2col matrix is the contiguous run from S[c][kx] + ky * OW:

@@ -1,51 +1,17 @@
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 #include "backend/simd_math.h"
 #include "backend/simd_sum_each.h"
+#include "backend/simd_tile.h"
 #include "ops/conv.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {
 
-// 5 x 4 accumulators for a tile and 5 x 5 for dot products fill 32 registers; 16 hold half of it.
-constexpr int kVectors = kLanes == 16 ? 4 : 2;
+// Dot products need no broadcasts: 5 x 5 accumulators for 32 registers, 5 x 2 for 16.
 constexpr int kDots = kLanes == 16 ? 5 : 2;
-constexpr int kTile = kVectors * kLanes;
-static_assert(kTile <= kSlack && kRowPadding % kLanes == 0);
-
-using Rows = const float* const (&)[kTileRows];
-
-/// acc[r][v] += sum over k of a[r][k * step] * b[offset[k] + v * kLanes ...].
-template <int V>
-[[gnu::always_inline]] inline void product(Rows a, int64_t step, const float* b,
-                                           const int32_t* offset, int depth,
-                                           vfloat (&acc)[kTileRows][V]) {
-  for (int k = 0; k < depth; ++k) {
-    const float* row = b + offset[k];
-    vfloat bv[V];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) bv[v] = load(row + v * kLanes);
-#pragma GCC unroll 8
-    for (int r = 0; r < kTileRows; ++r) {
-      const float weight = a[r][k * step];
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) acc[r][v] += weight * bv[v];
-    }
-  }
-}
-
-/// Calls tile<V>() with the least V whose vectors hold `width` floats.
-template <int V = 1, class Tile>
-[[gnu::always_inline]] inline void with_vectors(int width, const Tile& tile) {
-  if constexpr (V == kVectors) {
-    tile.template operator()<V>();
-  } else {
-    if (width <= V * kLanes) return tile.template operator()<V>();
-    with_vectors<V + 1>(width, tile);
-  }
-}
+static_assert(kTileRows == kPaddedChannels && kTileWidth <= kSlack && kRowPadding % kLanes == 0);
 
 /// kTileRows channels of the result at neighbouring places.
 struct OutputTile {
@@ -63,20 +29,16 @@ void forward_tile(const OutputTile& t, const float* b, const int32_t* offset, in
   for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) acc[r][v] = broadcast(t.bias[r]);
-  product<V>(t.weights, 1, b, offset, depth, acc);
+  tile_product<V>(
+      t.weights, 1, depth, [=](int64_t k) { return b + offset[k]; }, acc);
   const vfloat floor = broadcast(t.floor);
 #pragma GCC unroll 8
   for (int r = 0; r < kTileRows; ++r) {
     if (r >= t.rows) break;
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
-      const vfloat z = acc[r][v] < floor ? floor : acc[r][v];  // this way round NaN is passed on
-      const int left = std::clamp(t.width - v * kLanes, 0, kLanes);
-      if (left == kLanes)
-        store(t.out[r] + v * kLanes, z);
-      else
-        std::memcpy(t.out[r] + v * kLanes, &z, static_cast<size_t>(left) * sizeof(float));
-    }
+    for (int v = 0; v < V; ++v)
+      acc[r][v] = acc[r][v] < floor ? floor : acc[r][v];  // this way round NaN is passed on
+    store_tile_row<V>(t.out[r], acc[r], t.width);
   }
 }
 
@@ -92,8 +54,8 @@ void forward(const DirectPlan& p, const float* shifted, const float* w, const fl
       t.out[r] = z + static_cast<int64_t>(channel) * p.size;
       t.bias[r] = bias ? bias[channel] : 0.0F;
     }
-    for (int at = 0; at < p.size; at += kTile) {
-      t.width = std::min(kTile, p.size - at);
+    for (int at = 0; at < p.size; at += kTileWidth) {
+      t.width = std::min(kTileWidth, p.size - at);
       with_vectors(t.width, [&]<int V>() { forward_tile<V>(t, shifted + at, p.run, p.columns); });
       for (float*& out : t.out) out += t.width;
     }
@@ -178,14 +140,15 @@ void mask(const DirectPlan& p, const float* z, const float* dz, float* g, float*
 }
 
 template <int V>
-void transposed_tile(Rows a, int64_t step, const float* b, const int32_t* offset, int depth,
+void transposed_tile(TileRows a, int64_t step, const float* b, const int32_t* offset, int depth,
                      float* out) {
   vfloat acc[kTileRows][V] = {};
-  product<V>(a, step, b, offset, depth, acc);
+  tile_product<V>(
+      a, step, depth, [=](int64_t k) { return b + offset[k]; }, acc);
 #pragma GCC unroll 8
   for (int r = 0; r < kTileRows; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store(out + r * kTile + v * kLanes, acc[r][v]);
+    for (int v = 0; v < V; ++v) store(out + r * kTileWidth + v * kLanes, acc[r][v]);
 }
 
 void add_run(float* to, const float* from, int n) {
@@ -209,7 +172,7 @@ void add_rows(float* to, int to_stride, const float* from, int n, int rows) {
 void add_tile(const DirectPlan& p, const float* rows, int first, int at, int width, float* dx) {
   const int y = at / p.out_w, x = at % p.out_w;
   const int count = std::min(kTileRows, p.columns - first);
-  for (int r = 0; r < count; ++r, rows += kTile) {
+  for (int r = 0; r < count; ++r, rows += kTileWidth) {
     float* line = dx + p.dx_target[first + r] + y * p.width;
     int done = x == 0 ? 0 : std::min(p.out_w - x, width);
     if (done > 0) {
@@ -225,12 +188,12 @@ void add_tile(const DirectPlan& p, const float* rows, int first, int at, int wid
 
 void input_gradient(const DirectPlan& p, const float* g, const float* w, float* dx) {
   std::fill_n(dx, p.channels * p.height * p.width, 0.0F);
-  alignas(64) float rows[kTileRows * kTile];
+  alignas(64) float rows[kTileRows * kTileWidth];
   for (int first = 0; first < p.columns; first += kTileRows) {
     const float* a[kTileRows];
     for (int r = 0; r < kTileRows; ++r) a[r] = w + p.dx_column[std::min(first + r, p.columns - 1)];
-    for (int at = 0; at < p.size; at += kTile) {
-      const int width = std::min(kTile, p.size - at);
+    for (int at = 0; at < p.size; at += kTileWidth) {
+      const int width = std::min(kTileWidth, p.size - at);
       with_vectors(width, [&]<int V>() {
         transposed_tile<V>(a, p.columns, g + at, p.row, p.out_channels, rows);
       });

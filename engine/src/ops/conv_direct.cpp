@@ -7,7 +7,12 @@
 namespace normlab {
 namespace {
 
-constexpr int64_t kMostScratch = 16 << 20;  ///< floats: 64 MiB
+// Bounds in floats. Offsets within one image must fit an int with ease.
+constexpr int64_t kMostImage = 2 << 20;
+constexpr int64_t kMostScratch = 16 << 20;
+// A dot product reads all of S for every five output channels: S must stay in the second cache,
+// and a kernel's places must fill the five columns of a tile a few times.
+constexpr int64_t kMostForDots = 32 << 10, kLeastArea = 16;
 
 constexpr int64_t round_up(int64_t n, int64_t m) {
   return (n + m - 1) / m * m;
@@ -23,7 +28,7 @@ int64_t shifted_floats(const ConvShape& s) {
   return round_up(s.C * s.KW * s.H * s.OW + kSlack, 16);
 }
 int64_t gradient_floats(const ConvShape& s) {
-  return round_up(s.O, kTileRows) * round_up(s.OH * s.OW, kRowPadding) + kSlack;
+  return round_up(s.O, kPaddedChannels) * round_up(s.OH * s.OW, kRowPadding) + kSlack;
 }
 
 /// A plan with the tables that it points to.
@@ -98,9 +103,15 @@ void sum_parts(const float* parts, int64_t count, int64_t n, float* sum) {
 
 bool takes_direct(const ConvShape& s) {
   if (s.stride_h != 1 || s.stride_w != 1 || s.padding_h != 0 || s.padding_w != 0) return false;
+  return shifted_floats(s) <= kMostImage && gradient_floats(s) <= kMostImage;
+}
+
+bool takes_direct_weights(const ConvShape& s) {
+  if (!takes_direct(s) || s.KH * s.KW < kLeastArea || shifted_floats(s) > kMostForDots)
+    return false;
   const int64_t chunk = images_per_chunk(round_up(s.OH * s.OW, kRowPadding));
   const int64_t parts = (s.N + chunk - 1) / chunk * s.weights();
-  return s.N * (shifted_floats(s) + gradient_floats(s)) + parts <= kMostScratch;
+  return s.N * shifted_floats(s) + parts <= kMostScratch;
 }
 
 void conv_forward_direct(const ConvShape& s, const float* x, const float* w, const float* bias,

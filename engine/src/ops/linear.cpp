@@ -36,10 +36,12 @@ Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activa
                const Lengths& n, Tensor& before) {
   Tensor z = Tensor::empty(with_last(x.shape(), n.out), x.dtype());
   MatrixProduct<T> p;
+  const bool turn = n.rows >= kRowsToTurn;
+  const Tensor right = turn ? transpose(weight.detach()) : weight;
   p.a = x.data<T>();
-  p.b = weight.data<T>();
+  p.b = right.data<T>();
   p.c = z.data<T>();
-  p.b_transposed = true;
+  p.b_transposed = !turn;
   p.M = n.rows;
   p.N = n.out;
   p.K = n.in;

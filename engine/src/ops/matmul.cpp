@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "backend/onednn.h"
 #include "core/dispatch.h"
@@ -24,10 +25,10 @@ struct Cut {
   int64_t jobs(int64_t batch) const { return (batch + matrices - 1) / matrices * blocks; }
 };
 
-/// Multiplications from which on a job is worth its start. Fewer rows than kLeast make oneDNN
-/// repack the other operand too often; more than kMost leave threads idle.
+/// Multiplications from which on a job is worth its start. Blocks shorter than the least make
+/// oneDNN repack the other operand too often; longer than the most leave threads idle.
 constexpr double kJobWork = 2 << 20;
-constexpr int64_t kLeast = 64, kMost = 256, kMostMatrices = 16;
+constexpr int64_t kLeastRows = 64, kLeastColumns = 128, kMost = 256, kMostMatrices = 16;
 
 template <class T>
 Cut cut_of(const MatrixProduct<T>& p) {
@@ -37,7 +38,8 @@ Cut cut_of(const MatrixProduct<T>& p) {
   const double line =
       std::max(static_cast<double>(std::min(p.M, p.N)) * static_cast<double>(p.K), 1.0);
   const double worth = std::min(std::ceil(kJobWork / line), static_cast<double>(cut.side));
-  const int64_t least = std::max(static_cast<int64_t>(worth), kLeast);
+  const int64_t least =
+      std::max(static_cast<int64_t>(worth), cut.by_rows ? kLeastRows : kLeastColumns);
   cut.blocks = std::max<int64_t>(cut.side / std::max(std::min(cut.side / 16, kMost), least), 1);
   cut.length = ((cut.side + cut.blocks - 1) / cut.blocks + 15) / 16 * 16;
   cut.blocks = (cut.side + cut.length - 1) / cut.length;
@@ -49,7 +51,10 @@ Cut cut_of(const MatrixProduct<T>& p) {
 }
 
 void multiply_block(const MatrixProduct<float>& p, const ResultBlock& block) {
-  matmul_onednn(p, block);
+  if (is_small(p))  // then a block is a whole matrix
+    matmul_kernels_for_cpu().small(p, block.matrix);
+  else
+    matmul_onednn(p, block);
 }
 void multiply_block(const MatrixProduct<double>& p, const ResultBlock& block) {
   matmul_reference(p, block);
@@ -168,9 +173,22 @@ void multiply_runs(MatrixProduct<T> p, const std::vector<Run>& runs, int64_t a_s
   }
 }
 
+/// x with its last two axes swapped.
+Tensor turned(const Tensor& x) {
+  if (x.rank() == 1) return x;
+  const NoGrad no_grad;
+  std::vector<int> order(static_cast<size_t>(x.rank()));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order[order.size() - 1], order[order.size() - 2]);
+  return transpose(x, order);
+}
+
 /// op(a) op(b) over all leading axes: leading + [M, N].
 Tensor product(const Tensor& a, const Layout& left, const Tensor& b, const Layout& right,
                const Shape& leading) {
+  const int64_t rows = left.height() * (right.leading.numel() == 1 ? leading.numel() : 1);
+  if (right.transposed && rows >= kRowsToTurn)
+    return product(a, left, turned(b), {right.leading, right.columns, right.rows}, leading);
   Shape shape = leading;
   shape.push_back(left.height());
   shape.push_back(right.width());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/isa.h"
 #include "normlab/ops.h"
 
 namespace normlab {
@@ -28,10 +29,28 @@ struct MatrixProduct {
 void multiply(const char* op, MatrixProduct<float> p);
 void multiply(const char* op, MatrixProduct<double> p);
 
-/// Rows [rows.begin, rows.end) and columns of one product's result.
+/// From this many rows of C on, turning a transposed right side over first costs less than
+/// multiplying by it as it is.
+inline constexpr int64_t kRowsToTurn = 64;
+
+/// A rectangle of one product's result.
 struct ResultBlock {
   int64_t matrix = 0, row = 0, rows = 0, column = 0, columns = 0;
 };
+/// A right side of this many floats, its rows padded to whole vectors, stays in the first cache.
+inline constexpr int64_t kSmallRight = 8192;
+/// Products that are small enough for the engine's own kernel: what oneDNN does before and after
+/// its loop would cost as much as the loop.
+template <class T>
+bool is_small(const MatrixProduct<T>& p) {
+  return p.K * ((p.N + 15) / 16 * 16) <= kSmallRight && p.M >= 4 && p.M * p.N * p.K <= 1 << 19;
+}
+struct MatmulKernels {
+  /// One small matrix of the batch.
+  void (*small)(const MatrixProduct<float>& p, int64_t matrix);
+};
+NORMLAB_KERNEL_TABLE(MatmulKernels, matmul_kernels)
+
 /// One block through oneDNN's sgemm, on this thread.
 void matmul_onednn(const MatrixProduct<float>& p, const ResultBlock& block);
 /// The same in plain loops.

@@ -47,6 +47,16 @@ const PoolKernels<double>& kernels(double) {
   return pool_f64_for_cpu();
 }
 
+/// What PoolShape::origin points to.
+Tensor origins(PoolShape& s) {
+  Tensor table = Tensor::empty({s.OH, s.OW}, DType::int32);
+  int32_t* origin = table.data<int32_t>();
+  for (int64_t i = 0; i < s.OH * s.OW; ++i)
+    origin[i] = static_cast<int32_t>(i / s.OW * s.stride_h * s.W + i % s.OW * s.stride_w);
+  s.origin = origin;
+  return table;
+}
+
 /// Calls body(in, out) with the offsets of every plane of x and z.
 template <class Body>
 void for_planes(const PoolShape& s, const Body& body) {
@@ -54,7 +64,7 @@ void for_planes(const PoolShape& s, const Body& body) {
                [&](int64_t i) { body(i * s.H * s.W, i * s.OH * s.OW); });
 }
 
-Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
+Tensor max_forward(PoolShape s, const Tensor& x, Tensor& z, bool pairs) {
   if (pairs) {
     Tensor winner = Tensor::empty(z.shape(), DType::uint8);
     for_planes(s, [&, from = x.data<float>(), to = z.data<float>(), w = winner.data<uint8_t>()](
@@ -63,6 +73,7 @@ Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
     });
     return winner;
   }
+  const Tensor table = origins(s);
   Tensor winner = Tensor::empty(z.shape(), DType::int32);
   dispatch_floating("max_pool2d", x.dtype(), [&]<class T>() {
     for_planes(s,
@@ -91,6 +102,17 @@ Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, 
   return dx;
 }
 
+template <class T>
+void mean_forward(PoolShape s, const T* x, T* z) {
+  const Tensor table = origins(s);
+  for_planes(s, [&](int64_t in, int64_t out) { kernels(T()).mean(s, x + in, z + out); });
+}
+
+template <class T>
+void mean_backward(const PoolShape& s, const T* dz, T* dx) {
+  for_planes(s, [&](int64_t in, int64_t out) { kernels(T()).mean_backward(s, dz + out, dx + in); });
+}
+
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
@@ -108,17 +130,13 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
   const PoolShape s = shape_of("avg_pool2d", x, options);
   return dispatch_floating("avg_pool2d", x.dtype(), [&]<class T>() {
     Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype());
-    for_planes(s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
-      kernels(T()).mean(s, from + in, to + out);
-    });
-    return record(
-        "avg_pool2d", std::move(z), {x}, [s, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
-          Tensor dx = Tensor::empty(shape, dz.dtype());
-          for_planes(s, [&, from = dz.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
-            kernels(T()).mean_backward(s, from + out, to + in);
-          });
-          return {dx};
-        });
+    mean_forward(s, x.data<T>(), z.data<T>());
+    return record("avg_pool2d", std::move(z), {x},
+                  [s, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
+                    Tensor dx = Tensor::empty(shape, dz.dtype());
+                    mean_backward(s, dz.data<T>(), dx.data<T>());
+                    return {dx};
+                  });
   });
 }
 

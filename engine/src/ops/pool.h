@@ -11,6 +11,7 @@ struct PoolShape {
   int64_t H = 0, W = 0, KH = 0, KW = 0;
   int64_t stride_h = 0, stride_w = 0;
   int64_t OH = 0, OW = 0;
+  const int32_t* origin = nullptr;  ///< [OH, OW]: where each window begins in its plane
 };
 
 /// All for one plane. A later element wins only if it is greater or NaN: so the first of equals

@@ -7,33 +7,46 @@
 namespace normlab::NORMLAB_ISA {
 namespace {
 
-// --- any window: an output row at a time, one place of the window after the other ---------------
+// --- any window: a block of results at a time, one place of the window after the other ----------
 
-/// Calls body(stride) with the stride as a constant where loops over it then vectorise.
+constexpr int64_t kBlock = 64;
+
+/// Calls body(begin, n) for blocks of a plane's results.
 template <class Body>
-void with_stride(int64_t stride, const Body& body) {
-  if (stride == 1) return body(std::integral_constant<int64_t, 1>());
-  if (stride == 2) return body(std::integral_constant<int64_t, 2>());
-  body(stride);
+void for_results(const PoolShape& s, const Body& body) {
+  const int64_t results = s.OH * s.OW;
+  for (int64_t begin = 0; begin < results; begin += kBlock)
+    body(begin, static_cast<int>(std::min(kBlock, results - begin)));
+}
+
+/// The window's place `at` against the best so far. Inlined, the loop would
+/// not be vectorised.
+template <class T>
+[[gnu::noinline]] void challenge_all(const T* __restrict from, const int32_t* __restrict origin,
+                                     int n, int32_t at, T* __restrict best,
+                                     int32_t* __restrict place) {
+  for (int j = 0; j < n; ++j) {
+    const T value = from[origin[j]];
+    const bool wins = (value > best[j]) | (value != value);
+    best[j] = wins ? value : best[j];
+    place[j] = wins ? at : place[j];
+  }
 }
 
 template <class T>
 void max(const PoolShape& s, const T* x, T* z, int32_t* winner) {
-  for (int64_t y = 0; y < s.OH; ++y, z += s.OW, winner += s.OW) {
-    for (int64_t k = 0; k < s.KH * s.KW; ++k) {
-      const int64_t at = (y * s.stride_h + k / s.KW) * s.W + k % s.KW;
-      const T* from = x + at;
-      with_stride(s.stride_w, [&](auto stride) {
-        const auto first = static_cast<int32_t>(at), step = static_cast<int32_t>(stride);
-        for (int32_t j = 0; j < static_cast<int32_t>(s.OW); ++j) {
-          const T value = from[j * stride];
-          const bool wins = k == 0 || value > z[j] || value != value;
-          z[j] = wins ? value : z[j];
-          winner[j] = wins ? first + j * step : winner[j];
-        }
-      });
+  for_results(s, [&](int64_t begin, int n) {
+    const int32_t* origin = s.origin + begin;
+    T best[kBlock];
+    int32_t place[kBlock] = {};
+    for (int j = 0; j < n; ++j) best[j] = x[origin[j]];
+    for (int64_t k = 1; k < s.KH * s.KW; ++k) {
+      const auto at = static_cast<int32_t>(k / s.KW * s.W + k % s.KW);
+      challenge_all(x + at, origin, n, at, best, place);
     }
-  }
+    for (int j = 0; j < n; ++j) z[begin + j] = best[j];
+    for (int j = 0; j < n; ++j) winner[begin + j] = origin[j] + place[j];
+  });
 }
 
 template <class T>
@@ -45,16 +58,23 @@ void max_backward(const PoolShape& s, const T* dz, const int32_t* winner, T* dx)
 template <class T>
 void mean(const PoolShape& s, const T* x, T* z) {
   const T scale = T(1) / static_cast<T>(s.KH * s.KW);
-  for (int64_t y = 0; y < s.OH; ++y, z += s.OW) {
-    std::fill_n(z, s.OW, T(0));
+  for_results(s, [&](int64_t begin, int n) {
+    const int32_t* origin = s.origin + begin;
+    T sum[kBlock] = {};
     for (int64_t k = 0; k < s.KH * s.KW; ++k) {
-      const T* from = x + (y * s.stride_h + k / s.KW) * s.W + k % s.KW;
-      with_stride(s.stride_w, [&](auto stride) {
-        for (int64_t j = 0; j < s.OW; ++j) z[j] += from[j * stride];
-      });
+      const T* from = x + k / s.KW * s.W + k % s.KW;
+      for (int j = 0; j < n; ++j) sum[j] += from[origin[j]];
     }
-    for (int64_t j = 0; j < s.OW; ++j) z[j] *= scale;
-  }
+    for (int j = 0; j < n; ++j) z[begin + j] = sum[j] * scale;
+  });
+}
+
+/// Calls body(stride) with the stride as a constant where loops over it then vectorise.
+template <class Body>
+void with_stride(int64_t stride, const Body& body) {
+  if (stride == 1) return body(std::integral_constant<int64_t, 1>());
+  if (stride == 2) return body(std::integral_constant<int64_t, 2>());
+  body(stride);
 }
 
 template <class T>

@@ -1,0 +1,63 @@
+#pragma once
+
+// The inner loop of matrix products, for *_cpu.cpp only.
+
+#include "backend/simd.h"
+
+namespace normlab::NORMLAB_ISA {
+namespace {  // NOLINT
+
+/// Rows and vectors of a tile of the result: with its accumulators, a row of the right side and a
+/// weight, the tile just fits the 32 or 16 registers.
+inline constexpr int kTileRows = 5;
+inline constexpr int kTileVectors = kLanes == 16 ? 4 : 2;
+inline constexpr int kTileWidth = kTileVectors * kLanes;
+
+using TileRows = const float* const (&)[kTileRows];
+
+/// acc[r][v] += sum over k of a[r][k * step] * row(k)[v * kLanes ...]. The left side's numbers are
+/// broadcast from where they are.
+template <int V, class Row>
+[[gnu::always_inline]] inline void tile_product(TileRows a, int64_t step, int64_t depth,
+                                                const Row& row, vfloat (&acc)[kTileRows][V]) {
+  for (int64_t k = 0; k < depth; ++k) {
+    const float* b = row(k);
+    vfloat bv[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) bv[v] = load(b + v * kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r) {
+      const float weight = a[r][k * step];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) acc[r][v] += weight * bv[v];
+    }
+  }
+}
+
+/// Calls tile<V>() with the least V whose vectors hold `width` <= kTileWidth floats.
+template <int V = 1, class Tile>
+[[gnu::always_inline]] inline void with_vectors(int64_t width, const Tile& tile) {
+  if constexpr (V == kTileVectors) {
+    tile.template operator()<V>();
+  } else {
+    if (width <= V * kLanes) return tile.template operator()<V>();
+    with_vectors<V + 1>(width, tile);
+  }
+}
+
+/// Stores the first `width` floats of V vectors.
+template <int V>
+[[gnu::always_inline]] inline void store_tile_row(float* to, const vfloat (&row)[V],
+                                                  int64_t width) {
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) {
+    const int64_t left = width - v * kLanes;
+    if (left >= kLanes)
+      store(to + v * kLanes, row[v]);
+    else if (left > 0)
+      __builtin_memcpy(to + v * kLanes, &row[v], static_cast<size_t>(left) * sizeof(float));
+  }
+}
+
+}  // namespace
+}  // namespace normlab::NORMLAB_ISA
