@@ -1,5 +1,6 @@
 #include <cmath>
 #include <string>
+#include <thread>
 
 #include "catch.h"
 #include "kernel_checks.h"
@@ -161,6 +162,21 @@ TEST_CASE("conv2d: the same for any number of threads", "[conv]") {
     CHECK(same_for_any_threads([&] { return run(c, Activation::relu, DType::float32); }));
     CHECK(same_for_any_threads([&] { return run(c, Activation::gelu, DType::float32); }));
   }
+}
+
+TEST_CASE("conv2d: several threads of the program may call it at once", "[conv]") {
+  const auto all = [] {
+    std::vector<double> values;
+    for (const Case& c : kCases)
+      for (const double v : run(c, Activation::relu, DType::float32)) values.push_back(v);
+    return values;
+  };
+  const std::vector<double> want = all();
+  std::vector<std::vector<double>> got(4);
+  std::vector<std::thread> threads;
+  for (auto& values : got) threads.emplace_back([&] { values = all(); });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& values : got) CHECK(values == want);
 }
 
 TEST_CASE("conv2d: a NaN or an infinity reaches what it should and nothing else", "[conv]") {

@@ -31,8 +31,7 @@ struct Layout {
 struct Convolution {
   dnnl::primitive primitive;
   Layout x, w, z;
-  memory::desc bias;
-  int64_t scratchpad = 0;
+  memory::desc bias, scratchpad;
 };
 
 Layout layout_of(const memory::desc& plain, const memory::desc& own, bool is_result) {
@@ -44,56 +43,67 @@ Layout layout_of(const memory::desc& plain, const memory::desc& own, bool is_res
   return layout;
 }
 
-template <class Primitive, class Descriptor>
-Convolution compiled(const Descriptor& d, const memory::desc& x, const memory::desc& w,
-                     const memory::desc& z, Pass pass, const memory::desc& own_x,
-                     const memory::desc& own_w, const memory::desc& own_z) {
-  return {Primitive(d),
-          layout_of(x, own_x, pass == Pass::data),
-          layout_of(w, own_w, pass == Pass::weights),
-          layout_of(z, own_z, pass == Pass::forward),
-          {},
-          static_cast<int64_t>(d.scratchpad_desc().get_size())};
+/// What oneDNN is told about a convolution. Layouts named `any` are for it to choose.
+struct Description {
+  memory::desc x, w, z, bias;
+  memory::desc x_any, w_any, z_any;
+  memory::dims strides, low, high;  ///< padding before and behind
+  dnnl::primitive_attr attributes;
+};
+
+Description description_of(const ConvShape& s, int64_t images, Pass pass, bool has_bias) {
+  constexpr auto f32 = memory::data_type::f32;
+  const memory::dims x = {images, s.C, s.H, s.W}, w = {s.O, s.C, s.KH, s.KW};
+  const memory::dims z = {images, s.O, s.OH, s.OW};
+  Description d;
+  d.x = memory::desc(x, f32, Tag::nchw);
+  d.w = memory::desc(w, f32, Tag::oihw);
+  d.z = memory::desc(z, f32, Tag::nchw);
+  if (has_bias) d.bias = memory::desc({s.O}, f32, Tag::a);
+  // Channels last is the layout of oneDNN's fastest kernels here; a plain one gets its slowest.
+  const Tag tag = pass == Pass::weights && s.C < kFewChannels ? Tag::any : Tag::nhwc;
+  d.x_any = memory::desc(x, f32, tag);
+  d.w_any = memory::desc(w, f32, Tag::any);
+  d.z_any = memory::desc(z, f32, tag);
+  d.strides = {s.stride_h, s.stride_w};
+  d.low = {s.padding_h, s.padding_w};
+  d.high = {(s.OH - 1) * s.stride_h + s.KH - s.H - s.padding_h,
+            (s.OW - 1) * s.stride_w + s.KW - s.W - s.padding_w};
+  d.attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return d;
 }
 
 Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias) {
-  constexpr auto f32 = memory::data_type::f32;
   constexpr auto algorithm = dnnl::algorithm::convolution_direct;
-  const memory::dims x_dims = {images, s.C, s.H, s.W}, w_dims = {s.O, s.C, s.KH, s.KW},
-                     z_dims = {images, s.O, s.OH, s.OW};
-  const memory::desc x(x_dims, f32, Tag::nchw), w(w_dims, f32, Tag::oihw),
-      z(z_dims, f32, Tag::nchw);
-  // Channels last is the layout of oneDNN's fastest kernels here; a plain one gets its slowest.
-  const bool few = pass == Pass::weights && s.C < kFewChannels;
-  const Tag tag = few ? Tag::any : Tag::nhwc;
-  const memory::desc x_any(x_dims, f32, tag), w_any(w_dims, f32, Tag::any), z_any(z_dims, f32, tag);
-  const memory::desc bias = has_bias ? memory::desc({s.O}, f32, Tag::a) : memory::desc();
-  const memory::dims strides = {s.stride_h, s.stride_w}, low = {s.padding_h, s.padding_w};
-  const memory::dims high = {(s.OH - 1) * s.stride_h + s.KH - s.H - s.padding_h,
-                             (s.OW - 1) * s.stride_w + s.KW - s.W - s.padding_w};
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   const dnnl::engine& engine = onednn::engine();
-
-  const dnnl::convolution_forward::primitive_desc f(engine, dnnl::prop_kind::forward_training,
-                                                    algorithm, x_any, w_any, bias, z_any, strides,
-                                                    low, high, attributes);
-  if (pass == Pass::forward) {
-    Convolution c = compiled<dnnl::convolution_forward>(f, x, w, z, pass, f.src_desc(),
-                                                        f.weights_desc(), f.dst_desc());
-    c.bias = bias;
-    return c;
-  }
+  const Description d = description_of(s, images, pass, has_bias);
+  const auto finished = [&](dnnl::primitive primitive, const memory::desc& x, const memory::desc& w,
+                            const memory::desc& z, const memory::desc& scratchpad) {
+    return Convolution{std::move(primitive),
+                       layout_of(d.x, x, pass == Pass::data),
+                       layout_of(d.w, w, pass == Pass::weights),
+                       layout_of(d.z, z, pass == Pass::forward),
+                       d.bias,
+                       scratchpad};
+  };
+  const dnnl::convolution_forward::primitive_desc forward(
+      engine, dnnl::prop_kind::forward_training, algorithm, d.x_any, d.w_any, d.bias, d.z_any,
+      d.strides, d.low, d.high, d.attributes);
+  if (pass == Pass::forward)
+    return finished(dnnl::convolution_forward(forward), forward.src_desc(), forward.weights_desc(),
+                    forward.dst_desc(), forward.scratchpad_desc());
   if (pass == Pass::data) {
-    const dnnl::convolution_backward_data::primitive_desc d(engine, algorithm, x_any, w_any, z_any,
-                                                            strides, low, high, f, attributes);
-    return compiled<dnnl::convolution_backward_data>(d, x, w, z, pass, d.diff_src_desc(),
-                                                     d.weights_desc(), d.diff_dst_desc());
+    const dnnl::convolution_backward_data::primitive_desc data(engine, algorithm, d.x_any, d.w_any,
+                                                               d.z_any, d.strides, d.low, d.high,
+                                                               forward, d.attributes);
+    return finished(dnnl::convolution_backward_data(data), data.diff_src_desc(),
+                    data.weights_desc(), data.diff_dst_desc(), data.scratchpad_desc());
   }
-  const dnnl::convolution_backward_weights::primitive_desc d(engine, algorithm, x_any, w_any, z_any,
-                                                             strides, low, high, f, attributes);
-  return compiled<dnnl::convolution_backward_weights>(d, x, w, z, pass, d.src_desc(),
-                                                      d.diff_weights_desc(), d.diff_dst_desc());
+  const dnnl::convolution_backward_weights::primitive_desc weights(
+      engine, algorithm, d.x_any, d.w_any, d.z_any, d.strides, d.low, d.high, forward,
+      d.attributes);
+  return finished(dnnl::convolution_backward_weights(weights), weights.src_desc(),
+                  weights.diff_weights_desc(), weights.diff_dst_desc(), weights.scratchpad_desc());
 }
 
 std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t images, Pass pass,
@@ -147,8 +157,7 @@ class Operand {
   std::optional<onednn::Scratch> copy_;
 };
 
-/// Calls body(convolution, first image, index) for every fixed run of images, on all threads;
-/// prepare(convolution) goes before.
+/// The batch in fixed runs of images; the last may be shorter and has a primitive of its own.
 class Images {
  public:
   Images(const ConvShape& s, Pass pass, bool has_bias) : s_(s) {
@@ -159,6 +168,7 @@ class Images {
   const Convolution* full() const { return full_.get(); }
   const Convolution* rest() const { return rest_.get(); }
 
+  /// Calls body(convolution, i) for every run i, on all threads.
   template <class Body>
   void run(const Body& body) const {
     onednn::parallel_for("conv2d", runs(), kImages * s_.work() / 8, [&](int64_t i) {
@@ -190,9 +200,8 @@ class Weights {
 };
 
 void execute(const Convolution& c, std::unordered_map<int, memory> arguments) {
-  const onednn::Scratch scratchpad(c.scratchpad);
-  const memory::desc desc({c.scratchpad}, memory::data_type::u8, Tag::a);
-  arguments.emplace(DNNL_ARG_SCRATCHPAD, at(desc, scratchpad.as()));
+  const onednn::Scratch scratchpad(static_cast<int64_t>(c.scratchpad.get_size()));
+  arguments.emplace(DNNL_ARG_SCRATCHPAD, at(c.scratchpad, scratchpad.as()));
   c.primitive.execute(onednn::stream(), arguments);
 }
 
