@@ -201,12 +201,16 @@ constexpr std::tuple kBinary{
               Reads::both, [](auto dz, auto a, auto b) { return -(dz / b) * (a / b); }},
     BinaryRow{Binary::maximum, "maximum", Domain::numeric, 1,
               [](auto a, auto b) { return at_least(a, b) ? a : b; },
-              Reads::both, [](auto dz, auto a, auto b) { return at_least(a, b) ? dz : decltype(dz){}; },
-              Reads::both, [](auto dz, auto a, auto b) { return at_least(a, b) ? decltype(dz){} : dz; }},
+              Reads::both, [](auto dz, auto a, auto b) {
+                return at_least(a, b) ? dz : decltype(dz){}; },
+              Reads::both, [](auto dz, auto a, auto b) {
+                return at_least(a, b) ? decltype(dz){} : dz; }},
     BinaryRow{Binary::minimum, "minimum", Domain::numeric, 1,
               [](auto a, auto b) { return at_most(a, b) ? a : b; },
-              Reads::both, [](auto dz, auto a, auto b) { return at_most(a, b) ? dz : decltype(dz){}; },
-              Reads::both, [](auto dz, auto a, auto b) { return at_most(a, b) ? decltype(dz){} : dz; }},
+              Reads::both, [](auto dz, auto a, auto b) {
+                return at_most(a, b) ? dz : decltype(dz){}; },
+              Reads::both, [](auto dz, auto a, auto b) {
+                return at_most(a, b) ? decltype(dz){} : dz; }},
     // b is a constant exponent; for 0 the slope is 0 even at a = 0.
     BinaryRow{Binary::pow, "pow", Domain::floating, 32,
               [](auto a, auto b) { return vpow(a, b); },
