@@ -122,6 +122,8 @@ def test_difference_in_words() -> None:
     assert difference(Estimate(-0.1, 0.05, 3)) == "▼ −0.10 ± 0.05"
     assert difference(Estimate(-0.1, 0.2, 3)) == "≈ −0.10 ± 0.20"
     assert difference(Estimate(0.1, None, 1)) == "+0.10"
+    assert difference(estimate([0.1, 0.1])) == "+0.10 ± 0.00", "no spread, no verdict"
+    assert difference(estimate([0.0, 0.0])) == "≈ +0.00 ± 0.00"
     assert difference(None) == "–"
 
 
@@ -149,7 +151,7 @@ def test_table_has_means_differences_and_the_authors_numbers() -> None:
     assert cells(FIVE, "variant") == [n for n in ORDER if n in paper.NORMS], "the engine's order"
     assert cells(FIVE, "test accuracy, %")[0] == "99.02 ± 0.05"
     assert cells(FIVE, "difference to layernorm")[1] == "–"
-    assert cells(FIVE, "difference to layernorm")[0] == "▼ −0.01 ± 0.00"
+    assert cells(FIVE, "difference to layernorm")[0] == "−0.01 ± 0.00"
     assert cells(FIVE, "authors")[:2] == ["99.14", "99.13"]
     text = markdown(groups(FIVE, ORDER))
     assert text.startswith("# MNIST\n")

@@ -587,9 +587,14 @@ def test_garbage_in_the_middle_is_an_error(
 
 def test_a_field_of_another_type_is_an_error(tmp_path: Path, whole: list[dict[str, Any]]) -> None:
     file = ResultFile(tmp_path)
-    file.append(whole[0] | {"test": "99"})
-    with pytest.raises(nl.FileError, match="line 1 is no result: 'test' is '99'"):
-        file.read()
+    for wrong, message in (
+        ({"test": "99"}, "'test' is '99'"),
+        ({"history": {"train": []}}, "'train_loss' is missing"),
+        ({"settings": {"epochs": 3}}, "'patience' is missing"),
+    ):
+        file.path.write_text(json.dumps(whole[0] | wrong) + "\n")
+        with pytest.raises(nl.FileError, match=f"line 1 is no result: {message}"):
+            file.read()
 
 
 # --- the folder ----------------------------------------------------------------------------------

@@ -25,6 +25,10 @@ class Module : public std::enable_shared_from_this<Module> {
   std::vector<Tensor> parameters() const;
   std::vector<std::pair<std::string, Tensor>> named_buffers() const;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> named_modules() const;
+  /// Direct submodules, in order of registration.
+  const std::vector<std::pair<std::string, std::shared_ptr<Module>>>& children() const {
+    return modules_;
+  }
   int64_t num_parameters() const;
 
   bool training() const { return training_; }
@@ -60,6 +64,7 @@ class Linear : public Module {
  public:
   Linear(int64_t in, int64_t out, bool bias = true, Activation activation = Activation::none);
   Tensor forward(const Tensor& x) override;
+  Activation activation() const { return activation_; }
   Tensor weight, bias;  ///< [out, in]; [out] or undefined
 
  private:
@@ -72,6 +77,7 @@ class Conv2d : public Module {
   Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
          const Conv2dOptions& options = {}, bool bias = true);
   Tensor forward(const Tensor& x) override;
+  const Conv2dOptions& options() const { return options_; }
   Tensor weight, bias;  ///< [out, in, kh, kw]; [out] or undefined
 
  private:
@@ -82,6 +88,7 @@ class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(const Pool2dOptions& options = {}) : options_(options) {}
   Tensor forward(const Tensor& x) override { return max_pool2d(x, options_); }
+  const Pool2dOptions& options() const { return options_; }
 
  private:
   Pool2dOptions options_;
@@ -91,6 +98,7 @@ class AvgPool2d : public Module {
  public:
   explicit AvgPool2d(const Pool2dOptions& options = {}) : options_(options) {}
   Tensor forward(const Tensor& x) override { return avg_pool2d(x, options_); }
+  const Pool2dOptions& options() const { return options_; }
 
  private:
   Pool2dOptions options_;
@@ -101,6 +109,7 @@ class Embedding : public Module {
  public:
   Embedding(int64_t count, int64_t size, std::optional<int64_t> padding_index = std::nullopt);
   Tensor forward(const Tensor& index) override;
+  std::optional<int64_t> padding_index() const { return padding_index_; }
   Tensor weight;  ///< [count, size]
 
  private:
@@ -111,6 +120,7 @@ class Dropout : public Module {
  public:
   explicit Dropout(double p = 0.5);
   Tensor forward(const Tensor& x) override { return dropout(x, p_, training()); }
+  double p() const { return p_; }
 
  private:
   double p_;
@@ -121,6 +131,7 @@ class Activate : public Module {
  public:
   explicit Activate(Activation activation) : activation_(activation) {}
   Tensor forward(const Tensor& x) override;
+  Activation activation() const { return activation_; }
 
  private:
   Activation activation_;
@@ -131,6 +142,8 @@ class Flatten : public Module {
  public:
   explicit Flatten(int from = 1, int to = -1) : from_(from), to_(to) {}
   Tensor forward(const Tensor& x) override { return flatten(x, from_, to_); }
+  int from() const { return from_; }
+  int to() const { return to_; }
 
  private:
   int from_, to_;

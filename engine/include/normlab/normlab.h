@@ -3,6 +3,7 @@
 /// The whole engine.
 #include "normlab/autograd.h"
 #include "normlab/error.h"
+#include "normlab/info.h"
 #include "normlab/io.h"
 #include "normlab/nn.h"
 #include "normlab/norm.h"

@@ -122,7 +122,8 @@ void sum_block(const float* x, const float* center, AxisView view, const Cut& cu
 /// z[c] for `count` columns: the partial sums in order, then the rows that the fold left over.
 void finish_columns(const float* x, const float* center, AxisView view, const Cut& cut,
                     const double* partial, int64_t first, int64_t count, double scale, float* z) {
-  double sum[kBlockColumns] = {};
+  double sum[kBlockColumns];
+  for (int64_t c = 0; c < count; ++c) sum[c] = 0;
   for (int64_t k = 0; k < cut.chunks * cut.fold; ++k)
     for (int64_t c = 0; c < count; ++c) sum[c] += partial[k * view.inner + first + c];
   const int64_t left = view.n - cut.rows * cut.fold;

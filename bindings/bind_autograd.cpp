@@ -1,0 +1,84 @@
+#include "bind.h"
+
+namespace normlab::bindings {
+namespace {
+
+/// A NoGrad for `with`: a stack, since one object may be entered again.
+class NoGradGuard {
+ public:
+  void enter() { guards_.push_back(std::make_unique<NoGrad>()); }
+  void exit() {
+    if (!guards_.empty()) guards_.pop_back();
+  }
+
+ private:
+  std::vector<std::unique_ptr<NoGrad>> guards_;
+};
+
+}  // namespace
+
+void bind_autograd(py::module_& m, TensorClass& tensor) {
+  py::class_<SparseRows>(m, "SparseRows",
+                         "A gradient that is zero but for some rows of the first axis.")
+      .def_property_readonly(
+          "rows", [](const SparseRows& s) { return s.rows; },
+          "Row numbers, int64 ``(n,)``, strictly rising.")
+      .def_property_readonly(
+          "values", [](const SparseRows& s) { return s.values; },
+          "``(n, ...)``: one gradient a row.")
+      .def_property_readonly(
+          "shape", [](const SparseRows& s) { return s.shape; }, "Shape of the dense tensor.")
+      .def("dense", &SparseRows::dense, ReleaseGil(), "The same as a dense tensor.");
+
+  tensor.def_property(
+      "requires_grad", [](const Tensor& x) { return x.requires_grad(); },
+      [](Tensor& x, bool on) { x.set_requires_grad(on); },
+      R"doc(Whether ``backward()`` computes a gradient for it.
+
+May be set on leaves. DtypeError unless floating; GradError on the result of a recorded op.
+)doc");
+  tensor.def_property_readonly("is_leaf", &Tensor::is_leaf,
+                               "True unless a recorded op produced it.");
+  tensor.def_property(
+      "grad", [](const Tensor& x) { return none_or_tensor(x.grad()); },
+      [](Tensor& x, const std::optional<Tensor>& g) { x.set_grad(tensor_or_none(g)); },
+      R"doc(The gradient of a leaf that ``backward()`` accumulates; None before the first.
+
+May be set, or cleared with None. Where only an embedding has contributed, reading it makes a
+dense copy of :attr:`sparse_grad`.
+)doc");
+  tensor.def_property_readonly(
+      "sparse_grad",
+      [](const Tensor& x) -> std::optional<SparseRows> {
+        const auto rows = x.sparse_grad();
+        return rows ? std::optional(*rows) : std::nullopt;
+      },
+      "The gradient as rows, where only an embedding has contributed; else None.");
+  tensor.def("zero_grad", &Tensor::zero_grad, "Clears the gradient.");
+  tensor.def(
+      "backward",
+      [](const Tensor& x, const std::optional<Tensor>& g) { x.backward(tensor_or_none(g)); },
+      py::arg("g") = py::none(), ReleaseGil(),
+      R"doc(Adds dL/dleaf to the ``grad`` of every leaf behind this tensor.
+
+Walks the tape once and frees it. First order only: gradients are never recorded themselves.
+
+Args:
+    g: dL/dself, of its shape and dtype; may be left out for a single element.
+
+Raises:
+    GradError: nothing behind it requires a gradient, the tape was freed before, a tensor that
+        backward needs was changed in place, or an op on the way has no derivative.
+)doc");
+  tensor.def("detach", &Tensor::detach, "The same storage off the tape.");
+  tensor.def("bump_version", &Tensor::bump_version,
+             "Tells the tape that the values were changed from outside, as through ``numpy()``.");
+
+  m.def("grad_enabled", &grad_enabled, "Whether this thread records operations.");
+  py::class_<NoGradGuard>(m, "NoGradGuard", "What :class:`normlab.no_grad` holds.")
+      .def(py::init<>())
+      .def("enter", &NoGradGuard::enter, "Stops this thread's recording.")
+      .def("exit", &NoGradGuard::exit, "Restores what was before the last enter().");
+}
+
+}  // namespace normlab::bindings

@@ -1,0 +1,551 @@
+#include "modules.h"
+
+namespace normlab::bindings {
+
+ModulePtr hold(const py::object& module) {
+  auto* raw = module.cast<nn::Module*>();
+  return {raw, ObjectOwner{module.inc_ref().ptr()}};
+}
+
+py::object object_of(const ModulePtr& module) {
+  if (const auto* owner = std::get_deleter<ObjectOwner>(module))
+    return py::reinterpret_borrow<py::object>(owner->object);
+  return py::cast(module);
+}
+
+namespace {
+
+using nn::Module;
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+// --- attributes -------------------------------------------------------------------------------
+
+bool is_module(py::handle value) {
+  return py::isinstance<Module>(value);
+}
+
+bool is_parameter(py::handle value) {
+  if (!py::isinstance<Tensor>(value)) return false;
+  const auto& x = value.cast<const Tensor&>();
+  return x.requires_grad() && x.is_leaf();
+}
+
+bool has_name(const NamedTensors& list, const std::string& name) {
+  for (const auto& item : list)
+    if (item.first == name) return true;
+  return false;
+}
+
+/// A property or slot of the class comes before what an instance may hold.
+bool has_setter(py::handle self, const py::str& name) {
+  const py::object found = py::getattr(py::type::handle_of(self), name, py::none());
+  return Py_TYPE(found.ptr())->tp_descr_set != nullptr;
+}
+
+void set_plainly(const py::object& self, const py::str& name, const py::object& value) {
+  if (PyObject_GenericSetAttr(self.ptr(), name.ptr(), value.ptr()) != 0)
+    throw py::error_already_set();
+}
+
+void check_constructed(const py::object& self, const std::string& name) {
+  check<ValueError>(constructed(self), Py_TYPE(self.ptr())->tp_name,
+                    "call super().__init__() before assigning the module or parameter '", name,
+                    "'");
+}
+
+/// Registers the value and keeps it as an attribute; a property of the class does both itself.
+template <class Register>
+void add_part(const py::object& self, const py::str& name, const py::object& value,
+              Register enter) {
+  check_constructed(self, name);
+  if (!has_setter(self, name)) enter(self.cast<Module&>(), std::string(name));
+  set_plainly(self, name, value);
+}
+
+void add_module(const py::object& self, const py::str& name, const py::object& value) {
+  add_part(self, name, value,
+           [&](Module& m, const std::string& text) { m.register_module(text, hold(value)); });
+}
+
+void add_parameter(const py::object& self, const py::str& name, const py::object& value) {
+  add_part(self, name, value, [&](Module& m, const std::string& text) {
+    m.register_parameter(text, value.cast<Tensor>());
+  });
+}
+
+void add_buffer(const py::object& self, const py::str& name, const py::object& value) {
+  add_part(self, name, value, [&](Module& m, const std::string& text) {
+    m.register_buffer(text, value.cast<Tensor>());
+  });
+}
+
+/// Any other value: what was registered under the name leaves the module, unless that would
+/// silently turn a parameter into a plain tensor.
+void set_other(const py::object& self, const py::str& name, const py::object& value) {
+  if (constructed(self)) {
+    auto& parent = self.cast<Module&>();
+    if (py::isinstance<Tensor>(value)) {
+      check<ValueError>(
+          !has_name(parent.named_parameters(), name), Py_TYPE(self.ptr())->tp_name, "'",
+          std::string(name),
+          "' is a parameter: copy_() new values into it, or assign nl.nn.Parameter(x)");
+      if (has_name(parent.named_buffers(), name)) return add_buffer(self, name, value);
+    }
+    parent.unregister(name);
+  }
+  set_plainly(self, name, value);
+}
+
+void set_attribute(const py::object& self, const py::str& name, const py::object& value) {
+  if (has_setter(self, name)) return set_plainly(self, name, value);
+  if (is_module(value)) return add_module(self, name, value);
+  if (is_parameter(value)) return add_parameter(self, name, value);
+  set_other(self, name, value);
+}
+
+void delete_attribute(const py::object& self, const py::str& name) {
+  if (constructed(self) && !has_setter(self, name)) self.cast<Module&>().unregister(name);
+  if (PyObject_GenericSetAttr(self.ptr(), name.ptr(), nullptr) != 0) throw py::error_already_set();
+}
+
+// --- printing ---------------------------------------------------------------------------------
+
+std::string indented(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    out += c;
+    if (c == '\n') out += "  ";
+  }
+  return out;
+}
+
+std::string repr(const py::object& self) {
+  std::string out = py::str(py::type::handle_of(self).attr("__name__"));
+  out += '(' + py::str(self.attr("extra_repr")()).cast<std::string>();
+  const auto& children = self.cast<const Module&>().children();
+  for (const auto& [name, child] : children)
+    out += "\n  (" + name + "): " + indented(py::repr(object_of(child)));
+  return out + (children.empty() ? ")" : "\n)");
+}
+
+template <class... Parts>
+std::string joined(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+std::string with_activation(Activation activation) {
+  return activation == Activation::none ? "" : joined(", activation=", name_of(activation));
+}
+
+std::string pair_text(int64_t h, int64_t w) {
+  return h == w ? std::to_string(h) : joined('(', h, ", ", w, ')');
+}
+
+// --- the base ---------------------------------------------------------------------------------
+
+py::list named_modules(const py::object& self) {
+  const auto& module = self.cast<const Module&>();
+  py::list list;
+  for (const auto& [name, part] : module.named_modules())
+    list.append(py::make_tuple(name, part.get() == &module ? self : object_of(part)));
+  return list;
+}
+
+template <class Class>
+void bind_registration(Class& c) {
+  c.def("__setattr__", &set_attribute, py::arg("name"), py::arg("value"))
+      .def("__delattr__", &delete_attribute, py::arg("name"))
+      .def(
+          "register_parameter",
+          [](const py::object& self, const py::str& name, Tensor value) {
+            value.set_requires_grad();
+            add_parameter(self, name, py::cast(value));
+            return value;
+          },
+          py::arg("name"), py::arg("value"),
+          "Makes a leaf tensor a parameter under that name, and an attribute. Returns it.")
+      .def(
+          "register_buffer",
+          [](const py::object& self, const py::str& name, const Tensor& value) {
+            add_buffer(self, name, py::cast(value));
+            return value;
+          },
+          py::arg("name"), py::arg("value"),
+          "Makes a tensor part of the saved state that is not trained, and an attribute. Returns "
+          "it.")
+      .def(
+          "register_module",
+          [](const py::object& self, const py::str& name, const py::object& module) {
+            check<DtypeError>(is_module(module), "register_module", "needs a Module, got ",
+                              Py_TYPE(module.ptr())->tp_name);
+            add_module(self, name, module);
+            return Any(module);
+          },
+          py::arg("name"), py::arg("module"),
+          "Makes a module a part of this one under that name, and an attribute. Returns it.");
+}
+
+template <class Class>
+void bind_inspection(Class& c) {
+  c.def(
+       "named_parameters", [](const Module& m) { return m.named_parameters(); },
+       "(dotted name, tensor) of each parameter once, in order of registration.")
+      .def(
+          "parameters", [](const Module& m) { return m.parameters(); },
+          "Each parameter once, in order of registration.")
+      .def(
+          "named_buffers", [](const Module& m) { return m.named_buffers(); },
+          "(dotted name, tensor) of what is saved but not trained.")
+      .def(
+          "named_modules",
+          [](const py::object& self) {
+            return py::typing::List<py::typing::Tuple<py::str, Module>>(named_modules(self));
+          },
+          "(dotted name, module) of all submodules.")
+      .def("num_parameters", &Module::num_parameters, "How many numbers are trained.")
+      .def_property_readonly("training", &Module::training,
+                             "Whether dropout and batch statistics are on.")
+      .def("state", &Module::state, "Parameters and buffers by dotted name, sharing storage.")
+      .def("load_state", &Module::load_state, py::arg("state"), ReleaseGil(),
+           "Copies values in. ArgumentError listing missing and unexpected names; ShapeError.")
+      .def("zero_grad", &Module::zero_grad, "Clears the gradients of all parameters.")
+      .def(
+          "extra_repr", [](const Module&) { return ""; }, "What repr() shows between the brackets.")
+      .def("__repr__", &repr);
+}
+
+template <class Class>
+void bind_base(Class& c) {
+  c.def(py::init<>());
+  c.def(
+      "forward",
+      [](const py::object& self, const py::args&, const py::kwargs&) -> Any {
+        fail<ValueError>(Py_TYPE(self.ptr())->tp_name, "must define forward(self, ...)");
+      },
+      "Computes the output. Subclasses define it, with any arguments.");
+  c.def("__call__", [](const py::object& self, const py::args& args, const py::kwargs& kwargs) {
+    return Any(self.attr("forward")(*args, **kwargs));
+  });
+  c.def(
+      "train",
+      [](const py::object& self, bool on) {
+        self.cast<Module&>().train(on);
+        return Self(self);
+      },
+      py::arg("on") = true,
+      "Switches dropout and batch statistics on or off, here and in all submodules. Returns "
+      "self.");
+  c.def(
+      "eval",
+      [](const py::object& self) {
+        self.cast<Module&>().eval();
+        return Self(self);
+      },
+      "``train(False)``. Returns self.");
+  bind_registration(c);
+  bind_inspection(c);
+}
+
+// --- layers -----------------------------------------------------------------------------------
+
+/// forward() of this very class: Python finds overriding ones itself.
+template <class M, class Class>
+void bind_forward(Class& c, const char* doc) {
+  c.def(
+      "forward", [](M& m, const Tensor& x) { return m.M::forward(x); }, py::arg("x"), ReleaseGil(),
+      doc);
+}
+
+/// Assigning to weight or bias of a layer registers the new tensor.
+template <class M>
+auto member_setter(const char* name, Tensor M::*member) {
+  return [member, name](M& m, const Tensor& value) {
+    const Tensor& before = m.*member;
+    check<ValueError>(before.defined(), name, "this layer was made without one");
+    check(value.shape() == before.shape(), name, "must have shape ", before.shape(), ", got ",
+          value.shape());
+    m.*member = m.register_parameter(name, value);
+  };
+}
+
+template <class M, class Class>
+void bind_weight(Class& c, const char* doc) {
+  c.def_property(
+      "weight", [](const M& m) { return m.weight; }, member_setter("weight", &M::weight), doc);
+}
+
+template <class M, class Class>
+void bind_bias(Class& c) {
+  c.def_property(
+      "bias", [](const M& m) { return none_or_tensor(m.bias); }, member_setter("bias", &M::bias),
+      "``(out,)``, or None if made without one.");
+}
+
+template <class M>
+std::shared_ptr<M> make_conv2d(int64_t in, int64_t out, Pair kernel, Pair stride, Pair padding,
+                               bool bias, Activation activation) {
+  return std::make_shared<M>(in, out, std::pair(kernel.h, kernel.w),
+                             Conv2dOptions{stride.h, stride.w, padding.h, padding.w, activation},
+                             bias);
+}
+
+template <class M>
+std::shared_ptr<M> make_pool2d(Pair kernel, std::optional<Pair> stride) {
+  const Pair step = stride.value_or(Pair{});
+  return std::make_shared<M>(Pool2dOptions{kernel.h, kernel.w, step.h, step.w});
+}
+
+template <class M>
+std::shared_ptr<M> make_norm(const std::string& variant, const Shape& size, double eps,
+                             const std::string& denominator, double C, double k,
+                             std::optional<int64_t> groups, double momentum, double topk_share) {
+  NormOptions options;
+  options.eps = eps;
+  options.denominator = denominator_named(denominator);
+  options.C = C;
+  options.k = k;
+  options.topk_share = topk_share;
+  options.groups = groups.value_or(0);
+  options.momentum = momentum;
+  return std::make_shared<M>(variant, size, options);
+}
+
+template <class M>
+std::shared_ptr<M> make_sequential(const py::args& modules) {
+  std::vector<ModulePtr> parts;
+  for (const py::handle module : modules) {
+    check<DtypeError>(is_module(module), "Sequential", "takes modules, got ",
+                      Py_TYPE(module.ptr())->tp_name);
+    parts.push_back(hold(py::reinterpret_borrow<py::object>(module)));
+  }
+  return std::make_shared<M>(std::move(parts));
+}
+
+void bind_linear(py::module_& m) {
+  using nn::Linear;
+  auto c = module_class<Linear, Module>(m, "Linear", R"doc(activation(x weight^T + bias).
+
+Weights uniform in +-1/sqrt(in), from this thread's random numbers.
+)doc");
+  c.def(py::init<int64_t, int64_t, bool, Activation>(), py::arg("in_size"), py::arg("out_size"),
+        py::arg("bias") = true, py::arg("activation") = "none",
+        "activation: none, relu, gelu, tanh or sigmoid, fused with the product.");
+  bind_forward<Linear>(c, "``(..., in) -> (..., out)``.");
+  bind_weight<Linear>(c, "``(out, in)``.");
+  bind_bias<Linear>(c);
+  c.def("extra_repr", [](const Linear& l) {
+    return joined(l.weight.size(1), ", ", l.weight.size(0), l.bias ? "" : ", bias=False",
+                  with_activation(l.activation()));
+  });
+}
+
+void bind_conv2d(py::module_& m) {
+  using nn::Conv2d;
+  auto c = module_class<Conv2d, Module>(m, "Conv2d", R"doc(2-D convolution over ``(N, C, H, W)``.
+
+Weights uniform in +-1/sqrt(in * kh * kw). See :func:`normlab.conv2d`.
+)doc");
+  c.def(py::init(&make_conv2d<Conv2d>, &make_conv2d<Trampoline<Conv2d>>), py::arg("in_channels"),
+        py::arg("out_channels"), py::arg("kernel"), py::arg("stride") = 1, py::arg("padding") = 0,
+        py::arg("bias") = true, py::arg("activation") = "none",
+        "kernel, stride and padding: an int or (height, width).");
+  bind_forward<Conv2d>(c, "``(N, in, H, W) -> (N, out, OH, OW)``.");
+  bind_weight<Conv2d>(c, "``(out, in, kh, kw)``.");
+  bind_bias<Conv2d>(c);
+  c.def("extra_repr", [](const Conv2d& l) {
+    const Conv2dOptions& o = l.options();
+    const Shape& w = l.weight.shape();
+    return joined(w[1], ", ", w[0], ", kernel=", pair_text(w[2], w[3]),
+                  ", stride=", pair_text(o.stride_h, o.stride_w),
+                  ", padding=", pair_text(o.padding_h, o.padding_w), l.bias ? "" : ", bias=False",
+                  with_activation(o.activation));
+  });
+}
+
+template <class M>
+void bind_pool(py::module_& m, const char* name, const char* doc) {
+  auto c = module_class<M, Module>(m, name, doc);
+  c.def(py::init(&make_pool2d<M>, &make_pool2d<Trampoline<M>>), py::arg("kernel") = 2,
+        py::arg("stride") = py::none(),
+        "kernel and stride: an int or (height, width); stride None is the kernel's size.");
+  bind_forward<M>(c, "``(N, C, H, W) -> (N, C, OH, OW)``.");
+  c.def("extra_repr", [](const M& l) {
+    const Pool2dOptions& o = l.options();
+    return joined("kernel=", pair_text(o.kernel_h, o.kernel_w),
+                  o.stride_h ? joined(", stride=", pair_text(o.stride_h, o.stride_w)) : "");
+  });
+}
+
+void bind_embedding(py::module_& m) {
+  using nn::Embedding;
+  auto c =
+      module_class<Embedding, Module>(m, "Embedding", "A table of vectors, normal(0, 1) at first.");
+  c.def(py::init<int64_t, int64_t, std::optional<int64_t>>(), py::arg("count"), py::arg("size"),
+        py::arg("padding_index") = py::none(), "Row ``padding_index`` is zero and stays so.");
+  bind_forward<Embedding>(c, "int32 or int64 ``(...) -> (..., size)``.");
+  bind_weight<Embedding>(c, "``(count, size)``.");
+  c.def("extra_repr", [](const Embedding& l) {
+    return joined(l.weight.size(0), ", ", l.weight.size(1),
+                  l.padding_index() ? joined(", padding_index=", *l.padding_index()) : "");
+  });
+}
+
+template <Activation A>
+struct Fixed : nn::Activate {
+  Fixed() : Activate(A) {}
+};
+
+template <Activation A>
+void bind_fixed_activation(py::module_& m, const char* name, const char* doc) {
+  auto c = module_class<Fixed<A>, nn::Activate>(m, name, doc);
+  c.def(py::init<>());
+  c.def("extra_repr", [](const Fixed<A>&) { return ""; });
+}
+
+void bind_activations(py::module_& m) {
+  using nn::Activate;
+  auto c = module_class<Activate, Module>(m, "Activate", "An activation by name, on its own.");
+  c.def(py::init<Activation>(), py::arg("activation"), "none, relu, gelu, tanh or sigmoid.");
+  bind_forward<Activate>(c, "Elementwise.");
+  c.def("extra_repr", [](const Activate& l) { return std::string(name_of(l.activation())); });
+  bind_fixed_activation<Activation::relu>(m, "ReLU", "max(x, 0).");
+  bind_fixed_activation<Activation::gelu>(m, "GELU", "x Phi(x), the exact form.");
+  bind_fixed_activation<Activation::tanh>(m, "Tanh", "Hyperbolic tangent.");
+  bind_fixed_activation<Activation::sigmoid>(m, "Sigmoid", "1 / (1 + e ** -x).");
+}
+
+void bind_dropout_and_flatten(py::module_& m) {
+  auto d = module_class<nn::Dropout, Module>(
+      m, "Dropout", "Zeroes elements with probability p while training, and scales the rest up.");
+  d.def(py::init<double>(), py::arg("p") = 0.5, "p in [0, 1).");
+  bind_forward<nn::Dropout>(d, "Shape of x.");
+  d.def("extra_repr", [](const nn::Dropout& l) { return joined("p=", l.p()); });
+
+  auto f =
+      module_class<nn::Flatten, Module>(m, "Flatten", "Joins axes; by default all but the first.");
+  f.def(py::init<int, int>(), py::arg("start") = 1, py::arg("end") = -1,
+        "Joins axes start to end, both included.");
+  bind_forward<nn::Flatten>(f, "Shares storage with x.");
+  f.def("extra_repr", [](const nn::Flatten& l) { return joined(l.from(), ", ", l.to()); });
+}
+
+/// A learned tensor or running statistic of Norm, None where the variant has none.
+template <class Class>
+void bind_norm_member(Class& c, const char* name, Tensor NormOptions::*member, const char* doc) {
+  c.def_property(
+      name, [member](const nn::Norm& l) { return none_or_tensor(l.options().*member); },
+      [name](const nn::Norm&, const Any&) {
+        fail<ValueError>("Norm", name, " cannot be replaced; copy_() new values into it");
+      },
+      doc);
+}
+
+void bind_norm_module(py::module_& m) {
+  using nn::Norm;
+  auto c = module_class<Norm, Module>(m, "Norm",
+                                      R"doc(Any normalisation variant, with the parameters it has.
+
+gain (ones), bias (zeros), alpha (dyt, 0.5), scalenorm's gain sqrt(H), batchnorm's running
+statistics. See :func:`normlab.normalize` for the options and :func:`normlab.norm_variants` for
+the names.
+)doc");
+  c.def(py::init(&make_norm<Norm>, &make_norm<Trampoline<Norm>>), py::arg("variant"),
+        py::arg("size"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
+        py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("groups") = py::none(),
+        py::arg("momentum") = 0.1, py::arg("topk_share") = 0.005,
+        "size: the trailing axes that form a row, an int or several.");
+  bind_forward<Norm>(c, "Shape of x.");
+  bind_norm_member(c, "gain", &NormOptions::gain, "The gain or None.");
+  bind_norm_member(c, "bias", &NormOptions::bias, "The bias or None.");
+  bind_norm_member(c, "alpha", &NormOptions::alpha, "dyt's alpha or None.");
+  bind_norm_member(c, "running_mean", &NormOptions::running_mean, "batchnorm's, or None.");
+  bind_norm_member(c, "running_var", &NormOptions::running_var, "batchnorm's, or None.");
+  c.def_property_readonly(
+      "variant", [](const Norm& l) { return std::string(l.traits().name); }, "The variant's name.");
+  c.def_property_readonly(
+      "size", [](const Norm& l) { return l.size(); }, "The trailing axes that form a row.");
+  c.def("extra_repr", [](const Norm& l) {
+    std::string size = py::repr(py::cast(l.size()));
+    if (l.size().rank() == 1) size = std::to_string(l.size()[0]);
+    return joined('\'', l.traits().name, "', ", size);
+  });
+}
+
+void bind_sequential(py::module_& m) {
+  using nn::Sequential;
+  auto c = module_class<Sequential, Module>(m, "Sequential",
+                                            "Modules one after the other, named \"0\", \"1\", ...");
+  c.def(py::init(&make_sequential<Sequential>, &make_sequential<Trampoline<Sequential>>),
+        "Sequential(first, second, ...)");
+  bind_forward<Sequential>(c, "The last module's output.");
+  c.def(
+      "append",
+      [](const py::object& self, const py::object& module) {
+        check<DtypeError>(is_module(module), "Sequential", "takes modules, got ",
+                          Py_TYPE(module.ptr())->tp_name);
+        auto& list = self.cast<Sequential&>();
+        list.append(hold(module));
+        return Self(self);
+      },
+      py::arg("module"), "Adds a module at the end. Returns self.");
+  c.def("__len__", [](const Sequential& s) { return s.modules().size(); });
+  c.def(
+      "__getitem__",
+      [](const Sequential& s, int64_t i) {
+        const auto n = static_cast<int64_t>(s.modules().size());
+        check<IndexError>(-n <= i && i < n, "Sequential", "position must be in [", -n, ", ", n,
+                          "), got ", i);
+        return Any(object_of(s.modules()[i < 0 ? i + n : i]));
+      },
+      py::arg("i"));
+  c.def("__iter__", [](const py::object& self) {
+    return py::reinterpret_steal<py::typing::Iterator<Any>>(PySeqIter_New(self.ptr()));
+  });
+}
+
+constexpr const char* kModuleDoc = R"doc(A part of a network.
+
+Subclass it: call ``super().__init__()``, assign modules and parameters to attributes, define
+``forward``::
+
+    class Net(nl.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nl.nn.Linear(784, 128, activation="relu")
+            self.scale = nl.nn.Parameter(nl.ones(10))
+
+        def forward(self, x):
+            return self.hidden(x)[:, :10] * self.scale
+
+Modules and leaf tensors that require a gradient are registered under the attribute's name;
+``del net.scale`` takes them out again. Dotted names ("hidden.weight") reach into submodules.
+)doc";
+
+}  // namespace
+
+void bind_nn(py::module_& nn) {
+  auto base = module_class<Module>(nn, "Module", kModuleDoc);
+  bind_base(base);
+  nn.def(
+      "Parameter",
+      [](const Any& x) {
+        Tensor leaf = tensor_from(x).detach();
+        leaf.set_requires_grad();
+        return leaf;
+      },
+      py::arg("x"),
+      "A leaf on the storage of ``x`` (see :func:`normlab.tensor`) that requires a gradient.");
+  bind_linear(nn);
+  bind_conv2d(nn);
+  bind_pool<nn::MaxPool2d>(nn, "MaxPool2d", "Greatest of each window.");
+  bind_pool<nn::AvgPool2d>(nn, "AvgPool2d", "Mean of each window.");
+  bind_embedding(nn);
+  bind_activations(nn);
+  bind_dropout_and_flatten(nn);
+  bind_norm_module(nn);
+  bind_sequential(nn);
+}
+
+}  // namespace normlab::bindings

@@ -1,0 +1,425 @@
+#include "bind.h"
+
+namespace normlab::bindings {
+namespace {
+
+// --- binary operations on tensors and numbers -------------------------------------------------
+
+/// A number as a tensor that goes with x.
+Tensor like(const Operand& value, const Tensor& x) {
+  if (const auto* tensor = std::get_if<Tensor>(&value)) return *tensor;
+  return Tensor::scalar(std::get<double>(value), x.dtype());
+}
+
+/// Both as tensors; two numbers become float32.
+std::pair<Tensor, Tensor> both(const Operand& a, const Operand& b) {
+  const Tensor neither = Tensor::scalar(0);
+  const auto* tensor_a = std::get_if<Tensor>(&a);
+  const auto* tensor_b = std::get_if<Tensor>(&b);
+  const Tensor& model = tensor_a ? *tensor_a : tensor_b ? *tensor_b : neither;
+  return {like(a, model), like(b, model)};
+}
+
+/// A scalar takes the tensor's dtype, so a fraction next to integers would be lost.
+void check_scalar(const char* op, const Tensor& x, double value) {
+  check<DtypeError>(is_floating(x.dtype()) || value == std::trunc(value), op, "the number ", value,
+                    " does not fit a tensor of ", x.dtype(), "; use astype() first");
+}
+
+Tensor add_any(const Operand& a, const Operand& b) {
+  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0) {
+    check_scalar("add", std::get<Tensor>(a), *number);
+    return add(std::get<Tensor>(a), *number);
+  }
+  if (a.index() == 1 && b.index() == 0) return add_any(b, a);
+  const auto [x, y] = both(a, b);
+  return add(x, y);
+}
+
+Tensor sub_any(const Operand& a, const Operand& b) {
+  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0)
+    return add_any(a, Operand(-*number));
+  if (const auto* number = std::get_if<double>(&a); number && b.index() == 0) {
+    check_scalar("sub", std::get<Tensor>(b), *number);
+    return rsub(std::get<Tensor>(b), *number);
+  }
+  const auto [x, y] = both(a, b);
+  return sub(x, y);
+}
+
+Tensor mul_any(const Operand& a, const Operand& b) {
+  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0) {
+    check_scalar("mul", std::get<Tensor>(a), *number);
+    return mul(std::get<Tensor>(a), *number);
+  }
+  if (a.index() == 1 && b.index() == 0) return mul_any(b, a);
+  const auto [x, y] = both(a, b);
+  return mul(x, y);
+}
+
+Tensor div_any(const Operand& a, const Operand& b) {
+  if (const auto* number = std::get_if<double>(&a); number && b.index() == 0)
+    return rdiv(std::get<Tensor>(b), *number);
+  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0)
+    return div(std::get<Tensor>(a), *number);
+  const auto [x, y] = both(a, b);
+  return div(x, y);
+}
+
+/// base ** x = exp(x log(base)).
+Tensor rpow(const Tensor& x, double base) {
+  check<ValueError>(base > 0, "pow", "a number raised to a tensor must be positive, got ", base);
+  return exp(mul(x, std::log(base)));
+}
+
+Tensor compare_any(const Tensor& a, const Operand& b, Comparison op) {
+  if (const auto* number = std::get_if<double>(&b)) return compare(a, *number, op);
+  return compare(a, std::get<Tensor>(b), op);
+}
+
+/// A function of the module and, if `method` is set, a method of Tensor.
+template <class F, class... Extra>
+void bind_both(py::module_& m, TensorClass& c, const char* name, F f, const Extra&... extra) {
+  m.def(name, f, py::arg("x"), extra..., ReleaseGil());
+  c.def(name, f, extra..., ReleaseGil());
+}
+
+using Binary = Tensor (*)(const Operand&, const Operand&);
+
+/// a + b and its reflection, for tensors and numbers on either side.
+void bind_operator(TensorClass& c, const std::string& name, Binary f) {
+  c.def(("__" + name + "__").c_str(),
+        [f](const Tensor& a, const Operand& b) { return f(Operand(a), b); }, py::arg("other"),
+        py::is_operator(), ReleaseGil());
+  c.def(("__r" + name + "__").c_str(),
+        [f](const Tensor& b, const Operand& a) { return f(a, Operand(b)); }, py::arg("other"),
+        py::is_operator(), ReleaseGil());
+}
+
+void bind_arithmetic(py::module_& m, TensorClass& c) {
+  const auto binary = [&](const char* name, Binary f, const char* doc) {
+    m.def(name, f, py::arg("a"), py::arg("b"), ReleaseGil(), doc);
+    bind_operator(c, name == std::string("div") ? "truediv" : name, f);
+  };
+  binary("add", &add_any, "a + b, broadcast; a number takes the tensor's dtype.");
+  binary("sub", &sub_any, "a - b, broadcast; a number takes the tensor's dtype.");
+  binary("mul", &mul_any, "a * b, broadcast; a number takes the tensor's dtype.");
+  binary("div", &div_any, "a / b, broadcast. DtypeError for integers: convert first.");
+  m.def(
+      "maximum",
+      [](const Operand& a, const Operand& b) {
+        const auto [x, y] = both(a, b);
+        return maximum(x, y);
+      },
+      py::arg("a"), py::arg("b"), ReleaseGil(),
+      "The greater of two, broadcast; where equal, the gradient goes to ``a``.");
+  m.def(
+      "minimum",
+      [](const Operand& a, const Operand& b) {
+        const auto [x, y] = both(a, b);
+        return minimum(x, y);
+      },
+      py::arg("a"), py::arg("b"), ReleaseGil(),
+      "The lesser of two, broadcast; where equal, the gradient goes to ``a``.");
+  m.def("pow", &normlab::pow, py::arg("x"), py::arg("exponent"), ReleaseGil(),
+        "x ** exponent, elementwise; the exponent is a number.");
+  c.def("__pow__", &normlab::pow, py::arg("exponent"), py::is_operator(), ReleaseGil());
+  c.def("__rpow__", &rpow, py::arg("base"), py::is_operator(), ReleaseGil());
+  c.def(
+      "__neg__", [](const Tensor& x) { return neg(x); }, ReleaseGil());
+  c.def("__pos__", [](const Tensor& x) { return x; });
+  c.def(
+      "__abs__", [](const Tensor& x) { return normlab::abs(x); }, ReleaseGil());
+}
+
+void bind_comparisons(py::module_& m, TensorClass& c) {
+  constexpr std::pair<const char*, Comparison> kComparisons[] = {
+      {"eq", Comparison::eq}, {"ne", Comparison::ne}, {"lt", Comparison::lt},
+      {"le", Comparison::le}, {"gt", Comparison::gt}, {"ge", Comparison::ge}};
+  for (const auto& [name, op] : kComparisons) {
+    const auto f = [op = op](const Tensor& a, const Operand& b) { return compare_any(a, b, op); };
+    m.def(name, f, py::arg("a"), py::arg("b"), ReleaseGil(),
+          "Elementwise comparison, broadcast; a bool tensor.");
+    c.def(("__" + std::string(name) + "__").c_str(), f, py::arg("other"), py::is_operator(),
+          ReleaseGil());
+  }
+  bind_both(m, c, "logical_not", &logical_not, "True where x is false or zero.");
+  c.def("__invert__", &logical_not, ReleaseGil());
+}
+
+void bind_unary(py::module_& m, TensorClass& c) {
+  bind_both(
+      m, c, "neg", [](const Tensor& x) { return neg(x); }, "-x.");
+  bind_both(
+      m, c, "abs", [](const Tensor& x) { return normlab::abs(x); }, "|x|.");
+  bind_both(
+      m, c, "exp", [](const Tensor& x) { return normlab::exp(x); }, "e ** x.");
+  bind_both(
+      m, c, "log", [](const Tensor& x) { return normlab::log(x); }, "Natural logarithm.");
+  bind_both(
+      m, c, "sqrt", [](const Tensor& x) { return normlab::sqrt(x); }, "Square root.");
+  bind_both(
+      m, c, "tanh", [](const Tensor& x) { return normlab::tanh(x); }, "Hyperbolic tangent.");
+  bind_both(m, c, "sigmoid", &sigmoid, "1 / (1 + e ** -x).");
+  bind_both(m, c, "relu", &relu, "max(x, 0).");
+  bind_both(m, c, "gelu", &gelu,
+            "x Phi(x), Phi the normal distribution function: the exact form (Hendrycks & Gimpel "
+            "2016).");
+  bind_both(m, c, "sign", &sign,
+            "-1, 0 or 1. No derivative: backward() through it is a GradError.");
+  bind_both(
+      m, c, "floor", [](const Tensor& x) { return normlab::floor(x); },
+      "Greatest integer not above x. No derivative.");
+  bind_both(
+      m, c, "round", [](const Tensor& x) { return normlab::round(x); },
+      "Nearest integer, ties to even. No derivative.");
+  m.def(
+      "where",
+      [](const Tensor& mask, const Operand& a, const Operand& b) {
+        const auto [x, y] = both(a, b);
+        return where(mask, x, y);
+      },
+      py::arg("mask"), py::arg("a"), py::arg("b"), ReleaseGil(),
+      "``a`` where ``mask`` (bool) is true, else ``b``; all three broadcast.");
+  bind_both(m, c, "masked_fill", &masked_fill, py::arg("mask"), py::arg("value"),
+            "x with ``value`` where ``mask`` (bool, broadcast to x) is true; no gradient there.");
+}
+
+void bind_reductions(py::module_& m, TensorClass& c) {
+  const auto axis = py::arg("axis") = py::none();
+  const auto keepdim = py::arg("keepdim") = false;
+  bind_both(
+      m, c, "sum",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
+        return sum(x, list_of(axes), keep);
+      },
+      axis, keepdim, "Sum over the axes (an int, several, or None: all).");
+  bind_both(
+      m, c, "mean",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
+        return mean(x, list_of(axes), keep);
+      },
+      axis, keepdim, "Mean over the axes (an int, several, or None: all). ShapeError if empty.");
+  bind_both(
+      m, c, "var",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep, int correction) {
+        return var(x, list_of(axes), keep, correction);
+      },
+      axis, keepdim, py::arg("correction") = 0,
+      "Mean of squared deviations from the mean, divided by n - correction.");
+  bind_both(
+      m, c, "max",
+      [](const Tensor& x, std::optional<int> at, bool keep) {
+        if (at) return max(x, *at, keep);
+        check<ValueError>(!keep, "max", "keepdim needs an axis");
+        return max(x);
+      },
+      axis, keepdim,
+      "Greatest element, of all or along an axis; the gradient goes to the first of equals. "
+      "NaN wins.");
+  bind_both(
+      m, c, "argmax",
+      [](const Tensor& x, std::optional<int> at, bool keep) {
+        if (at) return argmax(x, *at, keep);
+        check<ValueError>(!keep, "argmax", "keepdim needs an axis");
+        return argmax(x.reshape({-1}));
+      },
+      axis, keepdim,
+      "Index of the greatest element (first of equals), int64, along an axis; None: in the "
+      "flattened tensor, as NumPy does.");
+}
+
+std::vector<int> order_from(const py::args& args) {
+  if (args.empty() || (args.size() == 1 && args[0].is_none())) return {};
+  const bool listed = args.size() == 1 && PySequence_Check(py::object(args[0]).ptr());
+  const py::object source = listed ? py::object(args[0]) : py::object(args);
+  const auto axes = integers_from(source);
+  if (!axes)
+    fail<DtypeError>("transpose", "axes must be integers, got ", std::string(py::repr(source)));
+  return {axes->begin(), axes->end()};
+}
+
+void bind_shapes(py::module_& m, TensorClass& c) {
+  const char* transpose_doc =
+      "Axes in another order, reversed by default; copies. ``t.transpose(1, 0)`` or "
+      "``t.transpose((1, 0))``.";
+  m.def(
+      "reshape", [](const Tensor& x, const Shape& shape) { return x.reshape(shape); }, py::arg("x"),
+      py::arg("shape"), "Same storage, other shape; one length may be -1.");
+  m.def(
+      "transpose",
+      [](const Tensor& x, const std::optional<Axes>& axes) { return transpose(x, list_of(axes)); },
+      py::arg("x"), py::arg("axes") = py::none(), ReleaseGil(),
+      "Axes in another order, reversed by default; copies.");
+  c.def(
+      "transpose",
+      [](const Tensor& x, const py::args& axes) {
+        const std::vector<int> order = order_from(axes);
+        return without_gil([&] { return transpose(x, order); });
+      },
+      transpose_doc);
+  c.def_property_readonly(
+      "T", [](const Tensor& x) { return without_gil([&] { return transpose(x); }); },
+      "Axes reversed; a copy.");
+  m.def("flatten", &flatten, py::arg("x"), py::arg("start") = 0, py::arg("end") = -1,
+        "Joins axes start to end (both included) into one; shares storage.");
+  c.def("flatten", &flatten, py::arg("start") = 0, py::arg("end") = -1,
+        "Joins axes start to end (both included) into one; shares storage.");
+  bind_both(m, c, "broadcast_to", &broadcast_to, py::arg("shape"), "Broadcast to a shape; copies.");
+  m.def("concat", &concat, py::arg("parts"), py::arg("axis") = 0, ReleaseGil(),
+        "Joined along an axis; the other lengths and the dtypes must agree.");
+  m.def("slice", py::overload_cast<const Tensor&, int, int64_t, int64_t, int64_t>(&slice),
+        py::arg("x"), py::arg("axis"), py::arg("begin"), py::arg("end"), py::arg("step") = 1,
+        ReleaseGil(),
+        "Elements begin, begin + step, ... before end along an axis; copies. step > 0.");
+}
+
+void bind_indexing(py::module_& m, TensorClass& c) {
+  bind_both(m, c, "gather", &gather, py::arg("axis"), py::arg("index"), R"doc(Elements by index.
+
+z[i, j, ...] = x[i, index[i, j, ...], ...] along ``axis``. ``index`` (int32 or int64) has x's
+rank and is at most as long on the other axes. Repeated indices add their gradients.
+RangeError with place and value for an index outside.
+)doc");
+  bind_both(m, c, "take", &take, py::arg("index"),
+            "Rows of the first axis: shape ``index.shape + x.shape[1:]``. As x[index].");
+  m.def("embedding", &embedding, py::arg("weight"), py::arg("index"),
+        py::arg("padding_index") = py::none(), ReleaseGil(),
+        R"doc(Rows of a weight table ``(V, D)``; shape ``index.shape + (D,)``.
+
+The gradient arrives as sparse rows (``weight.sparse_grad``); that of row ``padding_index`` is
+zero.
+)doc");
+}
+
+Conv2dOptions conv_options(Pair stride, Pair padding, Activation activation) {
+  return {stride.h, stride.w, padding.h, padding.w, activation};
+}
+
+Pool2dOptions pool_options(Pair kernel, std::optional<Pair> stride) {
+  const Pair step = stride.value_or(Pair{});
+  if (stride)
+    check<ValueError>(step.h > 0 && step.w > 0, "pool2d", "stride must be positive, got ", step.h,
+                      " and ", step.w);
+  return {kernel.h, kernel.w, step.h, step.w};
+}
+
+void bind_products(py::module_& m, TensorClass& c) {
+  const char* matmul_doc =
+      "``(..., M, K) @ (..., K, N) -> (..., M, N)``; leading axes broadcast, vectors as NumPy's.";
+  m.def("matmul", &matmul, py::arg("a"), py::arg("b"), ReleaseGil(), matmul_doc);
+  c.def("matmul", &matmul, py::arg("other"), ReleaseGil(), matmul_doc);
+  c.def("__matmul__", &matmul, py::arg("other"), py::is_operator(), ReleaseGil());
+  c.def(
+      "__rmatmul__", [](const Tensor& b, const Tensor& a) { return matmul(a, b); },
+      py::arg("other"), py::is_operator(), ReleaseGil());
+  m.def(
+      "linear",
+      [](const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, Activation a) {
+        return linear(x, weight, tensor_or_none(bias), a);
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(),
+      py::arg("activation") = "none", ReleaseGil(),
+      R"doc(activation(x weight^T + bias), fused.
+
+Args:
+    x: ``(..., in)``.
+    weight: ``(out, in)``.
+    bias: ``(out,)`` or None.
+    activation: none, relu, gelu, tanh or sigmoid.
+)doc");
+  m.def(
+      "conv2d",
+      [](const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, Pair stride,
+         Pair padding, Activation a) {
+        return conv2d(x, weight, tensor_or_none(bias), conv_options(stride, padding, a));
+      },
+      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(),
+      py::arg("stride") = 1, py::arg("padding") = 0, py::arg("activation") = "none", ReleaseGil(),
+      R"doc(2-D cross-correlation, as every framework's convolution.
+
+Args:
+    x: ``(N, C, H, W)``.
+    weight: ``(O, C, KH, KW)``.
+    bias: ``(O,)`` or None.
+    stride, padding: an int or (height, width); the padding is zeros on each side.
+    activation: none, relu, gelu, tanh or sigmoid, fused.
+
+Returns:
+    ``(N, O, OH, OW)`` with ``OH = (H + 2 padding - KH) // stride + 1``.
+)doc");
+  m.def(
+      "max_pool2d",
+      [](const Tensor& x, Pair kernel, std::optional<Pair> stride) {
+        return max_pool2d(x, pool_options(kernel, stride));
+      },
+      py::arg("x"), py::arg("kernel") = 2, py::arg("stride") = py::none(), ReleaseGil(),
+      "Greatest of each window of ``(N, C, H, W)``; stride None is the kernel's size. The gradient "
+      "goes to the first of equals.");
+  m.def(
+      "avg_pool2d",
+      [](const Tensor& x, Pair kernel, std::optional<Pair> stride) {
+        return avg_pool2d(x, pool_options(kernel, stride));
+      },
+      py::arg("x"), py::arg("kernel") = 2, py::arg("stride") = py::none(), ReleaseGil(),
+      "Mean of each window of ``(N, C, H, W)``; stride None is the kernel's size.");
+}
+
+Reduction reduction_named(const std::string& name) {
+  if (name == "mean") return Reduction::mean;
+  if (name == "sum") return Reduction::sum;
+  check<ValueError>(name == "none", "cross_entropy",
+                    "reduction must be 'mean', 'sum' or 'none', got '", name, "'");
+  return Reduction::none;
+}
+
+void bind_losses(py::module_& m, TensorClass& c) {
+  const auto axis = py::arg("axis") = -1;
+  bind_both(m, c, "softmax", &softmax, axis, "exp(x) / sum(exp(x)) along an axis.");
+  bind_both(m, c, "log_softmax", &log_softmax, axis, "log(softmax(x)) along an axis.");
+  m.def(
+      "cross_entropy",
+      [](const Tensor& logits, const Tensor& targets, double label_smoothing,
+         std::optional<int64_t> ignore_index, const std::string& reduction) {
+        return cross_entropy(logits, targets,
+                             {label_smoothing, ignore_index, reduction_named(reduction)});
+      },
+      py::arg("logits"), py::arg("targets"), py::kw_only(), py::arg("label_smoothing") = 0.0,
+      py::arg("ignore_index") = py::none(), py::arg("reduction") = "mean", ReleaseGil(),
+      R"doc(-log softmax(logits)[target], in nats.
+
+Args:
+    logits: ``(..., V)``.
+    targets: int32 or int64 ``(...)``, classes in [0, V).
+    label_smoothing: in [0, 1): the share that is spread evenly over all classes.
+    ignore_index: rows with this target count nothing.
+    reduction: "mean" over the rows that count (NaN if none does), "sum" or "none".
+
+Raises:
+    RangeError: a target outside [0, V), with row and class.
+)doc");
+  m.def(
+      "dropout",
+      [](const Tensor& x, double p, bool training, MaybeGenerator g) {
+        return dropout(x, p, training, chosen(g));
+      },
+      py::arg("x"), py::arg("p") = 0.5, py::arg("training") = true, py::kw_only(),
+      py::arg("generator") = py::none(), ReleaseGil(),
+      "Zeroes each element with probability p in [0, 1) and divides the rest by 1 - p; x itself "
+      "unless training.");
+}
+
+}  // namespace
+
+void bind_ops(py::module_& m, TensorClass& tensor) {
+  bind_arithmetic(m, tensor);
+  bind_comparisons(m, tensor);
+  bind_unary(m, tensor);
+  bind_reductions(m, tensor);
+  bind_shapes(m, tensor);
+  bind_indexing(m, tensor);
+  bind_products(m, tensor);
+  bind_losses(m, tensor);
+}
+
+}  // namespace normlab::bindings

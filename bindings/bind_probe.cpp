@@ -1,0 +1,114 @@
+#include "bind.h"
+
+namespace normlab::bindings {
+namespace {
+
+/// A Probe for `with`: it lives between enter and exit, its records stay.
+class ProbeScope {
+ public:
+  explicit ProbeScope(int64_t every) : every_(every) {
+    check<ValueError>(every >= 1, "Probe", "every must be at least 1, got ", every);
+  }
+
+  void enter() {
+    check<ValueError>(!probe_, "Probe", "is already recording");
+    probe_ = std::make_unique<Probe>(every_);
+    records_.clear();
+  }
+  void exit() {
+    if (!probe_) return;
+    records_ = probe_->records();
+    step_ = probe_->step();
+    probe_.reset();
+  }
+  void next_step() {
+    check<ValueError>(probe_ != nullptr, "Probe", "next_step() is for the inside of `with`");
+    probe_->next_step();
+  }
+  int64_t step() const { return probe_ ? probe_->step() : step_; }
+  const std::vector<NormRecord>& records() const { return probe_ ? probe_->records() : records_; }
+  void clear() {
+    records_.clear();
+    if (probe_) probe_->clear();
+  }
+
+ private:
+  int64_t every_, step_ = 0;
+  std::unique_ptr<Probe> probe_;
+  std::vector<NormRecord> records_;
+};
+
+std::string repr(const RowMoments& r) {
+  std::ostringstream out;
+  out << "RowMoments(mean=" << r.mean << ", row_mean=" << r.row_mean << ", row_var=" << r.row_var
+      << ", norm=" << r.norm << ')';
+  return out.str();
+}
+
+void bind_records(py::module_& m) {
+  py::class_<RowMoments>(m, "RowMoments",
+                         "Moments of a tensor seen as rows (Theorem 1 speaks of these).")
+      .def_readonly("mean", &RowMoments::mean, "Mean over all elements.")
+      .def_readonly("row_mean", &RowMoments::row_mean,
+                    "Mean over rows of |row mean|: what re-centring makes zero.")
+      .def_readonly("row_var", &RowMoments::row_var,
+                    "Mean over rows of the biased row variance: what re-scaling shrinks.")
+      .def_readonly("norm", &RowMoments::norm, "Euclidean length of the whole tensor.")
+      .def("__repr__", &repr);
+  py::class_<NormRecord>(m, "NormRecord", "What one norm layer did in one step.")
+      .def_readonly("layer", &NormRecord::layer,
+                    "The module's dotted name, or \"norm\" and a number.")
+      .def_readonly("variant", &NormRecord::variant, "The variant's name.")
+      .def_readonly("step", &NormRecord::step, "The step's number.")
+      .def_readonly("x", &NormRecord::x, "Activations before the norm.")
+      .def_readonly("z", &NormRecord::z, "Activations after the norm.")
+      .def_readonly("dz", &NormRecord::dz, "Gradient that arrives, dL/dz.")
+      .def_readonly("dx", &NormRecord::dx, "Gradient that leaves, dL/dx.")
+      .def_readonly("has_gradient", &NormRecord::has_gradient,
+                    "Whether backward() has passed: else dz and dx are zeros.")
+      .def_readonly("clipped", &NormRecord::clipped,
+                    "adanorm: share of elements with phi <= 0, that is y >= 1 / k; else 0.")
+      .def("__repr__", [](const NormRecord& r) {
+        return "NormRecord(layer='" + r.layer + "', variant='" + r.variant +
+               "', step=" + std::to_string(r.step) + ", x=" + repr(r.x) + ", z=" + repr(r.z) +
+               ", dz=" + repr(r.dz) + ", dx=" + repr(r.dx) + ')';
+      });
+}
+
+}  // namespace
+
+void bind_probe(py::module_& m) {
+  bind_records(m);
+  py::class_<ProbeScope>(m, "Probe",
+                         R"doc(Records what every Norm module does to activations and gradients.
+
+While entered, forward and backward passes of ``nl.nn.Norm`` on this thread are recorded. Probes
+nest; the innermost records. The records stay after the end::
+
+    with nl.Probe(every=10) as probe:
+        for batch in batches:
+            loss(batch).backward()
+            probe.next_step()
+    probe.records[0].dx.row_var
+
+Args:
+    every: record every so-many-th step only.
+)doc")
+      .def(py::init<int64_t>(), py::arg("every") = 1)
+      .def("__enter__",
+           [](ProbeScope& p) -> ProbeScope& {
+             p.enter();
+             return p;
+           })
+      .def("__exit__", [](ProbeScope& p, const py::args&) { p.exit(); })
+      .def("next_step", &ProbeScope::next_step, "Ends a step: later records count as the next one.")
+      .def_property_readonly("step", &ProbeScope::step, "The current step's number.")
+      .def_property_readonly(
+          "records", [](const ProbeScope& p) { return p.records(); },
+          "All records so far, a list of :class:`NormRecord`.")
+      .def("clear", &ProbeScope::clear, "Forgets the records.");
+  m.def("row_moments", &row_moments, py::arg("x"), py::arg("row"), ReleaseGil(),
+        "Moments of x as rows of ``row`` elements; ShapeError unless that divides x's size.");
+}
+
+}  // namespace normlab::bindings

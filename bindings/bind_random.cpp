@@ -1,0 +1,69 @@
+#include "bind.h"
+
+namespace normlab::bindings {
+namespace {
+
+DType or_float32(const std::optional<DType>& dtype) {
+  return dtype.value_or(DType::float32);
+}
+
+void bind_generator(py::module_& m) {
+  py::class_<Generator>(m, "Generator", R"doc(A stream of random numbers of its own.
+
+Philox4x32-10 (Salmon et al., SC 2011): the i-th number depends on seed and offset + i alone, so
+every number of threads draws the same. Give it to ``rand``, ``randn``, ... as ``generator=``.
+Not to be used by two threads at once.
+)doc")
+      .def(py::init<uint64_t>(), py::arg("seed") = 0)
+      .def_property_readonly("seed", &Generator::seed, "The seed.")
+      .def_property_readonly("offset", &Generator::offset,
+                             "Blocks drawn so far; (seed, offset) is the whole state.")
+      .def("set_state", &Generator::set_state, py::arg("seed"), py::arg("offset"),
+           "Goes to that place of that seed's stream.");
+  m.def("manual_seed", &manual_seed, py::arg("n"),
+        "Restarts this thread's random numbers from seed ``n`` (0 to 2**64 - 1).");
+  m.def(
+      "get_rng_state",
+      [] { return std::pair(default_generator().seed(), default_generator().offset()); },
+      "(seed, offset): the whole state of this thread's random numbers.");
+  m.def(
+      "set_rng_state",
+      [](const std::pair<uint64_t, uint64_t>& state) {
+        default_generator().set_state(state.first, state.second);
+      },
+      py::arg("state"), "Restores what ``get_rng_state()`` returned.");
+}
+
+}  // namespace
+
+void bind_random(py::module_& m) {
+  bind_generator(m);
+  m.def(
+      "rand",
+      [](const Shape& shape, double low, double high, std::optional<DType> dtype,
+         MaybeGenerator g) { return rand(shape, low, high, or_float32(dtype), chosen(g)); },
+      py::arg("shape"), py::kw_only(), py::arg("low") = 0.0, py::arg("high") = 1.0,
+      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), ReleaseGil(),
+      "Numbers uniform in [low, high), float32 or float64.");
+  m.def(
+      "randn",
+      [](const Shape& shape, double mean, double std, std::optional<DType> dtype,
+         MaybeGenerator g) { return randn(shape, mean, std, or_float32(dtype), chosen(g)); },
+      py::arg("shape"), py::kw_only(), py::arg("mean") = 0.0, py::arg("std") = 1.0,
+      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), ReleaseGil(),
+      "Normal numbers of that mean and standard deviation, float32 or float64.");
+  m.def(
+      "randint",
+      [](int64_t low, int64_t high, const Shape& shape, MaybeGenerator g) {
+        return randint(low, high, shape, chosen(g));
+      },
+      py::arg("low"), py::arg("high"), py::arg("shape"), py::kw_only(),
+      py::arg("generator") = py::none(), ReleaseGil(),
+      "Integers uniform in [low, high), int64. ArgumentError unless low < high.");
+  m.def(
+      "permutation", [](int64_t n, MaybeGenerator g) { return permutation(n, chosen(g)); },
+      py::arg("n"), py::kw_only(), py::arg("generator") = py::none(), ReleaseGil(),
+      "0, 1, ..., n - 1 in random order, int64.");
+}
+
+}  // namespace normlab::bindings

@@ -1,0 +1,341 @@
+#include "bind.h"
+
+namespace normlab::bindings {
+namespace {
+
+constexpr const char* kTensorDoc =
+    R"doc(A dense, row-major array that can record how it was computed.
+
+Make one with :func:`normlab.tensor`, :func:`normlab.zeros`, :func:`normlab.randn`, ...
+A tensor always lies contiguously in memory: ``reshape`` and slices of the first axis share
+storage with it, everything else copies. Element types: float32, float64, int32, int64, uint8,
+bool. ``np.asarray(t)``, ``t.numpy()`` and ``np.from_dlpack(t)`` give NumPy the same memory.
+)doc";
+
+/// The only element as int, float or bool.
+py::object item(const Tensor& x) {
+  check(x.numel() == 1, "item", "needs a tensor of one element, got shape ", x.shape());
+  switch (x.dtype()) {
+    case DType::float32:
+      return py::float_(*x.data<float>());
+    case DType::float64:
+      return py::float_(*x.data<double>());
+    case DType::int32:
+      return py::int_(*x.data<int32_t>());
+    case DType::int64:
+      return py::int_(*x.data<int64_t>());
+    case DType::uint8:
+      return py::int_(*x.data<uint8_t>());
+    case DType::boolean:
+      return py::bool_(*x.data<bool>());
+  }
+  return py::none();
+}
+
+std::string repr(const Tensor& x) {
+  const py::module_ numpy = py::module_::import("numpy");
+  const std::string values = py::str(numpy.attr("array2string")(
+      numpy_view(x), py::arg("separator") = ", ", py::arg("prefix") = "tensor("));
+  std::string line;  // all in one line, if it is short
+  for (size_t i = 0; i < values.size(); ++i) {
+    line += values[i] == '\n' ? ' ' : values[i];
+    if (values[i] == '\n')
+      while (i + 1 < values.size() && (values[i + 1] == ' ' || values[i + 1] == '\n')) ++i;
+  }
+  std::string text = "tensor(" + (line.size() <= 75 ? line : values);
+  text += ", shape=" + std::string(py::repr(py::cast(x.shape())));
+  text += std::string(", dtype=") + name_of(x.dtype());
+  if (x.requires_grad()) text += ", requires_grad";
+  return text + ')';
+}
+
+/// The dtype or device that to() was given.
+Tensor to(const Tensor& x, const py::object& target) {
+  if (py::isinstance<py::str>(target)) {
+    const auto name = target.cast<std::string>();
+    if (name == "cpu" || name == "cuda") return x.to(device_named(name));
+  }
+  const DType dtype = dtype_from(target);
+  return without_gil([&] { return x.to(dtype); });
+}
+
+Shape shape_from(const py::args& args) {
+  py::detail::make_caster<Shape> shape;
+  const py::object source = args.size() == 1 ? py::object(args[0]) : py::object(args);
+  if (!shape.load(source, true))
+    fail<DtypeError>("reshape", "the shape must be integers, got ", std::string(py::repr(source)));
+  return py::detail::cast_op<Shape&>(shape);
+}
+
+py::array array_of(const Tensor& x, const std::optional<DType>& dtype, std::optional<bool> copy) {
+  const bool converts = dtype && *dtype != x.dtype();
+  if (converts && copy == false)
+    fail<ValueError>("__array__", "copy=False, but dtype ", *dtype, " needs a copy of ", x.dtype());
+  const Tensor source = converts ? x.detach().to(*dtype) : x;
+  return numpy_view(!converts && copy == true ? source.clone() : source);
+}
+
+py::buffer_info buffer_of(const Tensor& x) {
+  const py::dtype dtype = numpy_dtype(x.dtype());
+  std::vector<py::ssize_t> shape(x.shape().begin(), x.shape().end()), strides;
+  for (int i = 0; i < x.rank(); ++i)
+    strides.push_back(x.shape().numel(i + 1, x.rank()) * size_of(x.dtype()));
+  const std::string format(1, dtype.char_());
+  return {x.raw(), dtype.itemsize(), format, x.rank(), std::move(shape), std::move(strides)};
+}
+
+/// A leaf's values and flag; the result of an op has a tape that cannot be copied.
+Tensor copied_leaf(const Tensor& x, const char* op) {
+  check<GradError>(x.is_leaf(), op,
+                   "the result of a recorded op cannot be copied with its tape; detach() it first");
+  Tensor copy = x.clone();
+  if (x.requires_grad()) copy.set_requires_grad();
+  return copy;
+}
+
+py::capsule dlpack(const Tensor& x, const py::object& stream,
+                   const std::optional<std::pair<int, int>>& max_version,
+                   const std::optional<std::pair<int, int>>& device, std::optional<bool> copy) {
+  check<ValueError>(stream.is_none(), "__dlpack__", "stream must be None on the CPU, got ",
+                    std::string(py::repr(stream)));
+  if (device && device->first != 1)
+    throw py::buffer_error("__dlpack__: the tensor is in the CPU's memory, device (1, 0)");
+  return tensor_to_dlpack(x, max_version && max_version->first >= 1, copy.value_or(false));
+}
+
+void bind_attributes(TensorClass& c) {
+  c.def_property_readonly(
+      "shape", [](const Tensor& x) { return x.shape(); }, "Axis lengths.");
+  c.def_property_readonly("ndim", &Tensor::rank, "Number of axes.");
+  c.def_property_readonly("size", &Tensor::numel, "Number of elements.");
+  c.def_property_readonly("nbytes", &Tensor::nbytes, "Bytes of all elements.");
+  c.def_property_readonly("dtype", &Tensor::dtype, "Element type, as NumPy's dtype.");
+  c.def_property_readonly(
+      "device", [](const Tensor& x) { return name_of(x.device()); }, "\"cpu\".");
+  c.def("__len__", [](const Tensor& x) {
+    check<DtypeError>(x.rank() > 0, "len", "a scalar tensor has no length");
+    return x.size(0);
+  });
+  c.def("__iter__", [](const py::object& self) {
+    check<DtypeError>(self.cast<const Tensor&>().rank() > 0, "iter",
+                      "a scalar tensor cannot be iterated over");
+    return py::reinterpret_steal<py::typing::Iterator<Tensor>>(PySeqIter_New(self.ptr()));
+  });
+  c.def("__hash__", [](const Tensor& x) { return std::hash<const void*>()(x.impl().get()); });
+  c.def("__repr__", &repr);
+  c.def("__format__", [](const Tensor& x, const std::string& spec) -> py::str {
+    if (spec.empty()) return repr(x);
+    return py::module_::import("builtins").attr("format")(item(x), spec);
+  });
+}
+
+void bind_conversions(TensorClass& c) {
+  c.def("item", &item, "The only element, as a Python number. ShapeError unless there is one.");
+  c.def(
+      "tolist", [](const Tensor& x) { return Any(numpy_view(x).attr("tolist")()); },
+      "The elements as nested lists of Python numbers.");
+  c.def("__float__", [](const Tensor& x) { return py::float_(item(x)); });
+  c.def("__int__", [](const Tensor& x) { return py::int_(item(x)); });
+  c.def("__bool__", [](const Tensor& x) {
+    check<ValueError>(x.numel() == 1, "bool", "only a tensor of one element is true or false; ",
+                      "shape ", x.shape(), " has ", x.numel());
+    return x.item() != 0;
+  });
+  c.def("__index__", [](const Tensor& x) {
+    check<DtypeError>(!is_floating(x.dtype()) && x.dtype() != DType::boolean && x.numel() == 1,
+                      "index", "needs an integer tensor of one element, got ", x.dtype(), ' ',
+                      x.shape());
+    return py::int_(item(x));
+  });
+  c.def("numpy", &numpy_view, R"doc(A NumPy array on the same memory, without a copy.
+
+The array keeps the memory alive, also when the tensor is gone. It is a detached view: for a
+tensor that requires a gradient, what NumPy does with it is not recorded. After writing into it,
+call ``bump_version()`` if a tape may have saved the tensor.
+)doc");
+  c.def("__array__", &array_of, py::arg("dtype") = py::none(), py::kw_only(),
+        py::arg("copy") = py::none(), "What ``np.asarray`` calls: as ``numpy()``.");
+  c.attr("__array_priority__") = 1000;  // array + tensor is a tensor
+  c.def_buffer(&buffer_of);
+  c.def("__dlpack__", &dlpack, py::kw_only(), py::arg("stream") = py::none(),
+        py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
+        py::arg("copy") = py::none(),
+        R"doc(A DLPack capsule on the same memory: what ``np.from_dlpack`` and its like call.
+
+A detached view, also of a tensor that requires a gradient. The capsule is of version 1.0 if
+``max_version`` allows, else unversioned. ``copy=True`` exports a copy.
+)doc");
+  c.def(
+      "__dlpack_device__", [](const Tensor&) { return std::pair(1, 0); },
+      "``(1, 0)``: the CPU's memory.");
+}
+
+void bind_storage(TensorClass& c) {
+  c.def(
+      "reshape",
+      [](const Tensor& x, const py::args& shape) { return x.reshape(shape_from(shape)); },
+      R"doc(Same storage, other shape; one length may be -1.
+
+``t.reshape(2, 3)`` or ``t.reshape((2, 3))``. ShapeError unless the number of elements stays.
+)doc");
+  c.def("clone", &Tensor::clone, ReleaseGil(), "A copy with storage of its own, off the tape.");
+  c.def("to", &to, py::arg("target"), R"doc(A copy with another dtype or on another device.
+
+Args:
+    target: a dtype (``"float64"``, ``np.int64``, ...) or a device (``"cpu"``).
+
+The tensor itself if nothing changes. From floating to floating it is recorded.
+)doc");
+  c.def(
+      "astype", [](const Tensor& x, DType dtype) { return x.to(dtype); }, py::arg("dtype"),
+      ReleaseGil(), "A copy with another dtype; the tensor itself if it has that already.");
+  c.def("copy_", &Tensor::copy_, py::arg("other"), ReleaseGil(),
+        R"doc(Takes the values of ``other`` (same shape and dtype), in place.
+
+GradError on the result of a recorded op; allowed on leaves such as parameters.
+)doc");
+  c.def("fill_", &Tensor::fill_, py::arg("value"), ReleaseGil(),
+        "Sets every element, in place. GradError on the result of a recorded op.");
+  c.def("__getitem__", &tensor_index, py::arg("key"), R"doc(NumPy's indexing, in part.
+
+Integers, slices with a positive step, ``...``, ``None`` and tuples of them; as the first index
+also an integer array (rows) or a boolean mask over the first axes. Integers and slices of the
+first axis with step 1 share storage; everything else copies. All of it is recorded.
+)doc");
+  c.def("__setitem__", [](const Tensor&, const Any&, const Any&) {
+    fail<DtypeError>("Tensor",
+                     "elements cannot be assigned. Use t.copy_(values) to replace all of "
+                     "a leaf, nl.where(mask, a, b) or nl.masked_fill(t, mask, value) for a new "
+                     "tensor, or write into t.numpy()");
+  });
+  c.def("__copy__", [](const Tensor& x) { return x; });
+  c.def(
+      "__deepcopy__",
+      [](const Tensor& x, const py::typing::Dict<Any, Any>&) { return copied_leaf(x, "deepcopy"); },
+      py::arg("memo"));
+  using State = py::typing::Tuple<py::array, py::bool_>;
+  c.def(py::pickle(
+      [](const Tensor& x) {
+        return State(py::make_tuple(numpy_view(copied_leaf(x, "pickle")), x.requires_grad()));
+      },
+      [](const State& state) {
+        Tensor x = tensor_from_array(py::array(state[0]), std::nullopt, true);
+        if (state[1].cast<bool>()) x.set_requires_grad();
+        return x;
+      }));
+}
+
+Tensor finished(Tensor x, bool requires_grad) {
+  if (requires_grad) x.set_requires_grad();
+  return x;
+}
+
+/// zeros() and its like.
+template <class Make>
+void bind_factory(py::module_& m, const char* name, Make make, const char* doc) {
+  m.def(
+      name,
+      [make](const Shape& shape, std::optional<DType> dtype, const std::string& device,
+             bool requires_grad) {
+        return finished(make(shape, dtype.value_or(DType::float32), device_named(device)),
+                        requires_grad);
+      },
+      py::arg("shape"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = "cpu",
+      py::arg("requires_grad") = false, doc);
+}
+
+void bind_factories(py::module_& m) {
+  m.def(
+      "tensor",
+      [](const Any& array, bool requires_grad, std::optional<DType> dtype,
+         const std::string& device, bool copy) {
+        const Device where = device_named(device);
+        return finished(tensor_from(array, dtype, copy).to(where), requires_grad);
+      },
+      py::arg("array"), py::arg("requires_grad") = false, py::kw_only(),
+      py::arg("dtype") = py::none(), py::arg("device") = "cpu", py::arg("copy") = false,
+      R"doc(A tensor of what ``array`` holds.
+
+A NumPy array (or a tensor, or anything with ``__dlpack__``) of a supported dtype that is
+C-contiguous, writable and of native byte order is shared, not copied: a later change of the one
+shows in the other. Other arrays are copied; float16 becomes float32, small integers int32 or
+int64. Python floats become float32, ints int64, bools bool.
+
+Args:
+    array: an array, a number or nested lists of numbers.
+    requires_grad: whether ``backward()`` shall give it a gradient.
+    dtype: the element type; by default the array's.
+    device: ``"cpu"``.
+    copy: copy even where the memory could be shared.
+
+Raises:
+    DtypeError: the elements are not real numbers or booleans.
+    ShapeError: nested lists of unequal length, or more than eight axes.
+    DeviceError: a device that this build or machine lacks.
+)doc");
+  m.def("from_dlpack", &tensor_from_dlpack, py::arg("source"),
+        R"doc(A tensor on the memory of any object with ``__dlpack__`` (PyTorch, JAX, CuPy, ...).
+
+Without a copy where it is writable, contiguous and of a supported dtype, else a copy.
+DeviceError unless it is in the CPU's memory.
+)doc");
+  bind_factory(m, "zeros", &Tensor::zeros, "Zeros, float32 by default.");
+  bind_factory(m, "ones", &Tensor::ones, "Ones, float32 by default.");
+  bind_factory(m, "empty", &Tensor::empty, "Uninitialised elements, float32 by default.");
+  m.def(
+      "full",
+      [](const Shape& shape, double value, std::optional<DType> dtype, const std::string& device,
+         bool requires_grad) {
+        return finished(
+            Tensor::full(shape, value, dtype.value_or(DType::float32), device_named(device)),
+            requires_grad);
+      },
+      py::arg("shape"), py::arg("value"), py::kw_only(), py::arg("dtype") = py::none(),
+      py::arg("device") = "cpu", py::arg("requires_grad") = false,
+      "A tensor of one value everywhere, float32 by default.");
+  m.def(
+      "arange",
+      [](int64_t n, std::optional<DType> dtype) {
+        return Tensor::arange(n, dtype.value_or(DType::int64));
+      },
+      py::arg("n"), py::kw_only(), py::arg("dtype") = py::none(),
+      "0, 1, ..., n - 1; int64 by default.");
+}
+
+void bind_machine(py::module_& m) {
+  m.def(
+      "memory_stats",
+      [] {
+        const MemoryStats s = memory_stats();
+        return std::map<std::string, int64_t>{{"in_use", s.in_use},
+                                              {"peak", s.peak},
+                                              {"cached", s.cached},
+                                              {"system_calls", s.system_calls}};
+      },
+      R"doc(What the caching allocator holds, in bytes.
+
+Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept for reuse) and
+``system_calls`` (how many allocations went to the system; a steady training step makes none).
+)doc");
+  m.def("empty_cache", &empty_cache, ReleaseGil(), "Gives cached memory back to the system.");
+  m.def("set_num_threads", &set_num_threads, py::arg("n"),
+        "Sets how many CPU threads the engine uses; results do not depend on it.");
+  m.def("num_threads", &num_threads, "How many CPU threads the engine uses.");
+}
+
+}  // namespace
+
+TensorClass bind_tensor(py::module_& m) {
+  TensorClass c(m, "Tensor", py::buffer_protocol(), py::is_final(), kTensorDoc);
+  c.def(py::init([](const py::array& array) { return tensor_from_array(array); }), py::arg("array"),
+        "As :func:`normlab.tensor`.");
+  py::implicitly_convertible<py::array, Tensor>();
+  bind_attributes(c);
+  bind_conversions(c);
+  bind_storage(c);
+  bind_factories(m);
+  bind_machine(m);
+  return c;
+}
+
+}  // namespace normlab::bindings

@@ -1,0 +1,183 @@
+#include "casters.h"
+
+namespace normlab::bindings {
+namespace {
+
+/// The engine's type for a NumPy one that it can share, else nullopt.
+std::optional<DType> same_dtype(const py::dtype& dtype) {
+  const char order = dtype.byteorder();
+  if (order != '=' && order != '|') return std::nullopt;
+  const auto size = dtype.itemsize();
+  switch (dtype.kind()) {
+    case 'f':
+      if (size == 4) return DType::float32;
+      if (size == 8) return DType::float64;
+      break;
+    case 'i':
+      if (size == 4) return DType::int32;
+      if (size == 8) return DType::int64;
+      break;
+    case 'u':
+      if (size == 1) return DType::uint8;
+      break;
+    case 'b':
+      return DType::boolean;
+  }
+  return std::nullopt;
+}
+
+std::string name_of(const py::dtype& dtype) {
+  return py::str(py::object(dtype));
+}
+
+/// The engine's type that holds a NumPy one's values best.
+DType nearest_dtype(const py::dtype& dtype) {
+  const auto size = dtype.itemsize();
+  switch (dtype.kind()) {
+    case 'b':
+      return DType::boolean;
+    case 'f':
+      return size <= 4 ? DType::float32 : DType::float64;
+    case 'i':
+      return size <= 4 ? DType::int32 : DType::int64;
+    case 'u':
+      if (size == 1) return DType::uint8;
+      return size == 2 ? DType::int32 : DType::int64;
+  }
+  if (name_of(dtype) == "bfloat16") return DType::float32;
+  fail<DtypeError>("tensor", "elements must be real numbers or booleans, got dtype ",
+                   name_of(dtype));
+}
+
+/// uint64 has values that int64 lacks.
+void check_fits(const py::array& array, DType dtype) {
+  if (dtype != DType::int64 || array.dtype().kind() != 'u' || array.itemsize() != 8 ||
+      array.size() == 0)
+    return;
+  const auto greatest = array.attr("max")().cast<uint64_t>();
+  check<ValueError>(greatest <= static_cast<uint64_t>(INT64_MAX), "tensor", "value ", greatest,
+                    " does not fit int64");
+}
+
+bool is_shareable(const py::array& array) {
+  constexpr int kWanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
+                          py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
+                          py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  return (array.flags() & kWanted) == kWanted;
+}
+
+Shape shape_of(const py::array& array) {
+  const std::vector<int64_t> lengths(array.shape(), array.shape() + array.ndim());
+  return Shape(std::span<const int64_t>(lengths));
+}
+
+bool is_array_like(py::handle source) {
+  return PyObject_CheckBuffer(source.ptr()) || py::hasattr(source, "__array__") ||
+         py::hasattr(source, "__array_interface__");
+}
+
+}  // namespace
+
+py::dtype numpy_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::float32:
+      return py::dtype::of<float>();
+    case DType::float64:
+      return py::dtype::of<double>();
+    case DType::int32:
+      return py::dtype::of<int32_t>();
+    case DType::int64:
+      return py::dtype::of<int64_t>();
+    case DType::uint8:
+      return py::dtype::of<uint8_t>();
+    case DType::boolean:
+      return py::dtype::of<bool>();
+  }
+  fail<DtypeError>("dtype", "unknown");
+}
+
+DType dtype_from(py::handle source) {
+  constexpr const char* kKnown = "must be one of float32, float64, int32, int64, uint8, bool, got ";
+  py::object dtype;
+  try {
+    dtype = py::dtype::from_args(py::reinterpret_borrow<py::object>(source));
+  } catch (const py::error_already_set&) {
+    fail<DtypeError>("dtype", kKnown, std::string(py::repr(source)));
+  }
+  const auto found = same_dtype(dtype);
+  if (!found) fail<DtypeError>("dtype", kKnown, std::string(py::str(dtype)));
+  return *found;
+}
+
+py::array numpy_view(const Tensor& x) {
+  const Tensor owner = x.detach();
+  const std::vector<py::ssize_t> lengths(x.shape().begin(), x.shape().end());
+  return py::array(numpy_dtype(x.dtype()), lengths, x.raw(), py::cast(owner));
+}
+
+Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype, bool copy) {
+  const DType target = dtype ? *dtype : nearest_dtype(array.dtype());
+  nearest_dtype(array.dtype());  // refuses what no dtype can hold
+  const Shape shape = shape_of(array);
+  if (!copy && same_dtype(array.dtype()) == target && is_shareable(array)) {
+    const std::shared_ptr<PyObject> owner(array.inc_ref().ptr(), release_python);
+    return Tensor::wrap(const_cast<void*>(array.data()), shape, target, [owner] {});
+  }
+  check_fits(array, target);
+  Tensor x = Tensor::empty(shape, target);
+  if (x.numel() > 0) numpy_view(x)[py::ellipsis()] = array;
+  return x;
+}
+
+Tensor tensor_from(py::handle source, std::optional<DType> dtype, bool copy) {
+  if (py::isinstance<Tensor>(source)) {
+    const Tensor x = source.cast<Tensor>().detach();
+    if (dtype && *dtype != x.dtype()) return x.to(*dtype);
+    return copy ? x.clone() : x;
+  }
+  if (py::isinstance<py::array>(source))
+    return tensor_from_array(py::reinterpret_borrow<py::array>(source), dtype, copy);
+  const auto object = py::reinterpret_borrow<py::object>(source);
+  if (py::hasattr(source, "__dlpack__")) {
+    const Tensor x = tensor_from_dlpack(object);
+    if (dtype && *dtype != x.dtype()) return x.to(*dtype);
+    return copy ? x.clone() : x;
+  }
+  py::array array;
+  try {
+    array = py::module_::import("numpy").attr("asarray")(object);
+  } catch (py::error_already_set& e) {
+    if (!e.matches(PyExc_ValueError)) throw;
+    fail("tensor",
+         "a nested list must hold rows of one length (NumPy: ", std::string(py::str(e.value())),
+         ")");
+  }
+  const bool python_floats = same_dtype(array.dtype()) == DType::float64 && !is_array_like(source);
+  if (!dtype && python_floats) dtype = DType::float32;
+  return tensor_from_array(array, dtype, copy);
+}
+
+std::optional<std::vector<int64_t>> integers_from(py::handle source) {
+  const auto integer = [](py::handle item) -> std::optional<int64_t> {
+    if (!PyIndex_Check(item.ptr()) || PyBool_Check(item.ptr())) return std::nullopt;
+    const py::ssize_t value = PyNumber_AsSsize_t(item.ptr(), PyExc_OverflowError);
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+  };
+  // Arrays have __index__ too, for one element.
+  if (PyLong_Check(source.ptr()) ||
+      (PyIndex_Check(source.ptr()) && !PySequence_Check(source.ptr())))
+    if (const auto value = integer(source)) return std::vector{*value};
+  if (!PySequence_Check(source.ptr()) || PyUnicode_Check(source.ptr()) ||
+      PyBytes_Check(source.ptr()))
+    return std::nullopt;
+  std::vector<int64_t> values;
+  for (const py::handle item : py::reinterpret_borrow<py::sequence>(source)) {
+    const auto value = integer(item);
+    if (!value) return std::nullopt;
+    values.push_back(*value);
+  }
+  return values;
+}
+
+}  // namespace normlab::bindings

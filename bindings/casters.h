@@ -1,0 +1,192 @@
+#pragma once
+
+// What crosses the border between Python and the engine, and how.
+
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <concepts>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "gil.h"
+#include "normlab/normlab.h"
+
+namespace py = pybind11;
+
+namespace normlab::bindings {
+
+/// For functions that compute and touch no Python object.
+using ReleaseGil = py::call_guard<GilRelease>;
+
+py::dtype numpy_dtype(DType dtype);
+/// The engine's type for anything that numpy.dtype() takes. DtypeError if it has none.
+DType dtype_from(py::handle source);
+/// A NumPy array on the same memory, which it keeps alive.
+py::array numpy_view(const Tensor& x);
+/// A tensor on the array's memory where dtype and layout allow it, else a copy.
+Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype = std::nullopt,
+                         bool copy = false);
+/// The same for anything that holds numbers: arrays, DLPack objects, scalars, nested lists.
+Tensor tensor_from(py::handle source, std::optional<DType> dtype = std::nullopt, bool copy = false);
+/// A tensor on the memory of an object with __dlpack__.
+Tensor tensor_from_dlpack(const py::object& source);
+py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied);
+/// x[key] by NumPy's rules, as far as the engine has them.
+Tensor tensor_index(const Tensor& x, const py::object& key);
+
+/// An int or several: axes of a reduction.
+struct Axes {
+  std::vector<int> list;
+};
+inline std::vector<int> list_of(const std::optional<Axes>& axes) {
+  return axes ? axes->list : std::vector<int>{};
+}
+/// An int or a pair of them: height and width.
+struct Pair {
+  int64_t h = 0, w = 0;
+};
+/// The generator that a function was given, by default this thread's.
+using MaybeGenerator = std::optional<Generator*>;
+inline Generator& chosen(const MaybeGenerator& generator) {
+  return generator ? **generator : default_generator();
+}
+/// A tensor or a Python number.
+using Operand = std::variant<Tensor, double>;
+
+inline Tensor tensor_or_none(const std::optional<Tensor>& x) {
+  return x.value_or(Tensor{});
+}
+inline std::optional<Tensor> none_or_tensor(const Tensor& x) {
+  return x.defined() ? std::optional(x) : std::nullopt;
+}
+
+/// A Python object of any type: "typing.Any" in signatures.
+class Any : public py::object {
+  static bool check(PyObject*) { return true; }
+  PYBIND11_OBJECT_DEFAULT(Any, object, check)
+};
+
+/// The object that a method was called on, returned for chaining.
+class Self : public Any {
+  using Any::Any;
+};
+
+/// False for a Python object whose class did not call super().__init__().
+inline bool constructed(py::handle object) {
+  auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
+  return instance->get_value_and_holder().holder_constructed();
+}
+
+/// Classes whose every use first checks constructed(): pybind11 itself would hand out memory in
+/// which nothing was ever built.
+template <class T>
+concept Guarded = std::same_as<T, Tensor> || std::derived_from<T, nn::Module> ||
+    std::derived_from<T, optim::Optimizer>;
+
+/// int64 lengths from an int or a sequence of ints; nullopt if it is neither.
+std::optional<std::vector<int64_t>> integers_from(py::handle source);
+
+}  // namespace normlab::bindings
+
+namespace pybind11::detail {
+
+template <>
+struct handle_type_name<normlab::bindings::Any> {
+  static constexpr auto name = const_name("typing.Any");
+};
+
+template <>
+struct handle_type_name<normlab::bindings::Self> {
+  static constexpr auto name = const_name("typing_extensions.Self");
+};
+
+template <normlab::bindings::Guarded T>
+class type_caster<T> : public type_caster_base<T> {
+ public:
+  bool load(handle source, bool convert) {
+    if (isinstance<T>(source) && !normlab::bindings::constructed(source))
+      normlab::fail<normlab::ValueError>(Py_TYPE(source.ptr())->tp_name,
+                                         "call super().__init__() before anything else");
+    return type_caster_base<T>::load(source, convert);
+  }
+};
+
+template <>
+struct type_caster<normlab::DType> {
+  PYBIND11_TYPE_CASTER(normlab::DType,
+                       io_name("numpy.typing.DTypeLike", "numpy.dtype[typing.Any]"));
+  bool load(handle source, bool) {
+    value = normlab::bindings::dtype_from(source);
+    return true;
+  }
+  static handle cast(normlab::DType dtype, return_value_policy, handle) {
+    return normlab::bindings::numpy_dtype(dtype).release();
+  }
+};
+
+template <>
+struct type_caster<normlab::Shape> {
+  PYBIND11_TYPE_CASTER(normlab::Shape,
+                       io_name("int | collections.abc.Sequence[int]", "tuple[int, ...]"));
+  bool load(handle source, bool) {
+    const auto lengths = normlab::bindings::integers_from(source);
+    if (lengths) value = normlab::Shape(std::span<const int64_t>(*lengths));
+    return lengths.has_value();
+  }
+  static handle cast(const normlab::Shape& shape, return_value_policy, handle) {
+    tuple lengths(shape.rank());
+    for (int i = 0; i < shape.rank(); ++i) lengths[i] = int_(shape[i]);
+    return lengths.release();
+  }
+};
+
+template <>
+struct type_caster<normlab::bindings::Axes> {
+  PYBIND11_TYPE_CASTER(normlab::bindings::Axes, const_name("int | collections.abc.Sequence[int]"));
+  bool load(handle source, bool) {
+    const auto axes = normlab::bindings::integers_from(source);
+    if (!axes) return false;
+    normlab::check<normlab::ValueError>(!axes->empty(), "axis",
+                                        "an empty tuple names no axis; None stands for all");
+    value.list.assign(axes->begin(), axes->end());
+    return true;
+  }
+};
+
+template <>
+struct type_caster<normlab::bindings::Pair> {
+  PYBIND11_TYPE_CASTER(normlab::bindings::Pair, const_name("int | tuple[int, int]"));
+  bool load(handle source, bool) {
+    const auto pair = normlab::bindings::integers_from(source);
+    if (!pair || pair->empty() || pair->size() > 2) return false;
+    value = {pair->front(), pair->back()};
+    return true;
+  }
+};
+
+/// An enumeration of the engine that Python names by its string.
+template <class Enum, Enum (*Parse)(const std::string&), const char* (*Name)(Enum)>
+struct named_enum_caster {
+  PYBIND11_TYPE_CASTER(Enum, const_name("str"));
+  bool load(handle source, bool convert) {
+    make_caster<std::string> text;
+    if (!text.load(source, convert)) return false;
+    value = Parse(cast_op<std::string&>(text));
+    return true;
+  }
+  static handle cast(Enum value, return_value_policy, handle) { return str(Name(value)).release(); }
+};
+
+template <>
+struct type_caster<normlab::Activation>
+    : named_enum_caster<normlab::Activation, normlab::activation_named, normlab::name_of> {};
+
+}  // namespace pybind11::detail

@@ -1,0 +1,87 @@
+#pragma once
+
+// How modules of the engine and objects of Python own each other.
+//
+// A module made in Python belongs to its Python object alone. When it becomes part of another, that
+// one holds a reference to the object: so subclasses written in Python stay alive in C++
+// containers, and the garbage collector, which traverse() shows these references, can free cycles.
+
+#include "bind.h"
+
+namespace normlab::bindings {
+
+using ModulePtr = std::shared_ptr<nn::Module>;
+
+/// What a ModulePtr made by hold() ends with.
+struct ObjectOwner {
+  PyObject* object;
+  void operator()(nn::Module*) const { release_python(object); }
+};
+
+/// The module of a Python object as a part for another: owns one reference to the object.
+ModulePtr hold(const py::object& module);
+/// The Python object of a module.
+py::object object_of(const ModulePtr& module);
+
+/// Calls forward() of a Python subclass where it has one.
+template <class Base>
+class Trampoline : public Base {
+ public:
+  using Base::Base;
+  Tensor forward(const Tensor& x) override {
+    if (std::optional<Tensor> z = outlive_interpreter([&] { return forward_in_python(x); }))
+      return *std::move(z);
+    if constexpr (std::is_abstract_v<Base>)
+      fail<ValueError>("Module", "a subclass must define forward(self, ...)");
+    else
+      return Base::forward(x);
+  }
+
+ private:
+  std::optional<Tensor> forward_in_python(const Tensor& x) {
+    const GilAcquire acquire;
+    const py::function python = py::get_override(static_cast<const Base*>(this), "forward");
+    if (!python) return std::nullopt;
+    const py::object z = python(x);
+    check<DtypeError>(py::isinstance<Tensor>(z), "forward",
+                      "a module inside another must return a Tensor, got ",
+                      Py_TYPE(z.ptr())->tp_name);
+    return z.cast<Tensor>();
+  }
+};
+
+/// Whether Python's own traversal of a subclass, which calls ours, has visited __dict__ already:
+/// it does so where it believes that the subclass added it. To visit twice is to never free.
+inline bool dict_is_visited(PyObject* self, traverseproc ours) {
+  const PyTypeObject* base = Py_TYPE(self);
+  while (base->tp_traverse != ours) base = base->tp_base;
+  return Py_TYPE(self)->tp_dictoffset != base->tp_dictoffset;
+}
+
+/// tp_traverse: the instance's __dict__, and the references that hold() took.
+template <class M>
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  if (dict_is_visited(self, traverse<M>)) {
+    Py_VISIT(Py_TYPE(self));
+  } else if (const int stop = py::detail::pybind11_traverse(self, visit, arg)) {
+    return stop;
+  }
+  if (!constructed(self)) return 0;
+  const auto* instance = reinterpret_cast<py::detail::instance*>(self);
+  const nn::Module* module = static_cast<M*>(instance->simple_value_holder[0]);
+  for (const auto& child : module->children())
+    if (const auto* owner = std::get_deleter<ObjectOwner>(child.second)) Py_VISIT(owner->object);
+  return 0;
+}
+
+/// A class of modules, open to subclasses in Python.
+template <class M, class... Parents>
+auto module_class(py::module_& m, const char* name, const char* doc) {
+  return py::class_<M, Parents..., Trampoline<M>, std::shared_ptr<M>>(
+      m, name, py::dynamic_attr(), py::custom_type_setup([](PyHeapTypeObject* type) {
+        type->ht_type.tp_traverse = traverse<M>;
+      }),
+      doc);
+}
+
+}  // namespace normlab::bindings

@@ -1,0 +1,42 @@
+#include "normlab/info.h"
+
+#include <dnnl.h>
+
+#include "backend/isa.h"
+#include "normlab/tensor.h"
+
+namespace normlab {
+namespace {
+
+std::string onednn_version() {
+  const dnnl_version_t* v = dnnl_version();
+  return std::to_string(v->major) + '.' + std::to_string(v->minor) + '.' + std::to_string(v->patch);
+}
+
+std::string compiler() {
+#if defined(__clang__)
+  return "Clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "GCC " __VERSION__;
+#else
+  return "unknown";
+#endif
+}
+
+}  // namespace
+
+const char* version() {
+  return NORMLAB_VERSION;
+}
+
+BuildInfo build_info() {
+  return {.version = version(),
+          .isa = name_of(isa()),
+          .onednn = onednn_version(),
+          .compiler = compiler(),
+          .threads = num_threads(),
+          .cuda = false,
+          .cuda_reason = "this build has no CUDA backend"};
+}
+
+}  // namespace normlab
