@@ -84,8 +84,8 @@ Denominator denominator_named(std::string_view name);
 
 /// Everything that is not the variant.
 struct NormOptions {
-  Tensor gain = {};  ///< undefined: 1. Shape: the normalised axes; [channels] for groups of
-                     ///< channels, [1] for scalenorm
+  Tensor gain = {};   ///< undefined: 1. Shape: the normalised axes; [channels] for groups of
+                      ///< channels, [1] for scalenorm
   Tensor bias = {};   ///< undefined: 0. Shape as gain
   Tensor alpha = {};  ///< dyt only, [1]; undefined: 0.5
   double eps = 1e-5;
