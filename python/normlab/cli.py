@@ -8,8 +8,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import normlab as nl
 import typer
+
+import normlab as nl
 
 app = typer.Typer(
     name="normlab",

@@ -14,8 +14,9 @@ import json
 import statistics
 import time
 
-import normlab as nl
 import numpy as np
+
+import normlab as nl
 
 
 def build(variant: str) -> nl.nn.Sequential:

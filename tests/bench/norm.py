@@ -15,8 +15,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-import normlab as nl
 import numpy as np
+
+import normlab as nl
 
 
 def parameters(variant: str, size: int) -> dict[str, nl.Tensor]:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import normlab as nl
 import pytest
+
+import normlab as nl
 from normlab import cli
 from normlab.describe import gradient
 

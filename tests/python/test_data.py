@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import normlab as nl
 import numpy as np
 import pytest
+
+import normlab as nl
 from normlab.data import digits, fetch, images
 from normlab.data.idx import read_idx
 from normlab.data.mnist import FASHION_MNIST, MNIST

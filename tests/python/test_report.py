@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import normlab as nl
 import numpy as np
 import pytest
+
+import normlab as nl
 from normlab import paper
 from normlab.report import groups, write_report
 from normlab.report.page import page

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import normlab as nl
 import numpy as np
 import pytest
+
+import normlab as nl
 from normlab.data import DataMissingError, standin_digits
 from normlab.study import (
     TASKS,

@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+_ROUNDING = 1e-9  # below it, a difference of percentages is zero
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -16,8 +18,16 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval."""
-        return self.half is not None and abs(self.mean) > self.half
+        """Whether zero lies outside the interval.
+
+        Never without spread: values that happen to be equal say nothing of chance.
+        """
+        return self.half is not None and _ROUNDING < self.half < abs(self.mean)
+
+    @property
+    def includes_zero(self) -> bool:
+        """Whether zero lies within the interval."""
+        return self.half is not None and abs(self.mean) <= max(self.half, _ROUNDING)
 
 
 def estimate(values: Sequence[float]) -> Estimate:

@@ -39,10 +39,10 @@ def difference(value: Estimate | None) -> str:
 
 
 def verdict(value: Estimate) -> str:
-    """▲, ▼ or ≈; nothing for one seed."""
-    if value.half is None:
-        return ""
-    return "≈" if not value.excludes_zero else "▲" if value.mean > 0 else "▼"
+    """▲, ▼ or ≈; nothing for one seed or without any spread."""
+    if value.excludes_zero:
+        return "▲" if value.mean > 0 else "▼"
+    return "≈" if value.includes_zero else ""
 
 
 def authors(value: float | None) -> str:

@@ -54,8 +54,8 @@ class Lines:
     def start(self, epochs: float, runs: int, done: int) -> None:
         """See Display."""
         self.say(
-            f"{runs} runs to do, at most {epochs:g} epochs"
-            + (f"; {done} runs are finished already" if done else "")
+            f"Runs to do: {runs}, at most {epochs:g} epochs"
+            + (f"; finished already: {done}" if done else "")
         )
 
     def move(self, run: Run, epochs: float) -> None:
@@ -110,7 +110,7 @@ class Bar:
         """See Display."""
         self._bar: Any = self._progress.add_task("", total=epochs)
         if done:
-            self.say(f"{done} runs are finished already")
+            self.say(f"Finished already: {done} of {done + runs} runs")
 
     def move(self, run: Run, epochs: float) -> None:
         """See Display."""

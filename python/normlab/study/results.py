@@ -6,28 +6,31 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from .._core import FileError
+from .task import Settings
 
 Result = dict[str, Any]
 
+HISTORY = ("train_loss", "train", "valid_loss", "valid")
+_NUMBER = (int, float)
 _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
-    "id": str,
-    "task": str,
-    "norm": str,
-    "seed": int,
-    "epochs": int,
-    "valid": (int, float),
-    "test": (int, float),
-    "seconds": (int, float),
-    "data": str,
-    "version": str,
-    "settings": dict,
-    "history": dict,
-    "candidate": bool,
+    **dict.fromkeys(("id", "task", "title", "norm", "metric", "unit", "data"), str),
+    **dict.fromkeys(("warning", "version", "fingerprint"), str),
+    **dict.fromkeys(("seed", "epochs", "best_epoch", "train_items"), int),
+    **dict.fromkeys(("valid", "test", "seconds"), _NUMBER),
+    **dict.fromkeys(("candidate", "diverged"), bool),
+    **dict.fromkeys(("settings", "history"), dict),
+    "C": (int, float, type(None)),
 }
+_REQUIRED_WITHIN = {
+    "settings": [field.name for field in fields(Settings)],
+    "history": HISTORY,
+}
+NOTHING_IS_LOST = "Nothing is lost: make room and run the same command again"
 _PROBE_BYTES = 8 << 20  # more than the largest checkpoint and the report need
 
 
@@ -145,8 +148,7 @@ class ResultFile:
                 os.close(file)
         except OSError as error:
             raise FileError(
-                f"{self.path}: cannot be written: {error.strerror or error}. Nothing is lost: make "
-                "room and run the same command again"
+                f"{self.path}: cannot be written: {error.strerror or error}. {NOTHING_IS_LOST}"
             ) from error
 
     def _split(self) -> tuple[list[bytes], bytes]:
@@ -172,12 +174,17 @@ class ResultFile:
 
     def _check(self, number: int, value: Result) -> Result:
         for name, kind in _REQUIRED.items():
-            if not isinstance(value.get(name), kind):
-                raise FileError(
-                    f"{self.path}: line {number} is no result: {name!r} is "
-                    f"{'missing' if name not in value else repr(value[name])[:40]}"
-                )
+            if name not in value or not isinstance(value[name], kind):
+                self._refuse(number, name, value)
+        for name, inner in _REQUIRED_WITHIN.items():
+            for each in inner:
+                if each not in value[name]:
+                    self._refuse(number, each, value[name])
         return value
+
+    def _refuse(self, number: int, name: str, facts: Mapping[str, Any]) -> None:
+        found = repr(facts[name])[:40] if name in facts else "missing"
+        raise FileError(f"{self.path}: line {number} is no result: {name!r} is {found}")
 
 
 def _loads(line: bytes) -> Result | None:

@@ -25,7 +25,7 @@ from .. import (
 )
 from .._core import FileError
 from .norms import norm_options
-from .results import Result, identify
+from .results import HISTORY, NOTHING_IS_LOST, Result, identify
 from .task import NormChoice, Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .task import Dataset, Task
 
 Report = Callable[[float], None]
-_HISTORY = ("train_loss", "train", "valid_loss", "valid")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Progress:
     """Where a run stands at an epoch's end: the checkpoint's text part."""
 
     history: dict[str, list[float | None]] = field(
-        default_factory=lambda: {name: [] for name in _HISTORY}
+        default_factory=lambda: {name: [] for name in HISTORY}
     )
     seconds: float = 0.0
     best_epoch: int = 0
@@ -137,7 +136,7 @@ class Trainer:
         )
         valid = self.task.evaluate(self.model, self.data, "valid")
         numbers = (train.loss, train.metric, valid.loss, valid.metric)
-        for name, number in zip(_HISTORY, numbers, strict=True):
+        for name, number in zip(HISTORY, numbers, strict=True):
             progress.history[name].append(_finite(number))
         progress.diverged = not math.isfinite(train.loss)
         if progress.best_epoch == 0 or valid.metric > progress.valid:
@@ -162,12 +161,15 @@ class Trainer:
             "rng": json.dumps(get_rng_state()),
             "progress": json.dumps(asdict(self.progress)),
         }
-        self.checkpoint.parent.mkdir(exist_ok=True)
-        save(str(self.checkpoint), tensors, metadata)
+        try:
+            self.checkpoint.parent.mkdir(exist_ok=True)
+            save(self.checkpoint, tensors, metadata)
+        except OSError as error:
+            raise FileError(f"{error}. {NOTHING_IS_LOST}") from error
 
     def _restore(self) -> None:
         with _explained(self.checkpoint):
-            tensors, metadata = load_with_metadata(str(self.checkpoint))
+            tensors, metadata = load_with_metadata(self.checkpoint)
             if metadata["id"] != self.run.id:
                 raise ValueError(f"is of run {metadata['id']}, not {self.run.id}")
             self.model.load_state(_part(tensors, "model"))

@@ -68,8 +68,9 @@ class Study:
             tasks = {task.name: (task, task.load(quick=self.quick)) for task in self.tasks}
             plan = self._plan(tasks)
             with show or display() as shown:
-                if warning:
-                    shown.say(f"warning: {warning}")
+                for text in (warning, *(data.warning for _, data in tasks.values())):
+                    if text:
+                        shown.say(f"warning: {text}")
                 self._train(plan, tasks, file, finished, shown)
             write_report(self.out)
         return [finished[choice.id] for choice in plan]
