@@ -6,13 +6,14 @@ namespace {
 /// A Probe for `with`: it lives between enter and exit, its records stay.
 class ProbeScope {
  public:
-  explicit ProbeScope(int64_t every) : every_(every) {
-    check<ValueError>(every >= 1, "Probe", "every must be at least 1, got ", every);
+  ProbeScope(std::shared_ptr<nn::Module> model, int64_t every)
+      : model_(std::move(model)), every_(every) {
+    check<ValueError>(every >= 1, "probe", "every must be at least 1, got ", every);
   }
 
   void enter() {
-    check<ValueError>(!probe_, "Probe", "is already recording");
-    probe_ = std::make_unique<Probe>(every_);
+    check<ValueError>(!probe_, "probe", "is already recording");
+    probe_ = model_ ? std::make_unique<Probe>(*model_, every_) : std::make_unique<Probe>(every_);
     records_.clear();
   }
   void exit() {
@@ -22,7 +23,7 @@ class ProbeScope {
     probe_.reset();
   }
   void next_step() {
-    check<ValueError>(probe_ != nullptr, "Probe", "next_step() is for the inside of `with`");
+    check<ValueError>(probe_ != nullptr, "probe", "next_step() is for the inside of `with`");
     probe_->next_step();
   }
   int64_t step() const { return probe_ ? probe_->step() : step_; }
@@ -33,6 +34,7 @@ class ProbeScope {
   }
 
  private:
+  std::shared_ptr<nn::Module> model_;
   int64_t every_, step_ = 0;
   std::unique_ptr<Probe> probe_;
   std::vector<NormRecord> records_;
@@ -79,22 +81,30 @@ void bind_records(py::module_& m) {
 
 void bind_probe(py::module_& m) {
   bind_records(m);
-  py::class_<ProbeScope>(m, "Probe",
+  py::class_<ProbeScope>(m, "probe",
                          R"doc(Records what every Norm module does to activations and gradients.
 
-While entered, forward and backward passes of ``nl.nn.Norm`` on this thread are recorded. Probes
-nest; the innermost records. The records stay after the end::
+While entered, forward and backward passes of ``nl.nn.Norm`` on this thread are recorded: mean and
+variance of activations and gradients before and after the norm, gradient lengths, and the share
+that adanorm's phi would clip. Probes nest; the innermost records. The records stay after the end::
 
-    with nl.Probe(every=10) as probe:
+    with nl.probe(net, every=10) as probe:
         for batch in batches:
             loss(batch).backward()
             probe.next_step()
     probe.records[0].dx.row_var
 
 Args:
+    model: its layers' dotted names name the records; None: "norm0", "norm1", ... as they come.
     every: record every so-many-th step only.
+
+Raises:
+    ArgumentError: ``every`` is less than 1.
+
+Source: Xu et al., NeurIPS 2019, Theorem 1.
 )doc")
-      .def(py::init<int64_t>(), py::arg("every") = 1)
+      .def(py::init<std::shared_ptr<nn::Module>, int64_t>(), py::arg("model") = py::none(),
+           py::arg("every") = 1)
       .def("__enter__",
            [](ProbeScope& p) -> ProbeScope& {
              p.enter();
