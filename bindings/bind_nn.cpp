@@ -213,7 +213,15 @@ void bind_inspection(Class& c) {
       .def("zero_grad", &Module::zero_grad, "Clears the gradients of all parameters.")
       .def(
           "extra_repr", [](const Module&) { return ""; }, "What repr() shows between the brackets.")
-      .def("__repr__", &repr);
+      .def("__repr__", &repr)
+      .def(
+          "__reduce_ex__",
+          [](const py::object& self, int) -> Any {
+            fail<DtypeError>(Py_TYPE(self.ptr())->tp_name,
+                             "modules are not pickled or copied: build another and give its "
+                             "load_state() this one's state()");
+          },
+          py::arg("protocol"));
 }
 
 template <class Class>

@@ -112,7 +112,9 @@ template <normlab::bindings::Guarded T>
 class type_caster<T> : public type_caster_base<T> {
  public:
   bool load(handle source, bool convert) {
-    if (isinstance<T>(source) && !normlab::bindings::constructed(source))
+    const bool instance = isinstance<T>(source);
+    if (!instance && !convert) return false;  // without pybind11's long search elsewhere
+    if (instance && !normlab::bindings::constructed(source))
       normlab::fail<normlab::ValueError>(Py_TYPE(source.ptr())->tp_name,
                                          "call super().__init__() before anything else");
     return type_caster_base<T>::load(source, convert);

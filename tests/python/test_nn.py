@@ -1,6 +1,8 @@
 """Modules: layers, subclasses in Python, registration, ownership."""
 
+import copy
 import gc
+import pickle
 import threading
 import weakref
 
@@ -357,6 +359,7 @@ def cycle_through_removed_part():
      cycle_through_sequential, cycle_of_sequential_itself, cycle_through_removed_part],
 )  # fmt: skip
 def test_cycles_are_collected(make):
+    gc.collect()
     before = nl.memory_stats()["in_use"]
     assert collected(make)
     assert nl.memory_stats()["in_use"] == before
@@ -428,6 +431,13 @@ def test_load_state():
     state["scale"] = nl.ones(3)
     with pytest.raises(nl.ShapeError, match="scale"):
         b.load_state(state)
+
+
+def test_modules_are_not_pickled():
+    for module in (Net(), nn.Linear(1, 1)):
+        for f in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="load_state"):
+                f(module)
 
 
 def test_train_and_eval():
@@ -584,7 +594,7 @@ def test_parameter():
 
 def test_probe():
     net = Net()
-    with nl.Probe() as probe:
+    with nl.probe(net) as probe:
         for _ in range(2):
             net(nl.randn((5, 3))).sum().backward()
             probe.next_step()
@@ -603,7 +613,7 @@ def test_probe():
     with pytest.raises(nl.ArgumentError):
         probe.next_step()
     with pytest.raises(nl.ArgumentError):
-        nl.Probe(0)
+        nl.probe(every=0)
 
 
 def test_modules_are_made_in_any_thread():

@@ -176,6 +176,7 @@ def test_views_of_a_tensor(dtype):
 
 
 def test_array_outlives_the_tensor():
+    gc.collect()
     before = nl.memory_stats()["in_use"]
     t = nl.full((1000,), 3)
     views = [t.numpy(), np.asarray(t), np.from_dlpack(t)]
@@ -276,6 +277,7 @@ def test_dlpack_capsules():
 
 
 def test_dlpack_keeps_memory_alive():
+    gc.collect()
     before = nl.memory_stats()["in_use"]
     capsule = nl.ones(1000).__dlpack__()
     assert nl.memory_stats()["in_use"] > before

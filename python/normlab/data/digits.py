@@ -20,8 +20,8 @@ def standin_digits(
     """Digits generated from templates of strokes: NOT MNIST, and no number on it compares with one.
 
     Each image is a template whose strokes are bent, slanted, turned, scaled and moved at random,
-    drawn with a pen of random width, partly rubbed out, and covered with noise.
-    Same seed and sizes, same images.
+    drawn with a pen of random width, crossed by a stray stroke, partly rubbed out and covered with
+    noise. Same seed and sizes, same images.
     """
     rng = np.random.default_rng(seed)
     return ImageData(
@@ -44,9 +44,9 @@ def _split(rng: np.random.Generator, count: int) -> Split:
 def _draw(rng: np.random.Generator, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     points = _bend(rng, _TEMPLATES[labels])
     pen = rng.uniform(0.75, 1.45, (len(labels), 1, 1))
-    ink = _stamp(points, pen) * rng.uniform(0.55, 1.0, (len(labels), 1, 1))
-    ink = _rub_out(rng, ink)
-    ink += rng.normal(0.0, 0.08, ink.shape) * (rng.random(ink.shape) < 0.35)
+    ink = _stamp(points, pen) * rng.uniform(0.5, 1.0, (len(labels), 1, 1))
+    ink = _rub_out(rng, np.maximum(ink, _stamp(_stray(rng, len(labels)), pen * 0.8)))
+    ink += rng.normal(0.0, 0.1, ink.shape)
     return np.asarray(255 * np.clip(ink, 0, 1), np.uint8)
 
 
@@ -65,22 +65,29 @@ def _bend(rng: np.random.Generator, points: Floats) -> Floats:
     centred = points - 0.5
     # A slow wave along both axes bends the strokes as a hand does.
     phase = rng.uniform(0, 2 * np.pi, (n, 1, 2))
-    wave = rng.uniform(0.0, 0.07, (n, 1, 2)) * np.sin(5.0 * centred[:, :, ::-1] + phase)
-    angle, slant = rng.normal(0, 0.17, n), rng.normal(0.1, 0.22, n)
-    size = rng.uniform(13.5, 19.5, (n, 1)) * np.stack([rng.uniform(0.6, 1.0, n), np.ones(n)], 1)
+    wave = rng.uniform(0.0, 0.12, (n, 1, 2)) * np.sin(5.0 * centred[:, :, ::-1] + phase)
+    angle, slant = rng.normal(0, 0.2, n), rng.normal(0.1, 0.25, n)
+    size = rng.uniform(12.0, 19.0, (n, 1)) * np.stack([rng.uniform(0.6, 1.0, n), np.ones(n)], 1)
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)
     turn[:, :, 1] -= slant[:, None] * turn[:, :, 0]
     moved = ((centred + wave) * size[:, None]) @ turn.transpose(0, 2, 1)
-    middle = (_SIDE - 1) / 2 + rng.uniform(-2.2, 2.2, (n, 1, 2))
+    middle = (_SIDE - 1) / 2 + rng.uniform(-3.0, 3.0, (n, 1, 2))
     return np.asarray(moved + middle, np.float32)
+
+
+def _stray(rng: np.random.Generator, n: int) -> Floats:
+    """A short straight stroke an image, anywhere: [n, points, 2] in pixels."""
+    start = rng.uniform(0, _SIDE, (n, 1, 2))
+    reach = rng.uniform(-5, 5, (n, 1, 2))
+    return np.asarray(start + reach * np.linspace(0, 1, 10)[:, None], np.float32)
 
 
 def _rub_out(rng: np.random.Generator, ink: Floats) -> Floats:
     """Weakens one soft spot an image."""
     place = rng.uniform(5, _SIDE - 5, (len(ink), 2, 1))
     pixel = np.arange(_SIDE)
-    near = np.exp(-(((pixel - place) / rng.uniform(1.5, 3.2, (len(ink), 1, 1))) ** 2))
+    near = np.exp(-(((pixel - place) / rng.uniform(1.8, 3.6, (len(ink), 1, 1))) ** 2))
     spot = near[:, 0, :, None] * near[:, 1, None, :]
     return np.asarray(ink * (1 - rng.uniform(0.2, 1.0, (len(ink), 1, 1)) * spot), np.float32)
 

@@ -121,15 +121,22 @@ class Group:
         return [text for text in (self.warning, self.subset, self.fewer_epochs) if text]
 
     @property
-    def title(self) -> str:
-        """Heading of tables and pictures, with everything that limits the numbers."""
-        parts = [*([] if self.warning else [str(self.first["title"])]), *self.limits]
-        parts += [
-            str(self.settings[name])
-            for name, usual in _USUAL.items()
-            if self.settings[name] != usual
+    def name(self) -> str:
+        """The data set's, or what stands in for it."""
+        return self.warning or str(self.first["title"])
+
+    @property
+    def heading(self) -> str:
+        """The name, with settings that are not the usual ones."""
+        unusual = [
+            str(self.settings[x]) for x, usual in _USUAL.items() if self.settings[x] != usual
         ]
-        return ", ".join(parts)
+        return ", ".join([self.name, *unusual])
+
+    @property
+    def title(self) -> str:
+        """The heading with everything that limits the numbers, for what stands alone."""
+        return ", ".join(dict.fromkeys([self.heading, *self.limits]))
 
     @property
     def metric(self) -> str:

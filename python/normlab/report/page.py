@@ -18,7 +18,7 @@ _PAGE_COLOURS = {_SENTINELS.ink: "currentColor", _SENTINELS.faint: "var(--faint)
 
 def page(groups: Sequence[Group]) -> str:
     """The whole page."""
-    names = dict.fromkeys(group.warning or str(group.first["title"]) for group in groups)
+    names = dict.fromkeys(group.name for group in groups)
     title = f"Normalisation study: {'; '.join(names)}"
     results = [result for group in groups for result in group.results]
     template = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
@@ -42,7 +42,7 @@ def _subtitle(results: Sequence[Mapping[str, Any]]) -> str:
 def _section(group: Group) -> str:
     limits = f'<p class="warn">{escape("; ".join(group.limits))}</p>' if group.limits else ""
     return f"""<section>
-<h2>{escape(group.title)}</h2>
+<h2>{escape(group.heading)}</h2>
 {limits}
 <p class="lead">{escape(_verdict(group))}</p>
 {_table(group)}

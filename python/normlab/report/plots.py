@@ -90,11 +90,13 @@ def _by_epoch(runs: Sequence[Sequence[float | None]]) -> tuple[list[float], ...]
 
 
 def _logarithmic(ax: "Axes") -> None:
-    """Ticks at 1, 2 and 5, written as plain numbers."""
+    """A few ticks a decade, written as plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = ax.get_ylim()
+    subs = (1.0, 2.0, 5.0) if high > 10 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_minor_formatter(NullFormatter())
@@ -107,19 +109,20 @@ def tests(ax: "Axes", group: Group) -> None:
         values = list(row.tests.values())
         ax.scatter(values, [i + 0.24] * len(values), s=14, color=shade, alpha=0.75, linewidths=0)
         _interval(ax, i, row.test.mean, row.test.half, shade)
-        number = group.authors(row)
-        if number is not None and not math.isnan(number):
-            ax.scatter(
-                [number],
-                [i],
-                s=46,
-                marker="D",
-                facecolors="none",
-                edgecolors=ax.xaxis.label.get_color(),
-                linewidths=1.1,
-            )
+    label = f"test {group.metric}"
+    if group.has_authors and not group.limits:  # else theirs is another experiment
+        _diamonds(ax, [group.authors(row) for row in group.rows])
+        label += " (◇ authors)"
     _variants(ax, group)
-    ax.set_xlabel(f"test {group.metric}" + (" (◇ authors)" if group.has_authors else ""))
+    ax.set_xlabel(label)
+
+
+def _diamonds(ax: "Axes", numbers: Sequence[float | None]) -> None:
+    found = {i: x for i, x in enumerate(numbers) if x is not None and not math.isnan(x)}
+    ink = ax.xaxis.label.get_color()
+    ax.scatter(
+        [*found.values()], [*found], s=46, marker="D", facecolors="none", edgecolors=ink, lw=1.1
+    )
 
 
 def differences(ax: "Axes", group: Group) -> None:

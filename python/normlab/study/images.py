@@ -14,7 +14,7 @@ from .task import NormChoice, Score, Settings, SplitName, Tick
 _EVALUATION_BATCH = 500
 _STANDIN = "stand-in digits (generated), not MNIST"
 _PAPER = Settings(epochs=20, patience=5, batch=32, lr=1e-3)
-_QUICK = Settings(epochs=3, patience=3, batch=32, lr=1e-3, train_items=10_000)
+_QUICK = Settings(epochs=4, patience=4, batch=32, lr=1e-3, train_items=10_000)
 
 
 @dataclass(frozen=True)
