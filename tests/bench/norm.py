@@ -2,8 +2,9 @@
 
     python norm.py --copy libcopy.so --threads 2 --steps 100 --norm layernorm --shape 4096x512
 
-Prints one JSON line, with the fields of the peer's torch_norm.py. Copies and steps alternate, so
-that whatever else the machine does slows both.
+Prints one JSON line, with the fields of the peer's torch_norm.py. Blocks of copies and of steps
+alternate, so that whatever else the machine does slows both, while a step finds the caches as the
+step before left them, as the peer's does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Callable
 import numpy as np
 
 import normlab as nl
+
+BLOCKS = 5
 
 
 def parameters(variant: str, size: int) -> dict[str, nl.Tensor]:
@@ -64,13 +67,18 @@ def main() -> None:
         for t in (x, *params.values()):
             t.grad = None
 
-    for _ in range(max(5, a.steps // 10)):
-        step(), copy("copy_regular"), copy("copy_streaming")
-    times, regular, streaming = [], [], []
-    for _ in range(a.steps):
-        times.append(timed(step))
-        regular.append(copy("copy_regular"))
-        streaming.append(copy("copy_streaming"))
+    times: list[float] = []
+    regular: list[float] = []
+    streaming: list[float] = []
+    for block in range(1 + BLOCKS):
+        if block == 1:  # the first was for warming up
+            times, regular, streaming = [], [], []
+        for _ in range(max(5, a.steps // BLOCKS)):
+            times.append(timed(step))
+        for _ in range(5):
+            regular.append(copy("copy_regular"))
+        for _ in range(5):
+            streaming.append(copy("copy_streaming"))
     assert np.isfinite(target.numpy()).all()
     median = statistics.median(times)
     nbytes = rows * cols * 4

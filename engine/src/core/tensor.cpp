@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "core/accumulate.h"
 #include "core/allocator.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
@@ -251,7 +252,7 @@ Tensor Tensor::operator[](int64_t i) const {
 
 Tensor Tensor::clone() const {
   Tensor copy = empty(shape(), dtype(), device());
-  std::memcpy(copy.raw(), raw(), static_cast<size_t>(nbytes()));
+  copy_bytes(copy.raw(), raw(), nbytes());
   return copy;
 }
 
