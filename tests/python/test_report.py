@@ -13,7 +13,7 @@ import normlab as nl
 from normlab import paper
 from normlab.report import groups, write_report
 from normlab.report.page import page
-from normlab.report.plots import curves_figure
+from normlab.report.plots import colour, curves_figure
 from normlab.report.stats import Estimate, estimate, paired_difference, t_quantile
 from normlab.report.table import authors, columns, difference, markdown, notes
 from normlab.study import ResultFile
@@ -189,6 +189,10 @@ def test_candidates_are_no_results() -> None:
     assert cells(lines, "seeds") == ["2"]
     fixed = result("adanorm", C=1.5, C_candidates={"1.5": 99.0})
     assert cells([*lines, fixed], "variant") == ["adanorm", "adanorm (C = 1.5)"]
+    assert cells([*lines, fixed], "C chosen") == ["1 (1×), 2 (1×)", "–"]
+    assert "C chosen" not in markdown(groups([fixed], ORDER)), "nothing was chosen"
+    (group,) = groups([*lines, fixed], ORDER)
+    assert len({colour(row, group) for row in group.rows}) == 2
 
 
 def test_a_part_of_the_data_is_said_everywhere() -> None:

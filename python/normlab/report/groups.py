@@ -23,21 +23,27 @@ class Row:
     results: Sequence[Result]
 
     @property
+    def candidates(self) -> Sequence[str]:
+        """Values of C that were tried; empty for variants without one."""
+        return list(self.results[0].get("C_candidates") or ())
+
+    @property
+    def searched(self) -> bool:
+        """Whether C was chosen among several."""
+        return len(self.candidates) > 1
+
+    @property
     def name(self) -> str:
-        """The variant, with its C where it has one."""
-        candidates = self.results[0].get("C_candidates")
-        return (
-            f"{self.norm} (C = {next(iter(candidates))})"
-            if candidates and len(candidates) == 1
-            else self.norm
-        )
+        """The variant, with its C where that was given."""
+        given = bool(self.candidates) and not self.searched
+        return f"{self.norm} (C = {self.candidates[0]})" if given else self.norm
 
     @property
     def scales(self) -> str:
-        """The C of each seed, in words; empty where there is none."""
-        found = [result["C"] for result in self.results]
-        if found[0] is None:
+        """The chosen C's with their counts; empty where nothing was chosen."""
+        if not self.searched:
             return ""
+        found = [result["C"] for result in self.results]
         counts = {scale: found.count(scale) for scale in sorted(set(found))}
         return ", ".join(
             f"{scale:g}" + (f" ({n}×)" if len(found) > 1 else "") for scale, n in counts.items()

@@ -42,14 +42,27 @@ class Theme:
 
 def colour(row: Row, group: Group) -> str:
     """The row's colour in all of the group's pictures."""
-    others = [other.name for other in group.rows if other.name not in _COLOURS]
-    return _COLOURS.get(row.name) or _MORE[others.index(row.name) % len(_MORE)]
+    if _is_first(row, group) and row.norm in _COLOURS:
+        return _COLOURS[row.norm]
+    return _MORE[_others(group).index(row.name) % len(_MORE)]
 
 
 def _line_style(row: Row, group: Group) -> str:
     """Beyond the colours, line styles tell variants apart."""
-    others = [other.name for other in group.rows if other.name not in _COLOURS]
-    return ("-", "--", ":")[others.index(row.name) // len(_MORE) % 3] if row.name in others else "-"
+    others = _others(group)
+    if row.name not in others:
+        return "-"
+    return ("-", "--", ":")[others.index(row.name) // len(_MORE) % 3]
+
+
+def _is_first(row: Row, group: Group) -> bool:
+    """Whether no row before it has its variant: adanorm may stand there with several C."""
+    return next(other for other in group.rows if other.norm == row.norm) is row
+
+
+def _others(group: Group) -> list[str]:
+    """Names of the rows without a colour of their own."""
+    return [row.name for row in group.rows if not (_is_first(row, group) and row.norm in _COLOURS)]
 
 
 def curves(ax: "Axes", group: Group, series: str) -> None:
