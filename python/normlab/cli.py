@@ -28,6 +28,7 @@ app = typer.Typer(
     "Errors are one line; [bold]--debug[/bold] or NORMLAB_DEBUG=1 shows where they arose.",
 )
 _INTERRUPTED = 130
+_MOST_JOBS = 8  # each holds the data: some 250 MB
 _MANY = ("--task", "--norm", "--seeds", "--C")
 
 
@@ -151,7 +152,12 @@ def study(
         int | None,
         typer.Option(min=1, help="The numbers are the same for any.", show_default="all cores"),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, sharing the threads.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Runs at a time, sharing the threads.", show_default="one a thread, up to 8"
+        ),
+    ] = None,
 ) -> None:
     """Train every variant over several seeds: means, 95 % intervals, paired differences."""
     from normlab.study import Overrides, Study
@@ -164,7 +170,8 @@ def study(
         overrides=Overrides(epochs, patience, batch, lr, denominator and denominator.value),
         quick=quick,
         threads=threads,
-        jobs=jobs,
+        # Runs side by side wait for nobody: faster than one run on all threads.
+        jobs=jobs or min(threads or nl.num_threads(), _MOST_JOBS),
         **({"scales": _positive("--C", scales)} if scales else {}),
     )
     try:
