@@ -179,40 +179,41 @@ def test_import_stays_light() -> None:
     )
 
 
-_STUDY = """
-import sys
-from test_study import Toy
+_ENDLESS = """
+from test_study import Endless
 import normlab.study
 from normlab.cli import main
 
-def say(epoch):
-    print("epoch", flush=True)
-    sys.stdin.readline()
-
-normlab.study.TASKS = {"mnist": lambda: Toy(say)}
-main()
+if __name__ == "__main__":
+    normlab.study.TASKS = {"mnist": Endless}
+    main()
 """
 
 
-def test_ctrl_c_is_code_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_is_code_130_and_says_how_to_go_on(tmp_path: Path, jobs: str) -> None:
+    script, out = tmp_path / "endless.py", tmp_path / "out"
+    script.write_text(_ENDLESS)
+    words = ["study", "--norm", "none", "--jobs", jobs, "--out", str(out)]
     here = str(Path(__file__).parent)
     process = subprocess.Popen(
-        [sys.executable, "-c", _STUDY, "study", "--norm", "none", "--out", str(tmp_path)],
+        [sys.executable, str(script), *words],
         text=True,
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])},
     )
     assert process.stdout
-    while process.stdout.readline() != "epoch\n":
+    while process.stdout.readline() != "training\n":
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal tells every process
     _, stderr = process.communicate()
     assert process.returncode == 130
-    assert f"to go on: normlab study --norm none --out {tmp_path}" in stderr
+    assert "Interrupted: 0 of 5 runs are finished" in stderr
+    assert f"to go on: normlab {' '.join(words)}" in stderr
     assert "Traceback" not in stderr
-    assert not list(tmp_path.glob("running/*"))
+    assert not list(out.glob("running/*"))
 
 
 def test_report_is_made_anew(tmp_path: Path) -> None:

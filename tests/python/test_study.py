@@ -333,6 +333,15 @@ def test_an_error_in_a_process_arrives(tmp_path: Path) -> None:
         a_study(tmp_path, Failing(), jobs=2).run()
 
 
+class Endless(Toy):
+    """Says that it trains, and waits for a signal."""
+
+    def train_epoch(self, *arguments: Any) -> Score:
+        print("training", flush=True)
+        while True:
+            signal.pause()
+
+
 class Dying(Toy):
     """Its process ends without a word."""
 
