@@ -6,8 +6,8 @@ namespace {
 /// A Probe for `with`: it lives between enter and exit, its records stay.
 class ProbeScope {
  public:
-  ProbeScope(std::shared_ptr<nn::Module> model, int64_t every)
-      : model_(std::move(model)), every_(every) {
+  ProbeScope(std::optional<std::shared_ptr<nn::Module>> model, int64_t every)
+      : model_(model.value_or(nullptr)), every_(every) {
     check<ValueError>(every >= 1, "probe", "every must be at least 1, got ", every);
   }
 
@@ -103,8 +103,8 @@ Raises:
 
 Source: Xu et al., NeurIPS 2019, Theorem 1.
 )doc")
-      .def(py::init<std::shared_ptr<nn::Module>, int64_t>(), py::arg("model") = py::none(),
-           py::arg("every") = 1)
+      .def(py::init<std::optional<std::shared_ptr<nn::Module>>, int64_t>(),
+           py::arg("model") = py::none(), py::arg("every") = 1)
       .def("__enter__",
            [](ProbeScope& p) -> ProbeScope& {
              p.enter();
