@@ -79,7 +79,7 @@ class Bench:
 
     def norm_row(self, norm: str, shape: str, threads: int) -> str:
         elements = int(shape.split("x")[0]) * int(shape.split("x")[1])
-        steps = max(20, min(300, int(3e8 / elements)))
+        steps = max(20, min(200, int(2e8 / elements)))
         options = ["--norm", norm, "--shape", shape, "--threads", threads, "--steps", steps]
         ours, peers = [], []
         for _ in range(self.a.rounds):

@@ -4,7 +4,7 @@
 
 namespace normlab {
 
-/// Bytes of the last-level cache; 32 MB where the system does not tell.
+/// Bytes of the last-level cache that one core can fill: what the system tells, at most 32 MB.
 int64_t last_cache_bytes();
 
 }  // namespace normlab

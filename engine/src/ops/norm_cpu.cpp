@@ -507,6 +507,23 @@ void backward_as(const NormProblem<float>& p, int64_t begin, int64_t end,
   backward_chunk<kFactor, Params, false, false>(p, begin, end, grads);
 }
 
+/// Both statistics detached and nothing else to do: dx = rstd * dz, without reading x.
+void backward_scaled(const NormProblem<float>& p, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const vfloat rstd = broadcast(p.rstd[row]);
+    const float* dz = p.dz + row * p.H;
+    float* dx = p.dx + row * p.H;
+    each_vector(0, p.H, [&](int64_t j, auto part) {
+      const vfloat out = load(dz + j, part) * rstd;
+      if (p.stream)
+        stream(dx + j, out);
+      else
+        store(dx + j, out, part);
+    });
+  }
+  if (p.stream) fence();
+}
+
 void backward(const NormProblem<float>& p, int64_t begin, int64_t end,
               const NormParamGrads<float>& grads) {
   if (p.clamp > kMostClamped) return norm_backward_reference(p, begin, end, grads);
@@ -516,8 +533,10 @@ void backward(const NormProblem<float>& p, int64_t begin, int64_t end,
     return;
   }
   const bool params = grads.gain || grads.bias;
-  if (p.traits->output == Output::adaptive)
-    return backward_as<Factor::phi, false>(p, begin, end, grads);
+  const NormTraits& t = *p.traits;
+  if (p.dx && !params && !p.gain && !t.grad_mean && !t.grad_scale && t.output == Output::plain)
+    return backward_scaled(p, begin, end);
+  if (t.output == Output::adaptive) return backward_as<Factor::phi, false>(p, begin, end, grads);
   if (p.gain)
     return params ? backward_as<Factor::gain, true>(p, begin, end, grads)
                   : backward_as<Factor::gain, false>(p, begin, end, grads);
