@@ -178,4 +178,64 @@ class Sequential : public Module {
   std::vector<std::shared_ptr<Module>> list_;
 };
 
+/// Settings of a Transformer encoder. Which norm stands at each place, and where.
+struct TransformerOptions {
+  int64_t size = 128;  ///< D, a multiple of heads
+  int64_t heads = 4;
+  int64_t hidden = 512;  ///< width of the feed-forward part
+  int64_t layers = 4;
+  double dropout = 0.1;  ///< on the input, and on what each part adds
+  /// true: x + f(norm(x)), and a norm at the end (pre-norm); false: norm(x + f(x)) (post-norm).
+  bool pre_norm = true;
+  Activation activation = Activation::relu;  ///< of the feed-forward part
+  std::string norm = "layernorm";
+  NormOptions norm_options = {};
+};
+
+/// Multi-head self-attention (Vaswani et al. 2017) within sentences: parameters `qkv` and `out`.
+class SelfAttention : public Module {
+ public:
+  SelfAttention(int64_t size, int64_t heads);
+  /// x [T, D], one sentence.
+  Tensor forward(const Tensor& x) override;
+  /// x [T, D], packed sentences, see attention().
+  Tensor forward(const Tensor& x, const Tensor& offsets);
+  int64_t heads() const { return heads_; }
+
+ private:
+  int64_t heads_;
+  std::shared_ptr<Linear> qkv_, out_;
+};
+
+/// Self-attention and a feed-forward part, each with its norm, dropout and residual connection.
+class TransformerLayer : public Module {
+ public:
+  explicit TransformerLayer(const TransformerOptions& options);
+  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x, const Tensor& offsets);
+  const TransformerOptions& options() const { return options_; }
+
+ private:
+  Tensor attend(const Tensor& x, const Tensor& offsets);
+  Tensor feed_forward(const Tensor& x);
+  TransformerOptions options_;
+  std::shared_ptr<Norm> norm1_, norm2_;
+  std::shared_ptr<SelfAttention> attention_;
+  std::shared_ptr<Linear> up_, down_;
+};
+
+/// `layers` layers and, with pre_norm, a norm at the end. x [T, D] -> [T, D].
+class TransformerEncoder : public Module {
+ public:
+  explicit TransformerEncoder(const TransformerOptions& options);
+  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x, const Tensor& offsets);
+  const TransformerOptions& options() const { return options_; }
+
+ private:
+  TransformerOptions options_;
+  std::vector<std::shared_ptr<TransformerLayer>> layers_;
+  std::shared_ptr<Norm> norm_;
+};
+
 }  // namespace normlab::nn

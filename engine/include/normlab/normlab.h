@@ -12,3 +12,4 @@
 #include "normlab/probe.h"
 #include "normlab/random.h"
 #include "normlab/tensor.h"
+#include "normlab/text.h"

@@ -185,6 +185,19 @@ struct CrossEntropyOptions {
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                      const CrossEntropyOptions& options = {});
 
+// --- packed sentences -------------------------------------------------------------------------
+// Sentences one after the other without padding: sentence i is rows [offsets[i], offsets[i + 1])
+// of x [T, D]. offsets, int64 [S + 1], rise from 0 to T (ValueError naming the place otherwise).
+/// Scaled dot-product self-attention within each sentence, all heads, forward and backward fused:
+/// softmax(q k^T / sqrt(D / heads)) v (Vaswani et al. 2017, eq. 1). What backward keeps is qkv,
+/// the result and one number a row and head: linear in T.
+/// @param qkv  [T, 3 D]: queries, keys and values, each of `heads` heads side by side.
+/// @return     [T, D].
+/// @throws ShapeError  qkv is not [T, 3 D] with D a multiple of heads.
+Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads);
+/// Mean of the rows of each sentence: [S, D]; zeros for an empty one.
+Tensor segment_mean(const Tensor& x, const Tensor& offsets);
+
 // --- dropout ----------------------------------------------------------------------------------
 /// Zeroes each element with probability p in [0, 1) and divides the rest by 1 - p; x itself
 /// unless training. The mask is drawn from `generator`, one number an element.
