@@ -13,8 +13,10 @@ from rich.table import Table
 from . import build_info, norm_traits, norm_variants
 from ._core import Error
 from .data.fetch import cache_folder
-from .data.images import IdxSource, is_cached, local_folders
 from .data.mnist import FASHION_MNIST, MNIST
+from .data.places import Source, is_cached, local_folders
+from .data.rt import RT
+from .data.sst5 import SST5
 
 _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 _Y = {"none": "x", "std": "(x − μ)/σ", "rms": "x/rms", "l2": "x/‖x‖", "tanh": "tanh(αx)"}
@@ -91,7 +93,7 @@ def info_table() -> Table:
         "CUDA": "yes" if build["cuda"] else f"no: {build['cuda_reason']}",
         "NORMLAB_DATA": os.environ.get("NORMLAB_DATA") or "not set",
         "cache": str(cache_folder()),
-        **{source.name: whereabouts(source) for source in (MNIST, FASHION_MNIST)},
+        **{source.name: whereabouts(source) for source in (MNIST, FASHION_MNIST, RT, SST5)},
     }
     for name, text in facts.items():
         table.add_row(name, text)
@@ -111,7 +113,7 @@ def processor() -> str:
     return facts.get("model name", name) + (f" ({flags})" if flags else "")
 
 
-def whereabouts(source: IdxSource) -> str:
+def whereabouts(source: Source) -> str:
     """Where that data set would be read from."""
     try:
         folders = local_folders(source)

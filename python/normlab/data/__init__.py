@@ -4,13 +4,20 @@ from .digits import standin_digits
 from .fetch import DataMissingError, cache_folder
 from .images import ImageData, Split
 from .mnist import fashion_mnist, mnist
+from .rt import rt
+from .sst5 import sst5
+from .text import TextData, TextSplit
 
 __all__ = [
     "DataMissingError",
     "ImageData",
     "Split",
+    "TextData",
+    "TextSplit",
     "cache_folder",
     "fashion_mnist",
     "mnist",
+    "rt",
+    "sst5",
     "standin_digits",
 ]

@@ -1,21 +1,17 @@
 """A checked reader of the idx format, in which MNIST and its relatives are published."""
 
-import gzip
 import math
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._core import FileError
+from .packed import opened, read_up_to
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _UINT8 = 0x08
-_CHUNK = 1 << 20
 
 
 def read_idx(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
@@ -33,35 +29,17 @@ def read_idx(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
     """
     header_size = 4 + 4 * len(shape)
     size = math.prod(shape)
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == _GZIP_MAGIC
-            file.seek(0)
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=file) if packed else file)
-            _check_header(path, _read(stream, header_size), shape)
-            data = _read(stream, size)
-            if len(data) < size:
-                raise FileError(
-                    f"{path}: must hold {size:,} bytes of data for shape {list(shape)}, "
-                    f"is cut short after {len(data):,}"
-                )
-            if _read(stream, 1):
-                raise FileError(f"{path}: goes on after the {size:,} bytes of shape {list(shape)}")
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise FileError(f"{path}: is damaged gzip: {error}") from error
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with opened(path) as stream:
+        _check_header(path, read_up_to(stream, header_size), shape)
+        data = read_up_to(stream, size)
+        if len(data) < size:
+            raise FileError(
+                f"{path}: must hold {size:,} bytes of data for shape {list(shape)}, "
+                f"is cut short after {len(data):,}"
+            )
+        if read_up_to(stream, 1):
+            raise FileError(f"{path}: goes on after the {size:,} bytes of shape {list(shape)}")
     return np.frombuffer(data, dtype=np.uint8).reshape(tuple(shape))
-
-
-def _read(stream: IO[bytes], size: int) -> bytearray:
-    """Up to `size` bytes; memory grows only with what really comes."""
-    data = bytearray()
-    while len(data) < size and (chunk := stream.read(min(_CHUNK, size - len(data)))):
-        data += chunk
-    return data
 
 
 def _check_header(path: Path, header: bytearray, shape: Sequence[int]) -> None:
