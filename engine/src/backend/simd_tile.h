@@ -45,6 +45,20 @@ template <int V = 1, class Tile>
   }
 }
 
+/// Loads `width` floats into V vectors, the rest of which stays.
+template <int V>
+[[gnu::always_inline]] inline void load_tile_row(const float* from, vfloat (&row)[V],
+                                                 int64_t width) {
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) {
+    const int64_t left = width - v * kLanes;
+    if (left >= kLanes)
+      row[v] = load(from + v * kLanes);
+    else if (left > 0)
+      __builtin_memcpy(&row[v], from + v * kLanes, static_cast<size_t>(left) * sizeof(float));
+  }
+}
+
 /// Stores the first `width` floats of V vectors.
 template <int V>
 [[gnu::always_inline]] inline void store_tile_row(float* to, const vfloat (&row)[V],
@@ -56,6 +70,51 @@ template <int V>
       store(to + v * kLanes, row[v]);
     else if (left > 0)
       __builtin_memcpy(to + v * kLanes, &row[v], static_cast<size_t>(left) * sizeof(float));
+  }
+}
+
+/// A left side: element (i, k) is at data[i * row + k * step].
+struct LeftSide {
+  const float* data;
+  int64_t row, step;
+};
+/// A right side, whose rows can be read in whole vectors.
+struct RightSide {
+  const float* data;
+  int64_t step;
+};
+
+template <int V>
+void product_tile(TileRows a, int64_t step, int64_t K, RightSide b, float* c, int64_t c_step,
+                  int64_t rows, int64_t width, bool add) {
+  vfloat acc[kTileRows][V] = {};
+  if (add) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r)
+      if (r < rows) load_tile_row<V>(c + r * c_step, acc[r], width);
+  }
+  tile_product<V>(
+      a, step, K, [=](int64_t k) { return b.data + k * b.step; }, acc);
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r)
+    if (r < rows) store_tile_row<V>(c + r * c_step, acc[r], width);
+}
+
+/// C [M, N] = A B, or C + A B; nothing behind the N-th column is written.
+[[maybe_unused]] inline void tiled_product(LeftSide a, RightSide b, int64_t M, int64_t N, int64_t K,
+                                           float* c, int64_t c_step, bool add = false) {
+  for (int64_t j = 0; j < N; j += kTileWidth) {
+    const int64_t width = N - j < kTileWidth ? N - j : kTileWidth;
+    for (int64_t i = 0; i < M; i += kTileRows) {
+      const int64_t rows = M - i < kTileRows ? M - i : kTileRows;
+      const float* left[kTileRows];
+      for (int r = 0; r < kTileRows; ++r)
+        left[r] = a.data + (i + (r < rows ? r : rows - 1)) * a.row;
+      with_vectors(width, [&]<int V>() {
+        product_tile<V>(left, a.step, K, {b.data + j, b.step}, c + i * c_step + j, c_step, rows,
+                        width, add);
+      });
+    }
   }
 }
 

@@ -1,0 +1,100 @@
+#include "normlab/nn.h"
+
+namespace normlab::nn {
+namespace {
+
+/// The offsets of x taken as one sentence.
+Tensor one_sentence(const char* op, const Tensor& x) {
+  check(x.rank() == 2, op, "x must be [T, D], got ", x.shape());
+  return Tensor::of<int64_t>({2}, {0, x.size(0)});
+}
+
+std::shared_ptr<Norm> make_norm(const TransformerOptions& options) {
+  return std::make_shared<Norm>(options.norm, Shape{options.size}, options.norm_options);
+}
+
+}  // namespace
+
+// --- attention --------------------------------------------------------------------------------
+
+SelfAttention::SelfAttention(int64_t size, int64_t heads) : heads_(heads) {
+  check<ValueError>(size > 0 && heads > 0 && size % heads == 0, "SelfAttention",
+                    "size must be a positive multiple of heads, got size ", size, " and ", heads,
+                    " heads");
+  qkv_ = std::make_shared<Linear>(size, 3 * size);
+  out_ = std::make_shared<Linear>(size, size);
+  register_module("qkv", qkv_);
+  register_module("out", out_);
+}
+
+Tensor SelfAttention::forward(const Tensor& x) {
+  return forward(x, one_sentence("SelfAttention", x));
+}
+
+Tensor SelfAttention::forward(const Tensor& x, const Tensor& offsets) {
+  return out_->forward(attention(qkv_->forward(x), offsets, heads_));
+}
+
+// --- layer ------------------------------------------------------------------------------------
+
+TransformerLayer::TransformerLayer(const TransformerOptions& options) : options_(options) {
+  check<ValueError>(options.hidden > 0, "TransformerLayer", "hidden must be positive, got ",
+                    options.hidden);
+  check<ValueError>(options.dropout >= 0 && options.dropout < 1, "TransformerLayer",
+                    "dropout must be in [0, 1), got ", options.dropout);
+  attention_ = std::make_shared<SelfAttention>(options.size, options.heads);
+  up_ = std::make_shared<Linear>(options.size, options.hidden, true, options.activation);
+  down_ = std::make_shared<Linear>(options.hidden, options.size);
+  register_module("norm1", norm1_ = make_norm(options));
+  register_module("attention", attention_);
+  register_module("norm2", norm2_ = make_norm(options));
+  register_module("up", up_);
+  register_module("down", down_);
+}
+
+Tensor TransformerLayer::attend(const Tensor& x, const Tensor& offsets) {
+  return dropout(attention_->forward(x, offsets), options_.dropout, training());
+}
+
+Tensor TransformerLayer::feed_forward(const Tensor& x) {
+  return dropout(down_->forward(up_->forward(x)), options_.dropout, training());
+}
+
+Tensor TransformerLayer::forward(const Tensor& x) {
+  return forward(x, one_sentence("TransformerLayer", x));
+}
+
+Tensor TransformerLayer::forward(const Tensor& x, const Tensor& offsets) {
+  if (options_.pre_norm) {
+    const Tensor y = x + attend(norm1_->forward(x), offsets);
+    return y + feed_forward(norm2_->forward(y));
+  }
+  const Tensor y = norm1_->forward(x + attend(x, offsets));
+  return norm2_->forward(y + feed_forward(y));
+}
+
+// --- encoder ----------------------------------------------------------------------------------
+
+TransformerEncoder::TransformerEncoder(const TransformerOptions& options) : options_(options) {
+  check<ValueError>(options.layers > 0, "TransformerEncoder", "layers must be positive, got ",
+                    options.layers);
+  for (int64_t i = 0; i < options.layers; ++i) {
+    layers_.push_back(std::make_shared<TransformerLayer>(options));
+    register_module(std::to_string(i), layers_.back());
+  }
+  if (!options.pre_norm) return;
+  norm_ = make_norm(options);
+  register_module("norm", norm_);
+}
+
+Tensor TransformerEncoder::forward(const Tensor& x) {
+  return forward(x, one_sentence("TransformerEncoder", x));
+}
+
+Tensor TransformerEncoder::forward(const Tensor& x, const Tensor& offsets) {
+  Tensor z = dropout(x, options_.dropout, training());
+  for (const std::shared_ptr<TransformerLayer>& layer : layers_) z = layer->forward(z, offsets);
+  return norm_ ? norm_->forward(z) : z;
+}
+
+}  // namespace normlab::nn

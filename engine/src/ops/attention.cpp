@@ -1,0 +1,98 @@
+#include "ops/attention.h"
+
+#include <cmath>
+
+#include "backend/parallel.h"
+#include "core/dispatch.h"
+#include "normlab/ops.h"
+#include "ops/segments.h"
+
+namespace normlab {
+namespace {
+
+/// This thread's scratch; grows only.
+float* scratch_of(int64_t floats) {
+  static thread_local Tensor memory;
+  if (!memory || memory.numel() < floats) memory = Tensor::empty({floats});
+  return memory.data<float>();
+}
+
+struct Call {
+  const Tensor &qkv, &offsets, &z, &log_sum;
+  int64_t heads;
+  Tensor dz = {}, dqkv = {};
+};
+
+/// Head `job % heads` of sentence `job / heads`.
+template <class T>
+AttentionHead<T> head_of(const Call& c, int64_t job) {
+  const int64_t *offset = c.offsets.data<int64_t>() + job / c.heads, head = job % c.heads;
+  AttentionHead<T> h;
+  h.length = offset[1] - offset[0];
+  h.size = c.z.size(1);
+  h.depth = h.size / c.heads;
+  h.scale = static_cast<T>(1 / std::sqrt(static_cast<double>(h.depth)));
+  const int64_t at = offset[0] * h.size + head * h.depth;
+  const int64_t at3 = 3 * offset[0] * h.size + head * h.depth;
+  h.qkv = c.qkv.data<T>() + at3;
+  h.z = static_cast<T*>(c.z.raw()) + at;
+  h.log_sum = static_cast<T*>(c.log_sum.raw()) + head * c.z.size(0) + offset[0];
+  if (c.dz) h.dz = c.dz.data<T>() + at;
+  if (c.dqkv) h.dqkv = static_cast<T*>(c.dqkv.raw()) + at3;
+  return h;
+}
+
+/// All heads of all sentences, each by one thread.
+template <class T>
+void run(const Call& c) {
+  const int64_t jobs = (c.offsets.numel() - 1) * c.heads;
+  if (c.z.numel() == 0) return;
+  const bool backward = c.dqkv.defined();
+  const int64_t length = c.z.size(0) / (c.offsets.numel() - 1) + 1;
+  const int64_t cost = length * length * c.z.size(1) / c.heads / 4;
+  parallel_for(jobs, cost, [&](int64_t job) {
+    const AttentionHead<T> h = head_of<T>(c, job);
+    if (h.length == 0) return;
+    if constexpr (std::is_same_v<T, float>) {
+      const AttentionKernels& kernels = attention_kernels_for_cpu();
+      (backward ? kernels.backward : kernels.forward)(
+          h, scratch_of(attention_scratch(h.length, h.depth)));
+    } else {
+      backward ? reference::attention_backward(h) : reference::attention(h);
+    }
+  });
+}
+
+void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
+  check<DtypeError>(is_floating(qkv.dtype()), "attention", "qkv must be float32 or float64, got ",
+                    qkv.dtype());
+  check<ValueError>(heads > 0, "attention", "heads must be positive, got ", heads);
+  check(qkv.rank() == 2 && qkv.size(1) % (3 * heads) == 0 && qkv.size(1) > 0, "attention",
+        "qkv must be [T, 3 D] with D a multiple of ", heads, " heads, got ", qkv.shape());
+  check_offsets("attention", offsets, qkv.size(0));
+}
+
+}  // namespace
+
+Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
+  check_attention(qkv, offsets, heads);
+  const int64_t rows = qkv.size(0);
+  Tensor z = Tensor::empty({rows, qkv.size(1) / 3}, qkv.dtype());
+  const Tensor log_sum = Tensor::empty({heads, rows}, qkv.dtype());
+  dispatch_floating("attention", qkv.dtype(), [&]<class T>() {
+    run<T>({qkv, offsets, z, log_sum, heads});
+  });
+  if (!needs_grad({qkv})) return z;
+  return record("attention", z, {qkv},
+                [kept = Saved(qkv), kept_z = Saved(z), kept_offsets = Saved(offsets), log_sum,
+                 heads](const Tensor& dz, Needs) -> Grads {
+                  const Tensor& qkv = kept.get();
+                  Tensor dqkv = Tensor::empty(qkv.shape(), qkv.dtype());
+                  dispatch_floating("attention", qkv.dtype(), [&]<class T>() {
+                    run<T>({qkv, kept_offsets.get(), kept_z.get(), log_sum, heads, dz, dqkv});
+                  });
+                  return {dqkv};
+                });
+}
+
+}  // namespace normlab

@@ -1,0 +1,69 @@
+#include "normlab/text.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/segments.h"
+
+namespace normlab::text {
+namespace {
+
+/// Row p: sin and cos of p / 10000^(2 i / D), side by side (Vaswani et al. 2017, section 3.5).
+Tensor sine_positions(int64_t length, int64_t size) {
+  Tensor table = Tensor::empty({length, size});
+  float* to = table.data<float>();
+  for (int64_t i = 0; i < size; i += 2) {
+    const double rate = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(size));
+    for (int64_t p = 0; p < length; ++p) {
+      to[p * size + i] = static_cast<float>(std::sin(static_cast<double>(p) * rate));
+      if (i + 1 < size)
+        to[p * size + i + 1] = static_cast<float>(std::cos(static_cast<double>(p) * rate));
+    }
+  }
+  return table;
+}
+
+/// The place of every word in its sentence, [T, D].
+Tensor positions(const Packed& sentences, int64_t size) {
+  Tensor place = Tensor::empty({sentences.tokens.numel()}, DType::int64);
+  int64_t* to = place.data<int64_t>();
+  const int64_t* offset = sentences.offsets.data<int64_t>();
+  int64_t longest = 0;
+  for (int64_t s = 0; s < sentences.size(); ++s) {
+    longest = std::max(longest, offset[s + 1] - offset[s]);
+    for (int64_t i = offset[s]; i < offset[s + 1]; ++i) to[i] = i - offset[s];
+  }
+  return normlab::take(sine_positions(longest, size), place);
+}
+
+}  // namespace
+
+Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
+  check<ValueError>(options.vocabulary > 0 && options.classes > 0, "Classifier",
+                    "vocabulary and classes must be positive, got ", options.vocabulary, " and ",
+                    options.classes);
+  embedding_ = std::make_shared<nn::Embedding>(options.vocabulary, options.encoder.size);
+  encoder_ = std::make_shared<nn::TransformerEncoder>(options.encoder);
+  output_ = std::make_shared<nn::Linear>(options.encoder.size, options.classes);
+  register_module("embedding", embedding_);
+  register_module("encoder", encoder_);
+  register_module("output", output_);
+}
+
+Tensor Classifier::forward(const Packed& sentences) {
+  check<ValueError>(sentences.tokens && sentences.offsets, "Classifier",
+                    "tokens and offsets must be given");
+  check(sentences.tokens.rank() == 1, "Classifier", "tokens must be [T], got ",
+        sentences.tokens.shape());
+  check_offsets("Classifier", sentences.offsets, sentences.tokens.numel());
+  const Tensor words = embedding_->forward(sentences.tokens);
+  const Tensor x = words + positions(sentences, options_.encoder.size);
+  return output_->forward(segment_mean(encoder_->forward(x, sentences.offsets), sentences.offsets));
+}
+
+Tensor Classifier::forward(const Tensor& tokens) {
+  check(tokens.rank() == 1, "Classifier", "tokens must be [T], got ", tokens.shape());
+  return forward(Packed{tokens, Tensor::of<int64_t>({2}, {0, tokens.numel()})})[0];
+}
+
+}  // namespace normlab::text

@@ -1,0 +1,183 @@
+#include "ops/attention.h"
+
+#include <cmath>
+
+#include "catch.h"
+#include "errors.h"
+#include "gradcheck.h"
+
+using namespace normlab;
+using test::error_of;
+using test::gradient_error;
+using test::leaf;
+using test::max_difference;
+
+namespace {
+
+Tensor offsets_of(const std::vector<int64_t>& lengths) {
+  std::vector<int64_t> at = {0};
+  for (const int64_t n : lengths) at.push_back(at.back() + n);
+  return Tensor::of<int64_t>({static_cast<int64_t>(at.size())}, at);
+}
+
+int64_t total(const Tensor& offsets) {
+  return offsets.data<int64_t>()[offsets.numel() - 1];
+}
+
+/// softmax(q k^T / sqrt(depth)) v of one sentence by the engine's other ops.
+Tensor by_parts(const Tensor& qkv, int64_t heads) {
+  const int64_t n = qkv.size(0), size = qkv.size(1) / 3, depth = size / heads;
+  const Tensor parts = transpose(qkv.reshape({n, 3, heads, depth}), {1, 2, 0, 3});
+  const Tensor scores = matmul(parts[0], transpose(parts[1], {0, 2, 1}));
+  const Tensor weights = softmax(scores / std::sqrt(static_cast<double>(depth)));
+  return transpose(matmul(weights, parts[2]), {1, 0, 2}).reshape({n, size});
+}
+
+struct Result {
+  Tensor z, dqkv;
+};
+
+Result run(const Tensor& qkv, const Tensor& offsets, int64_t heads, const Tensor& dz) {
+  const Tensor x = qkv.clone().set_requires_grad();
+  const Tensor z = attention(x, offsets, heads);
+  z.backward(dz);
+  return {z.detach(), x.grad()};
+}
+
+Tensor numbers(const Shape& shape, uint64_t seed, double std = 1) {
+  Generator generator(seed);
+  return randn(shape, 0, std, DType::float32, generator);
+}
+
+}  // namespace
+
+TEST_CASE("attention is softmax(q k^T / sqrt(d)) v of each sentence", "[attention]") {
+  const std::vector<int64_t> lengths = {3, 0, 1, 5, 45};
+  const int64_t heads = GENERATE(1, 2, 6), depth = GENERATE(1, 3, 16);
+  const Tensor offsets = offsets_of(lengths);
+  const Tensor qkv = leaf({total(offsets), 3 * heads * depth}, 1).detach();
+  const Tensor z = attention(qkv, offsets, heads);
+  const int64_t* at = offsets.data<int64_t>();
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    if (lengths[s] == 0) continue;
+    CHECK(max_difference(z.slice(at[s], at[s + 1]), by_parts(qkv.slice(at[s], at[s + 1]), heads)) <
+          1e-14);
+  }
+}
+
+TEST_CASE("attention's gradient", "[attention]") {
+  CHECK(gradient_error(
+            [](const std::vector<Tensor>& x) {
+              return attention(x[0], offsets_of({2, 0, 1, 4}), 2);
+            },
+            {leaf({7, 3 * 6}, 2)}) < 1e-7);
+  CHECK(gradient_error(
+            [](const std::vector<Tensor>& x) { return attention(x[0], offsets_of({43}), 1); },
+            {leaf({43, 3}, 3)}) < 1e-7);
+}
+
+TEST_CASE("attention of float32 is that of float64", "[attention]") {
+  const int64_t heads = GENERATE(1, 4);
+  const int64_t depth = GENERATE(1, 3, 8, 32, 65);
+  const std::vector<int64_t> lengths =
+      GENERATE(std::vector<int64_t>{1}, std::vector<int64_t>{17, 0, 40, 41, 3},
+               std::vector<int64_t>{130, 16});
+  CAPTURE(heads, depth, lengths);
+  const Tensor offsets = offsets_of(lengths);
+  const Tensor qkv = numbers({total(offsets), 3 * heads * depth}, 4);
+  const Tensor dz = numbers({total(offsets), heads * depth}, 5);
+  const Result fast = run(qkv, offsets, heads, dz);
+  const Result exact = run(qkv.to(DType::float64), offsets, heads, dz.to(DType::float64));
+  CHECK(max_difference(fast.z, exact.z) < 3e-6);
+  CHECK(max_difference(fast.dqkv, exact.dqkv) < 2e-5);
+}
+
+TEST_CASE("a sentence's attention depends neither on its company nor on the threads",
+          "[attention]") {
+  const Tensor offsets = offsets_of({23, 100, 1, 64});
+  const Tensor qkv = numbers({188, 3 * 64}, 6), dz = numbers({188, 64}, 7);
+  const int threads = num_threads();
+  set_num_threads(3);
+  const Result all = run(qkv, offsets, 2, dz);
+  set_num_threads(1);
+  const Result again = run(qkv, offsets, 2, dz);
+  const Result alone = run(qkv.slice(23, 123), offsets_of({100}), 2, dz.slice(23, 123));
+  set_num_threads(threads);
+  CHECK(max_difference(all.z, again.z) == 0);
+  CHECK(max_difference(all.dqkv, again.dqkv) == 0);
+  CHECK(max_difference(all.z.slice(23, 123), alone.z) == 0);
+  CHECK(max_difference(all.dqkv.slice(23, 123), alone.dqkv) == 0);
+}
+
+TEST_CASE("attention of great scores and of NaN", "[attention]") {
+  Tensor qkv = Tensor::zeros({3, 3});
+  float* x = qkv.data<float>();
+  x[0] = x[3] = x[6] = 1e4f;               // queries
+  x[1] = 1e4f, x[4] = 2e4f, x[7] = -1e4f;  // keys
+  x[2] = 1, x[5] = 2, x[8] = 3;            // values
+  CHECK(attention(qkv, offsets_of({3}), 1).to_vector() == std::vector<double>{2, 2, 2});
+  x[0] = NAN;
+  const std::vector<double> z = attention(qkv, offsets_of({3}), 1).to_vector();
+  CHECK(std::isnan(z[0]));
+  CHECK(z[1] == 2);
+}
+
+TEST_CASE("attention's memory grows linearly", "[attention]") {
+  const auto peak = [](int64_t sentences) {
+    const Tensor offsets = offsets_of(std::vector<int64_t>(sentences, 64));
+    const Tensor qkv = numbers({64 * sentences, 3 * 8}, 8).set_requires_grad();
+    const int64_t before = memory_stats().in_use;
+    const Tensor z = attention(qkv, offsets, 8);
+    return memory_stats().in_use - before;
+  };
+  peak(4);  // scratch
+  CHECK(peak(8) <= 2 * peak(4) + 4096);
+  // Scores alone would take 8 heads x 1024 x 1024 x 4 bytes.
+  const Tensor qkv = numbers({1024, 3 * 8}, 9).set_requires_grad();
+  const int64_t before = memory_stats().in_use;
+  const Tensor z = attention(qkv, offsets_of({1024}), 8);
+  CHECK(memory_stats().in_use - before < 8 * 1024 * 1024);
+}
+
+TEST_CASE("attention refuses what does not fit", "[attention]") {
+  const Tensor qkv = Tensor::zeros({4, 12});
+  CHECK(error_of<ShapeError>([&] { attention(Tensor::zeros({12}), offsets_of({1}), 1); }) ==
+        "attention: qkv must be [T, 3 D] with D a multiple of 1 heads, got [12]");
+  CHECK(error_of<ShapeError>([&] { attention(qkv, offsets_of({4}), 3); }) ==
+        "attention: qkv must be [T, 3 D] with D a multiple of 3 heads, got [4, 12]");
+  CHECK(error_of<ValueError>([&] { attention(qkv, offsets_of({4}), 0); }) ==
+        "attention: heads must be positive, got 0");
+  CHECK(error_of<ValueError>([&] { attention(qkv, offsets_of({3}), 2); }) ==
+        "attention: offsets must end with the number of rows, 4, got 3");
+  CHECK(error_of<ValueError>([&] {
+          attention(qkv, Tensor::of<int64_t>({3}, {0, 5, 4}), 2);
+        }) == "attention: offsets must not fall, got 5 and then 4 at 2");
+  CHECK(error_of<ValueError>([&] {
+          attention(qkv, Tensor::of<int64_t>({2}, {1, 4}), 2);
+        }) == "attention: offsets must begin with 0, got 1");
+  CHECK(error_of<DtypeError>([&] { attention(qkv, Tensor::zeros({2}), 2); }) ==
+        "attention: offsets must be int64, got float32");
+  CHECK(error_of<ShapeError>([&] { attention(qkv, Tensor::zeros({0}, DType::int64), 2); }) ==
+        "attention: offsets must be [S + 1], got [0]");
+}
+
+TEST_CASE("attention of nothing", "[attention]") {
+  const Tensor qkv = Tensor::zeros({0, 6}).set_requires_grad();
+  const Tensor z = attention(qkv, offsets_of({0, 0}), 2);
+  CHECK(z.shape() == Shape{0, 2});
+  z.backward(z.detach());
+  CHECK(qkv.grad().shape() == Shape{0, 6});
+  CHECK(attention(qkv, offsets_of({}), 2).shape() == Shape{0, 2});
+}
+
+TEST_CASE("segment_mean and its gradient", "[segments]") {
+  const Tensor offsets = offsets_of({2, 0, 3});
+  const Tensor x = Tensor::of<float>({5, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1});
+  CHECK(segment_mean(x, offsets).to_vector() == std::vector<double>{2, 3, 0, 0, 7, 5});
+  CHECK(gradient_error([&](const std::vector<Tensor>& in) { return segment_mean(in[0], offsets); },
+                       {leaf({5, 3}, 10)}) < 1e-8);
+  const Tensor many = numbers({3000, 19}, 11), at = offsets_of({1, 2000, 999});
+  CHECK(max_difference(segment_mean(many, at), segment_mean(many.to(DType::float64), at)) < 1e-6);
+  CHECK(error_of<ShapeError>([&] { segment_mean(Tensor::zeros({4}), offsets); }) ==
+        "segment_mean: x must be [T, D], got [4]");
+}
