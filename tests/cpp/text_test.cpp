@@ -1,0 +1,309 @@
+#include "normlab/text.h"
+
+#include <algorithm>
+#include <random>
+
+#include "catch.h"
+#include "errors.h"
+
+using namespace normlab;
+using test::error_of;
+using text::Packed;
+using text::tokenize;
+using text::Vocabulary;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+std::string joined(const Words& words) {
+  std::string out;
+  for (const std::string& word : words) out.append(out.empty() ? "" : " ").append(word);
+  return out;
+}
+
+std::vector<int64_t> values(const Tensor& x) {
+  return {x.data<int64_t>(), x.data<int64_t>() + x.numel()};
+}
+
+Tensor integers(const std::vector<int64_t>& list) {
+  return Tensor::of<int64_t>({static_cast<int64_t>(list.size())}, list);
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+// --- words ------------------------------------------------------------------------------------
+
+TEST_CASE("tokenize: cuts lines as the treebank does", "[text]") {
+  struct Case {
+    std::string line, words;
+  };
+  const Case cases[] = {
+      {"", ""},
+      {" \t\r\n", ""},
+      {"A good, GOOD film.", "a good , good film ."},
+      {"It's so good!\r", "it 's so good !"},
+      {"I'd've said they'll; we're, I'm", "i 'd 've said they 'll ; we 're , i 'm"},
+      {"Don't, can't, won't, cannot", "do n't , ca n't , wo n't , cannot"},
+      {"'the '70s' and shoot 'em up", "' the '70s ' and shoot 'em up"},
+      {"dogs' o'clock rock'n'roll ol' 'n'", "dogs ' o'clock rock'n'roll ol' 'n'"},
+      {"the '50's, 2002's", "the '50 's , 2002 's"},
+      {"\"Hi\" ``Hi'' ''Hi''", "\" hi \" \" hi \" \" hi \""},
+      {"\xE2\x80\x9CHi\xE2\x80\x9D \xE2\x80\x98it\xE2\x80\x99s\xE2\x80\x99", "\" hi \" ' it 's '"},
+      {"(one) [T]he {two} -LRB- x -RSB- -lcb-", "( one ) ( t ) he ( two ) ( x ) ("},
+      {"wait--no\xE2\x80\x94yes \xE2\x80\x93 - pro- --- x", "wait -- no -- yes -- -- pro -- -- x"},
+      {"3-d, 90-minute co-writer", "3-d , 90-minute co-writer"},
+      {"1,000.50 at 10:30, .5 -5 5. 1,x", "1,000.50 at 10:30 , .5 -5 5 . 1 , x"},
+      {"$9.99 #1 100% b+ R&D", "$ 9.99 # 1 100 % b + r&d"},
+      {"the U.S. and e.g. J.R.R. Mr. X.", "the u.s. and e.g. j.r.r. mr . x ."},
+      {"so... \xE2\x80\xA6.. no.... . . . . .", "so ... ... no ... ..."},
+      {"why?!? (\"yes.\")", "why ? ! ? ( \" yes . \" )"},
+      {"writer\\/director \\*\\*\\* 1\\/2 a\\b", "writer/director * * * 1/2 a\\b"},
+      {"CLICH\xC3\x89S \xC3\x97 \xC5\xA0", "clich\xC3\xA9s \xC3\x97 \xC5\xA0"},
+      {"a\xC2\xA0"
+       "b\xC2\x85"
+       "c\xE2\x80\x80"
+       "d\xE3\x80\x80"
+       "e\xEF\xBB\xBF"
+       "f\x01g",
+       "a b c d e f g"},
+      {"\xF0\x9F\x98\x80!", "\xF0\x9F\x98\x80 !"},
+      {"' - . , \\ ''' 's n't", "' -- . , \\ \" ' 's n't"},
+  };
+  for (const Case& c : cases) {
+    CHECK(joined(tokenize(c.line)) == c.words);
+    CHECK(tokenize(c.words) == tokenize(c.line));
+  }
+}
+
+TEST_CASE("tokenize: cutting again changes nothing", "[text]") {
+  const Words pieces = {"'",
+                        "`",
+                        "\"",
+                        ".",
+                        "-",
+                        "\\",
+                        "/",
+                        "*",
+                        ",",
+                        ":",
+                        "1",
+                        "5",
+                        "s",
+                        "t",
+                        "n",
+                        "d",
+                        "m",
+                        "re",
+                        "u",
+                        "lrb",
+                        "(",
+                        " ",
+                        "[",
+                        "&",
+                        "e",
+                        "$",
+                        "?",
+                        "''",
+                        "\xE2\x80\x99",
+                        "\xE2\x80\xA6",
+                        "\xE2\x80\x94",
+                        "\xC3\x89",
+                        "\xC2\xAD"};
+  std::mt19937 random(1);
+  for (int i = 0; i < 20000; ++i) {
+    std::string line;
+    for (size_t n = random() % 14; n > 0; --n) line += pieces[random() % pieces.size()];
+    const Words words = tokenize(line);
+    CAPTURE(line);
+    REQUIRE(tokenize(joined(words)) == words);
+    for (const std::string& word : words) REQUIRE_FALSE(word.empty());
+  }
+}
+
+TEST_CASE("tokenize: takes a long line of anything", "[text]") {
+  const size_t n = 300'000;
+  CHECK(tokenize(std::string(n, '(')).size() == n);
+  CHECK(tokenize(std::string(n, '*')).size() == n);
+  CHECK(tokenize(std::string(n, '\\')).size() == n);
+  CHECK(tokenize(std::string(n, 'a')).size() == 1);
+  CHECK(tokenize(std::string(n, '.')) == Words{"..."});
+  std::string clitics, initials;
+  for (size_t i = 0; i < n; ++i) (clitics += "'s", initials += "a.");
+  CHECK(tokenize(clitics).size() == n);
+  CHECK(tokenize(initials) == Words{initials});
+}
+
+TEST_CASE("tokenize: refuses what is no text", "[text]") {
+  const std::string bad[] = {"\x80",
+                             "\xFF",
+                             "\xC0\xAF",
+                             "\xC1\xBF",
+                             "\xC3",
+                             "\xC3(",
+                             "\xE0\x80\xAF",
+                             "\xE2\x82",
+                             "\xED\xA0\x80",
+                             "\xED\xBF\xBF",
+                             "\xF0\x80\x80\x80",
+                             "\xF4\x90\x80\x80",
+                             "\xF5\x80\x80\x80",
+                             "\xF0\x9F\x98"};
+  for (const std::string& bytes : bad) {
+    CAPTURE(bytes);
+    CHECK(error_of<ValueError>([&] { tokenize("ab " + bytes); }) ==
+          "tokenize: the line must be UTF-8, at byte 3 it is not");
+    CHECK_THROWS_AS(tokenize(bytes + "x"), ValueError);
+  }
+  CHECK(error_of<ValueError>([] { tokenize(std::string("a\0b", 3)); }) ==
+        "tokenize: byte 1 of the line is NUL");
+  CHECK(tokenize("\xF4\x8F\xBF\xBF \xED\x9F\xBF \xEE\x80\x80").size() == 3);
+}
+
+// --- vocabulary -------------------------------------------------------------------------------
+
+TEST_CASE("Vocabulary: words by number and numbers by word", "[text]") {
+  const Vocabulary vocabulary({"b", "a", "\xC3\xA9"});
+  CHECK(vocabulary.size() == 4);
+  CHECK(vocabulary.words() == Words{"b", "a", "\xC3\xA9"});
+  for (int64_t i = 0; i < vocabulary.size(); ++i) CHECK(vocabulary.number(vocabulary.word(i)) == i);
+  CHECK(vocabulary.word(0) == "<unk>");
+  CHECK(vocabulary.number("c") == Vocabulary::kUnknown);
+  CHECK(vocabulary.number("") == Vocabulary::kUnknown);
+  CHECK(Vocabulary().size() == 1);
+  CHECK(Vocabulary().words().empty());
+  for (const int64_t outside : {int64_t{-1}, int64_t{4}, INT64_MIN, INT64_MAX})
+    CHECK(contains(error_of<IndexError>([&] { vocabulary.word(outside); }), "in [0, 4)"));
+}
+
+TEST_CASE("Vocabulary: the most frequent first, equals by their bytes", "[text]") {
+  const std::vector<Words> sentences = {{"b", "\xC3\xA9", "a"}, {}, {"b", "c", "c", "b", "a"}};
+  CHECK(Vocabulary::of(sentences).words() == Words{"b", "a", "c", "\xC3\xA9"});
+  CHECK(Vocabulary::of(sentences, 2).words() == Words{"b", "a", "c"});
+  CHECK(Vocabulary::of(sentences, 9).size() == 1);
+  CHECK(Vocabulary::of({}).size() == 1);
+  CHECK_THROWS_AS(Vocabulary::of(sentences, 0), ValueError);
+}
+
+TEST_CASE("Vocabulary: refuses what is no word", "[text]") {
+  const std::string bad[] = {
+      "", " ", "a b", "a\n", "a\xC2\xA0", "\xE3\x80\x80", "\xFF", std::string("a\0", 2)};
+  for (const std::string& word : bad) {
+    CAPTURE(word);
+    CHECK(contains(error_of<ValueError>([&] { Vocabulary({"x", word}); }), "word 2 must be"));
+  }
+  CHECK(error_of<ValueError>([] {
+          Vocabulary({"x", "y", "x"});
+        }) == "Vocabulary: each word must come once, \"x\" is number 1 and 3");
+  CHECK(contains(error_of<ValueError>([] { Vocabulary({"<unk>"}); }), "is number 0 and 1"));
+}
+
+// --- batches ----------------------------------------------------------------------------------
+
+TEST_CASE("pack and take: sentences one after the other", "[text]") {
+  const Packed packed = text::pack({{5, 6}, {}, {7}});
+  CHECK(packed.size() == 3);
+  CHECK(values(packed.tokens) == std::vector<int64_t>{5, 6, 7});
+  CHECK(values(packed.offsets) == std::vector<int64_t>{0, 2, 2, 3});
+  const Packed taken = text::take(packed, integers({2, 0, 2, 1}));
+  CHECK(values(taken.tokens) == std::vector<int64_t>{7, 5, 6, 7});
+  CHECK(values(taken.offsets) == std::vector<int64_t>{0, 1, 3, 4, 4});
+  const Packed none = text::take(packed, integers({}));
+  CHECK(none.size() == 0);
+  CHECK(none.tokens.shape() == Shape{0});
+  CHECK(text::pack({}).size() == 0);
+}
+
+TEST_CASE("take: refuses what does not fit", "[text]") {
+  const Packed packed = text::pack({{5, 6}, {7}});
+  for (const int64_t outside : {int64_t{-1}, int64_t{2}, INT64_MAX})
+    CHECK(contains(error_of<IndexError>([&] {
+                     text::take(packed, integers({0, outside}));
+                   }),
+                   "index must be in [0, 2), index[1] is "));
+  CHECK_THROWS_AS(text::take(packed, Tensor::zeros({1}, DType::int32)), DtypeError);
+  CHECK_THROWS_AS(text::take(packed, Tensor::zeros({1, 1}, DType::int64)), ShapeError);
+  CHECK_THROWS_AS(text::take({}, integers({})), ValueError);
+  const auto offsets_error = [&](const std::vector<int64_t>& offsets) {
+    return error_of<ValueError>([&] {
+      text::take({packed.tokens, integers(offsets)}, integers({0}));
+    });
+  };
+  CHECK(contains(offsets_error({0, 2}), "offsets must go from 0 to 3, got 0 to 2"));
+  CHECK(contains(offsets_error({1, 3}), "offsets must go from 0 to 3, got 1 to 3"));
+  CHECK(contains(offsets_error({0, 4, 3}), "offsets must rise, offsets[1] = 4, offsets[2] = 3"));
+  CHECK(contains(offsets_error({0, -9, 3}), "offsets must rise"));
+  CHECK(contains(offsets_error({}), "one number more"));
+}
+
+namespace {
+
+std::vector<std::vector<int64_t>> batches_of(const std::vector<int64_t>& lengths, int64_t tokens,
+                                             int64_t bucket, uint64_t seed) {
+  Generator generator(seed);
+  std::vector<std::vector<int64_t>> batches;
+  for (const Tensor& batch : text::token_batches(integers(lengths), tokens, bucket, generator))
+    batches.push_back(values(batch));
+  return batches;
+}
+
+/// How far the lengths of one batch lie apart, at most.
+int64_t spread(const std::vector<int64_t>& batch, const std::vector<int64_t>& lengths) {
+  const auto [least, most] = std::ranges::minmax_element(
+      batch, {}, [&](int64_t i) { return lengths[static_cast<size_t>(i)]; });
+  return lengths[static_cast<size_t>(*most)] - lengths[static_cast<size_t>(*least)];
+}
+
+}  // namespace
+
+TEST_CASE("token_batches: every sentence once, within the limit, of like lengths", "[text]") {
+  std::mt19937 random(3);
+  std::vector<int64_t> lengths;
+  for (int i = 0; i < 3000; ++i) lengths.push_back(static_cast<int64_t>(random() % 60));
+  lengths[7] = 900;
+  const auto batches = batches_of(lengths, 512, 4, 1);
+  std::vector<int64_t> all;
+  for (const auto& batch : batches) {
+    int64_t total = 0;
+    for (const int64_t i : batch) total += lengths[static_cast<size_t>(i)];
+    CHECK((total <= 512 || batch == std::vector<int64_t>{7}));
+    CHECK(spread(batch, lengths) <= 12);
+    all.insert(all.end(), batch.begin(), batch.end());
+  }
+  CHECK_FALSE(std::ranges::is_sorted(all));
+  std::ranges::sort(all);
+  CHECK(all == values(Tensor::arange(3000)));
+  // Nearly full: about 175 batches hold all tokens.
+  CHECK(batches.size() < 190);
+}
+
+TEST_CASE("token_batches: another shuffle for each draw, the same for a seed", "[text]") {
+  const std::vector<int64_t> lengths(100, 5);
+  CHECK(batches_of(lengths, 50, 4, 1) == batches_of(lengths, 50, 4, 1));
+  CHECK(batches_of(lengths, 50, 4, 1) != batches_of(lengths, 50, 4, 2));
+  Generator generator(1);
+  const auto first = text::token_batches(integers(lengths), 50, 4, generator);
+  const auto second = text::token_batches(integers(lengths), 50, 4, generator);
+  CHECK(values(first[0]) != values(second[0]));
+}
+
+TEST_CASE("token_batches: odd lengths", "[text]") {
+  CHECK(batches_of({}, 10, 4, 1).empty());
+  CHECK(batches_of({0, 0, 0}, 1, 4, 1).size() == 1);
+  CHECK(batches_of({0, 99, 0}, 10, 4, 1).size() == 2);
+  CHECK(batches_of({INT64_MAX, INT64_MAX, 1}, 10, 4, 1).size() == 3);
+  CHECK(batches_of({3, 3, 3, 3}, 6, 1, 1).size() == 2);
+  CHECK(batches_of({1, 1, 1, 1}, 1, 4, 1).size() == 4);
+}
+
+TEST_CASE("token_batches: refuses what does not fit", "[text]") {
+  CHECK(contains(error_of<ValueError>([] { batches_of({1, -2}, 10, 4, 1); }), "lengths[1] is -2"));
+  CHECK_THROWS_AS(batches_of({1}, 0, 4, 1), ValueError);
+  CHECK_THROWS_AS(batches_of({1}, 1, 0, 1), ValueError);
+  CHECK_THROWS_AS(text::token_batches(Tensor::zeros({2}), 10), DtypeError);
+  CHECK_THROWS_AS(text::token_batches(Tensor::zeros({2, 1}, DType::int64), 10), ShapeError);
+}
