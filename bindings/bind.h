@@ -16,6 +16,7 @@ void bind_random(py::module_& m);
 void bind_ops(py::module_& m, TensorClass& tensor);
 void bind_norm(py::module_& m);
 void bind_nn(py::module_& nn);
+void bind_transformer(py::module_& nn);
 void bind_optim(py::module_& optim);
 void bind_io(py::module_& m);
 void bind_probe(py::module_& m);

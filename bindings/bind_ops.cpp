@@ -409,6 +409,30 @@ Raises:
       "unless training.");
 }
 
+void bind_packed(py::module_& m) {
+  m.def("attention", &attention, py::arg("qkv"), py::arg("offsets"), py::arg("heads"), ReleaseGil(),
+        R"doc(Self-attention within packed sentences, all heads, forward and backward fused.
+
+softmax(q k^T / sqrt(D / heads)) v (Vaswani et al. 2017, eq. 1). What backward keeps grows linearly
+with T.
+
+Args:
+    qkv: ``(T, 3 D)``, queries, keys and values, each of ``heads`` heads side by side.
+    offsets: int64 ``(S + 1,)``: sentence i is rows offsets[i] to offsets[i + 1].
+    heads: divides D.
+
+Returns:
+    ``(T, D)``.
+
+Raises:
+    ShapeError: qkv is not ``(T, 3 D)`` with D a multiple of heads.
+    ArgumentError: offsets do not rise from 0 to T.
+)doc");
+  m.def("segment_mean", &segment_mean, py::arg("x"), py::arg("offsets"), ReleaseGil(),
+        "Mean of the rows of each packed sentence: ``(T, D) -> (S, D)``, zeros for an empty one. "
+        "offsets as in :func:`attention`.");
+}
+
 }  // namespace
 
 void bind_ops(py::module_& m, TensorClass& tensor) {
@@ -418,6 +442,7 @@ void bind_ops(py::module_& m, TensorClass& tensor) {
   bind_reductions(m, tensor);
   bind_shapes(m, tensor);
   bind_indexing(m, tensor);
+  bind_packed(m);
   bind_products(m, tensor);
   bind_losses(m, tensor);
 }

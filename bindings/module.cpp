@@ -27,6 +27,7 @@ PYBIND11_MODULE(_core, m) {
   bind_io(m);
   py::module_ nn = m.def_submodule("nn", "Modules: parts of networks that hold parameters.");
   bind_nn(nn);
+  bind_transformer(nn);
   bind_probe(m);  // after nn: it takes a Module
   py::module_ optim = m.def_submodule("optim", "Optimizers and learning-rate schedules.");
   bind_optim(optim);

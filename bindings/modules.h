@@ -23,6 +23,13 @@ ModulePtr hold(const py::object& module);
 /// The Python object of a module.
 py::object object_of(const ModulePtr& module);
 
+/// The options of a Transformer from Python's keywords.
+nn::TransformerOptions transformer_options(int64_t size, int64_t heads, int64_t hidden,
+                                           int64_t layers, double dropout, bool pre_norm,
+                                           Activation activation, const std::string& norm,
+                                           double eps, const std::string& denominator, double C,
+                                           double k, double topk_share);
+
 /// Calls forward() of a Python subclass where it has one.
 template <class Base>
 class Trampoline : public Base {

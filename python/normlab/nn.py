@@ -14,9 +14,12 @@ from ._core.nn import (
     Norm,
     Parameter,
     ReLU,
+    SelfAttention,
     Sequential,
     Sigmoid,
     Tanh,
+    TransformerEncoder,
+    TransformerLayer,
 )
 
 __all__ = [
@@ -33,7 +36,10 @@ __all__ = [
     "Norm",
     "Parameter",
     "ReLU",
+    "SelfAttention",
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "TransformerEncoder",
+    "TransformerLayer",
 ]
