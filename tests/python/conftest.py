@@ -1,8 +1,11 @@
 """What every test of the Python package shares."""
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from local_server import Server
 
 import normlab as nl
 
@@ -14,3 +17,23 @@ def _same_start() -> Iterator[None]:
     nl.manual_seed(0)
     yield
     nl.set_num_threads(threads)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data, an empty cache, no waiting between attempts."""
+    for name in ("NORMLAB_DATA", "NORMLAB_MIRROR", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()

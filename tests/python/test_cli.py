@@ -75,6 +75,8 @@ def test_info_says_what_is_here(tmp_path: Path) -> None:
         "/no/cache/normlab",
         "mnist",
         "fashion_mnist",
+        "www.cs.cornell.edu",
+        "nlp.stanford.edu",
     ):
         assert str(word) in text
     assert "must name a folder" in normlab("info", NORMLAB_DATA="/no/folder").stdout

@@ -4,19 +4,19 @@ import gzip
 import hashlib
 import re
 import struct
-import threading
 import zlib
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from local_server import Server
 
 import normlab as nl
 from normlab.data import digits, fetch, images
 from normlab.data.idx import read_idx
 from normlab.data.mnist import FASHION_MNIST, MNIST
+
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 SHAPE = (3, 2, 2)
 PIXELS = bytes(range(12))
@@ -152,16 +152,6 @@ def put(folder: Path, files: dict[str, bytes] = FILES) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No data, an empty cache, no waiting between attempts."""
-    for name in ("NORMLAB_DATA", "NORMLAB_MIRROR", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-
-
 def test_data_folder_and_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = put(tmp_path / "data" / "small-set")
     monkeypatch.setenv("NORMLAB_DATA", str(tmp_path / "data"))
@@ -215,58 +205,10 @@ def test_a_mistyped_data_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 # --- downloads -----------------------------------------------------------------------------------
 
 
-class Server(ThreadingHTTPServer):
-    """Serves FILES below any path; what it does wrong is set by a test."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = dict(FILES)
-        self.break_after: list[int] = []  # bytes sent before each of the next connections breaks
-        self.ranges = True
-        self.asked: list[tuple[str, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        name = self.path.rpartition("/")[2]
-        wanted = self.headers.get("Range")
-        self.server.asked.append((self.path, wanted))
-        if name not in self.server.files:
-            self.send_error(404)
-            return
-        data = self.server.files[name]
-        start = int(wanted[len("bytes=") : -1]) if wanted and self.server.ranges else 0
-        if start >= len(data):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(data) - start))
-        self.end_headers()
-        stop = len(data)
-        if self.server.break_after:
-            stop = min(stop, start + self.server.break_after.pop(0))
-        self.wfile.write(data[start:stop])
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+def server(server: Server) -> Server:
+    server.files = dict(FILES)
+    return server
 
 
 def cached(tmp_path: Path) -> Path:

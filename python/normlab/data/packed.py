@@ -71,7 +71,9 @@ def read_members(path: Path, names: Sequence[str], most: int) -> list[bytes]:
     except (FileError, MemoryError):
         raise
     except Exception as error:  # damage makes both modules raise nearly anything
-        raise FileError(f"{path}: is no archive, or damaged: {error}") from error
+        raise FileError(
+            f"{path}: is no archive, or damaged: {str(error) or repr(error)}"
+        ) from error
 
 
 def _read_zip(path: Path, content: IO[bytes], names: Sequence[str], most: int) -> list[bytes]:

@@ -84,15 +84,17 @@ def _published_in(folder: Path, source: Source) -> list[Path]:
 
 def _local(source: Source) -> tuple[list[Path], str] | None:
     for folder, name in local_folders(source):
-        paths = _names_in(folder, source)
-        if len(paths) < len(source.names) and not (published := _published_in(folder, source)):
-            present = {path.name.removesuffix(".gz") for path in paths}
+        found = _names_in(folder, source)
+        whole = len(found) == len(source.names)
+        paths = found if whole else _published_in(folder, source)
+        if not paths:
+            present = {path.name.removesuffix(".gz") for path in found}
             missing = ", ".join(name for name in source.names if name not in present)
             raise FileError(
                 f"{folder}: has only a part of {source.name}, missing: {missing} "
                 "(with or without .gz)"
             )
-        return paths if len(paths) == len(source.names) else published, f"{name} ({folder})"
+        return paths, f"{name} ({folder})"
     return None
 
 
