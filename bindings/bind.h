@@ -20,5 +20,6 @@ void bind_transformer(py::module_& nn);
 void bind_optim(py::module_& optim);
 void bind_io(py::module_& m);
 void bind_probe(py::module_& m);
+void bind_text(py::module_& text);
 
 }  // namespace normlab::bindings

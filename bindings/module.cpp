@@ -31,8 +31,11 @@ PYBIND11_MODULE(_core, m) {
   bind_probe(m);  // after nn: it takes a Module
   py::module_ optim = m.def_submodule("optim", "Optimizers and learning-rate schedules.");
   bind_optim(optim);
+  py::module_ text = m.def_submodule("text", "From lines of text to labels.");
+  bind_text(text);
 
   rename_module(m, "normlab");
   rename_module(nn, "normlab.nn");
   rename_module(optim, "normlab.optim");
+  rename_module(text, "normlab.text");
 }

@@ -9,7 +9,7 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import nn, optim
+from . import nn, optim, text
 from ._core import (
     ArgumentError,
     DeviceError,
@@ -221,6 +221,7 @@ __all__ = [
     "take",
     "tanh",
     "tensor",
+    "text",
     "transpose",
     "var",
     "where",

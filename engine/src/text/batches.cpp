@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "normlab/text.h"
+#include "ops/segments.h"
 
 namespace normlab::text {
 namespace {
@@ -17,15 +18,8 @@ void check_integers(const char* op, const char* name, const Tensor& x) {
 
 void check_packed(const char* op, const Packed& sentences) {
   check_integers(op, "tokens", sentences.tokens);
-  check_integers(op, "offsets", sentences.offsets);
-  check(sentences.offsets.numel() >= 1, op, "offsets must have one number more than sentences");
-  const int64_t* at = sentences.offsets.data<int64_t>();
-  const int64_t n = sentences.size(), tokens = sentences.tokens.numel();
-  check<ValueError>(at[0] == 0 && at[n] == tokens, op, "offsets must go from 0 to ", tokens,
-                    ", got ", at[0], " to ", at[n]);
-  for (int64_t i = 0; i < n; ++i)
-    check<ValueError>(at[i] <= at[i + 1], op, "offsets must rise, offsets[", i, "] = ", at[i],
-                      ", offsets[", i + 1, "] = ", at[i + 1]);
+  check<ValueError>(sentences.offsets.defined(), op, "offsets is undefined");
+  check_offsets(op, sentences.offsets, sentences.tokens.numel());
 }
 
 /// The sentences' numbers, shuffled, then by length in steps of `bucket`.

@@ -1,0 +1,179 @@
+#include "modules.h"
+
+namespace normlab::bindings {
+namespace {
+
+using text::Classifier;
+using text::Packed;
+using text::Vocabulary;
+
+// --- words ------------------------------------------------------------------------------------
+
+void bind_words(py::module_& m) {
+  m.def("tokenize", &text::tokenize, py::arg("line"), ReleaseGil(),
+        R"doc(The words and marks of a line, lower case, as the Penn Treebank cuts them.
+
+Marks stand alone ("good." -> "good" "."), clitics are cut off ("it's" -> "it" "'s", "don't" ->
+"do" "n't"), brackets, quotation marks and dashes have one form each. Text that is cut already, and
+the treebank's own escapes (-LRB-), come out as raw text does. Letters beyond Latin-1 keep
+their case. Bytes are taken as UTF-8.
+
+ArgumentError, naming the byte, for a NUL character or bytes that are not UTF-8.
+)doc");
+}
+
+void bind_vocabulary(py::module_& m) {
+  py::class_<Vocabulary>(m, "Vocabulary", "Words by number. Number 0 is every word not in it.")
+      .def(py::init<std::vector<std::string>>(), py::arg("words") = py::list(), ReleaseGil(),
+           "words: in order of their numbers 1, 2, ... ArgumentError for a word that is empty, has "
+           "white space, or comes twice.")
+      .def_static("of", &Vocabulary::of, py::arg("sentences"), py::arg("least") = 1, ReleaseGil(),
+                  "The words that occur at least ``least`` times in lists of words, the most "
+                  "frequent first, equals by their bytes.")
+      .def("__len__", &Vocabulary::size, "Number of words with the unknown one.")
+      .def(
+          "__contains__",
+          [](const Vocabulary& v, const std::string& word) {
+            return v.number(word) != Vocabulary::kUnknown;
+          },
+          py::arg("word"))
+      .def(
+          "number", [](const Vocabulary& v, const std::string& word) { return v.number(word); },
+          py::arg("word"), "Its number, 0 if it is not there.")
+      .def("word", &Vocabulary::word, py::arg("number"), "\"<unk>\" for 0. RangeError outside.")
+      .def("words", &Vocabulary::words, "All but the unknown one, in order.")
+      .def("__repr__", [](const Vocabulary& v) {
+        return "Vocabulary(" + std::to_string(v.size()) + " words with <unk>)";
+      });
+}
+
+// --- batches ----------------------------------------------------------------------------------
+
+using Sentences = py::typing::Iterable<py::typing::Iterable<py::int_>>;
+
+Packed pack(const Sentences& sentences) {
+  std::vector<std::vector<int64_t>> lists;
+  for (const py::handle sentence : sentences) {
+    std::optional<std::vector<int64_t>> numbers;
+    if (!PyIndex_Check(sentence.ptr()) || PySequence_Check(sentence.ptr()))
+      numbers = integers_from(sentence);
+    check<DtypeError>(numbers.has_value(), "pack", "each sentence must be a sequence of ints, ",
+                      "sentence ", lists.size(), " is ",
+                      std::string(py::repr(sentence)).substr(0, 80));
+    lists.push_back(std::move(*numbers));
+  }
+  return without_gil([&] { return text::pack(lists); });
+}
+
+void bind_packed(py::module_& m) {
+  py::class_<Packed>(m, "Packed",
+                     R"doc(Sentences of any lengths, one after the other without padding.
+
+Sentence i is ``tokens[offsets[i]:offsets[i + 1]]``; empty ones are allowed. ``len()`` counts
+sentences.
+)doc")
+      .def(py::init([](const Tensor& tokens, const Tensor& offsets) {
+             check(offsets.rank() == 1 && offsets.numel() > 0, "Packed",
+                   "offsets must be [S + 1], got ", offsets.shape());
+             return Packed{tokens, offsets};
+           }),
+           py::arg("tokens"), py::arg("offsets"),
+           "tokens: int64 ``(T,)``, numbers of words. offsets: int64 ``(S + 1,)``, from 0 to T.")
+      .def_property_readonly(
+          "tokens", [](const Packed& p) { return p.tokens; }, "int64 ``(T,)``: numbers of words.")
+      .def_property_readonly(
+          "offsets", [](const Packed& p) { return p.offsets; },
+          "int64 ``(S + 1,)``: where sentences begin.")
+      .def("__len__", &Packed::size)
+      .def("__repr__", [](const Packed& p) {
+        return "Packed(" + std::to_string(p.size()) + " sentences, " +
+               std::to_string(p.tokens.numel()) + " tokens)";
+      });
+}
+
+void bind_batches(py::module_& m) {
+  m.def("pack", &pack, py::arg("sentences"),
+        "Packs sequences of word numbers (lists, arrays), in order.");
+  m.def(
+      "take", [](const Packed& sentences, const Tensor& index) { return take(sentences, index); },
+      py::arg("sentences"), py::arg("index"), ReleaseGil(),
+      "The packed sentences of these numbers, int64 ``(n,)``, in that order. RangeError outside.");
+  m.def(
+      "token_batches",
+      [](const Tensor& lengths, int64_t tokens, int64_t bucket, MaybeGenerator g) {
+        return text::token_batches(lengths, tokens, bucket, chosen(g));
+      },
+      py::arg("lengths"), py::arg("tokens"), py::arg("bucket") = 4, py::kw_only(),
+      py::arg("generator") = py::none(), ReleaseGil(),
+      R"doc(Cuts sentences into batches of about the same length by token count.
+
+Shuffled, sorted by length in steps of ``bucket`` tokens, cut, and the batches shuffled.
+
+Args:
+    lengths: int64 ``(S,)``.
+    tokens: the most tokens of a batch; a longer sentence is a batch of its own.
+    bucket: lengths that differ by less may be shuffled.
+    generator: a Generator; None: this thread's random numbers.
+
+Returns:
+    the sentences' numbers, an int64 tensor a batch; every sentence comes once.
+
+Raises:
+    ArgumentError: a negative length, tokens or bucket below 1.
+)doc");
+}
+
+// --- classifier -------------------------------------------------------------------------------
+
+template <class M>
+std::shared_ptr<M> make_classifier(int64_t vocabulary, int64_t classes, int64_t size, int64_t heads,
+                                   int64_t hidden, int64_t layers, double dropout, bool pre_norm,
+                                   Activation activation, const std::string& norm, double eps,
+                                   const std::string& denominator, double C, double k,
+                                   double topk_share) {
+  return std::make_shared<M>(text::ClassifierOptions{
+      vocabulary, classes,
+      transformer_options(size, heads, hidden, layers, dropout, pre_norm, activation, norm, eps,
+                          denominator, C, k, topk_share)});
+}
+
+void bind_classifier(py::module_& m) {
+  auto c = module_class<Classifier, nn::Module>(m, "Classifier",
+                                                R"doc(The Transformer classifier of sentences.
+
+Embedding + positions -> Transformer encoder -> mean over the words -> linear. Positions are the
+sines of Vaswani et al. (2017), so sentences may have any length. The logits of a sentence do not
+depend on its company; a sentence without words gets those of a zero vector.
+)doc");
+  c.def(py::init(&make_classifier<Classifier>, &make_classifier<Trampoline<Classifier>>),
+        py::arg("vocabulary"), py::arg("classes") = 2, py::arg("size") = 128, py::arg("heads") = 4,
+        py::arg("hidden") = 512, py::arg("layers") = 4, py::kw_only(), py::arg("dropout") = 0.1,
+        py::arg("pre_norm") = true, py::arg("activation") = "relu", py::arg("norm") = "layernorm",
+        py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps", py::arg("C") = 1.0,
+        py::arg("k") = 0.1, py::arg("topk_share") = 0.005,
+        "vocabulary: its words with the unknown one. The rest as in nl.nn.TransformerEncoder.");
+  c.def(
+      "forward", [](Classifier& m, const Packed& sentences) { return m.forward(sentences); },
+      py::arg("sentences"), ReleaseGil(),
+      "Logits ``(S, classes)`` of packed sentences, or ``(classes,)`` of one, int64 ``(T,)``. "
+      "RangeError for a token that is not in the vocabulary.");
+  c.def(
+      "forward", [](Classifier& m, const Tensor& tokens) { return m.Classifier::forward(tokens); },
+      py::arg("tokens"), ReleaseGil());
+  c.def("extra_repr", [](const Classifier& m) {
+    return "vocabulary=" + std::to_string(m.options().vocabulary) +
+           ", classes=" + std::to_string(m.options().classes);
+  });
+}
+
+}  // namespace
+
+void bind_text(py::module_& text) {
+  bind_words(text);
+  bind_vocabulary(text);
+  bind_packed(text);
+  bind_batches(text);
+  bind_classifier(text);
+}
+
+}  // namespace normlab::bindings
