@@ -1,6 +1,11 @@
 #include "normlab/text.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "catch.h"
@@ -233,11 +238,11 @@ TEST_CASE("take: refuses what does not fit", "[text]") {
       text::take({packed.tokens, integers(offsets)}, integers({0}));
     });
   };
-  CHECK(contains(offsets_error({0, 2}), "offsets must go from 0 to 3, got 0 to 2"));
-  CHECK(contains(offsets_error({1, 3}), "offsets must go from 0 to 3, got 1 to 3"));
-  CHECK(contains(offsets_error({0, 4, 3}), "offsets must rise, offsets[1] = 4, offsets[2] = 3"));
-  CHECK(contains(offsets_error({0, -9, 3}), "offsets must rise"));
-  CHECK(contains(offsets_error({}), "one number more"));
+  CHECK(contains(offsets_error({0, 2}), "offsets must end with the number of rows, 3, got 2"));
+  CHECK(contains(offsets_error({1, 3}), "offsets must begin with 0, got 1"));
+  CHECK(contains(offsets_error({0, 4, 3}), "offsets must not fall, got 4 and then 3"));
+  CHECK(contains(offsets_error({0, -9, 3}), "offsets must not fall"));
+  CHECK(contains(offsets_error({}), "offsets must be [S + 1], got [0]"));
 }
 
 namespace {
@@ -306,4 +311,293 @@ TEST_CASE("token_batches: refuses what does not fit", "[text]") {
   CHECK_THROWS_AS(batches_of({1}, 1, 0, 1), ValueError);
   CHECK_THROWS_AS(text::token_batches(Tensor::zeros({2}), 10), DtypeError);
   CHECK_THROWS_AS(text::token_batches(Tensor::zeros({2, 1}, DType::int64), 10), ShapeError);
+}
+
+// --- model files ------------------------------------------------------------------------------
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A fresh folder that goes with the test.
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "normlab-text-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+    path = name;
+  }
+  ~Folder() { fs::remove_all(path); }
+  std::string file(const std::string& name = "x.safetensors") const { return path / name; }
+};
+
+text::ClassifierOptions small_options(const std::string& norm = "layernorm") {
+  text::ClassifierOptions options{.vocabulary = 5, .classes = 3};
+  options.encoder.size = 8;
+  options.encoder.heads = 2;
+  options.encoder.hidden = 12;
+  options.encoder.layers = 2;
+  options.encoder.dropout = 0.25;
+  options.encoder.norm = norm;
+  options.encoder.norm_options.eps = 0.1;
+  return options;
+}
+
+text::Model small_model(const text::ClassifierOptions& options = small_options()) {
+  return {std::make_shared<text::Classifier>(options),
+          Vocabulary({"good", "bad", "\xC3\xA9", "."}),
+          {"negative", "so so", "positive"},
+          {{"task", "rt"}, {"", "x\ny"}}};
+}
+
+const Words kLines = {"Good, good film.", "", "bad", "\xC3\x89 ... good . bad bad bad unheard-of"};
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
+}
+
+std::vector<bool> training_flags(const nn::Module& module) {
+  std::vector<bool> flags{module.training()};
+  for (const auto& [name, part] : module.named_modules()) flags.push_back(part->training());
+  return flags;
+}
+
+std::string read_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_bytes(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+}  // namespace
+
+TEST_CASE("Model: logits of lines, whatever their company", "[text]") {
+  const text::Model model = small_model();
+  const Tensor all = model.logits(kLines);
+  CHECK(all.shape() == Shape{4, 3});
+  CHECK_FALSE(all.requires_grad());
+  for (size_t i = 0; i < kLines.size(); ++i)
+    CHECK(same_bits(model.logits({kLines[i]})[0], all[static_cast<int64_t>(i)]));
+  CHECK(model.logits({}).shape() == Shape{0, 3});
+  const auto [logits, label] = model.label(kLines[3]);
+  CHECK(same_bits(logits, all[3]));
+  CHECK(label == model.labels[static_cast<size_t>(argmax(logits, 0).item())]);
+}
+
+TEST_CASE("Model: labelling leaves the classifier's mode as it was", "[text]") {
+  const text::Model model = small_model();
+  model.classifier->children()[0].second->eval();
+  const std::vector<bool> before = training_flags(*model.classifier);
+  const Tensor all = model.logits(kLines);
+  CHECK(training_flags(*model.classifier) == before);
+  CHECK(same_bits(model.logits(kLines), all));
+  CHECK_THROWS_AS(model.logits({"\xFF"}), ValueError);
+  CHECK(training_flags(*model.classifier) == before);
+}
+
+TEST_CASE("Model: lines that are no text, parts that do not fit", "[text]") {
+  const text::Model model = small_model();
+  CHECK(error_of<ValueError>([&] {
+          model.logits({"a", "b\xFF"});
+        }) == "logits: line 1: tokenize: the line must be UTF-8, at byte 1 it is not");
+  CHECK_THROWS_AS(model.label(std::string_view("\0", 1)), ValueError);
+  const Folder folder;
+  const auto save_error = [&](const text::Model& wrong) {
+    const std::string message =
+        error_of<ValueError>([&] { text::save_model(folder.file(), wrong); });
+    CHECK_FALSE(fs::exists(folder.file()));
+    return message;
+  };
+  text::Model wrong = model;
+  wrong.labels.pop_back();
+  CHECK(contains(save_error(wrong), "a label for each of 3 classes, got 2"));
+  CHECK_THROWS_AS(wrong.logits({}), ValueError);
+  wrong.labels = {"a", "b\nc", "d"};
+  CHECK(contains(save_error(wrong), "one line of text, got \"b\\nc\""));
+  wrong = model;
+  wrong.vocabulary = Vocabulary({"good"});
+  CHECK(contains(save_error(wrong), "5 words, it has 2"));
+  wrong.classifier = nullptr;
+  CHECK(contains(save_error(wrong), "no classifier"));
+}
+
+TEST_CASE("model files: everything comes back, bit for bit", "[text]") {
+  const Folder folder;
+  text::ClassifierOptions options = small_options("topk");
+  options.encoder.pre_norm = false;
+  options.encoder.activation = Activation::gelu;
+  options.encoder.norm_options.denominator = Denominator::std_eps;
+  options.encoder.norm_options.topk_share = 1.0 / 3;
+  options.encoder.norm_options.momentum = 0.7;
+  const text::Model model = small_model(options);
+  text::save_model(folder.file(), model);
+  manual_seed(9);
+  default_generator().advance(3);
+  const text::Model loaded = text::load_model(folder.file());
+  CHECK(default_generator().seed() == 9);
+  CHECK(default_generator().offset() == 3);
+  CHECK_FALSE(loaded.classifier->training());
+  CHECK(loaded.vocabulary.words() == model.vocabulary.words());
+  CHECK(loaded.labels == model.labels);
+  CHECK(loaded.notes == model.notes);
+  const nn::TransformerOptions& o = loaded.classifier->options().encoder;
+  CHECK(o.dropout == options.encoder.dropout);
+  CHECK_FALSE(o.pre_norm);
+  CHECK(o.activation == Activation::gelu);
+  CHECK(o.norm == "topk");
+  CHECK(o.norm_options.eps == options.encoder.norm_options.eps);
+  CHECK(o.norm_options.denominator == Denominator::std_eps);
+  CHECK(o.norm_options.topk_share == 1.0 / 3);
+  CHECK(o.norm_options.momentum == 0.7);
+  CHECK(same_bits(loaded.logits(kLines), model.logits(kLines)));
+  text::save_model(folder.file("again"), loaded);
+  CHECK(read_bytes(folder.file("again")) == read_bytes(folder.file()));
+}
+
+TEST_CASE("model files: every norm variant", "[text]") {
+  const Folder folder;
+  for (const NormTraits& variant : kNormVariants) {
+    CAPTURE(std::string(variant.name));
+    const text::Model model = small_model(small_options(std::string(variant.name)));
+    text::save_model(folder.file(), model);
+    CHECK(same_bits(text::load_model(folder.file()).logits(kLines), model.logits(kLines)));
+  }
+}
+
+namespace {
+
+/// What load_model() says of a model file after `damage`.
+template <class Damage>
+std::string load_error(const Damage& damage) {
+  static const TensorFile whole = [] {
+    const Folder folder;
+    text::save_model(folder.file(), small_model());
+    return load(folder.file());
+  }();
+  TensorFile file = whole;
+  damage(file);
+  const Folder folder;
+  save(folder.file(), file.tensors, file.metadata);
+  const std::string message = error_of<IoError>([&] { text::load_model(folder.file()); });
+  CHECK(contains(message, folder.file()));
+  return message;
+}
+
+std::string error_with(const std::string& key, const std::string& text) {
+  return load_error([&](TensorFile& file) { file.metadata[key] = text; });
+}
+
+}  // namespace
+
+TEST_CASE("model files: wrong metadata is refused in words", "[text]") {
+  CHECK(contains(load_error([](TensorFile& file) { file.metadata.clear(); }),
+                 "metadata: \"format\" is missing"));
+  CHECK(contains(error_with("format", "mnist"), "a model of another task, \"mnist\""));
+  CHECK(contains(error_with("version", "2"), "version: must be 1, is \"2\""));
+  CHECK(contains(error_with("sise", "2"), "\"sise\" is not known"));
+  for (const char* key : {"format", "version", "vocabulary", "labels", "size", "heads", "hidden",
+                          "layers", "dropout", "pre_norm", "activation", "norm", "eps",
+                          "denominator", "C", "k", "topk_share", "groups", "momentum"}) {
+    const std::string message = load_error([&](TensorFile& file) { file.metadata.erase(key); });
+    CHECK(contains(message, "\"" + std::string(key) + "\" is missing"));
+  }
+  struct Case {
+    std::string key, text, reason;
+  };
+  const Case cases[] = {
+      {"size", "", "size: must be a whole number, is \"\""},
+      {"size", "8.0", "must be a whole number"},
+      {"size", " 8", "must be a whole number"},
+      {"size", "99999999999999999999", "must be a whole number"},
+      {"size", "9223372036854775807", "\"embedding.weight\" must have shape"},
+      {"size", "0", "\"embedding.weight\" must have shape"},
+      {"heads", "3", "heads"},
+      {"heads", "0", "heads"},
+      {"hidden", "1000000000000", "\"encoder.0.up.weight\" must have shape [1000000000000, 8]"},
+      {"hidden", "-1", "must have shape"},
+      {"layers", "1000000000000", "\"encoder.2.attention.qkv.weight\" is missing"},
+      {"layers", "1", "unexpected \"encoder.1."},
+      {"layers", "0", "layers must be positive"},
+      {"dropout", "nan", "must be a finite number"},
+      {"dropout", "1e999", "must be a finite number"},
+      {"dropout", "1", "dropout must be in [0, 1)"},
+      {"pre_norm", "True", "must be true or false, is \"True\""},
+      {"pre_norm", "false", "unexpected \"encoder.norm."},
+      {"activation", "swish", "'swish'"},
+      {"norm", "none", "unexpected"},
+      {"norm", "rmsnorm", "unexpected"},
+      {"norm", "x", "unknown variant 'x'"},
+      {"eps", "-1", "eps must be finite and not negative"},
+      {"denominator", "eps", "denominator must be"},
+      {"topk_share", "2", "topk_share"},
+      {"groups", "2", "groups"},
+      {"momentum", "2", "momentum"},
+      {"vocabulary", "good\nbad", "\"embedding.weight\" must have shape [3, 8]"},
+      {"vocabulary", "", "\"embedding.weight\" must have shape [1, 8]"},
+      {"vocabulary", "a\nb\nb\nc", "each word must come once"},
+      {"vocabulary", "a\nb c\nd\ne", "word 2 must be"},
+      {"vocabulary", "a\n\nd\ne", "word 2 must be"},
+      {"vocabulary", "a\nb\nc\n", "word 4 must be"},
+      {"labels", "a\nb", "\"output.weight\" must have shape [2, 8]"},
+      {"labels", "", "\"output.weight\" must have shape [0, 8]"},
+      {"labels", "a\n\nb", "labels: each must have"},
+  };
+  for (const Case& c : cases) {
+    const std::string message = error_with(c.key, c.text);
+    CAPTURE(c.key, c.text, message);
+    CHECK(contains(message, c.reason));
+  }
+}
+
+TEST_CASE("model files: wrong tensors are refused in words", "[text]") {
+  const auto with = [](const std::string& name, const Tensor& value) {
+    return load_error([&](TensorFile& file) { file.tensors[name] = value; });
+  };
+  const TensorMap state = small_model().classifier->state();
+  for (const auto& [name, tensor] : state) {
+    const auto missing = load_error([&](TensorFile& file) { file.tensors.erase(name); });
+    CHECK(contains(missing, "\"" + name + "\""));
+    CHECK(contains(missing, "missing"));
+  }
+  for (const std::string name : {"embedding.weight", "encoder.1.norm2.gain", "output.bias"}) {
+    CHECK(contains(with(name, Tensor::zeros({7})), "\"" + name + "\" must have shape"));
+    const Tensor other = Tensor::zeros(state.at(name).shape(), DType::float64);
+    CHECK(contains(with(name, other), "must be float32"));
+  }
+  CHECK(contains(with("extra", Tensor::zeros({1})), "unexpected \"extra\""));
+}
+
+TEST_CASE("model files: files that are none", "[text]") {
+  const Folder folder;
+  CHECK_THROWS_AS(text::load_model(folder.file()), IoError);
+  write_bytes(folder.file(), "no model");
+  CHECK_THROWS_AS(text::load_model(folder.file()), IoError);
+  save(folder.file(), {});
+  CHECK(contains(error_of<IoError>([&] { text::load_model(folder.file()); }),
+                 "\"format\" is missing"));
+}
+
+TEST_CASE("model files: damaged bytes are an error or a model, never a crash", "[text]") {
+  const Folder folder;
+  text::save_model(folder.file(), small_model());
+  const std::string whole = read_bytes(folder.file());
+  const size_t header = 8 + static_cast<size_t>(*reinterpret_cast<const uint64_t*>(whole.data()));
+  std::mt19937 random(5);
+  int refused = 0;
+  for (int i = 0; i < 1500; ++i) {
+    std::string bytes = whole;
+    for (size_t n = 1 + random() % 3; n > 0; --n)
+      bytes[random() % header] ^= static_cast<char>(1 << random() % 8);
+    if (i % 10 == 0) bytes.resize(random() % whole.size());
+    write_bytes(folder.file(), bytes);
+    try {
+      text::load_model(folder.file()).logits(kLines);
+    } catch (const IoError&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > 1000);
 }

@@ -1,0 +1,207 @@
+#include <algorithm>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "normlab/autograd.h"
+#include "normlab/text.h"
+#include "text/settings.h"
+
+namespace normlab::text {
+namespace {
+
+constexpr char kFormat[] = "normlab.text_classifier";
+constexpr char kVersion[] = "1";
+constexpr std::string_view kNote = "note.";
+
+void check_model(const char* op, const Model& model) {
+  check<ValueError>(model.classifier != nullptr, op, "the model has no classifier");
+  const ClassifierOptions& options = model.classifier->options();
+  check<ValueError>(model.vocabulary.size() == options.vocabulary, op,
+                    "the vocabulary must have the classifier's ", options.vocabulary,
+                    " words, it has ", model.vocabulary.size(), " with the unknown one");
+  check<ValueError>(static_cast<int64_t>(model.labels.size()) == options.classes, op,
+                    "there must be a label for each of ", options.classes, " classes, got ",
+                    model.labels.size());
+}
+
+// --- labelling --------------------------------------------------------------------------------
+
+/// While it lives, dropout and batch statistics are off. Writes nothing if they are off already,
+/// so that threads may share a model that is not in training.
+class Evaluation {
+ public:
+  explicit Evaluation(nn::Module& module) : module_(module), training_(module.training()) {
+    for (const auto& [name, part] : module.named_modules())
+      parts_.emplace_back(part, part->training());
+    changes_ = training_ || std::ranges::any_of(parts_, [](const auto& p) { return p.second; });
+    if (changes_) module_.eval();
+  }
+  ~Evaluation() {
+    if (!changes_) return;
+    module_.train(training_);
+    for (const auto& [part, training] : parts_) part->train(training);
+  }
+  Evaluation(const Evaluation&) = delete;
+  Evaluation& operator=(const Evaluation&) = delete;
+
+ private:
+  nn::Module& module_;
+  bool training_, changes_;
+  std::vector<std::pair<std::shared_ptr<nn::Module>, bool>> parts_;
+};
+
+Tensor numbers_of(const std::string& line, const Vocabulary& vocabulary) {
+  const std::vector<std::string> words = tokenize(line);
+  Tensor numbers = Tensor::empty({static_cast<int64_t>(words.size())}, DType::int64);
+  std::ranges::transform(words, numbers.data<int64_t>(),
+                         [&](const std::string& word) { return vocabulary.number(word); });
+  return numbers;
+}
+
+}  // namespace
+
+Tensor Model::logits(const std::vector<std::string>& lines) const {
+  check_model("logits", *this);
+  const NoGrad no_grad;
+  const Evaluation evaluation(*classifier);
+  Tensor all = Tensor::empty({static_cast<int64_t>(lines.size()), classifier->options().classes});
+  // Each line on its own: the last bits of a product depend on its number of rows, and batches are
+  // hardly faster where nothing is kept for a backward pass.
+  for (size_t i = 0; i < lines.size(); ++i) {
+    try {
+      const Tensor one = classifier->Classifier::forward(numbers_of(lines[i], vocabulary));
+      all[static_cast<int64_t>(i)].copy_(one);
+    } catch (const ValueError& error) {
+      fail<ValueError>("logits", "line ", i, ": ", error.what());
+    }
+  }
+  return all;
+}
+
+std::pair<Tensor, std::string> Model::label(std::string_view line) const {
+  const Tensor one = logits({std::string(line)})[0];
+  const float* first = one.data<float>();
+  return {one, labels[static_cast<size_t>(std::max_element(first, first + one.numel()) - first)]};
+}
+
+// --- files ------------------------------------------------------------------------------------
+
+namespace {
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text.append(text.empty() ? "" : "\n").append(part);
+  return text;
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t at = 0; !text.empty() && at <= text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    parts.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+void check_labels(const std::vector<std::string>& labels) {
+  for (const std::string& label : labels)
+    check<ValueError>(!label.empty() && label.find('\n') == std::string::npos, "labels",
+                      "each must have one line of text, got ", json_excerpt(label));
+}
+
+struct Contents {
+  Vocabulary vocabulary;
+  std::vector<std::string> labels;
+  ClassifierOptions options;
+  Metadata notes;
+};
+
+Contents read_metadata(Metadata metadata) {
+  const std::string format = take_entry(metadata, "format");
+  check<ValueError>(format == kFormat, "format", "this is a model of another task, ",
+                    json_excerpt(format), ", expected ", json_excerpt(kFormat));
+  const std::string version = take_entry(metadata, "version");
+  check<ValueError>(version == kVersion, "version", "must be ", kVersion, ", is ",
+                    json_excerpt(version));
+  Contents contents;
+  contents.vocabulary = Vocabulary(split(take_entry(metadata, "vocabulary")));
+  contents.labels = split(take_entry(metadata, "labels"));
+  check_labels(contents.labels);
+  contents.options = {contents.vocabulary.size(), static_cast<int64_t>(contents.labels.size()),
+                      take_settings(metadata)};
+  for (const auto& [key, text] : metadata) {
+    check<ValueError>(key.starts_with(kNote), "metadata", json_excerpt(key), " is not known");
+    contents.notes[key.substr(kNote.size())] = text;
+  }
+  return contents;
+}
+
+void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape) {
+  const auto found = tensors.find(name);
+  check<ValueError>(found != tensors.end(), "tensors", json_excerpt(name), " is missing");
+  check(found->second.shape() == shape, "tensors", json_excerpt(name), " must have shape ", shape,
+        ", as settings, vocabulary and labels have it, is ", found->second.shape());
+}
+
+/// All matrices must be there before a network is built: settings alone could ask for any size.
+/// The first bounds size, so that nothing overflows.
+void check_matrices(const TensorMap& tensors, const ClassifierOptions& options) {
+  const nn::TransformerOptions& o = options.encoder;
+  check_matrix(tensors, "embedding.weight", {options.vocabulary, o.size});
+  check_matrix(tensors, "output.weight", {options.classes, o.size});
+  for (int64_t i = 0; i < o.layers; ++i) {
+    const std::string layer = "encoder." + std::to_string(i) + ".";
+    check_matrix(tensors, layer + "attention.qkv.weight", {3 * o.size, o.size});
+    check_matrix(tensors, layer + "attention.out.weight", {o.size, o.size});
+    check_matrix(tensors, layer + "up.weight", {o.hidden, o.size});
+    check_matrix(tensors, layer + "down.weight", {o.size, o.hidden});
+  }
+}
+
+/// A new classifier; this thread's random numbers go on as if there had been none.
+std::shared_ptr<Classifier> make_classifier(const ClassifierOptions& options) {
+  const Generator before = default_generator();
+  auto classifier = std::make_shared<Classifier>(options);
+  default_generator() = before;
+  classifier->eval();
+  return classifier;
+}
+
+Model model_of(TensorFile file) {
+  Contents contents = read_metadata(std::move(file.metadata));
+  check_matrices(file.tensors, contents.options);
+  Model model{make_classifier(contents.options), std::move(contents.vocabulary),
+              std::move(contents.labels), std::move(contents.notes)};
+  model.classifier->load_state(file.tensors);
+  const NoGrad no_grad;
+  model.classifier->forward(Tensor::zeros({1}, DType::int64));  // settings that no input can meet
+  return model;
+}
+
+}  // namespace
+
+void save_model(const std::string& path, const Model& model) {
+  check_model("save_model", model);
+  check_labels(model.labels);
+  Metadata metadata = settings_of(model.classifier->options().encoder);
+  metadata["format"] = kFormat;
+  metadata["version"] = kVersion;
+  metadata["vocabulary"] = joined(model.vocabulary.words());
+  metadata["labels"] = joined(model.labels);
+  for (const auto& [name, text] : model.notes) metadata[std::string(kNote) + name] = text;
+  save(path, model.classifier->state(), metadata);
+}
+
+Model load_model(const std::string& path) {
+  TensorFile file = load(path);
+  try {
+    return model_of(std::move(file));
+  } catch (const ValueError& error) {
+    fail<IoError>("load_model", shown(path), ": ", error.what());
+  } catch (const DtypeError& error) {
+    fail<IoError>("load_model", shown(path), ": ", error.what());
+  }
+}
+
+}  // namespace normlab::text
