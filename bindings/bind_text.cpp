@@ -4,6 +4,7 @@ namespace normlab::bindings {
 namespace {
 
 using text::Classifier;
+using text::Model;
 using text::Packed;
 using text::Vocabulary;
 
@@ -166,6 +167,65 @@ depend on its company; a sentence without words gets those of a zero vector.
   });
 }
 
+// --- model ------------------------------------------------------------------------------------
+
+void bind_model(py::module_& m) {
+  py::class_<Model>(m, "Model", R"doc(A trained classifier with all that it takes to label a line.
+
+Args:
+    classifier: the :class:`Classifier`.
+    vocabulary: its :class:`Vocabulary`.
+    labels: a name for each class.
+    notes: free text that goes along in the file, str to str: task, scores, ...
+)doc")
+      .def(py::init([](std::shared_ptr<Classifier> classifier, const Vocabulary& vocabulary,
+                       std::vector<std::string> labels, Metadata notes) {
+             return Model{std::move(classifier), vocabulary, std::move(labels), std::move(notes)};
+           }),
+           py::arg("classifier").none(false), py::arg("vocabulary"), py::arg("labels"),
+           py::arg("notes") = py::dict())
+      .def_property_readonly(
+          "classifier", [](const Model& model) { return model.classifier; }, "The classifier.")
+      .def_readonly("vocabulary", &Model::vocabulary, "The vocabulary.")
+      .def_property_readonly(
+          "labels", [](const Model& model) { return model.labels; }, "A name for each class.")
+      .def_property_readonly(
+          "notes", [](const Model& model) { return model.notes; }, "A copy of the notes.")
+      .def("logits", &Model::logits, py::arg("lines"), ReleaseGil(),
+           R"doc(Logits ``(n, classes)`` of n lines of text, without gradients, dropout off.
+
+Those of a line do not depend on the others, to the last bit. ArgumentError for a line that is not
+text, with its number, and for a vocabulary or labels that are not the classifier's.
+)doc")
+      .def(
+          "label", [](const Model& model, const std::string& line) { return model.label(line); },
+          py::arg("line"), ReleaseGil(), "(logits ``(classes,)``, label) of a line.")
+      .def("__repr__", [](const Model& model) {
+        return "Model(" + std::to_string(model.labels.size()) + " labels, " +
+               std::to_string(model.vocabulary.size()) + " words)";
+      });
+  m.def(
+      "save_model",
+      [](const std::filesystem::path& path, const Model& model) {
+        text::save_model(path.string(), model);
+      },
+      py::arg("path"), py::arg("model"), ReleaseGil(),
+      R"doc(Writes a model into one safetensors file.
+
+Parameters as tensors; vocabulary, labels, settings and notes as metadata. FileError with path and
+reason; ArgumentError for a vocabulary or labels that are not the classifier's.
+)doc");
+  m.def(
+      "load_model",
+      [](const std::filesystem::path& path) { return text::load_model(path.string()); },
+      py::arg("path"), ReleaseGil(),
+      R"doc(Reads a model that :func:`save_model` wrote, in evaluation mode.
+
+FileError, with the path, what is wrong and what was expected, for a file that is not safetensors or
+a model of another task, or has a setting, tensor or word missing or not as it must be.
+)doc");
+}
+
 }  // namespace
 
 void bind_text(py::module_& text) {
@@ -174,6 +234,7 @@ void bind_text(py::module_& text) {
   bind_packed(text);
   bind_batches(text);
   bind_classifier(text);
+  bind_model(text);
 }
 
 }  // namespace normlab::bindings

@@ -172,7 +172,8 @@ std::optional<std::vector<int64_t>> integers_from(py::handle source) {
       PyBytes_Check(source.ptr()))
     return std::nullopt;
   std::vector<int64_t> values;
-  for (const py::handle item : py::reinterpret_borrow<py::sequence>(source)) {
+  // An object, not a handle: arrays make their items as they are asked for.
+  for (const py::object item : py::reinterpret_borrow<py::sequence>(source)) {
     const auto value = integer(item);
     if (!value) return std::nullopt;
     values.push_back(*value);

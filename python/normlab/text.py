@@ -2,9 +2,12 @@
 
 from ._core.text import (
     Classifier,
+    Model,
     Packed,
     Vocabulary,
+    load_model,
     pack,
+    save_model,
     take,
     token_batches,
     tokenize,
@@ -12,9 +15,12 @@ from ._core.text import (
 
 __all__ = [
     "Classifier",
+    "Model",
     "Packed",
     "Vocabulary",
+    "load_model",
     "pack",
+    "save_model",
     "take",
     "token_batches",
     "tokenize",
