@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import normlab as nl
 from normlab import text
 
+EXAMPLE = Path(__file__).parents[2] / "engine/examples/classify/model.safetensors"
 LINES = ["Good, good film.", "", "bad", "É ... good . bad bad bad unheard-of"]
 
 
@@ -193,6 +195,15 @@ def test_model_files_come_back_bit_for_bit(tmp_path):
     assert metadata["note.task"] == "rt"
 
 
+def test_model_files_of_version_1_stay_readable():
+    model = text.load_model(EXAMPLE)
+    assert model.notes["task"] == "sentiment"
+    assert [model.label(line)[1] for line in ("A good film.", "so dull")] == [
+        "positive",
+        "negative",
+    ]
+
+
 def test_model_files_that_are_wrong(tmp_path):
     path = tmp_path / "m.safetensors"
     with pytest.raises(nl.FileError, match="No such file"):
@@ -289,6 +300,20 @@ def test_the_host_application_has_the_same_logits(tmp_path, classify):
     np.testing.assert_array_equal(logits, expected)
     assert [fields[-1] for fields in printed] == lines
     assert [fields[0] for fields in printed] == [model.labels[i] for i in expected.argmax(1)]
+
+
+def test_the_host_application_labels_lines_as_they_come(classify):
+    ran = classify(EXAMPLE, lines=b"A good film.\r\nso dull")
+    assert ran.stdout == b"positive\tA good film.\r\nnegative\tso dull\n"
+    with subprocess.Popen(
+        [os.environ["NORMLAB_CLASSIFY"], EXAMPLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        for line in (b"charming\n", b"boring\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline().endswith(b"\t" + line)
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 def test_the_host_application_says_what_is_wrong(tmp_path, classify):

@@ -50,12 +50,13 @@ class Evaluation {
   std::vector<std::pair<std::shared_ptr<nn::Module>, bool>> parts_;
 };
 
-Tensor numbers_of(const std::string& line, const Vocabulary& vocabulary) {
+/// Logits [classes] of a line; without gradients and in evaluation mode.
+Tensor logits_of(std::string_view line, const Model& model) {
   const std::vector<std::string> words = tokenize(line);
   Tensor numbers = Tensor::empty({static_cast<int64_t>(words.size())}, DType::int64);
   std::ranges::transform(words, numbers.data<int64_t>(),
-                         [&](const std::string& word) { return vocabulary.number(word); });
-  return numbers;
+                         [&](const std::string& word) { return model.vocabulary.number(word); });
+  return model.classifier->Classifier::forward(numbers);
 }
 
 }  // namespace
@@ -69,8 +70,7 @@ Tensor Model::logits(const std::vector<std::string>& lines) const {
   // hardly faster where nothing is kept for a backward pass.
   for (size_t i = 0; i < lines.size(); ++i) {
     try {
-      const Tensor one = classifier->Classifier::forward(numbers_of(lines[i], vocabulary));
-      all[static_cast<int64_t>(i)].copy_(one);
+      all[static_cast<int64_t>(i)].copy_(logits_of(lines[i], *this));
     } catch (const ValueError& error) {
       fail<ValueError>("logits", "line ", i, ": ", error.what());
     }
@@ -79,9 +79,13 @@ Tensor Model::logits(const std::vector<std::string>& lines) const {
 }
 
 std::pair<Tensor, std::string> Model::label(std::string_view line) const {
-  const Tensor one = logits({std::string(line)})[0];
-  const float* first = one.data<float>();
-  return {one, labels[static_cast<size_t>(std::max_element(first, first + one.numel()) - first)]};
+  check_model("label", *this);
+  const NoGrad no_grad;
+  const Evaluation evaluation(*classifier);
+  const Tensor logits = logits_of(line, *this);
+  const float* first = logits.data<float>();
+  return {logits,
+          labels[static_cast<size_t>(std::max_element(first, first + logits.numel()) - first)]};
 }
 
 // --- files ------------------------------------------------------------------------------------
