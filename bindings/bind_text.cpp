@@ -143,8 +143,8 @@ void bind_classifier(py::module_& m) {
                                                 R"doc(The Transformer classifier of sentences.
 
 Embedding + positions -> Transformer encoder -> mean over the words -> linear. Positions are the
-sines of Vaswani et al. (2017), so sentences may have any length. The logits of a sentence do not
-depend on its company; a sentence without words gets those of a zero vector.
+sines of Vaswani et al. (2017), so sentences may have any length. But for rounding, the logits of a
+sentence do not depend on its company; one without words gets those of a zero vector.
 )doc");
   c.def(py::init(&make_classifier<Classifier>, &make_classifier<Trampoline<Classifier>>),
         py::arg("vocabulary"), py::arg("classes") = 2, py::arg("size") = 128, py::arg("heads") = 4,
