@@ -11,11 +11,21 @@ import pytest
 
 import normlab as nl
 from normlab import paper
-from normlab.report import groups, write_report
+from normlab.report import Group, groups, write_report
+from normlab.report.overfitting import overfitting, pairs
 from normlab.report.page import page
-from normlab.report.plots import colour, curves_figure
+from normlab.report.plots import colour, curves_figure, overfitting_figure, pair_curves
 from normlab.report.stats import Estimate, estimate, paired_difference, t_quantile
-from normlab.report.table import authors, columns, difference, markdown, notes
+from normlab.report.table import (
+    authors,
+    columns,
+    difference,
+    markdown,
+    notes,
+    number,
+    overfitting_columns,
+    overfitting_notes,
+)
 from normlab.study import ResultFile
 
 ORDER = nl.norm_variants()
@@ -126,6 +136,8 @@ def test_difference_in_words() -> None:
     assert difference(estimate([0.1, 0.1])) == "+0.10 ± 0.00", "no spread, no verdict"
     assert difference(estimate([0.0, 0.0])) == "≈ +0.00 ± 0.00"
     assert difference(None) == "–"
+    assert difference(Estimate(-0.1234, 0.05, 3), 3) == "▼ −0.123 ± 0.050"
+    assert number(Estimate(-0.1234, 0.05, 3), 3) == "−0.123 ± 0.050"
 
 
 # --- the authors' numbers ------------------------------------------------------------------------
@@ -207,6 +219,10 @@ def test_a_part_of_the_data_is_said_everywhere() -> None:
     assert limits in markdown([group])
     assert limits.split(",")[0] in page([group])
     assert limits in _texts(curves_figure([group]))
+    lines += [result("adanorm", seed, settings=lines[0]["settings"]) for seed in (0, 1)]
+    (group,) = groups(lines, ORDER)
+    assert limits in _texts(overfitting_figure([group])).replace("\n", " ")
+    assert f"## Over-fitting ({limits.replace(', at', '; at')})" in markdown([group])
     assert "authors (their full setting)" in markdown([group])
 
 
@@ -218,14 +234,155 @@ def test_stand_in_digits_are_said_everywhere_and_stand_beside_no_paper_number() 
     assert markdown(found).startswith(f"# {warning}")
     assert "authors" not in {column.heading for column in columns(found[0])}
     assert re.search(f"<h1>.*{re.escape(warning)}", html)
-    assert all(warning in heading for heading in re.findall(r"<h3>(.*?)</h3>", html))
+    assert all(warning in heading for heading in re.findall(r"<h3.*?>(.*?)</h3>", html))
     assert warning in _texts(curves_figure(found))
+    assert warning in _texts(overfitting_figure(found))
 
 
 def _texts(figure: Any) -> str:
     from matplotlib.text import Text
 
     return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+# --- over-fitting --------------------------------------------------------------------------------
+
+
+def losses(
+    norm: str, seed: int, train: list[float | None], valid: list[float | None], **more: Any
+) -> dict[str, Any]:
+    """A line with these losses by epoch."""
+    accuracy = [90.0] * len(valid)
+    history = {"train_loss": train, "train": accuracy, "valid_loss": valid, "valid": accuracy}
+    return result(norm, seed, history=history, epochs=len(valid)) | more
+
+
+TWO = [
+    losses("layernorm", 0, [0.6, 0.4, 0.2, 0.1], [0.7, 0.6, 0.65, 0.8]),
+    losses("layernorm", 1, [0.6, 0.5, 0.3], [0.7, 0.62, 0.73]),
+    losses("layernorm_simple", 0, [0.7, 0.5, 0.35], [0.72, 0.64, 0.66]),
+    losses("layernorm_simple", 1, [0.7, 0.5, 0.4, 0.3], [0.74, 0.66, 0.64, 0.68]),
+]
+
+
+def one(lines: list[dict[str, Any]]) -> Group:
+    (group,) = groups(lines, ORDER)
+    return group
+
+
+def overfitting_row(lines: list[dict[str, Any]], i: int) -> list[str]:
+    found = overfitting(one(lines))
+    assert found is not None
+    return [column.cells[i] for column in overfitting_columns(found)]
+
+
+def test_losses_are_compared_at_the_last_epoch_that_every_run_reached() -> None:
+    found = overfitting(one(TWO))
+    assert found is not None and found.epoch == 3
+    assert "gap at epoch 3" in [column.heading for column in overfitting_columns(found)]
+    # Lowest 0.60 and 0.62, both in epoch 2; gaps 0.45 and 0.43, so ± 12.706 * 0.01.
+    assert overfitting_row(TWO, 0) == [
+        *("layernorm", "0.610", "2.0", "0.450", "0.690", "0.250", "0.440 ± 0.127", "–"),
+    ]
+    # Lowest 0.64 in epochs 2 and 3; gaps 0.31 and 0.24; less layernorm's -0.14 and -0.19.
+    assert overfitting_row(TWO, 1) == [
+        *("layernorm_simple", "0.640", "2.5", "0.450", "0.650", "0.375"),
+        *("0.275 ± 0.445", "≈ −0.165 ± 0.318"),
+    ]
+
+
+def test_which_variant_over_fits_less_is_marked() -> None:
+    lines = [losses("layernorm", s, [0.5, 0.25], [0.6, 0.75]) for s in range(3)]
+    lines += [losses("bias_only", s, [0.5, 0.25], [0.6, 0.65 - 0.01 * s]) for s in range(3)]
+    lines += [losses("gain_only", s, [0.5, 0.25], [0.6, 0.85 + 0.01 * s]) for s in range(3)]
+    # Differences 0.10, 0.11, 0.12: ± 4.3027 * 0.01 / sqrt(3).
+    assert overfitting_row(lines, 1)[-1] == "▲ +0.110 ± 0.025"
+    assert overfitting_row(lines, 2)[-1] == "▼ −0.110 ± 0.025"
+    html = page([one(lines)])
+    assert "at epoch 2: gain_only ▲ +0.110 ± 0.025; bias_only ▼ −0.110 ± 0.025." in html
+    assert '<td class="down">▲ +0.110' in html, "a greater gap is the worse one"
+    text = markdown([one(lines)])
+    assert "compared at the same epoch, 2," in text and "the parameter left out" in text
+    assert "the parameter left out" not in markdown([one(TWO)])
+
+
+def test_runs_that_diverged_are_left_out_of_the_losses_and_counted() -> None:
+    bad = losses("layernorm_simple", 2, [0.7, None], [0.7, None], diverged=True)
+    lines = [*TWO, bad, losses("none", 0, [None], [None], diverged=True)]
+    found = overfitting(one(lines))
+    assert found is not None and found.epoch == 3, "not the epoch of divergence"
+    assert overfitting_row(lines, 0) == ["none", *["–"] * 5, "– (1 diverged)", "–"]
+    assert overfitting_row(lines, 2)[-2:] == ["0.275 ± 0.445 (1 diverged)", "≈ −0.165 ± 0.318"]
+    assert "Runs that diverged are left out" in overfitting_notes(found)[-1]
+    assert pairs(one(lines))[0].seeds == [0, 1]
+
+
+def test_gaps_of_one_seed_or_without_another_variant_tell_nothing_apart() -> None:
+    for lines in (TWO[:2], TWO[::2], [*TWO[:2], TWO[3]]):
+        html = page([one(lines)])
+        assert "Nothing is told apart from layernorm by the gap" in html
+        assert "in the gap" not in html
+
+
+def test_small_losses_have_more_digits() -> None:
+    assert overfitting_row(FIVE, 1)[1:] == [
+        *("0.0500", "2.0", "0.1000", "0.0600", "0.0500", "0.0100 ± 0.0000", "–")
+    ]
+
+
+def test_without_layernorm_or_a_rise_nothing_is_said_of_over_fitting() -> None:
+    without = one([line for line in TWO if line["norm"] != "layernorm"])
+    assert overfitting(without) is None and pairs(without) == []
+    assert overfitting_figure([without]) is None
+    assert "Over-fitting" not in markdown([without]) + page([without])
+    falls = one([losses(norm, 0, [0.5, 0.4], [0.6, 0.5]) for norm in ("layernorm", "adanorm")])
+    assert overfitting(falls) is None and "Over-fitting" not in markdown([falls])
+    assert "Over-fitting: layernorm and adanorm" in page([falls]), "the curves are there"
+    other = one([losses(norm, 0, [0.5, 0.4], [0.6, 0.7]) for norm in ("layernorm", "rmsnorm")])
+    assert pairs(other) == [] and "## Over-fitting" in markdown([other])
+    nothing = losses("layernorm", 0, [None], [None], diverged=True)
+    assert overfitting(one([nothing, *TWO[2:]])) is None
+    assert pairs(one([nothing, *TWO[2:]])) == []
+
+
+def test_pairs_are_layernorm_and_what_over_fitting_is_asked_of() -> None:
+    names = [pair.row.norm for pair in pairs(one([result(norm) for norm in ORDER]))]
+    assert names == ["layernorm_simple", "adanorm", "gain_only", "bias_only"]
+    fixed = [result("adanorm", C=C, C_candidates={str(C): 99.0}) for C in (1, 2)]
+    (first, second) = pairs(one([result(), *fixed]))
+    assert second.name == "layernorm and adanorm (C = 2)" and first.averaged == "one seed"
+    assert pairs(one([result(seed=0), result("adanorm", 1)])) == [], "no seed in common"
+
+
+def test_a_pairs_curves_are_means_over_the_same_seeds_as_far_as_all_of_them_go() -> None:
+    from matplotlib.figure import Figure
+
+    group = one([*TWO, losses("layernorm", 7, [9.0], [9.0])])
+    (pair,) = pairs(group)
+    ax = Figure().subplots()
+    pair_curves(ax, group, pair, ["train_loss", "valid_loss"])
+    drawn = {line.get_label(): line for line in ax.lines}
+    expected = {
+        "layernorm, training": [0.6, 0.45, 0.25],
+        "layernorm, validation": [0.7, 0.61, 0.69],
+        "layernorm_simple, training": [0.7, 0.5, 0.375],
+        "layernorm_simple, validation": [0.73, 0.65, 0.65],
+    }
+    assert drawn.keys() == expected.keys()
+    for name, means in expected.items():
+        assert list(drawn[name].get_xdata()) == [1, 2, 3]
+        assert list(drawn[name].get_ydata()) == pytest.approx(means)
+        assert drawn[name].get_linestyle() == ("--" if "training" in name else "-")
+        assert drawn[name].get_color() == colour(group.rows["simple" in name], group)
+    assert ax.get_xlabel() == "epoch (mean of 2 seeds)"
+
+
+def test_the_picture_has_training_left_and_validation_right_for_each_pair() -> None:
+    figure = overfitting_figure([one(FIVE), one(TWO)])
+    titles = [ax.get_title("left") for ax in figure.axes]
+    assert titles == ["training loss", "validation loss"] * 3
+    assert [len(ax.lines) for ax in figure.axes] == [2] * 6
+    assert figure.axes[0].get_ylim() == figure.axes[2].get_ylim(), "pairs are read side by side"
 
 
 # --- page and pictures ---------------------------------------------------------------------------
@@ -255,7 +412,7 @@ def test_page_is_one_well_formed_file_without_links() -> None:
     assert parser.open == []
     assert not re.search(r'(src|href)="(?!#)', html), "nothing is loaded from elsewhere"
     assert "url(http" not in html and "@import" not in html and "<script" not in html
-    assert html.count("<svg") == 5
+    assert html.count("<svg") == 5 + 2
     assert "prefers-color-scheme: dark" in html
     assert "currentColor" in html, "pictures follow the page's colours"
     assert "#010203" not in html and "#040506" not in html
@@ -288,7 +445,7 @@ def test_every_variant_has_a_colour_and_curves_survive_divergence() -> None:
     }
     (group,) = groups(lines, ORDER)
     assert "(1 diverged)" in markdown([group])
-    assert page([group]).count("<svg") == 5
+    assert page([group]).count("<svg") == 5 + 4
     assert set(ORDER) <= set(_texts(curves_figure([group])).split("\n"))
 
 
@@ -299,13 +456,20 @@ def test_write_report(tmp_path: Path) -> None:
     for line in FIVE:
         file.append(line)
     paths = write_report(tmp_path)
-    assert [path.name for path in paths] == ["table.md", "curves.png", "report.html"]
-    assert paths[1].read_bytes().startswith(b"\x89PNG")
+    names = ["table.md", "curves.png", "overfitting.png", "report.html"]
+    assert [path.name for path in paths] == names
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[1:3])
     before = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in write_report(tmp_path)] == before, "same in, same out"
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         ["results.jsonl", *(path.name for path in paths)]
     )
+
+
+def test_write_report_draws_over_fitting_only_where_there_is_a_pair(tmp_path: Path) -> None:
+    paths = write_report(tmp_path, [result(), result("none")])
+    assert [path.name for path in paths] == ["table.md", "curves.png", "report.html"]
+    assert not (tmp_path / "overfitting.png").exists()
 
 
 def test_write_report_names_the_folder_it_cannot_write(tmp_path: Path) -> None:

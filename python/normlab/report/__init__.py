@@ -1,4 +1,4 @@
-"""Turns results.jsonl into table.md, curves.png and report.html."""
+"""Turns results.jsonl into table.md, curves.png, overfitting.png and report.html."""
 
 import os
 from collections.abc import Iterable
@@ -13,7 +13,10 @@ __all__ = ["Group", "groups", "write_report"]
 
 
 def write_report(folder: Path, results: Iterable[Result] | None = None) -> list[Path]:
-    """Writes the three files beside the results; returns their paths.
+    """Writes the files beside the results; returns their paths.
+
+    These are table.md, curves.png, overfitting.png (only where layernorm has one of the variants
+    beside it that over-fitting is asked of) and report.html.
 
     Args:
         folder: Where results.jsonl lies and the files go.
@@ -26,23 +29,31 @@ def write_report(folder: Path, results: Iterable[Result] | None = None) -> list[
     if not found:
         raise FileError(f"{folder}: has no finished results to report")
 
-    from .page import page
-    from .plots import curves_figure
-    from .table import markdown
-
-    paths = [folder / name for name in ("table.md", "curves.png", "report.html")]
+    files = _files(found)
     try:
-        _replace(paths[0], markdown(found).encode())
-        picture = folder / ".curves.png"
-        curves_figure(found).savefig(picture, dpi=120, format="png")
-        os.replace(picture, paths[1])
-        _replace(paths[2], page(found).encode())
+        for name, data in files.items():
+            _replace(folder / name, data)
     except OSError as error:
         raise FileError(
             f"{folder}: the report cannot be written: {error.strerror or error}. The "
             f"results are safe; make room and run `normlab report {folder}`"
         ) from error
-    return paths
+    return [folder / name for name in files]
+
+
+def _files(found: list[Group]) -> dict[str, bytes]:
+    """What is written, by name."""
+    from .page import page
+    from .plots import curves_figure, overfitting_figure, png
+    from .table import markdown
+
+    comparison = overfitting_figure(found)
+    return {
+        "table.md": markdown(found).encode(),
+        "curves.png": png(curves_figure(found)),
+        **({"overfitting.png": png(comparison)} if comparison else {}),
+        "report.html": page(found).encode(),
+    }
 
 
 def _replace(path: Path, data: bytes) -> None:

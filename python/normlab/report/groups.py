@@ -164,9 +164,14 @@ class Group:
         """The variant with the greatest mean."""
         return max(self.rows, key=lambda row: row.test.mean)
 
+    @property
+    def baseline(self) -> Row | None:
+        """Layernorm, if the group has it."""
+        return next((row for row in self.rows if row.norm == BASELINE), None)
+
     def difference(self, row: Row) -> Estimate | None:
         """The row's paired difference to layernorm; None for layernorm itself or without it."""
-        baseline = next((other for other in self.rows if other.norm == BASELINE), None)
+        baseline = self.baseline
         if baseline is None or row is baseline:
             return None
         return paired_difference(row.tests, baseline.tests)

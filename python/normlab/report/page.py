@@ -8,11 +8,30 @@ from string import Template
 from typing import Any
 
 from .groups import BASELINE, Group, Row
-from .plots import Panel, Theme, colour, panel_svg, panels
-from .table import columns, difference, notes, number, verdict
+from .overfitting import OverFitting, overfitting
+from .plots import Panel, Theme, colour, overfitting_panels, panel_svg, panels
+from .stats import Estimate
+from .table import (
+    Column,
+    columns,
+    difference,
+    loss_digits,
+    notes,
+    number,
+    overfitting_columns,
+    overfitting_notes,
+)
 
 # Colours that stand for the page's own, so that pictures follow its light and dark dress.
 _SENTINELS = Theme(ink="#010203", faint="#040506")
+_GOOD_UP = {"▲": "up", "▼": "down"}
+_GOOD_DOWN = {"▲": "down", "▼": "up"}
+_CURVES = "Curves: the mean over the runs still in training at that epoch; the band spans them."
+_OVERFITTING_CURVES = (
+    "Curves: dashed training loss, solid validation loss, each the mean over the seeds that both "
+    "variants have; the band spans them. A curve ends at the last epoch that all its runs reached; "
+    "runs that diverged are left out."
+)
 _PAGE_COLOURS = {_SENTINELS.ink: "currentColor", _SENTINELS.faint: "var(--faint)"}
 
 
@@ -45,12 +64,10 @@ def _section(group: Group) -> str:
 <h2>{escape(group.heading)}</h2>
 {limits}
 <p class="lead">{escape(_verdict(group))}</p>
-{_table(group)}
-<div class="panels">
-{"".join(_figure(panel, group) for panel in panels(group))}
-</div>
-<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes(group))}
-<li>Curves: the mean over the runs still in training at that epoch; the band spans them.</li></ul>
+{_table(group, columns(group), _GOOD_UP, mark_best=True)}
+{_figures(panels(group), group)}
+{_notes([*notes(group), _CURVES])}
+{_overfitting(group)}
 {_facts(group)}
 {_runs(group)}
 </section>"""
@@ -70,22 +87,60 @@ def _verdict(group: Group) -> str:
     measured = {name: value for name, value in differences.items() if value is not None}
     if len(group.seeds) == 1 or not measured:
         return text + (" One seed cannot tell the variants apart." if len(group.seeds) == 1 else "")
-    told = [name for name, value in measured.items() if value.excludes_zero]
-    if not told:
-        return f"{text} No variant differs from {BASELINE} by more than chance may explain."
-    listed = "; ".join(f"{name} {difference(measured[name])}" for name in told)
-    return f"{text} Told apart from {BASELINE}: {listed}."
+    if listed := _told_apart(measured):
+        return f"{text} Told apart from {BASELINE}: {listed}."
+    return f"{text} No variant differs from {BASELINE} by more than chance may explain."
+
+
+def _told_apart(measured: Mapping[str, Estimate], digits: int = 2) -> str:
+    return "; ".join(
+        f"{name} {difference(value, digits)}"
+        for name, value in measured.items()
+        if value.excludes_zero
+    )
+
+
+def _overfitting(group: Group) -> str:
+    """Pictures and table of over-fitting; empty without layernorm."""
+    pictures, found = overfitting_panels(group), overfitting(group)
+    if not pictures and not found:
+        return ""
+    limits = f" <small>{escape('; '.join(group.limits))}</small>" if group.limits else ""
+    parts = [f'<h3 class="part">Over-fitting{limits}</h3>']
+    if found:
+        parts.append(f'<p class="lead">{escape(_gap_verdict(found))}</p>')
+    if pictures:
+        parts += [_figures(pictures, group), _notes([_OVERFITTING_CURVES])]
+    if found:
+        parts.append(_table(group, overfitting_columns(found), _GOOD_DOWN))
+        parts.append(_notes(overfitting_notes(found)))
+    return "\n".join(parts)
+
+
+def _gap_verdict(found: OverFitting) -> str:
+    """Whose gap differs, no stronger than the numbers."""
+    gap = f"gap between validation and training loss at epoch {found.epoch}"
+    differences = {row.name: found.difference(row) for row in found.group.rows}
+    measured = {name: value for name, value in differences.items() if value and value.n > 1}
+    if not measured:
+        return f"Nothing is told apart from {BASELINE} by the {gap}: that wants several seeds."
+    if listed := _told_apart(measured, loss_digits(found)):
+        return f"Told apart from {BASELINE} by the {gap}: {listed}."
+    return f"No variant differs from {BASELINE} in the {gap} by more than chance may explain."
 
 
 def _chip(row: Row, group: Group) -> str:
     return f'<span class="chip" style="--chip: {colour(row, group)}"></span>'
 
 
-def _table(group: Group) -> str:
-    table = columns(group)
+def _table(
+    group: Group, table: Sequence[Column], tones: Mapping[str, str], mark_best: bool = False
+) -> str:
     head = "".join(f'<th scope="col">{escape(column.heading)}</th>' for column in table)
+    best = group.best if mark_best and len(group.rows) > 1 else None
     body = "".join(
-        _row(group, row, [column.cells[i] for column in table]) for i, row in enumerate(group.rows)
+        _row(_chip(row, group), [column.cells[i] for column in table], tones, row is best)
+        for i, row in enumerate(group.rows)
     )
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
@@ -93,14 +148,21 @@ def _table(group: Group) -> str:
     )
 
 
-def _row(group: Group, row: Row, cells: Sequence[str]) -> str:
-    gap = group.difference(row)
-    tone = {"▲": "up", "▼": "down"}.get(verdict(gap), "") if gap else ""
-    best = ' class="best"' if row is group.best and len(group.rows) > 1 else ""
+def _row(chip: str, cells: Sequence[str], tones: Mapping[str, str], best: bool) -> str:
+    start = '<tr class="best">' if best else "<tr>"
     rest = "".join(
-        f'<td class="{tone if cell[:1] in "▲▼" else ""}">{escape(cell)}</td>' for cell in cells[1:]
+        f'<td class="{tones.get(cell[:1], "")}">{escape(cell)}</td>' for cell in cells[1:]
     )
-    return f'<tr{best}><th scope="row">{_chip(row, group)}{escape(cells[0])}</th>{rest}</tr>'
+    return f'{start}<th scope="row">{chip}{escape(cells[0])}</th>{rest}</tr>'
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>'
+
+
+def _figures(panels: Sequence[Panel], group: Group) -> str:
+    figures = "".join(_figure(panel, group) for panel in panels)
+    return f'<div class="panels">\n{figures}</div>'
 
 
 def _figure(panel: Panel, group: Group) -> str:

@@ -1,18 +1,20 @@
-"""The pictures: learning curves, every seed's test number, differences to layernorm."""
+"""The pictures: learning curves, test numbers, differences to layernorm, over-fitting."""
 
 import io
 import math
 import statistics
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .groups import BASELINE, Group, Row
+from .overfitting import Pair, pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 # The paper's variants keep their colours in every picture; readable on white and on near-black.
 _COLOURS = {
@@ -29,6 +31,7 @@ _SERIES = (
     ("valid_loss", "validation loss"),
     ("valid", "validation {}"),
 )
+_LOSSES = {"train_loss": ("training", "--"), "valid_loss": ("validation", "-")}
 
 
 @dataclass(frozen=True)
@@ -67,28 +70,62 @@ def _others(group: Group) -> list[str]:
 
 def curves(ax: "Axes", group: Group, series: str) -> None:
     """Mean over seeds by epoch; the band spans the seeds."""
+    for row in group.rows:
+        style = {"linestyle": _line_style(row, group), "label": row.name}
+        banded = len(group.rows) <= _MOST_BANDS
+        _mean_curve(ax, row.curve(series), colour(row, group), banded, style)
+    _by_epochs(ax, "epoch", logarithmic=series.endswith("loss"))
+
+
+def pair_curves(ax: "Axes", group: Group, pair: Pair, series: Sequence[str]) -> None:
+    """Losses of layernorm and one variant, this one with dots; the bands span the seeds.
+
+    On a plain axis, where the gap is a distance, and the same one for all of the group's pairs.
+    """
+    for row in pair.rows:
+        for name in series:
+            loss, line = _LOSSES[name]
+            one = len(series) == 1
+            style = {
+                "linestyle": "-" if one else line,
+                "label": row.name if one else f"{row.name}, {loss}",
+                **({"marker": "o"} if row is pair.row else {}),
+            }
+            _mean_curve(ax, pair.curves(row, name), colour(row, group), True, style)
+    runs = [
+        run
+        for other in pairs(group)
+        for row in other.rows
+        for name in series
+        for run in other.curves(row, name)
+    ]
+    ax.update_datalim([(max(map(len, runs)), end(map(end, runs))) for end in (min, max)])
+    ax.autoscale_view()
+    _by_epochs(ax, f"epoch ({pair.averaged})", logarithmic=False)
+
+
+def _mean_curve(
+    ax: "Axes",
+    runs: Sequence[Sequence[float | None]],
+    shade: str,
+    banded: bool,
+    style: Mapping[str, Any],
+) -> None:
+    means, lows, highs = _by_epoch(runs)
+    epochs = range(1, len(means) + 1)
+    if banded and len(runs) > 1:
+        ax.fill_between(epochs, lows, highs, color=shade, alpha=0.13, linewidth=0)
+    marker = {"marker": "o" if len(means) < 4 else None}
+    ax.plot(epochs, means, color=shade, linewidth=1.8, markersize=3.5, **(marker | dict(style)))
+
+
+def _by_epochs(ax: "Axes", label: str, logarithmic: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    for row in group.rows:
-        means, lows, highs = _by_epoch(row.curve(series))
-        epochs = range(1, len(means) + 1)
-        shade = colour(row, group)
-        if len(row.results) > 1 and len(group.rows) <= _MOST_BANDS:
-            ax.fill_between(epochs, lows, highs, color=shade, alpha=0.13, linewidth=0)
-        ax.plot(
-            epochs,
-            means,
-            color=shade,
-            linestyle=_line_style(row, group),
-            linewidth=1.8,
-            marker="o" if len(means) < 4 else None,
-            markersize=3.5,
-            label=row.name,
-        )
-    if series.endswith("loss"):
+    if logarithmic:
         _logarithmic(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("epoch")
+    ax.set_xlabel(label)
 
 
 def _by_epoch(runs: Sequence[Sequence[float | None]]) -> tuple[list[float], ...]:
@@ -214,11 +251,57 @@ def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figur
             tests(axes[-1], group)
             axes[-1].set_title(f"test {group.first['metric']}")
             _dress(axes[-1], theme)
-            handles, names = axes[0].get_legend_handles_labels()
-            part.legend(
-                handles, names, loc="outside lower center", frameon=False, ncols=min(len(names), 9)
-            )
+            _legend(part, axes[0])
         return figure
+
+
+def overfitting_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figure | None":
+    """overfitting.png, as the paper draws it: training and validation loss of two variants.
+
+    Two pairs a row, under each group's title; None if no group has a pair.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    theme = theme or Theme()
+    found = [(group, pairs(group)) for group in groups if pairs(group)]
+    if not found:
+        return None
+    heights = [4.4 * math.ceil(len(several) / 2) for _, several in found]
+    across = min(2, max(len(several) for _, several in found))
+    with matplotlib.rc_context(_style(theme)):
+        figure = Figure(
+            figsize=(8 * across, sum(heights)), layout="constrained", facecolor=theme.paper
+        )
+        parts = figure.subfigures(len(found), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for part, (group, several) in zip(parts, found, strict=True):
+            title = textwrap.fill(f"Over-fitting: {group.title}", 60 * across)
+            part.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+            places = part.subfigures(math.ceil(len(several) / 2), across, squeeze=False)
+            for place, pair in zip(places.flat, several, strict=False):
+                _draw_pair(place, group, pair, theme)
+        return figure
+
+
+def _draw_pair(place: "SubFigure", group: Group, pair: Pair, theme: Theme) -> None:
+    axes = place.subplots(1, len(_LOSSES))
+    for ax, (series, (loss, _)) in zip(axes, _LOSSES.items(), strict=True):
+        pair_curves(ax, group, pair, [series])
+        ax.set_title(f"{loss} loss")
+        _dress(ax, theme)
+    _legend(place, axes[0])
+
+
+def _legend(part: "SubFigure", ax: "Axes") -> None:
+    handles, names = ax.get_legend_handles_labels()
+    part.legend(handles, names, loc="outside lower center", frameon=False, ncols=min(len(names), 9))
+
+
+def png(figure: "Figure") -> bytes:
+    """The picture as a file."""
+    out = io.BytesIO()
+    figure.savefig(out, dpi=120, format="png")
+    return out.getvalue()
 
 
 def _title(group: Group) -> str:
@@ -254,6 +337,20 @@ def panels(group: Group) -> list[Panel]:
             )
         )
     return found
+
+
+def overfitting_panels(group: Group) -> list[Panel]:
+    """A picture for each pair: training and validation loss of layernorm and a variant."""
+
+    def draw(ax: "Axes", pair: Pair) -> None:
+        pair_curves(ax, group, pair, list(_LOSSES))
+        ax.set_ylabel("loss")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+
+    return [
+        Panel(f"Over-fitting: {pair.name}", partial(draw, pair=pair), (5.4, 3.9), wide=True)
+        for pair in pairs(group)
+    ]
 
 
 def panel_svg(panel: Panel, theme: Theme) -> str:

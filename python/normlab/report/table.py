@@ -2,10 +2,11 @@
 """The table, for Markdown and for the page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .groups import BASELINE, Group, Row
+from .overfitting import Losses, OverFitting, left_out, overfitting
 from .stats import Estimate
 
 _HOW_TO_READ = (
@@ -25,17 +26,18 @@ class Column:
     cells: Sequence[str]
 
 
-def number(value: Estimate) -> str:
-    """99.12 ± 0.05."""
-    return f"{value.mean:.2f}" + ("" if value.half is None else f" ± {value.half:.2f}")
+def number(value: Estimate, digits: int = 2) -> str:
+    """99.12 ± 0.05, with a true minus sign."""
+    half = "" if value.half is None else f" ± {value.half:.{digits}f}"
+    return f"{value.mean:.{digits}f}{half}".replace("-", "−")
 
 
-def difference(value: Estimate | None) -> str:
+def difference(value: Estimate | None, digits: int = 2) -> str:
     """▲ +0.12 ± 0.05, with a true minus sign."""
     if value is None:
         return "–"
-    half = "" if value.half is None else f" ± {value.half:.2f}"
-    return f"{verdict(value)} {value.mean:+.2f}{half}".strip().replace("-", "−")
+    half = "" if value.half is None else f" ± {value.half:.{digits}f}"
+    return f"{verdict(value)} {value.mean:+.{digits}f}{half}".strip().replace("-", "−")
 
 
 def verdict(value: Estimate) -> str:
@@ -114,27 +116,94 @@ def notes(group: Group) -> list[str]:
     return found
 
 
+def overfitting_columns(found: OverFitting) -> list[Column]:
+    """The table of losses: lowest, then at the epoch of comparison."""
+    rows, epoch = found.group.rows, found.epoch
+    digits = loss_digits(found)
+
+    def means(value: Callable[[Losses], float], places: int = digits) -> list[str]:
+        values = [found.mean(row, value) for row in rows]
+        return ["–" if x is None else f"{x.mean:.{places}f}" for x in values]
+
+    at = f"at epoch {epoch}"
+    return [
+        Column("variant", [row.name for row in rows]),
+        Column("lowest validation loss", means(lambda run: min(run.valid))),
+        Column("its epoch", means(lambda run: run.lowest, 1)),
+        Column("training loss there", means(lambda run: run.train[run.lowest - 1])),
+        Column(f"validation loss {at}", means(lambda run: run.valid[epoch - 1])),
+        Column(f"training loss {at}", means(lambda run: run.train[epoch - 1])),
+        Column(f"gap {at}", [_gap(found, row, digits) for row in rows]),
+        Column(
+            f"gap, difference to {BASELINE}",
+            [difference(found.difference(row), digits) for row in rows],
+        ),
+    ]
+
+
+def loss_digits(found: OverFitting) -> int:
+    """Decimals that tell the group's losses apart."""
+    values = [found.mean(row, lambda run: min(run.valid)) for row in found.group.rows]
+    return 3 if all(x is None or x.mean >= 0.1 for x in values) else 4
+
+
+def _gap(found: OverFitting, row: Row, digits: int) -> str:
+    value, out = found.gap(row), left_out(row)
+    diverged = f" ({out} diverged)" if out else ""
+    return ("–" if value is None else number(value, digits)) + diverged
+
+
+def overfitting_notes(found: OverFitting) -> list[str]:
+    """How to read the table of losses."""
+    notes = [
+        f"All variants are compared at the same epoch, {found.epoch}, the last that every run "
+        "reached; the gap is validation loss minus training loss there, and a greater gap at the "
+        f"same epoch is more over-fitting: ▲ more than {BASELINE}, ▼ less, ≈ may be chance.",
+        "A variant that learns faster is also further on at that epoch: read its gap beside its "
+        "lowest validation loss, which is each run's own. Training loss is the mean over an "
+        "epoch's steps, with dropout where the network has it, so a gap can lie below zero.",
+    ]
+    if {"gain_only", "bias_only"} & {row.norm for row in found.group.rows}:
+        notes.append(
+            f"gain_only is {BASELINE} without its bias, bias_only without its gain: where such a "
+            "gap is smaller (▼), the parameter left out is one that over-fits."
+        )
+    if any(left_out(row) for row in found.group.rows):
+        notes.append("Runs that diverged are left out of these numbers.")
+    return notes
+
+
 def markdown(groups: Sequence[Group]) -> str:
     """All tables as table.md."""
     return "\n".join(_section(group) for group in groups)
 
 
 def _section(group: Group) -> str:
-    table = columns(group)
-    best = group.rows.index(group.best)
+    best = group.rows.index(group.best) if len(group.rows) > 1 else None
+    lines = _part(f"# {group.title}", columns(group), notes(group), best)
+    if found := overfitting(group):
+        limits = f" ({'; '.join(group.limits)})" if group.limits else ""
+        lines += _part(
+            f"## Over-fitting{limits}", overfitting_columns(found), overfitting_notes(found)
+        )
+    return "\n".join(lines)
+
+
+def _part(
+    heading: str, table: Sequence[Column], notes: Sequence[str], best: int | None = None
+) -> list[str]:
+    """Heading, table and notes; the best row's first number is bold."""
     lines = [" | ".join(column.heading for column in table), "|".join([" --- "] * len(table))]
-    for i in range(len(group.rows)):
+    for i in range(len(table[0].cells)):
         cells = [column.cells[i] for column in table]
-        if i == best and len(group.rows) > 1:
+        if i == best:
             cells[1] = f"**{cells[1]}**"
         lines.append(" | ".join(cells))
-    return "\n".join(
-        [
-            f"# {group.title}",
-            "",
-            *(f"| {line.strip()} |" for line in lines),
-            "",
-            *(f"- {note}" for note in notes(group)),
-            "",
-        ]
-    )
+    return [
+        heading,
+        "",
+        *(f"| {line.strip()} |" for line in lines),
+        "",
+        *(f"- {note}" for note in notes),
+        "",
+    ]
