@@ -1,4 +1,4 @@
-"""The command line: normlab study, report, norms, info."""
+"""The command line: normlab study, report, predict, norms, info."""
 
 import math
 import os
@@ -42,6 +42,9 @@ _EXAMPLES = {
     "normlab study --norm layernorm adanorm --C 1 --seeds 0,3,7 --task mnist fashion_mnist": (
         "Two variants, C fixed, these three seeds, two tasks."
     ),
+    "normlab study --task rt sst5 --norm paper gain_only bias_only --out text": (
+        "The paper's text tasks, with the two halves of LayerNorm's parameters: which over-fits?"
+    ),
     "normlab study --norm all --denominator std_eps --epochs 5": (
         "Every variant with the denominator of the authors' code. Other settings in the same --out "
         "are kept apart."
@@ -82,7 +85,7 @@ def study(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="mnist, fashion_mnist; several: --task a b.",
+            help="mnist, fashion_mnist, rt, sst5; several: --task a b.",
             show_default="mnist",
         ),
     ] = None,
@@ -103,7 +106,7 @@ def study(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for results.jsonl, table.md, curves.png, report.html.")
+        Path, typer.Option(help="Folder for results.jsonl, table.md, the pictures, report.html.")
     ] = Path("normlab-study"),
     quick: Annotated[
         bool,
@@ -115,14 +118,14 @@ def study(
     ] = False,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many passes.", show_default="the task's: 20"),
+        typer.Option(min=1, help="At most so many passes.", show_default="the task's"),
     ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Stop when validation has not improved for so many epochs.",
-            show_default="5",
+            show_default="the task's",
         ),
     ] = None,
     scales: Annotated[
@@ -132,7 +135,7 @@ def study(
             metavar="C...",
             help="Candidates for adanorm's C; with several, the validation set chooses for each "
             "seed.",
-            show_default="0.8 1 1.5 2",
+            show_default="the task's: 0.8 1 1.5 2, text 0.5 1 1.5 2",
         ),
     ] = None,
     denominator: Annotated[
@@ -143,10 +146,15 @@ def study(
         ),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Examples a step.", show_default="32")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Examples a step; tokens, for text.",
+            show_default="the task's: 32, text 4096",
+        ),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(min=0.0, help="Learning rate.", show_default="0.001")
+        float | None, typer.Option(min=0.0, help="Learning rate.", show_default="the task's")
     ] = None,
     threads: Annotated[
         int | None,
@@ -158,6 +166,13 @@ def study(
             min=1, help="Runs at a time, sharing the threads.", show_default="one a thread, up to 8"
         ),
     ] = None,
+    save: Annotated[
+        bool,
+        typer.Option(
+            "--save",
+            help="Keep the model of the run that is best on validation as model.safetensors.",
+        ),
+    ] = False,
 ) -> None:
     """Train every variant over several seeds: means, 95 % intervals, paired differences."""
     from normlab.study import Overrides, Study
@@ -172,7 +187,8 @@ def study(
         threads=threads,
         # Runs side by side wait for nobody: faster than one run on all threads.
         jobs=jobs or min(threads or nl.num_threads(), _MOST_JOBS),
-        **({"scales": _positive("--C", scales)} if scales else {}),
+        scales=_positive("--C", scales) if scales else None,
+        save=save,
     )
     try:
         plan.run()
@@ -191,11 +207,38 @@ def study(
 def report(
     folder: Annotated[Path, typer.Argument(help="A study's --out.")] = Path("normlab-study"),
 ) -> None:
-    """Write table.md, curves.png and report.html anew from results.jsonl, also while it grows."""
+    """Write table.md, the pictures and report.html anew from results.jsonl, also while it grows."""
     from normlab.report import write_report
 
     write_report(folder)
     _show_table(folder)
+
+
+@app.command(
+    epilog="[bold]Example[/bold]\n\n"
+    "normlab study --task rt --norm adanorm --seeds 1 --save --out rt\n\n"
+    "echo 'a quiet , moving film .' | normlab predict rt/model.safetensors"
+)
+def predict(
+    model: Annotated[Path, typer.Argument(help="A study's model.safetensors (rt, sst5).")],
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Print the logits between label and line.")
+    ] = False,
+) -> None:
+    """Label each line of standard input as it comes: label, tab, line."""
+    from normlab.text import load_model
+
+    loaded = load_model(model)
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        text = line.rstrip(b"\r\n")
+        try:
+            numbers, label = loaded.label(text)
+        except nl.ArgumentError as error:
+            raise nl.ArgumentError(f"standard input, line {number}: {error}") from error
+        shown = " ".join(f"{x:.9g}" for x in numbers.numpy()) if logits else None
+        fields = [label, *([shown] if shown else []), text.decode()]
+        sys.stdout.write("\t".join(fields) + "\n")
+        sys.stdout.flush()
 
 
 @app.command()

@@ -121,6 +121,45 @@ class Bench:
                 print(rows[-1], flush=True)
         return rows
 
+    def text_rows(self) -> list[str]:
+        """A step on full batches, as the peer's own script has them."""
+        rows = []
+        for threads in self.a.threads:
+            for norm in (n for n in self.a.norms if n in PAPER):
+                options = ["--norm", norm, "--threads", threads, "--steps", 15]
+                ours, peers = [], []
+                for _ in range(self.a.rounds):
+                    ours.append(self.ours("text.py", options))
+                    peers.append(self.peer("torch_text.py", options))
+                    peers.append(self.peer("torch_text.py", [*options, "--stock-malloc"]))
+                best = max(median_of(peers[i::2], "items_per_s") for i in (0, 1))
+                speed = median_of(ours, "items_per_s")
+                rows.append(
+                    f"| {norm} | {threads} | {speed:.0f} | {best:.0f} | {speed / best:.2f} |"
+                )
+                print(rows[-1], flush=True)
+        return rows
+
+    def epoch_rows(self) -> list[str]:
+        """An epoch of RT: our packed batches, the same ones padded for the peer."""
+        rows = []
+        batches = self.copy.with_name("batches.npz")
+        for threads in self.a.threads:
+            for norm in (n for n in self.a.norms if n in PAPER):
+                options = ["--norm", norm, "--threads", threads, "--steps", 1]
+                ours, peers = [], []
+                for _ in range(self.a.rounds):
+                    ours.append(self.ours("text.py", [*options, "--epoch", "--write", batches]))
+                    padded = [*options, "--batches", batches, "--peers", self.a.peers]
+                    peers.append(run([self.a.torch, HERE / "torch_padded.py", *padded]))
+                seconds, peer = median_of(ours, "median_s"), median_of(peers, "median_s")
+                rows.append(
+                    f"| {norm} | {threads} | {seconds:.2f} | {peer:.2f} | {peer / seconds:.2f} "
+                    f"| {peers[0]['padding']:.0%} | {median_of(ours, 'peak_MB'):.0f} |"
+                )
+                print(rows[-1], flush=True)
+        return rows
+
 
 NORM_HEAD = """| norm | rows x H | threads | ours us | torch us | torch / ours | copy GB/s \
 | streamed copy GB/s | of copy | of streamed copy |
@@ -129,11 +168,16 @@ MNIST_HEAD = """| norm | threads | ours images/s | torch's best images/s | ours 
 | probe's cost |
 |---|---|---|---|---|---|"""
 
+TEXT_HEAD = """| norm | threads | ours tokens/s | torch's best tokens/s | ours / torch |
+|---|---|---|---|---|"""
+EPOCH_HEAD = """| norm | threads | ours s | torch s | torch / ours | padding | our peak MB |
+|---|---|---|---|---|---|---|"""
+
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("what", nargs="*", default=["norm", "mnist"], help="norm, mnist")
-    p.add_argument("--peers", required=True, help="the folder with torch_norm.py, torch_mnist.py")
+    p.add_argument("what", nargs="*", default=["norm", "mnist", "text", "epoch"], help="which")
+    p.add_argument("--peers", required=True, help="the folder with torch_norm.py and so on")
     p.add_argument("--torch", required=True, help="a Python that imports torch")
     p.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     p.add_argument("--shapes", nargs="+", default=SHAPES)
@@ -152,6 +196,12 @@ def main() -> None:
         if "mnist" in a.what:
             print("\nTraining step of the MNIST network, batch 32:\n\n" + MNIST_HEAD, flush=True)
             bench.mnist_rows()
+        if "text" in a.what:
+            print("\nTraining step of the text Transformer:\n\n" + TEXT_HEAD, flush=True)
+            bench.text_rows()
+        if "epoch" in a.what:
+            print("\nAn epoch of RT, packed and padded:\n\n" + EPOCH_HEAD, flush=True)
+            bench.epoch_rows()
 
 
 if __name__ == "__main__":

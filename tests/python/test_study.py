@@ -54,6 +54,7 @@ class Toy:
     name, title, metric, unit, model = "toy", "Toy", "accuracy", "%", "linear, norm, linear"
     settings = Settings(epochs=4, patience=4, batch=16, lr=0.02)
     quick = replace(settings, epochs=2, train_items=32)
+    scales = (1.0, 2.0)
 
     def __init__(self, on_epoch: Callable[[int], None] | None = None):
         self.on_epoch = on_epoch
@@ -157,6 +158,7 @@ def test_a_study_leaves_results_and_report_and_nothing_else(tmp_path: Path, repo
         "results.jsonl",
         "table.md",
         "curves.png",
+        "overfitting.png",
         "report.html",
     }
     assert [(line["norm"], line["seed"]) for line in found] == [

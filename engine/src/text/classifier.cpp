@@ -43,6 +43,8 @@ Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
                     "vocabulary and classes must be positive, got ", options.vocabulary, " and ",
                     options.classes);
   embedding_ = std::make_shared<nn::Embedding>(options.vocabulary, options.encoder.size);
+  Tensor words = embedding_->weight.detach();
+  words.copy_(words / std::sqrt(static_cast<double>(options.encoder.size)));
   encoder_ = std::make_shared<nn::TransformerEncoder>(options.encoder);
   output_ = std::make_shared<nn::Linear>(options.encoder.size, options.classes);
   register_module("embedding", embedding_);

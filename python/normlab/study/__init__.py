@@ -8,10 +8,13 @@ from .plan import Overrides
 from .results import Result, ResultFile
 from .study import Interrupted, Study
 from .task import Dataset, NormChoice, Score, Settings, Task
+from .text import rt_task, sst5_task
 
 TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "mnist": mnist_task,
     "fashion_mnist": fashion_mnist_task,
+    "rt": rt_task,
+    "sst5": sst5_task,
 }
 """Every task by its name; a new one is a row here."""
 

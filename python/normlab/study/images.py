@@ -2,12 +2,25 @@
 """MNIST and Fashion-MNIST with the paper's network."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from .. import Tensor, argmax, cross_entropy, nn, no_grad, optim, permutation, take, tensor
+from .. import (
+    Tensor,
+    argmax,
+    cross_entropy,
+    nn,
+    no_grad,
+    optim,
+    paper,
+    permutation,
+    save,
+    take,
+    tensor,
+)
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
@@ -47,6 +60,7 @@ class ImageTask:
     )
     settings = _PAPER
     quick = _QUICK
+    scales: Sequence[float] = paper.ADANORM_C
 
     def __init__(
         self,
@@ -144,6 +158,13 @@ class ImageTask:
                 loss_sum += cross_entropy(logits, labels).item() * (stop - start)
                 right += _count_right(logits, labels)
         return Score(loss_sum / n, 100 * right / n)
+
+    def save(
+        self, path: Path, model: nn.Module, data: ImageTensors, notes: Mapping[str, str]
+    ) -> None:
+        """The network's state; `notes` say which network it is."""
+        metadata = {f"note.{name}": value for name, value in notes.items()}
+        save(path, model.state(), {"format": "normlab.image_classifier"} | metadata)
 
 
 def _count_right(logits: Tensor, labels: Tensor) -> int:

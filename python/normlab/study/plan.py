@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import paper
 from .norms import is_adaptive
 from .results import Result, identify
 from .run import Run
 from .task import Dataset, Settings, Task
-
-DEFAULT_SCALES = paper.ADANORM_C
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,16 @@ class Trainer:
         self.progress.seconds += time.perf_counter() - start
         return self._result(test.metric, test.loss)
 
+    def save(self, path: Path, result: Result) -> None:
+        """Writes the best epoch's model, once finished, with what the run was and came to."""
+        names = ("task", "norm", "seed", "C", "valid", "test", "version", "fingerprint")
+        notes = {name: str(result[name]) for name in names if result[name] is not None}
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self.task.save(path, self.model, self.data, notes | {"run": self.run.id})
+        except OSError as error:
+            raise FileError(f"{error}. {NOTHING_IS_LOST}") from error
+
     def _epoch(self, report: Report) -> None:
         start, progress = time.perf_counter(), self.progress
         done = progress.epochs

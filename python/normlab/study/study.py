@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import num_threads, set_num_threads
-from .._core import FileError
+from .._core import ArgumentError, FileError
 from .display import Display, display
 from .norms import norm_options
-from .plan import DEFAULT_SCALES, Choice, Overrides, choices
+from .plan import Choice, Overrides, choices
 from .results import Result, ResultFile, locked
 from .run import Run
+from .saved import BestModel
 from .task import NormChoice, Task
 from .workers import Loaded, checkpoint_of, run_here, run_in_processes
 
@@ -33,22 +34,24 @@ class Study:
         norms: Names of variants.
         seeds: One run each for every variant.
         out: Folder of results.jsonl and the report.
-        scales: Candidates for AdaNorm's C.
+        scales: Candidates for AdaNorm's C; None: the tasks' own.
         overrides: Settings instead of the tasks' own.
         quick: The tasks' short settings, on a part of the data.
         threads: None: as the engine chose. No number depends on it.
         jobs: Runs at a time, sharing the threads.
+        save: Keep the model of the run that is best on validation as model.safetensors.
     """
 
     tasks: Sequence[Task[Any]]
     norms: Sequence[str]
     seeds: Sequence[int]
     out: Path
-    scales: Sequence[float] = DEFAULT_SCALES
+    scales: Sequence[float] | None = None
     overrides: Overrides = field(default_factory=Overrides)
     quick: bool = False
     threads: int | None = None
     jobs: int = 1
+    save: bool = False
 
     def run(self, show: Display | None = None) -> list[Result]:
         """Trains what is not finished yet, writes the report, returns this study's lines.
@@ -59,6 +62,8 @@ class Study:
         """
         from ..report import write_report
 
+        if self.save and len(self.tasks) > 1:
+            raise ArgumentError("save: keeps one model, so it takes one task")
         if self.threads is not None:
             set_num_threads(self.threads)
         with locked(self.out):
@@ -81,7 +86,8 @@ class Study:
             settings = self.overrides.on(task.quick if self.quick else task.settings)
             for norm in self.norms:  # a variant that refuses its options does so before training
                 task.build(data, NormChoice(norm, norm_options(norm, settings, None)))
-            plan += choices(task, data, settings, self.norms, self.seeds, self.scales)
+            scales = task.scales if self.scales is None else self.scales
+            plan += choices(task, data, settings, self.norms, self.seeds, scales)
         return plan
 
     def _train(
@@ -99,14 +105,20 @@ class Study:
             sum(run.settings.epochs for run in pending), len(pending), len(runs) - len(pending)
         )
         self._choose(plan, file, finished)
+        best = BestModel(self.out, runs, finished) if self.save else None
         try:
             with closing(self._results(pending, tasks, shown)) as results:
                 for run, result in results:
                     file.append(result)
                     finished[run.id] = result
                     self._choose(plan, file, finished)
+                    if best:
+                        best.offer(run, result)
                     checkpoint_of(self.out, run).unlink(missing_ok=True)
                     shown.finish(run, result)
+            if best and (lost := best.missing(finished)):
+                shown.say(f"{lost.label}: the best run is trained again: its model was not kept")
+                best.offer(*next(run_here([lost], tasks, self.out, shown, save=True)))
         except KeyboardInterrupt:
             done = sum(run.id in finished for run in runs)
             raise Interrupted(done, len(runs)) from None
@@ -123,10 +135,17 @@ class Study:
         self, pending: list[Run], tasks: dict[str, Loaded], shown: Display
     ) -> Generator[tuple[Run, Result], None, None]:
         if self.jobs == 1 or len(pending) < 2:
-            return run_here(pending, tasks, self.out, shown)
+            return run_here(pending, tasks, self.out, shown, save=self.save)
         threads = max(1, num_threads() // self.jobs)
         return run_in_processes(
-            pending, tasks, self.out, shown, jobs=self.jobs, threads=threads, quick=self.quick
+            pending,
+            tasks,
+            self.out,
+            shown,
+            jobs=self.jobs,
+            threads=threads,
+            quick=self.quick,
+            save=self.save,
         )
 
     def _choose(self, plan: list[Choice], file: ResultFile, finished: dict[str, Result]) -> None:

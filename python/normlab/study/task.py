@@ -1,7 +1,8 @@
 """What a study asks of a task. A new task is one more object with these methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class Task(Protocol[D]):
     """The paper's."""
     quick: Settings
     """A try of some minutes."""
+    scales: Sequence[float]
+    """Candidates for AdaNorm's C."""
 
     def load(self, *, quick: bool = False) -> D:
         """Reads the data; FileError if it cannot be had. Only `quick` may take a stand-in."""
@@ -118,3 +121,6 @@ class Task(Protocol[D]):
 
     def evaluate(self, model: "nn.Module", data: D, split: SplitName) -> Score:
         """One pass without gradients."""
+
+    def save(self, path: Path, model: "nn.Module", data: D, notes: Mapping[str, str]) -> None:
+        """Writes a safetensors file that makes the model whole; notes as "note.<name>"."""

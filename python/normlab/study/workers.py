@@ -30,13 +30,26 @@ def checkpoint_of(folder: Path, run: Run) -> Path:
     return folder / "running" / f"{run.id}.safetensors"
 
 
+def model_of(folder: Path, run: Run) -> Path:
+    """Where a finished run leaves its model, if it is to."""
+    return folder / "running" / f"{run.id}.model.safetensors"
+
+
 def run_here(
-    pending: Sequence[Run], tasks: dict[str, Loaded], folder: Path, display: Display
+    pending: Sequence[Run],
+    tasks: dict[str, Loaded],
+    folder: Path,
+    display: Display,
+    *,
+    save: bool = False,
 ) -> Generator[tuple[Run, Result], None, None]:
-    """Each run with its result, one after the other."""
+    """Each run with its result, one after the other; with `save` it leaves its model."""
     for run in pending:
         trainer = Trainer(*tasks[run.task], run, checkpoint_of(folder, run))
-        yield run, trainer.finish(partial(display.move, run))
+        result = trainer.finish(partial(display.move, run))
+        if save:
+            trainer.save(model_of(folder, run), result)
+        yield run, result
 
 
 def run_in_processes(
@@ -48,6 +61,7 @@ def run_in_processes(
     jobs: int,
     threads: int,
     quick: bool,
+    save: bool = False,
 ) -> Generator[tuple[Run, Result], None, None]:
     """Each run with its result, as they finish, `jobs` at a time with `threads` threads each."""
     context = multiprocessing.get_context("spawn")  # a fork would copy OpenMP's threads half
@@ -60,7 +74,9 @@ def run_in_processes(
             for _ in range(min(jobs, len(waiting))):
                 ours, theirs = context.Pipe()
                 process: BaseProcess = context.Process(
-                    target=_work, daemon=True, args=(theirs, descriptions, folder, threads, quick)
+                    target=_work,
+                    daemon=True,
+                    args=(theirs, descriptions, folder, threads, quick, save),
                 )
                 process.start()
                 theirs.close()
@@ -117,7 +133,12 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _work(
-    pipe: "Pipe", tasks: dict[str, Task[Any]], folder: Path, threads: int, quick: bool
+    pipe: "Pipe",
+    tasks: dict[str, Task[Any]],
+    folder: Path,
+    threads: int,
+    quick: bool,
+    save: bool,
 ) -> None:
     """A process's life: runs from the pipe, progress and results into it."""
     set_num_threads(threads)
@@ -128,11 +149,11 @@ def _work(
             task = tasks[run.task]
             if run.task not in loaded:
                 loaded[run.task] = task.load(quick=quick)
-            pipe.send(
-                Trainer(task, loaded[run.task], run, checkpoint_of(folder, run)).finish(
-                    lambda epochs: pipe.send(float(epochs))
-                )
-            )
+            trainer = Trainer(task, loaded[run.task], run, checkpoint_of(folder, run))
+            result = trainer.finish(lambda epochs: pipe.send(float(epochs)))
+            if save:
+                trainer.save(model_of(folder, run), result)
+            pipe.send(result)
     except (EOFError, BrokenPipeError):
         pass  # the study is over, or was killed
     except Error as error:

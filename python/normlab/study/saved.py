@@ -1,0 +1,56 @@
+"""The model that a study keeps: that of the run with the best validation number."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .. import load_with_metadata
+from .._core import FileError
+from .results import Result
+from .run import Run
+from .workers import model_of
+
+
+class BestModel:
+    """model.safetensors in a study's folder. Among equals the plan's first run is the best."""
+
+    def __init__(self, folder: Path, runs: Sequence[Run], finished: Mapping[str, Result]):
+        self.folder, self.path = folder, folder / "model.safetensors"
+        self._runs = runs
+        self._places = {run.id: -i for i, run in enumerate(runs)}
+        kept = self._kept()
+        self._best = (
+            self._rank(finished[kept]) if kept in finished and kept in self._places else None
+        )
+
+    def offer(self, run: Run, result: Result) -> None:
+        """Keeps the model that the run left if it is the best so far."""
+        rank = self._rank(result)
+        if self._best is None or rank > self._best:
+            os.replace(model_of(self.folder, run), self.path)
+            self._best = rank
+        else:
+            model_of(self.folder, run).unlink(missing_ok=True)
+
+    def missing(self, finished: Mapping[str, Result]) -> Run | None:
+        """The best run if its model is not there: it had finished without leaving one."""
+        best = max(self._runs, key=lambda run: self._rank(finished[run.id]))
+        if self._best == self._rank(finished[best.id]):
+            return None
+        self._best = None
+        return best
+
+    def _rank(self, result: Result) -> tuple[float, int]:
+        return result["valid"], self._places[result["id"]]
+
+    def _kept(self) -> str:
+        """The run whose model lies there; empty if none does."""
+        if not self.path.exists():
+            return ""
+        try:
+            run: str = load_with_metadata(self.path)[1]["note.run"]
+        except (KeyError, OSError) as error:
+            raise FileError(
+                f"{self.path}: is no model of a study, and would be overwritten. Move it away"
+            ) from error
+        return run

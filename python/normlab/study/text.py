@@ -1,0 +1,227 @@
+# ruff: noqa: RUF001  (typographic times)
+"""RT and SST5 with the paper's Transformer."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import Tensor, argmax, cross_entropy, nn, no_grad, optim, take, tensor, text
+from ..data import TextData, TextSplit, rt, sst5
+from .task import NormChoice, Score, Settings, SplitName, Tick
+
+_EVALUATION_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class TextSettings(Settings):
+    """A Transformer's settings; `batch` counts tokens.
+
+    Attributes:
+        dropout: On the input, and on what each part of a layer adds.
+        weight_decay: Decoupled from the gradient (AdamW).
+        beta2: Of Adam.
+        size, heads, hidden, layers: Of the encoder.
+        pre_norm: The norm's place: before each part, or after the sum.
+        least: Rarer words are unknown ones.
+    """
+
+    dropout: float = 0.2
+    weight_decay: float = 0.1
+    beta2: float = 0.998
+    size: int = 128
+    heads: int = 4
+    hidden: int = 512
+    layers: int = 4
+    pre_norm: bool = True
+    least: int = 1
+
+
+_PAPER = TextSettings(epochs=20, patience=5, batch=4096, lr=5e-4)
+_QUICK = TextSettings(epochs=4, patience=4, batch=4096, lr=5e-4, train_items=3_000)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Packed sentences, their lengths and classes, int64 [n]."""
+
+    sentences: text.Packed
+    lengths: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class TextTensors:
+    """The three splits as the network takes them; see task.Dataset."""
+
+    origin: str
+    fingerprint: str
+    warning: str
+    train_items: int
+    labels: tuple[str, ...]
+    vocabulary: text.Vocabulary
+    splits: Mapping[str, Examples]
+
+
+class TextTask:
+    """Embedding + positions - encoder - mean over the words - linear, accuracy in per cent."""
+
+    metric = "accuracy"
+    unit = "%"
+    model = (
+        "words 128 + sines, 4 × (norm, attention with 4 heads, norm, feed-forward 512), norm, "
+        "mean over the words, linear"
+    )
+    scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
+    quick: Settings = _QUICK
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        read: Callable[[], TextData],
+        settings: TextSettings = _PAPER,
+    ):
+        self.name, self.title = name, title
+        self._read, self._network = read, settings
+        self.settings: Settings = settings
+
+    def load(self, *, quick: bool = False) -> TextTensors:
+        """The data as numbers of words; `quick` changes nothing, there is no stand-in."""
+        data = self._read()
+        words = {
+            name: [text.tokenize(line) for line in split.texts]
+            for name, split in _splits(data).items()
+        }
+        vocabulary = text.Vocabulary.of(words["train"], self._network.least)
+        return TextTensors(
+            origin=data.origin,
+            fingerprint=_fingerprint(data),
+            warning="",
+            train_items=len(data.train),
+            labels=data.labels,
+            vocabulary=vocabulary,
+            splits={
+                name: _examples(words[name], split.labels, vocabulary)
+                for name, split in _splits(data).items()
+            },
+        )
+
+    def build(self, data: TextTensors, norm: NormChoice) -> nn.Module:
+        """The paper's network; see `model`."""
+        s = self._network
+        return text.Classifier(
+            len(data.vocabulary),
+            len(data.labels),
+            s.size,
+            s.heads,
+            s.hidden,
+            s.layers,
+            dropout=s.dropout,
+            pre_norm=s.pre_norm,
+            norm=norm.variant,
+            **norm.options,
+        )
+
+    def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
+        """AdamW."""
+        assert isinstance(settings, TextSettings)
+        return optim.AdamW(
+            model.parameters(),
+            lr=settings.lr,
+            betas=(0.9, settings.beta2),
+            weight_decay=settings.weight_decay,
+        )
+
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        data: TextTensors,
+        settings: Settings,
+        epoch: int,
+        tick: Tick,
+    ) -> Score:
+        """One pass; the score is of each batch before the step on it."""
+        model.train()
+        train = data.splits["train"]
+        n = min(settings.train_items or data.train_items, data.train_items)
+        loss_sum, right, done = 0.0, 0, 0
+        for index in text.token_batches(train.lengths[:n], settings.batch):
+            labels = take(train.labels, index)
+            logits = model(text.take(train.sentences, index))
+            loss = cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.item() * len(labels)
+            right += _count_right(logits, labels)
+            done += len(labels)
+            tick(done / n)
+        return Score(loss_sum / n, 100 * right / n)
+
+    def evaluate(self, model: nn.Module, data: TextTensors, split: SplitName) -> Score:
+        """Mean loss and accuracy of a whole split."""
+        model.eval()
+        examples = data.splits[split]
+        n = len(examples.labels)
+        loss_sum, right = 0.0, 0
+        with no_grad():
+            for index in _in_order(examples.lengths, _EVALUATION_TOKENS):
+                labels = take(examples.labels, index)
+                logits = model(text.take(examples.sentences, index))
+                loss_sum += cross_entropy(logits, labels).item() * len(labels)
+                right += _count_right(logits, labels)
+        return Score(loss_sum / n, 100 * right / n)
+
+    def save(
+        self, path: Path, model: nn.Module, data: TextTensors, notes: Mapping[str, str]
+    ) -> None:
+        """The classifier with its vocabulary and labels: a file for `normlab predict`."""
+        assert isinstance(model, text.Classifier)
+        text.save_model(
+            path, text.Model(model, data.vocabulary, list(data.labels), notes=dict(notes))
+        )
+
+
+def _splits(data: TextData) -> dict[str, TextSplit]:
+    return {"train": data.train, "valid": data.valid, "test": data.test}
+
+
+def _examples(
+    words: list[list[str]], labels: NDArray[np.int64], vocabulary: text.Vocabulary
+) -> Examples:
+    numbers = [[vocabulary.number(word) for word in sentence] for sentence in words]
+    lengths = np.array([len(sentence) for sentence in numbers], np.int64)
+    return Examples(text.pack(numbers), tensor(lengths), tensor(labels))
+
+
+def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
+    """Batches for evaluation: in the order of the data, each of `tokens` tokens or a few more."""
+    part = (np.cumsum(lengths.numpy()) - 1) // tokens
+    return [tensor(np.flatnonzero(part == p)) for p in np.unique(part)]
+
+
+def _count_right(logits: Tensor, labels: Tensor) -> int:
+    return int(np.count_nonzero(argmax(logits, 1).numpy() == labels.numpy()))
+
+
+def _fingerprint(data: TextData) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for split in _splits(data).values():
+        digest.update("\n".join(split.texts).encode())
+        digest.update(np.ascontiguousarray(split.labels).data)
+    return digest.hexdigest()
+
+
+def rt_task() -> TextTask:
+    """Film reviews, positive or negative."""
+    return TextTask("rt", "RT", rt)
+
+
+def sst5_task() -> TextTask:
+    """Film reviews in five grades."""
+    return TextTask("sst5", "SST5", sst5)
