@@ -128,12 +128,13 @@ Raises:
 
 template <class M>
 std::shared_ptr<M> make_classifier(int64_t vocabulary, int64_t classes, int64_t size, int64_t heads,
-                                   int64_t hidden, int64_t layers, double dropout, bool pre_norm,
-                                   Activation activation, const std::string& norm, double eps,
+                                   int64_t hidden, int64_t layers, double position_scale,
+                                   double dropout, bool pre_norm, Activation activation,
+                                   const std::string& norm, double eps,
                                    const std::string& denominator, double C, double k,
                                    double topk_share) {
   return std::make_shared<M>(text::ClassifierOptions{
-      vocabulary, classes,
+      vocabulary, classes, position_scale,
       transformer_options(size, heads, hidden, layers, dropout, pre_norm, activation, norm, eps,
                           denominator, C, k, topk_share)});
 }
@@ -148,11 +149,13 @@ sentence do not depend on its company; one without words gets those of a zero ve
 )doc");
   c.def(py::init(&make_classifier<Classifier>, &make_classifier<Trampoline<Classifier>>),
         py::arg("vocabulary"), py::arg("classes") = 2, py::arg("size") = 128, py::arg("heads") = 4,
-        py::arg("hidden") = 512, py::arg("layers") = 4, py::kw_only(), py::arg("dropout") = 0.1,
-        py::arg("pre_norm") = true, py::arg("activation") = "relu", py::arg("norm") = "layernorm",
-        py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps", py::arg("C") = 1.0,
-        py::arg("k") = 0.1, py::arg("topk_share") = 0.005,
-        "vocabulary: its words with the unknown one. The rest as in nl.nn.TransformerEncoder.");
+        py::arg("hidden") = 512, py::arg("layers") = 4, py::kw_only(),
+        py::arg("position_scale") = 1.0, py::arg("dropout") = 0.1, py::arg("pre_norm") = true,
+        py::arg("activation") = "relu", py::arg("norm") = "layernorm", py::arg("eps") = 1e-5,
+        py::arg("denominator") = "var_eps", py::arg("C") = 1.0, py::arg("k") = 0.1,
+        py::arg("topk_share") = 0.005,
+        "vocabulary: its words with the unknown one. position_scale: amplitude of the sines. The "
+        "rest as in nl.nn.TransformerEncoder.");
   c.def(
       "forward", [](Classifier& m, const Packed& sentences) { return m.forward(sentences); },
       py::arg("sentences"), ReleaseGil(),

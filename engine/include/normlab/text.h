@@ -79,12 +79,14 @@ std::vector<Tensor> token_batches(const Tensor& lengths, int64_t tokens, int64_t
 struct ClassifierOptions {
   int64_t vocabulary = 0;  ///< words with the unknown one
   int64_t classes = 2;
+  double position_scale = 1.0;  ///< amplitude of the sines
   nn::TransformerOptions encoder = {};
 };
 
 /// embedding + positions -> Transformer encoder -> mean over the words -> linear.
-/// Positions are the sines of Vaswani et al. (2017), so sentences may have any length; words begin
-/// as normal(0, 1 / D): ten times shorter, which generalises far better than words of their size.
+/// Positions are the sines of Vaswani et al. (2017), so sentences may have any length. Words begin
+/// as normal(0, 1 / D): next to sines of amplitude 1 they are learned late, which may generalise
+/// better, next to those of 1 / sqrt(D) at once.
 class Classifier : public nn::Module {
  public:
   explicit Classifier(const ClassifierOptions& options);

@@ -8,23 +8,24 @@
 namespace normlab::text {
 namespace {
 
-/// Row p: sin and cos of p / 10000^(2 i / D), side by side (Vaswani et al. 2017, section 3.5).
-Tensor sine_positions(int64_t length, int64_t size) {
+/// Row p: sin and cos of p / 10000^(2 i / D), side by side (Vaswani et al. 2017, section 3.5),
+/// times `scale`.
+Tensor sine_positions(int64_t length, int64_t size, double scale) {
   Tensor table = Tensor::empty({length, size});
   float* to = table.data<float>();
   for (int64_t i = 0; i < size; i += 2) {
     const double rate = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(size));
     for (int64_t p = 0; p < length; ++p) {
-      to[p * size + i] = static_cast<float>(std::sin(static_cast<double>(p) * rate));
+      to[p * size + i] = static_cast<float>(scale * std::sin(static_cast<double>(p) * rate));
       if (i + 1 < size)
-        to[p * size + i + 1] = static_cast<float>(std::cos(static_cast<double>(p) * rate));
+        to[p * size + i + 1] = static_cast<float>(scale * std::cos(static_cast<double>(p) * rate));
     }
   }
   return table;
 }
 
 /// The place of every word in its sentence, [T, D].
-Tensor positions(const Packed& sentences, int64_t size) {
+Tensor positions(const Packed& sentences, int64_t size, double scale) {
   Tensor place = Tensor::empty({sentences.tokens.numel()}, DType::int64);
   int64_t* to = place.data<int64_t>();
   const int64_t* offset = sentences.offsets.data<int64_t>();
@@ -33,7 +34,7 @@ Tensor positions(const Packed& sentences, int64_t size) {
     longest = std::max(longest, offset[s + 1] - offset[s]);
     for (int64_t i = offset[s]; i < offset[s + 1]; ++i) to[i] = i - offset[s];
   }
-  return normlab::take(sine_positions(longest, size), place);
+  return normlab::take(sine_positions(longest, size, scale), place);
 }
 
 }  // namespace
@@ -42,6 +43,8 @@ Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
   check<ValueError>(options.vocabulary > 0 && options.classes > 0, "Classifier",
                     "vocabulary and classes must be positive, got ", options.vocabulary, " and ",
                     options.classes);
+  check<ValueError>(std::isfinite(options.position_scale), "Classifier",
+                    "position_scale must be finite, got ", options.position_scale);
   embedding_ = std::make_shared<nn::Embedding>(options.vocabulary, options.encoder.size);
   Tensor words = embedding_->weight.detach();
   words.copy_(words / std::sqrt(static_cast<double>(options.encoder.size)));
@@ -59,7 +62,7 @@ Tensor Classifier::forward(const Packed& sentences) {
         sentences.tokens.shape());
   check_offsets("Classifier", sentences.offsets, sentences.tokens.numel());
   const Tensor words = embedding_->forward(sentences.tokens);
-  const Tensor x = words + positions(sentences, options_.encoder.size);
+  const Tensor x = words + positions(sentences, options_.encoder.size, options_.position_scale);
   return output_->forward(segment_mean(encoder_->forward(x, sentences.offsets), sentences.offsets));
 }
 

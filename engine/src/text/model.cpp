@@ -132,8 +132,9 @@ Contents read_metadata(Metadata metadata) {
   contents.vocabulary = Vocabulary(split(take_entry(metadata, "vocabulary")));
   contents.labels = split(take_entry(metadata, "labels"));
   check_labels(contents.labels);
-  contents.options = {contents.vocabulary.size(), static_cast<int64_t>(contents.labels.size()),
-                      take_settings(metadata)};
+  contents.options = take_settings(metadata);
+  contents.options.vocabulary = contents.vocabulary.size();
+  contents.options.classes = static_cast<int64_t>(contents.labels.size());
   for (const auto& [key, text] : metadata) {
     check<ValueError>(key.starts_with(kNote), "metadata", json_excerpt(key), " is not known");
     contents.notes[key.substr(kNote.size())] = text;
@@ -188,7 +189,7 @@ Model model_of(TensorFile file) {
 void save_model(const std::string& path, const Model& model) {
   check_model("save_model", model);
   check_labels(model.labels);
-  Metadata metadata = settings_of(model.classifier->options().encoder);
+  Metadata metadata = settings_of(model.classifier->options());
   metadata["format"] = kFormat;
   metadata["version"] = kVersion;
   metadata["vocabulary"] = joined(model.vocabulary.words());

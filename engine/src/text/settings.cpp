@@ -8,7 +8,7 @@
 namespace normlab::text {
 namespace {
 
-using Options = nn::TransformerOptions;
+using Options = ClassifierOptions;
 
 // --- values as text ---------------------------------------------------------------------------
 
@@ -85,35 +85,37 @@ constexpr Setting setting(const char* name, Member) {
 
 constexpr Setting kSettings[] = {
     setting(
-        "size", [](auto& o) -> auto& { return o.size; }),
+        "position_scale", [](auto& o) -> auto& { return o.position_scale; }),
     setting(
-        "heads", [](auto& o) -> auto& { return o.heads; }),
+        "size", [](auto& o) -> auto& { return o.encoder.size; }),
     setting(
-        "hidden", [](auto& o) -> auto& { return o.hidden; }),
+        "heads", [](auto& o) -> auto& { return o.encoder.heads; }),
     setting(
-        "layers", [](auto& o) -> auto& { return o.layers; }),
+        "hidden", [](auto& o) -> auto& { return o.encoder.hidden; }),
     setting(
-        "dropout", [](auto& o) -> auto& { return o.dropout; }),
+        "layers", [](auto& o) -> auto& { return o.encoder.layers; }),
     setting(
-        "pre_norm", [](auto& o) -> auto& { return o.pre_norm; }),
+        "dropout", [](auto& o) -> auto& { return o.encoder.dropout; }),
     setting(
-        "activation", [](auto& o) -> auto& { return o.activation; }),
+        "pre_norm", [](auto& o) -> auto& { return o.encoder.pre_norm; }),
     setting(
-        "norm", [](auto& o) -> auto& { return o.norm; }),
+        "activation", [](auto& o) -> auto& { return o.encoder.activation; }),
     setting(
-        "eps", [](auto& o) -> auto& { return o.norm_options.eps; }),
+        "norm", [](auto& o) -> auto& { return o.encoder.norm; }),
     setting(
-        "denominator", [](auto& o) -> auto& { return o.norm_options.denominator; }),
+        "eps", [](auto& o) -> auto& { return o.encoder.norm_options.eps; }),
     setting(
-        "C", [](auto& o) -> auto& { return o.norm_options.C; }),
+        "denominator", [](auto& o) -> auto& { return o.encoder.norm_options.denominator; }),
     setting(
-        "k", [](auto& o) -> auto& { return o.norm_options.k; }),
+        "C", [](auto& o) -> auto& { return o.encoder.norm_options.C; }),
     setting(
-        "topk_share", [](auto& o) -> auto& { return o.norm_options.topk_share; }),
+        "k", [](auto& o) -> auto& { return o.encoder.norm_options.k; }),
     setting(
-        "groups", [](auto& o) -> auto& { return o.norm_options.groups; }),
+        "topk_share", [](auto& o) -> auto& { return o.encoder.norm_options.topk_share; }),
     setting(
-        "momentum", [](auto& o) -> auto& { return o.norm_options.momentum; }),
+        "groups", [](auto& o) -> auto& { return o.encoder.norm_options.groups; }),
+    setting(
+        "momentum", [](auto& o) -> auto& { return o.encoder.norm_options.momentum; }),
 };
 
 }  // namespace
