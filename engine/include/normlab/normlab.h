@@ -9,6 +9,7 @@
 #include "normlab/norm.h"
 #include "normlab/ops.h"
 #include "normlab/optim.h"
+#include "normlab/parse.h"
 #include "normlab/probe.h"
 #include "normlab/random.h"
 #include "normlab/tensor.h"

@@ -1,0 +1,412 @@
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "normlab/tensor.h"
+
+/// Dependency parsing: treebanks, arc-standard transitions, features, training examples, scores.
+namespace normlab::parse {
+
+// --- sentences --------------------------------------------------------------------------------
+
+/// Number of a word that does not exist; the head of a word whose head is not known.
+inline constexpr int32_t kNone = -1;
+
+/// A word of a treebank: the columns of its line, "_" where nothing is given. Words count from 1.
+struct Word {
+  std::string form;
+  std::string lemma = "_", upos = "_", xpos = "_", feats = "_";
+  int32_t head = kNone;  ///< the head's number, 0 for the root, kNone where it is not known
+  std::string deprel = "_", deps = "_", misc = "_";
+  bool operator==(const Word&) const = default;
+};
+
+/// A line that is no word: a multi-word token ("3-4") or an empty node ("8.1").
+struct Extra {
+  int32_t after = 0;  ///< number of the word that it follows, 0 at the beginning
+  std::string line;   ///< all its columns, as they were read
+  bool operator==(const Extra&) const = default;
+};
+
+struct Sentence {
+  std::vector<std::string> comments;  ///< lines, each beginning with #
+  std::vector<Word> words;
+  std::vector<Extra> extras;  ///< in their order
+
+  /// What follows "# key = " in a comment, such as "text" or "sent_id"; "" if there is none.
+  std::string_view note(std::string_view key) const;
+  bool operator==(const Sentence&) const = default;
+};
+
+/// Sentences as arguments: a vector of them, or pointers to single ones. Nothing is copied, they
+/// must live as long.
+class Sentences {
+ public:
+  Sentences(const std::vector<Sentence>& all) {  // NOLINT: a conversion
+    for (const Sentence& sentence : all) each_.push_back(&sentence);
+  }
+  explicit Sentences(std::vector<const Sentence*> each) : each_(std::move(each)) {}
+  size_t size() const { return each_.size(); }
+  const Sentence& operator[](size_t i) const { return *each_[i]; }
+
+ private:
+  std::vector<const Sentence*> each_;
+};
+
+// --- files ------------------------------------------------------------------------------------
+
+enum class Format : uint8_t {
+  conllu,  ///< Universal Dependencies, version 2: multi-word tokens, empty nodes
+  conllx,  ///< the shared task of 2006: CPOSTAG is upos, POSTAG xpos, PHEAD deps, PDEPREL misc
+};
+/// What the heads of a sentence must be.
+enum class Heads : uint8_t {
+  tree,    ///< a tree: one word has head 0, every other one leads to it
+  forest,  ///< the same, but with one root or more
+  any,     ///< 0, a word, or "_" for not known: text that waits to be parsed
+};
+struct ReadOptions {
+  Format format = Format::conllu;
+  Heads heads = Heads::tree;
+};
+
+/// What a file may hold: the reader's memory is bounded by one sentence.
+inline constexpr size_t kMaxLineBytes = 1 << 20;
+inline constexpr size_t kMaxSentenceBytes = 16 << 20;
+inline constexpr int64_t kMaxSentenceLines = 100'000;
+
+/// Reads sentences one by one from UTF-8 text with a line a word, ten columns divided by tabs, and
+/// an empty line after each sentence.
+///
+/// Lines may end with LF or CR LF, the text may begin with a byte order mark and end without the
+/// last empty line; further empty lines are passed over. But for these, to_conllu() of what was
+/// read is what was read.
+class Reader {
+ public:
+  /// Puts the next line, without its end, into its argument; false after the last one.
+  using Lines = std::function<bool(std::string&)>;
+
+  /// `name` is what errors call the text.
+  Reader(Lines lines, std::string name, const ReadOptions& options = {});
+  /// The stream must live as long. Lines are read as they come, for a terminal or a pipe.
+  Reader(std::istream& in, std::string name, const ReadOptions& options = {});
+
+  /// Reads the next sentence; false after the last one. What `sentence` held is lost, its memory
+  /// is used again. Nothing can be read after an error.
+  /// @throws IoError  a broken line, tree or stream: name, line and reason.
+  bool next(Sentence& sentence);
+
+ private:
+  template <class... Parts>
+  [[noreturn]] void refuse(int64_t line, const Parts&... parts) const;
+  bool take_line();
+  void add_line(Sentence& sentence, size_t& words);
+  void add_word(const std::string_view* columns, Word& word);
+  void add_extra(std::string_view id, Sentence& sentence);
+  void finish(const Sentence& sentence);
+
+  Lines lines_;
+  std::string name_;
+  ReadOptions options_;
+  bool ended_ = false;
+  int64_t number_ = 0;  // of the line
+  std::string line_;
+  // The sentence being read.
+  size_t bytes_ = 0;
+  int64_t first_line_ = 0;
+  std::vector<int64_t> places_;  // lines of the words
+  int32_t range_end_ = 0;        // last word of the last multi-word token
+  int64_t range_line_ = 0;
+  int32_t empty_nodes_ = 0;  // since the last word
+  std::vector<int32_t> heads_;
+};
+
+/// All sentences of a file. IoError with path, line and reason.
+std::vector<Sentence> read_conllu(const std::string& path, const ReadOptions& options = {});
+/// The lines of a sentence, with the empty one after it. ValueError for what would not be read
+/// again: an empty column, a tab or a line break inside, invalid UTF-8.
+std::string to_conllu(const Sentence& sentence);
+/// Writes a file whole or not at all. IoError with path and reason, ValueError as to_conllu().
+void write_conllu(const std::string& path, const Sentences& sentences);
+
+// --- trees ------------------------------------------------------------------------------------
+// A tree of n words is a vector of n + 1 heads: heads[w] is the head of word w, heads[0] is kNone.
+
+std::vector<int32_t> heads_of(const Sentence& sentence);
+/// ValueError naming a word unless the heads are a tree with one root.
+void check_tree(const std::vector<int32_t>& heads);
+/// Whether every head reaches over its own descendants only, the root reaching over all. ValueError
+/// unless it is a tree or a forest.
+bool is_projective(const std::vector<int32_t>& heads);
+/// The words whose heads reach over a word that is not a descendant of the head, in order.
+std::vector<int32_t> nonprojective_words(const std::vector<int32_t>& heads);
+
+// --- transitions ------------------------------------------------------------------------------
+
+enum class Action : uint8_t { shift, left_arc, right_arc };
+
+/// What a state allows.
+enum class Moves : uint8_t {
+  none,   ///< nothing: the tree is complete
+  shift,  ///< only shift: less than two words are on the stack
+  any,    ///< shift and arcs between words
+  arcs,   ///< arcs between words: the buffer is empty
+  root,   ///< only the arc from the root: one word is left
+};
+inline constexpr int kMoveKinds = 5;
+
+/// A state of the arc-standard system (Nivre 2004) as Chen and Manning (2014) use it.
+///
+/// The stack begins as the root, number 0, the buffer as the words 1 to n. shift puts the buffer's
+/// first word on the stack; with s1 on top of s2, left_arc makes s1 the head of s2 and takes s2
+/// off, right_arc makes s2 the head of s1 and takes s1 off. The root never gets a head, and gives
+/// its arc only when the buffer is empty and one word is left: so every state leads to a tree, and
+/// every tree has one root. n words take 2n transitions.
+class State {
+ public:
+  explicit State(int32_t words = 0) { restart(words); }
+  /// Begins with another sentence, in the memory of the last. ValueError for less than 0 words.
+  void restart(int32_t words);
+
+  int32_t words() const { return static_cast<int32_t>(nodes_.size()) - 2; }
+  /// The i-th from the top of the stack, i from 0 to 2; kNone if there is none.
+  int32_t stack(int i) const { return stack_[stack_.size() - 1 - static_cast<size_t>(i)]; }
+  /// The i-th word of the buffer, kNone if there is none.
+  int32_t buffer(int i) const { return next_ + i <= words() ? next_ + i : kNone; }
+  /// Sizes; the stack's counts the root.
+  int32_t stack_size() const { return static_cast<int32_t>(stack_.size()) - kBelow; }
+  int32_t buffer_size() const { return words() + 1 - next_; }
+
+  // Of a word (0: the root, kNone: nothing), or kNone.
+  int32_t head(int32_t word) const { return node(word).head; }
+  int32_t label(int32_t word) const { return node(word).label; }
+  /// Leftmost child on its left side, and the one after that.
+  int32_t left_child(int32_t word) const { return node(word).left[0]; }
+  int32_t second_left_child(int32_t word) const { return node(word).left[1]; }
+  /// Rightmost child on its right side, and the one before that.
+  int32_t right_child(int32_t word) const { return node(word).right[0]; }
+  int32_t second_right_child(int32_t word) const { return node(word).right[1]; }
+  std::vector<int32_t> heads() const;
+
+  Moves moves() const;
+  bool done() const { return moves() == Moves::none; }
+  // ValueError unless moves() allows it.
+  void shift();
+  void left_arc(int32_t label);
+  void right_arc(int32_t label);
+
+ private:
+  // What lies below the stack's bottom, so that stack(2) always exists.
+  static constexpr int32_t kBelow = 2;
+  struct Node {
+    int32_t head = kNone, label = kNone;
+    int32_t left[2] = {kNone, kNone}, right[2] = {kNone, kNone};
+  };
+  const Node& node(int32_t word) const { return nodes_[static_cast<size_t>(word + 1)]; }
+  Node& node(int32_t word) { return nodes_[static_cast<size_t>(word + 1)]; }
+
+  std::vector<Node> nodes_;  // of kNone, of the root, of the words
+  std::vector<int32_t> stack_;
+  int32_t next_ = 1;
+};
+
+/// The static oracle: which way leads to a given tree.
+class Oracle {
+ public:
+  /// ValueError unless it is a tree with one root.
+  explicit Oracle(std::vector<int32_t> heads);
+  /// The next action from a state that the oracle has led to: an arc as soon as it may be made.
+  /// ValueError if the tree is not projective and no action leads to it.
+  Action next(const State& state) const;
+
+ private:
+  std::vector<int32_t> heads_, last_child_;
+};
+
+/// The actions that build a projective tree. ValueError if it is none.
+std::vector<Action> oracle(const std::vector<int32_t>& heads);
+
+/// Transitions with labels as classes: 0 is shift, then left_arc with each label, then right_arc.
+/// One label is the root's: the arc from the root has this one, no other arc has it.
+class Transitions {
+ public:
+  static constexpr int32_t kShift = 0;
+  /// ValueError unless 0 <= root < labels.
+  Transitions(int32_t labels, int32_t root);
+
+  int32_t labels() const { return labels_; }
+  int32_t root() const { return root_; }
+  int32_t classes() const { return 1 + 2 * labels_; }
+  int32_t left(int32_t label) const { return 1 + label; }
+  int32_t right(int32_t label) const { return 1 + labels_ + label; }
+  Action action(int32_t transition) const;
+  /// kNone for shift.
+  int32_t label(int32_t transition) const;
+
+  bool legal(Moves moves, int32_t transition) const;
+  /// The only legal transition, kNone if there are others or none.
+  int32_t forced(Moves moves) const;
+  /// bool [kMoveKinds, classes]: row m has what Moves m makes legal.
+  Tensor masks() const;
+  /// IndexError for a transition that does not exist, ValueError for one that is not legal.
+  void apply(State& state, int32_t transition) const;
+
+ private:
+  int32_t labels_, root_;
+};
+
+// --- vocabulary -------------------------------------------------------------------------------
+
+/// Which column is a word's tag.
+enum class Tags : uint8_t { upos, xpos, both };
+struct VocabularyOptions {
+  int64_t least = 2;   ///< words that occur less often are unknown
+  bool lower = true;   ///< words in lower case: Latin, Greek and Cyrillic letters
+  bool digits = true;  ///< every digit of a word as 0
+  Tags tags = Tags::upos;
+};
+
+/// A sentence's words and tags as numbers, behind those of "nothing" and of the root: word w is at
+/// w + 1.
+struct Ids {
+  std::vector<int32_t> words, tags;
+};
+
+/// Words, tags and labels as the rows of one table: [null, root, unknown, words...], then [null,
+/// root, unknown, tags...], then [null, labels...]. The most frequent come first, equals by their
+/// bytes. Chen and Manning keep case and digits and all words; their published code takes a
+/// cut-off too.
+class Vocabulary {
+ public:
+  static constexpr int32_t kNull = 0, kRoot = 1, kUnknown = 2;  ///< first rows of words and tags
+
+  /// Lists in the order of their numbers, as words(), tags() and labels() give them; `root` is the
+  /// label of the root's arc. ValueError for an entry that is empty, that no file could hold, or
+  /// comes twice, and for a root that is not a label.
+  Vocabulary(std::vector<std::string> words, std::vector<std::string> tags,
+             std::vector<std::string> labels, const std::string& root,
+             const VocabularyOptions& options = {});
+  /// Of a treebank: all its tags and labels, and the words that occur often enough. The root's
+  /// label is the most frequent one of words with head 0. ValueError if there is none.
+  static Vocabulary of(const Sentences& sentences, const VocabularyOptions& options = {});
+
+  const VocabularyOptions& options() const { return options_; }
+  const std::vector<std::string>& words() const { return words_.list; }
+  const std::vector<std::string>& tags() const { return tags_.list; }
+  const std::vector<std::string>& labels() const { return labels_.list; }
+  const std::string& root() const { return labels_.list[static_cast<size_t>(root_)]; }
+  Transitions transitions() const;
+
+  /// Rows of the table, and where those of the tags and of the labels begin.
+  int32_t size() const { return labels_begin() + 1 + labels_.size(); }
+  int32_t tags_begin() const { return 3 + words_.size(); }
+  int32_t labels_begin() const { return tags_begin() + 3 + tags_.size(); }
+
+  /// Row of a word: unknown if it is not there.
+  int32_t word_id(std::string_view form) const;
+  /// Row of a word's tag.
+  int32_t tag_id(const Word& word) const;
+  /// Number of a label, from 0, not its row; kNone if it is not there.
+  int32_t label(std::string_view deprel) const;
+  Ids ids(const Sentence& sentence) const;
+  /// What a row stands for: "<null>", "<root>", "<unknown>" or the entry. IndexError outside.
+  std::string name(int32_t row) const;
+
+ private:
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  struct List {
+    std::vector<std::string> list;
+    std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> numbers;
+    List(const char* what, std::vector<std::string> entries);
+    int32_t size() const { return static_cast<int32_t>(list.size()); }
+    int32_t number(std::string_view entry) const;
+  };
+  std::string spelled(std::string_view form) const;
+
+  VocabularyOptions options_;
+  List words_, tags_, labels_;
+  int32_t root_ = 0;
+};
+
+// --- features and examples --------------------------------------------------------------------
+
+/// The 48 features of Chen and Manning (2014). The words s3 s2 s1 of the stack and b1 b2 b3 of the
+/// buffer, then, first of s1 and then of s2, leftmost and rightmost child, second of both, leftmost
+/// child of the leftmost, rightmost of the rightmost: 18 words, the tags of these 18, and the
+/// labels of the 12 children.
+inline constexpr int kFeatures = 48;
+
+/// A sentence while it is parsed.
+struct Configuration {
+  Ids ids;
+  State state;
+};
+/// That of a sentence with nothing parsed.
+Configuration start(const Vocabulary& vocabulary, const Sentence& sentence);
+
+/// Writes the 48 rows of a state, in a vocabulary whose labels begin at `labels_begin`.
+void features(const State& state, const Ids& ids, int32_t labels_begin, int32_t* out);
+/// Those of many states, [n, 48], over all cores.
+void features(const Vocabulary& vocabulary, std::span<const Configuration* const> each,
+              int32_t* out);
+/// One transition each. Errors as Transitions::apply().
+void apply(const Transitions& transitions, std::span<Configuration* const> each,
+           std::span<const int32_t> chosen);
+
+/// Every step of the oracle on the way to every tree, sentence by sentence.
+struct Examples {
+  Tensor features;  ///< int32 [N, 48]
+  Tensor classes;   ///< int64 [N]: the oracle's transitions
+  Tensor moves;     ///< uint8 [N]: what was legal, rows of Transitions::masks()
+  int64_t trees = 0;
+  int64_t nonprojective = 0;  ///< trees left out, since no transitions build them
+  /// Others left out: not one root, a label that is not in the vocabulary, the root's label
+  /// elsewhere or another one at the root.
+  int64_t unusable = 0;
+};
+/// The same for any number of threads. ValueError naming sentence and word for a cycle or a head
+/// that is not known.
+Examples examples(const Sentences& sentences, const Vocabulary& vocabulary);
+
+// --- scores -----------------------------------------------------------------------------------
+
+/// Which words count, and when a relation is right.
+enum class Convention : uint8_t {
+  /// All words; relations without their subtypes ("nsubj:pass" is "nsubj"), as the official script
+  /// of the CoNLL 2018 shared task has it for gold words.
+  conll18,
+  /// No punctuation: words whose gold tag is `` '' : , or . do not count, as in Chen and Manning
+  /// (2014). The tag is xpos, or upos where that is "_"; its PUNCT does not count either.
+  ptb,
+};
+struct Score {
+  int64_t words = 0;      ///< that count
+  int64_t heads = 0;      ///< of them with the right head
+  int64_t relations = 0;  ///< of these with the right relation
+  /// Unlabelled and labelled attachment score in per cent, 0 without words.
+  double uas() const { return percent(heads); }
+  double las() const { return percent(relations); }
+  Score& operator+=(const Score& other);
+
+ private:
+  double percent(int64_t right) const {
+    return words == 0 ? 0.0 : 100.0 * (static_cast<double>(right) / static_cast<double>(words));
+  }
+};
+/// ValueError unless both have the same forms, and heads that are known.
+Score score(const Sentence& gold, const Sentence& predicted,
+            Convention convention = Convention::conll18);
+/// The sum over all sentences. ValueError naming the sentence.
+Score score(const Sentences& gold, const Sentences& predicted,
+            Convention convention = Convention::conll18);
+
+}  // namespace normlab::parse
