@@ -33,9 +33,12 @@ PYBIND11_MODULE(_core, m) {
   bind_optim(optim);
   py::module_ text = m.def_submodule("text", "From lines of text to labels.");
   bind_text(text);
+  py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
+  bind_parse(parse);
 
   rename_module(m, "normlab");
   rename_module(nn, "normlab.nn");
   rename_module(optim, "normlab.optim");
   rename_module(text, "normlab.text");
+  rename_module(parse, "normlab.parse");
 }

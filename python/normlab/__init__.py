@@ -9,7 +9,7 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import nn, optim, text
+from . import nn, optim, parse, text
 from ._core import (
     ArgumentError,
     DeviceError,
@@ -195,6 +195,7 @@ __all__ = [
     "num_threads",
     "ones",
     "optim",
+    "parse",
     "permutation",
     "pow",
     "probe",

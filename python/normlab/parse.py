@@ -1,0 +1,43 @@
+"""Dependency parsing: treebanks, arc-standard transitions, features, examples, scores."""
+
+from ._core.parse import (
+    Examples,
+    Reader,
+    Score,
+    Sentence,
+    State,
+    Transitions,
+    Vocabulary,
+    Word,
+    check_tree,
+    examples,
+    features,
+    from_conllu,
+    is_projective,
+    nonprojective_words,
+    oracle,
+    read_conllu,
+    score,
+    write_conllu,
+)
+
+__all__ = [
+    "Examples",
+    "Reader",
+    "Score",
+    "Sentence",
+    "State",
+    "Transitions",
+    "Vocabulary",
+    "Word",
+    "check_tree",
+    "examples",
+    "features",
+    "from_conllu",
+    "is_projective",
+    "nonprojective_words",
+    "oracle",
+    "read_conllu",
+    "score",
+    "write_conllu",
+]
