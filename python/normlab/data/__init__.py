@@ -7,6 +7,7 @@ from .mnist import fashion_mnist, mnist
 from .rt import rt
 from .sst5 import sst5
 from .text import TextData, TextSplit
+from .ud import Treebank, ud
 
 __all__ = [
     "DataMissingError",
@@ -14,10 +15,12 @@ __all__ = [
     "Split",
     "TextData",
     "TextSplit",
+    "Treebank",
     "cache_folder",
     "fashion_mnist",
     "mnist",
     "rt",
     "sst5",
     "standin_digits",
+    "ud",
 ]

@@ -1,0 +1,147 @@
+"""Treebanks: those of Universal Dependencies, and folders of CoNLL-U or CoNLL-X files."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from .._core import ArgumentError, FileError
+from ..parse import Reader, Sentence
+from .fetch import RemoteFile
+from .packed import opened
+from .places import Source, find
+
+# Release 2.16, CC BY-SA 4.0. The sums are those of the official files.
+EN_EWT = Source(
+    name="en_ewt",
+    folder="ud-en-ewt",
+    urls=("https://raw.githubusercontent.com/UniversalDependencies/UD_English-EWT/r2.16/",),
+    files=(
+        RemoteFile(
+            "en_ewt-ud-train.conllu",
+            14_203_025,
+            "3fb78e2b55482c8ee00caa653af436c88c9e5bc9a73ce26e4ae3ddc79d2b7e7b",
+        ),
+        RemoteFile(
+            "en_ewt-ud-dev.conllu",
+            1_805_545,
+            "531a54ff90d6ab12201c5a50c3e78e6ddac4de69abc4bce5d275d3cd29efe2b6",
+        ),
+        RemoteFile(
+            "en_ewt-ud-test.conllu",
+            1_804_515,
+            "e266e515a0a7547657ed3d90d9ba46487d6bd251f27ad4269d4e8a427c8555cd",
+        ),
+    ),
+)
+_KNOWN = {source.name: source for source in (EN_EWT,)}
+_SPLITS = ("train", "dev", "test")
+_FORMATS = {".conllu": "conllu", ".conllx": "conllx", ".conll": "conllx"}
+_MOST_IN_LINE = (1 << 20) + 2  # more than the reader takes, so that it says so
+
+
+@dataclass(frozen=True)
+class Treebank:
+    """Sentences with their trees, in three splits.
+
+    Attributes:
+        name: "en_ewt", or the folder's name.
+        origin: Where these bytes came from, in words.
+    """
+
+    name: str
+    origin: str
+    train: list[Sentence]
+    valid: list[Sentence]
+    test: list[Sentence]
+
+
+def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treebank:
+    """A treebank by its name, or from a folder.
+
+    "en_ewt" is the English Web Treebank of Universal Dependencies, release 2.16 (Silveira et al.
+    2014): 12,544 / 2,001 / 2,077 sentences, 204,577 / 25,147 / 25,094 words. It is looked for in
+    NORMLAB_DATA/ud-en-ewt (en_ewt-ud-train.conllu and so on, packed with gzip or not), then in the
+    user's cache, then downloaded. The bytes must be the official ones.
+
+    A folder must have one file for each split, whose name ends with train, dev and test and then
+    .conllu (Universal Dependencies; each tree has one root), or .conllx or .conll (the shared task
+    of 2006, as the Penn Treebank's dependencies are often written; trees may have several roots),
+    each packed with gzip (.gz) or not.
+
+    Args:
+        treebank: "en_ewt" or a folder's path.
+        mirror: Address to download from instead of the official one; the files lie below it in
+            ud-en-ewt/. The environment variable NORMLAB_MIRROR does the same.
+
+    Raises:
+        FileError: A file is there but wrong; the message names it, the line and the reason.
+        DataMissingError: The files are nowhere, and the download failed.
+        ArgumentError: There is neither a treebank nor a folder of that name.
+    """
+    if isinstance(treebank, str) and treebank in _KNOWN:
+        return load(_KNOWN[treebank], mirror)
+    folder = Path(treebank).expanduser()
+    if not folder.is_dir():
+        known = ", ".join(repr(name) for name in _KNOWN)
+        raise ArgumentError(f"treebank must be {known} or a folder, is {str(treebank)!r}")
+    return load_folder(folder)
+
+
+def load(source: Source, mirror: str | None) -> Treebank:
+    """Reads the three files of `source`, whose sums must be the official ones."""
+    paths, origin = find(source, mirror)
+    splits = []
+    for path, file in zip(paths, source.files, strict=True):
+        total = hashlib.sha256()
+        splits.append(_sentences(path, "conllu", "tree", total))
+        # Compared last: whatever else is wrong says more.
+        if (found := total.hexdigest()) != file.sha256:
+            raise FileError(
+                f"{path}: must be the official file with SHA-256 {file.sha256}, has {found}"
+            )
+    return Treebank(source.name, origin, *splits)
+
+
+def load_folder(folder: Path) -> Treebank:
+    """Reads the three files of a folder, in the format that their names tell."""
+    splits = []
+    for split in _SPLITS:
+        path, form = _file_of(folder, split)
+        splits.append(_sentences(path, form, "tree" if form == "conllu" else "forest"))
+    return Treebank(folder.resolve().name, f"folder ({folder})", *splits)
+
+
+def _file_of(folder: Path, split: str) -> tuple[Path, str]:
+    """The only file of a split, and its format."""
+    found = {
+        path: form
+        for path in sorted(folder.iterdir())
+        for ending, form in _FORMATS.items()
+        if path.name.removesuffix(".gz").endswith(split + ending)
+    }
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise FileError(
+            f"{folder}: must have one file whose name ends with {split} and {', '.join(_FORMATS)} "
+            f"(with or without .gz), has {names}"
+        )
+    return found.popitem()
+
+
+class _Sum(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
+def _sentences(path: Path, form: str, heads: str, total: _Sum | None = None) -> list[Sentence]:
+    with opened(path) as stream:
+        return list(Reader(_lines(stream, total), name=str(path), format=form, heads=heads))
+
+
+def _lines(stream: IO[bytes], total: _Sum | None) -> Iterator[bytes]:
+    """Lines, of those that are too long the beginning, each added to the sum."""
+    while line := stream.readline(_MOST_IN_LINE):
+        if total is not None:
+            total.update(line)
+        yield line
