@@ -408,7 +408,7 @@ void bind_transitions(py::module_& m) {
   py::class_<Transitions>(m, "Transitions", R"doc(Transitions with labels as classes.
 
 0 is shift, then left_arc with each label, then right_arc. One label is the root's: the arc from the
-root has this one, no other arc has it.
+root has this one, no other arc has it unless it is the only one.
 )doc")
       .def(py::init<int32_t, int32_t>(), py::arg("labels"), py::arg("root"),
            "How many labels, and the number of the root's.")

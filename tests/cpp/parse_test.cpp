@@ -713,8 +713,9 @@ TEST_CASE("Transitions: classes and masks", "[parse]") {
 
 TEST_CASE("Transitions: every legal walk ends in a tree with one root", "[parse]") {
   std::mt19937 random(7);
-  const Transitions transitions(5, 3);
+  const Transitions several(5, 3), one(1, 0);
   for (int i = 0; i < 1500; ++i) {
+    const Transitions& transitions = i % 3 ? several : one;
     const auto n = static_cast<int32_t>(random() % 40);
     State state(n);
     int32_t steps = 0;
@@ -732,7 +733,10 @@ TEST_CASE("Transitions: every legal walk ends in a tree with one root", "[parse]
     if (n == 0) continue;
     REQUIRE(is_tree(state.heads()));
     REQUIRE(is_projective(state.heads()));
-    for (int32_t w = 1; w <= n; ++w) REQUIRE((state.label(w) == 3) == (state.head(w) == 0));
+    for (int32_t w = 1; w <= n; ++w) {
+      REQUIRE(transitions.fits(state.label(w), state.head(w) == 0));
+      if (i % 3) REQUIRE((state.label(w) == 3) == (state.head(w) == 0));
+    }
   }
 }
 
@@ -1021,6 +1025,9 @@ TEST_CASE("examples: trees that are left out", "[parse]") {
   CHECK(found.nonprojective == 1);
   CHECK(found.unusable == 4);
   CHECK(found.classes.shape() == Shape{12});
+  // Without labels, the root's is that of all.
+  const std::vector<Sentence> bare = read_text(conllu({"1 a X 2 _", "2 b X 0 _"}));
+  CHECK(examples(bare, Vocabulary::of(bare)).trees == 1);
   const Examples none = examples(std::vector<Sentence>{}, vocabulary);
   CHECK(none.features.shape() == Shape{0, kFeatures});
   CHECK(error_of<ValueError>([&] {

@@ -234,7 +234,8 @@ class Oracle {
 std::vector<Action> oracle(const std::vector<int32_t>& heads);
 
 /// Transitions with labels as classes: 0 is shift, then left_arc with each label, then right_arc.
-/// One label is the root's: the arc from the root has this one, no other arc has it.
+/// One label is the root's: the arc from the root has this one, no other arc has it unless it is
+/// the only one.
 class Transitions {
  public:
   static constexpr int32_t kShift = 0;
@@ -251,12 +252,16 @@ class Transitions {
   int32_t label(int32_t transition) const;
 
   bool legal(Moves moves, int32_t transition) const;
-  /// The only legal transition, kNone if there are others or none.
+  /// The transition where moves leave no choice (shift, root), else kNone.
   int32_t forced(Moves moves) const;
   /// bool [kMoveKinds, classes]: row m has what Moves m makes legal.
   Tensor masks() const;
   /// IndexError for a transition that does not exist, ValueError for one that is not legal.
   void apply(State& state, int32_t transition) const;
+  /// Whether an arc may have the label, from the root or from a word.
+  bool fits(int32_t label, bool from_root) const {
+    return from_root ? label == root_ : label != root_ || labels_ == 1;
+  }
 
  private:
   int32_t labels_, root_;

@@ -18,9 +18,10 @@ struct Gold {
 
 /// Whether the root's label is where it belongs, and no label is unknown.
 bool labels_fit(const Gold& gold, const Vocabulary& vocabulary) {
-  const int32_t root = vocabulary.label(vocabulary.root());
+  const Transitions transitions = vocabulary.transitions();
   for (size_t w = 1; w < gold.heads.size(); ++w)
-    if (gold.labels[w] == kNone || (gold.labels[w] == root) != (gold.heads[w] == 0)) return false;
+    if (gold.labels[w] == kNone || !transitions.fits(gold.labels[w], gold.heads[w] == 0))
+      return false;
   return true;
 }
 

@@ -123,9 +123,9 @@ bool Transitions::legal(Moves moves, int32_t transition) const {
     case Moves::shift:
       return which == Action::shift;
     case Moves::any:
-      return label(transition) != root_;
+      return which == Action::shift || fits(label(transition), false);
     case Moves::arcs:
-      return which != Action::shift && label(transition) != root_;
+      return which != Action::shift && fits(label(transition), false);
     case Moves::root:
       return transition == right(root_);
     case Moves::none:
