@@ -36,18 +36,17 @@ class SingleThread {
 /// Memory for one call, from the engine's allocator.
 class Scratch {
  public:
-  explicit Scratch(int64_t bytes) : bytes_(bytes), data_(allocate(bytes)) {}
-  ~Scratch() { deallocate(data_, bytes_); }
+  explicit Scratch(int64_t bytes) : block_(allocate(bytes)) {}
+  ~Scratch() { deallocate(block_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   template <class T = void>
   T* as() const {
-    return static_cast<T*>(data_);
+    return static_cast<T*>(block_.data);
   }
 
  private:
-  int64_t bytes_;
-  void* data_;
+  Block block_;
 };
 
 /// parallel_for() whose body may throw and may call oneDNN: the first exception comes out when all

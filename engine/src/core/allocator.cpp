@@ -2,8 +2,8 @@
 
 #include <bit>
 #include <cstdlib>
+#include <map>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
 #include "normlab/tensor.h"
@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHugePage = 2 << 20;
+constexpr int64_t kLarge = 64 << 10;
 
 /// Sizes are rounded up to eight steps a power of two: at most 12.5 % waste, and the blocks of one
 /// training step find each other again in the next.
@@ -43,36 +44,31 @@ void* from_system(int64_t size) {
 
 class Cache {
  public:
-  void* take(int64_t size) {
+  Block take(int64_t size) {
     const std::lock_guard lock(mutex_);
-    void* block = nullptr;
-    std::vector<void*>& bin = bins_[size];
-    if (!bin.empty()) {
-      block = bin.back();
-      bin.pop_back();
-      stats_.cached -= size;
-    } else {
-      block = from_system(size);
-      if (!block) {
+    Block block = from_bins(size);
+    if (!block.data) {
+      block = {from_system(size), size};
+      if (!block.data) {
         release();
-        block = from_system(size);
+        block.data = from_system(size);
       }
-      if (!block) return nullptr;
+      if (!block.data) return {};
       ++stats_.system_calls;
     }
-    stats_.in_use += size;
+    stats_.in_use += block.bytes;
     if (stats_.in_use > stats_.peak) stats_.peak = stats_.in_use;
     return block;
   }
 
-  void give(void* block, int64_t size) noexcept {
+  void give(Block block) noexcept {
     const std::lock_guard lock(mutex_);
-    stats_.in_use -= size;
+    stats_.in_use -= block.bytes;
     try {
-      bins_[size].push_back(block);
-      stats_.cached += size;
+      bins_[block.bytes].push_back(block.data);
+      stats_.cached += block.bytes;
     } catch (...) {  // no memory for the list itself
-      std::free(block);
+      std::free(block.data);
     }
   }
 
@@ -87,6 +83,20 @@ class Cache {
   }
 
  private:
+  /// The least cached block that is large enough, but a large request must not waste much: so
+  /// batches whose sizes change from step to step share their blocks.
+  Block from_bins(int64_t size) {
+    const int64_t most = size < kLarge ? size : size + size / 2;
+    for (auto bin = bins_.lower_bound(size); bin != bins_.end() && bin->first <= most; ++bin) {
+      if (bin->second.empty()) continue;
+      const Block block = {bin->second.back(), bin->first};
+      bin->second.pop_back();
+      stats_.cached -= block.bytes;
+      return block;
+    }
+    return {};
+  }
+
   void release() {
     for (auto& [size, bin] : bins_) {
       for (void* block : bin) std::free(block);
@@ -96,7 +106,7 @@ class Cache {
   }
 
   std::mutex mutex_;
-  std::unordered_map<int64_t, std::vector<void*>> bins_;
+  std::map<int64_t, std::vector<void*>> bins_;
   MemoryStats stats_;
 };
 
@@ -108,15 +118,15 @@ Cache& cache() {
 
 }  // namespace
 
-void* allocate(int64_t bytes) {
-  void* block = cache().take(size_class(bytes));
-  check<OutOfMemoryError>(block != nullptr, "allocate", "the system has no ", bytes,
+Block allocate(int64_t bytes) {
+  const Block block = cache().take(size_class(bytes));
+  check<OutOfMemoryError>(block.data != nullptr, "allocate", "the system has no ", bytes,
                           " bytes left; in use by tensors: ", memory_stats().in_use);
   return block;
 }
 
-void deallocate(void* block, int64_t bytes) noexcept {
-  cache().give(block, size_class(bytes));
+void deallocate(Block block) noexcept {
+  cache().give(block);
 }
 
 MemoryStats memory_stats() {

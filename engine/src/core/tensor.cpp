@@ -57,7 +57,7 @@ Storage::~Storage() {
   if (release) {
     release();
   } else {
-    deallocate(data, bytes);
+    deallocate({data, bytes});
   }
 }
 
@@ -116,8 +116,8 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   check<DeviceError>(device == Device::cpu, "tensor",
                      "device 'cuda' is not available: this build has no CUDA backend");
   const int64_t bytes = checked_bytes(shape, dtype);
-  void* data = allocate(bytes);
-  return on_storage(std::make_shared<Storage>(data, bytes, device), 0, shape, dtype);
+  const Block block = allocate(bytes);
+  return on_storage(std::make_shared<Storage>(block.data, block.bytes, device), 0, shape, dtype);
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {

@@ -11,7 +11,7 @@ namespace normlab {
 /// Memory of one or more tensors. Counts changes in place for all that share it.
 struct Storage {
   void* data = nullptr;
-  int64_t bytes = 0;
+  int64_t bytes = 0;  ///< of the whole block
   Device device = Device::cpu;
   std::function<void()> release;  ///< set for foreign memory only
   std::atomic<uint64_t> version{0};

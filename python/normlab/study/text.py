@@ -208,9 +208,16 @@ def _examples(
 
 
 def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
-    """Batches for evaluation: in the order of the data, each of `tokens` tokens or a few more."""
-    part = (np.cumsum(lengths.numpy()) - 1) // tokens
-    return [tensor(np.flatnonzero(part == p)) for p in np.unique(part)]
+    """Batches for evaluation, in the order of the data, each as large as it may be."""
+    batches: list[list[int]] = [[]]
+    room = tokens
+    for i, length in enumerate(lengths.numpy().tolist()):
+        if length > room and batches[-1]:
+            batches.append([])
+            room = tokens
+        batches[-1].append(i)
+        room -= length
+    return [tensor(np.array(batch, np.int64)) for batch in batches]
 
 
 def _count_right(logits: Tensor, labels: Tensor) -> int:
