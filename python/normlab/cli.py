@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 _MOST_JOBS = 8  # each holds the data: some 250 MB
+_MOST_IN_LINE = 1 << 20  # bytes that predict takes: a line without end must not fill the memory
 _MANY = ("--task", "--norm", "--seeds", "--C")
 
 
@@ -229,16 +231,20 @@ def predict(
     from normlab.text import load_model
 
     loaded = load_model(model)
-    for number, line in enumerate(sys.stdin.buffer, 1):
+    read = partial(sys.stdin.buffer.readline, _MOST_IN_LINE + len("\r\n"))
+    for number, line in enumerate(iter(read, b""), 1):
         text = line.rstrip(b"\r\n")
         try:
+            if len(text) > _MOST_IN_LINE:
+                raise nl.ArgumentError(f"must have at most {_MOST_IN_LINE:,} bytes")
             numbers, label = loaded.label(text)
         except nl.ArgumentError as error:
             raise nl.ArgumentError(f"standard input, line {number}: {error}") from error
         shown = " ".join(f"{x:.9g}" for x in numbers.numpy()) if logits else None
-        fields = [label, *([shown] if shown else []), text.decode()]
-        sys.stdout.write("\t".join(fields) + "\n")
-        sys.stdout.flush()
+        fields = [label, *([shown] if shown else [])]
+        # Bytes: the line comes out as it went in, whatever encoding the terminal has.
+        sys.stdout.buffer.write(b"\t".join([*(field.encode() for field in fields), text]) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 @app.command()

@@ -86,7 +86,10 @@ def test_info_says_what_is_here(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--norm", "layernom"], "--norm: must be of all, paper, none, layernorm"),
-        (["--task", "imagenet"], "--task: must be of mnist, fashion_mnist, rt, sst5; is 'imagenet'"),
+        (
+            ["--task", "imagenet"],
+            "--task: must be of mnist, fashion_mnist, rt, sst5; is 'imagenet'",
+        ),
         (["--seeds", "x"], "--seeds: must be how many (1 or more) or a list such as 0,3,7; is 'x'"),
         (["--seeds", "0"], "--seeds: must be how many"),
         (["--C", "1", "0"], "--C: must be positive numbers"),

@@ -136,12 +136,21 @@ def test_a_model_that_was_not_kept_is_trained_again(tmp_path: Path) -> None:
     assert not (tmp_path / "model.safetensors").exists()
     study(tmp_path, save=True)
     assert valid_of_kept(tmp_path) == max(result["valid"] for result in results)
+    assert not (tmp_path / "running").exists()
     before = (tmp_path / "model.safetensors").stat().st_mtime_ns
     study(tmp_path, save=True)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before
     study(tmp_path, save=True, seeds=(0, 1, 2))
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert valid_of_kept(tmp_path) == max(line["valid"] for line in lines)
+
+
+def test_a_model_that_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
+    results = study(tmp_path)
+    (tmp_path / "running").mkdir()
+    (tmp_path / "running" / f"{results[0]['id']}.model.safetensors").touch()
+    study(tmp_path)
+    assert not (tmp_path / "running").exists()
 
 
 def test_side_by_side_the_same_model_is_kept(tmp_path: Path) -> None:
@@ -174,12 +183,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield out / "model.safetensors"
 
 
-def predict(*words: str | Path, lines: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+def predict(
+    *words: str | Path, lines: bytes = b"", **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         [sys.executable, "-m", "normlab", "predict", *map(str, words)],
         input=lines,
         capture_output=True,
         timeout=120,
+        env=os.environ | environment,
     )
 
 
@@ -190,6 +202,19 @@ def test_predict_labels_lines(model: Path) -> None:
     shown = [line.split("\t") for line in done.stdout.decode().splitlines()]
     assert [label for label, _ in shown[:2]] == ["positive", "negative"]
     assert [line for _, line in shown] == ["a good film", "the dull , bad plot", "", "DÉJÀ vu"]
+
+
+def test_predict_gives_lines_back_whatever_the_terminals_encoding(model: Path) -> None:
+    line = "déjà —\n".encode()
+    done = predict(model, lines=line, PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(b"\t" + line)
+
+
+def test_predict_refuses_a_line_without_end(model: Path) -> None:
+    done = predict(model, lines=b"good\n" + b"x" * (1 << 20) + b"x\n")
+    assert done.returncode == 2
+    assert b"standard input, line 2: must have at most 1,048,576 bytes" in done.stderr
 
 
 def test_predict_prints_logits(model: Path) -> None:

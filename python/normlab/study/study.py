@@ -15,7 +15,7 @@ from .results import Result, ResultFile, locked
 from .run import Run
 from .saved import BestModel
 from .task import NormChoice, Task
-from .workers import Loaded, checkpoint_of, run_here, run_in_processes
+from .workers import Loaded, checkpoint_of, model_of, run_here, run_in_processes
 
 
 class Interrupted(KeyboardInterrupt):
@@ -119,6 +119,7 @@ class Study:
             if best and (lost := best.missing(finished)):
                 shown.say(f"{lost.label}: the best run is trained again: its model was not kept")
                 best.offer(*next(run_here([lost], tasks, self.out, shown, save=True)))
+                checkpoint_of(self.out, lost).unlink(missing_ok=True)
         except KeyboardInterrupt:
             done = sum(run.id in finished for run in runs)
             raise Interrupted(done, len(runs)) from None
@@ -156,7 +157,8 @@ class Study:
                 file.append(finished[choice.id])
 
     def _clean(self, runs: list[Run], finished: dict[str, Result]) -> None:
-        """A crash between a result and the end of its checkpoint leaves the latter behind."""
+        """A crash right after a result leaves its run's checkpoint and model behind."""
         for run in runs:
             if run.id in finished:
                 checkpoint_of(self.out, run).unlink(missing_ok=True)
+                model_of(self.out, run).unlink(missing_ok=True)
