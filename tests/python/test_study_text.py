@@ -145,6 +145,28 @@ def test_a_model_that_was_not_kept_is_trained_again(tmp_path: Path) -> None:
     assert valid_of_kept(tmp_path) == max(line["valid"] for line in lines)
 
 
+class Counting(TextTask):
+    """Notes the epochs that it trains."""
+
+    def __init__(self) -> None:
+        super().__init__("toy", "Toy", reviews, SETTINGS)
+        self.epochs: list[int] = []
+
+    def train_epoch(self, model, optimizer, data, settings, epoch, tick):  # type: ignore[no-untyped-def]
+        self.epochs.append(epoch)
+        return super().train_epoch(model, optimizer, data, settings, epoch, tick)
+
+
+def test_training_a_model_again_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    study(tmp_path)
+    with pytest.raises(KilledError):
+        study(tmp_path, task=Dying(4), save=True)
+    task = Counting()
+    study(tmp_path, task=task, save=True)
+    assert task.epochs == [4]
+    assert not (tmp_path / "running").exists()
+
+
 def test_a_model_that_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
     results = study(tmp_path)
     (tmp_path / "running").mkdir()

@@ -100,7 +100,6 @@ class Study:
     ) -> None:
         runs = list(dict.fromkeys(run for choice in plan for run in choice.runs))
         pending = [run for run in runs if run.id not in finished]
-        self._clean(runs, finished)
         shown.start(
             sum(run.settings.epochs for run in pending), len(pending), len(runs) - len(pending)
         )
@@ -119,7 +118,6 @@ class Study:
             if best and (lost := best.missing(finished)):
                 shown.say(f"{lost.label}: the best run is trained again: its model was not kept")
                 best.offer(*next(run_here([lost], tasks, self.out, shown, save=True)))
-                checkpoint_of(self.out, lost).unlink(missing_ok=True)
         except KeyboardInterrupt:
             done = sum(run.id in finished for run in runs)
             raise Interrupted(done, len(runs)) from None
@@ -129,6 +127,7 @@ class Study:
             raise FileError(
                 f"{self.out}: {error}. Nothing is lost: run the same command again to go on"
             ) from error
+        self._clean(runs)
         with suppress(OSError):  # not empty: another study's runs are under way
             (self.out / "running").rmdir()
 
@@ -156,9 +155,8 @@ class Study:
                 finished[choice.id] = choice.result(finished)
                 file.append(finished[choice.id])
 
-    def _clean(self, runs: list[Run], finished: dict[str, Result]) -> None:
-        """A crash right after a result leaves its run's checkpoint and model behind."""
+    def _clean(self, runs: list[Run]) -> None:
+        """What a crash right after a result, or a second training, has left of finished runs."""
         for run in runs:
-            if run.id in finished:
-                checkpoint_of(self.out, run).unlink(missing_ok=True)
-                model_of(self.out, run).unlink(missing_ok=True)
+            checkpoint_of(self.out, run).unlink(missing_ok=True)
+            model_of(self.out, run).unlink(missing_ok=True)
