@@ -409,6 +409,34 @@ Raises:
       "unless training.");
 }
 
+void bind_features(py::module_& m) {
+  m.def(
+      "feature_linear",
+      [](const Tensor& table, const Tensor& features, const Tensor& weight,
+         const std::optional<Tensor>& bias) {
+        return feature_linear(table, features, weight, tensor_or_none(bias));
+      },
+      py::arg("table"), py::arg("features"), py::arg("weight"), py::arg("bias") = py::none(),
+      ReleaseGil(),
+      R"doc(bias + sum over p of table[features[:, p]] @ weight[p].
+
+The first layer of a network on sparse features (Chen and Manning 2014): each distinct pair of
+position and row is multiplied once, forward and backward, however often it comes in the batch.
+
+Args:
+    table: ``(V, E)``; its gradient arrives as sparse rows.
+    features: int32 ``(N, P)``, rows of the table.
+    weight: ``(P, E, H)``.
+    bias: ``(H,)`` or None.
+
+Returns:
+    ``(N, H)``.
+
+Raises:
+    RangeError: a feature outside [0, V), with its place.
+)doc");
+}
+
 void bind_packed(py::module_& m) {
   m.def("attention", &attention, py::arg("qkv"), py::arg("offsets"), py::arg("heads"), ReleaseGil(),
         R"doc(Self-attention within packed sentences, all heads, forward and backward fused.
@@ -442,6 +470,7 @@ void bind_ops(py::module_& m, TensorClass& tensor) {
   bind_reductions(m, tensor);
   bind_shapes(m, tensor);
   bind_indexing(m, tensor);
+  bind_features(m);
   bind_packed(m);
   bind_products(m, tensor);
   bind_losses(m, tensor);

@@ -151,8 +151,11 @@ class Bench:
                 for _ in range(self.a.rounds):
                     ours.append(self.ours("text.py", [*options, "--epoch", "--write", batches]))
                     padded = [*options, "--batches", batches, "--peers", self.a.peers]
-                    peers.append(run([self.a.torch, HERE / "torch_padded.py", *padded]))
-                seconds, peer = median_of(ours, "median_s"), median_of(peers, "median_s")
+                    for more in ([], ["--stock-malloc"]):
+                        script = HERE / "torch_padded.py"
+                        peers.append(run([self.a.torch, script, *padded, *more]))
+                seconds = median_of(ours, "median_s")
+                peer = min(median_of(peers[i::2], "median_s") for i in (0, 1))
                 rows.append(
                     f"| {norm} | {threads} | {seconds:.2f} | {peer:.2f} | {peer / seconds:.2f} "
                     f"| {peers[0]['padding']:.0%} | {median_of(ours, 'peak_MB'):.0f} |"

@@ -181,3 +181,24 @@ TEST_CASE("segment_mean and its gradient", "[segments]") {
   CHECK(error_of<ShapeError>([&] { segment_mean(Tensor::zeros({4}), offsets); }) ==
         "segment_mean: x must be [T, D], got [4]");
 }
+
+TEST_CASE("batches of changing size share their memory", "[allocator]") {
+  const auto step = [](int64_t rows) {
+    const Tensor x = Tensor::zeros({rows, 1024}), y = Tensor::zeros({rows, 2048});
+    return x.nbytes() + y.nbytes();
+  };
+  for (int round = 0; round < 3; ++round)
+    for (const int64_t rows : {100, 90, 70}) step(rows);
+  const int64_t calls = memory_stats().system_calls;
+  for (int round = 0; round < 20; ++round)
+    for (const int64_t rows : {100, 90, 80, 70}) step(rows);
+  CHECK(memory_stats().system_calls == calls);
+
+  empty_cache();
+  { const Tensor large = Tensor::zeros({1 << 20}); }
+  const int64_t before = memory_stats().system_calls;
+  { const Tensor smaller = Tensor::zeros({3 << 18}); }  // three quarters: takes the large block
+  CHECK(memory_stats().system_calls == before);
+  { const Tensor half = Tensor::zeros({1 << 19}); }  // would waste as much as it uses
+  CHECK(memory_stats().system_calls == before + 1);
+}

@@ -15,7 +15,8 @@ namespace nl = normlab;
 namespace {
 
 void print_logits(const nl::Tensor& logits) {
-  for (int64_t i = 0; i < logits.numel(); ++i) std::cout << '\t' << logits.data<float>()[i];
+  for (int64_t i = 0; i < logits.numel(); ++i)
+    std::cout << (i == 0 ? '\t' : ' ') << logits.data<float>()[i];
 }
 
 int run(const std::string& path, bool with_logits) {
@@ -23,12 +24,13 @@ int run(const std::string& path, bool with_logits) {
   std::cout << std::setprecision(std::numeric_limits<float>::max_digits10);
   int64_t number = 1;
   for (std::string line; std::getline(std::cin, line); ++number) {
+    if (line.ends_with('\r')) line.pop_back();
     try {
       const auto [logits, label] = model.label(line);
       std::cout << label;
       if (with_logits) print_logits(logits);
       std::cout << '\t' << line << std::endl;  // flushed: who writes to us may wait for it
-    } catch (const nl::ValueError& error) {
+    } catch (const nl::Error& error) {
       std::cerr << "classify: line " << number << ": " << error.what() << "\n";
       return 1;
     }

@@ -185,6 +185,19 @@ struct CrossEntropyOptions {
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                      const CrossEntropyOptions& options = {});
 
+// --- features ---------------------------------------------------------------------------------
+/// The first layer of a network on sparse features (Chen & Manning 2014): what embedding() of the
+/// features, joined, and linear() would give, but each distinct pair of position and row is
+/// multiplied once, forward and backward, however often it comes in the batch:
+/// z[i] = bias + sum over p of table[features[i, p]] weight[p].
+/// @param table     [V, E]; its gradient arrives as sparse rows.
+/// @param features  int32 [N, P], rows of the table (IndexError naming place and row otherwise).
+/// @param weight    [P, E, H].
+/// @param bias      [H] or undefined.
+/// @return          [N, H].
+Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
+                      const Tensor& bias = {});
+
 // --- packed sentences -------------------------------------------------------------------------
 // Sentences one after the other without padding: sentence i is rows [offsets[i], offsets[i + 1])
 // of x [T, D]. offsets, int64 [S + 1], rise from 0 to T (ValueError naming the place otherwise).

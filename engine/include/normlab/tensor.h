@@ -221,7 +221,7 @@ std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
 /// What the caching allocator holds, in bytes. A steady training step leaves system_calls alone.
 struct MemoryStats {
-  int64_t in_use = 0;        ///< handed out now
+  int64_t in_use = 0;        ///< handed out now, in whole blocks: up to half more than the tensors
   int64_t peak = 0;          ///< the most that was ever handed out
   int64_t cached = 0;        ///< kept for reuse
   int64_t system_calls = 0;  ///< allocations that went to the system

@@ -1,5 +1,6 @@
 #include "ops/attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "backend/parallel.h"
@@ -9,13 +10,6 @@
 
 namespace normlab {
 namespace {
-
-/// This thread's scratch; grows only.
-float* scratch_of(int64_t floats) {
-  static thread_local Tensor memory;
-  if (!memory || memory.numel() < floats) memory = Tensor::empty({floats});
-  return memory.data<float>();
-}
 
 struct Call {
   const Tensor &qkv, &offsets, &z, &log_sum;
@@ -42,24 +36,38 @@ AttentionHead<T> head_of(const Call& c, int64_t job) {
   return h;
 }
 
-/// All heads of all sentences, each by one thread.
+int64_t scratch_size(const AttentionHead<float>& h) {
+  return attention_scratch(h.length, h.depth);
+}
+int64_t scratch_size(const AttentionHead<double>& h) {
+  return h.length;
+}
+void run_head(const AttentionHead<float>& h, float* scratch) {
+  const AttentionKernels& kernels = attention_kernels_for_cpu();
+  (h.dqkv ? kernels.backward : kernels.forward)(h, scratch);
+}
+void run_head(const AttentionHead<double>& h, double* scratch) {
+  h.dqkv ? reference::attention_backward(h) : reference::attention(h, scratch);
+}
+
+/// All heads of all sentences, each by one thread. Sentences of a part share its scratch, which is
+/// there before the threads start: nothing in them can fail.
 template <class T>
 void run(const Call& c) {
-  const int64_t jobs = (c.offsets.numel() - 1) * c.heads;
+  const int64_t sentences = c.offsets.numel() - 1, jobs = sentences * c.heads;
   if (c.z.numel() == 0) return;
-  const bool backward = c.dqkv.defined();
-  const int64_t length = c.z.size(0) / (c.offsets.numel() - 1) + 1;
-  const int64_t cost = length * length * c.z.size(1) / c.heads / 4;
-  parallel_for(jobs, cost, [&](int64_t job) {
-    const AttentionHead<T> h = head_of<T>(c, job);
-    if (h.length == 0) return;
-    if constexpr (std::is_same_v<T, float>) {
-      const AttentionKernels& kernels = attention_kernels_for_cpu();
-      (backward ? kernels.backward : kernels.forward)(
-          h, scratch_of(attention_scratch(h.length, h.depth)));
-    } else {
-      backward ? reference::attention_backward(h) : reference::attention(h);
-    }
+  int64_t floats = 0;
+  for (int64_t s = 0; s < sentences; ++s)
+    floats = std::max(floats, (scratch_size(head_of<T>(c, s * c.heads)) + 15) / 16 * 16);
+  const int64_t parts = std::min<int64_t>(jobs, num_threads());
+  Tensor scratch = Tensor::empty({parts, floats}, dtype_of<T>);
+  const int64_t length = c.z.size(0) / sentences + 1;
+  const int64_t cost = length * length * c.z.size(1) / c.heads / 4 * (jobs / parts + 1);
+  T* first = scratch.data<T>();
+  parallel_for(parts, cost, [&, parts](int64_t part) {
+    for (int64_t job = jobs * part / parts; job < jobs * (part + 1) / parts; ++job)
+      if (const AttentionHead<T> h = head_of<T>(c, job); h.length > 0)
+        run_head(h, first + part * floats);
   });
 }
 

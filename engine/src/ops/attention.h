@@ -36,6 +36,8 @@ constexpr int64_t attention_scratch(int64_t length, int64_t depth) {
   return 4 * rows + 2 * columns + 2 * kQueries * padded_to_vectors(length);
 }
 
+/// Backward takes the weights as exp(scale q k - log_sum): of scores as great as 1e4 they differ
+/// from forward's by a thousandth.
 struct AttentionKernels {
   void (*forward)(const AttentionHead<float>& head, float* scratch);
   void (*backward)(const AttentionHead<float>& head, float* scratch);
@@ -45,8 +47,9 @@ NORMLAB_KERNEL_TABLE(AttentionKernels, attention_kernels)
 /// The same in plain loops: the specification.
 namespace reference {
 
+/// `weight` is scratch of `length` elements.
 template <class T>
-void attention(const AttentionHead<T>& head);
+void attention(const AttentionHead<T>& head, T* weight);
 template <class T>
 void attention_backward(const AttentionHead<T>& head);
 

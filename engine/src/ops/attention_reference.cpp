@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "ops/attention.h"
 
@@ -23,8 +22,7 @@ void add_scaled(T* to, T factor, const T* from, int64_t n) {
 }  // namespace
 
 template <class T>
-void attention(const AttentionHead<T>& h) {
-  std::vector<T> weight(static_cast<size_t>(h.length));
+void attention(const AttentionHead<T>& h, T* weight) {
   for (int64_t i = 0; i < h.length; ++i) {
     const T* q = h.qkv + i * 3 * h.size;
     T greatest = -std::numeric_limits<T>::infinity();
@@ -33,7 +31,7 @@ void attention(const AttentionHead<T>& h) {
       greatest = std::max(greatest, weight[j]);
     }
     T total = 0;
-    for (T& w : weight) total += w = std::exp(w - greatest);
+    for (int64_t j = 0; j < h.length; ++j) total += weight[j] = std::exp(weight[j] - greatest);
     h.log_sum[i] = greatest + std::log(total);
     T* z = h.z + i * h.size;
     std::fill_n(z, h.depth, T(0));
@@ -64,8 +62,8 @@ void attention_backward(const AttentionHead<T>& h) {
   }
 }
 
-template void attention(const AttentionHead<float>&);
-template void attention(const AttentionHead<double>&);
+template void attention(const AttentionHead<float>&, float*);
+template void attention(const AttentionHead<double>&, double*);
 template void attention_backward(const AttentionHead<float>&);
 template void attention_backward(const AttentionHead<double>&);
 

@@ -100,37 +100,6 @@ std::vector<int64_t> runs_of(const int64_t* index, const std::vector<int64_t>& p
   return begins;
 }
 
-/// The rows of dz, summed for each index: what take() and embedding() send back to x.
-SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
-                       std::optional<int64_t> without) {
-  const int64_t* at = index.data<int64_t>();
-  const std::vector<int64_t> places = sorted_places(at, index.numel(), shape[0], without);
-  const std::vector<int64_t> begins = runs_of(at, places);
-  const int64_t rows = static_cast<int64_t>(begins.size()) - 1,
-                width = shape.numel(1, shape.rank());
-  Shape values = shape;
-  values[0] = rows;
-  SparseRows sums{Tensor::empty({rows}, DType::int64), Tensor::empty(values, dz.dtype()), shape};
-  int64_t* row = sums.rows.data<int64_t>();
-  dispatch_floating("take", dz.dtype(), [&]<class T>() {
-    const T* from = dz.data<T>();
-    T* to = sums.values.data<T>();
-    const IndexingKernels& kernels = indexing_kernels_for_cpu();
-    parallel_blocks(rows, 16, 2 * width, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const int64_t* run = places.data() + begins[r];
-        const int64_t count = begins[r + 1] - begins[r];
-        row[r] = at[*run];
-        if constexpr (std::is_same_v<T, float>)
-          kernels.sum_float(from, run, count, width, to + r * width);
-        else
-          kernels.sum_double(from, run, count, width, to + r * width);
-      }
-    });
-  });
-  return sums;
-}
-
 // --- elements along an axis -------------------------------------------------------------------
 
 void check_gather(const Tensor& x, int axis, const Tensor& index) {
@@ -177,6 +146,36 @@ Tensor gather_backward(const Tensor& dz, const Shape& shape, int axis, const Ten
 
 }  // namespace
 
+SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
+                       std::optional<int64_t> without) {
+  const int64_t* at = index.data<int64_t>();
+  const std::vector<int64_t> places = sorted_places(at, index.numel(), shape[0], without);
+  const std::vector<int64_t> begins = runs_of(at, places);
+  const int64_t rows = static_cast<int64_t>(begins.size()) - 1,
+                width = shape.numel(1, shape.rank());
+  Shape values = shape;
+  values[0] = rows;
+  SparseRows sums{Tensor::empty({rows}, DType::int64), Tensor::empty(values, dz.dtype()), shape};
+  int64_t* row = sums.rows.data<int64_t>();
+  dispatch_floating("take", dz.dtype(), [&]<class T>() {
+    const T* from = dz.data<T>();
+    T* to = sums.values.data<T>();
+    const IndexingKernels& kernels = indexing_kernels_for_cpu();
+    parallel_blocks(rows, 16, 2 * width, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t* run = places.data() + begins[r];
+        const int64_t count = begins[r + 1] - begins[r];
+        row[r] = at[*run];
+        if constexpr (std::is_same_v<T, float>)
+          kernels.sum_float(from, run, count, width, to + r * width);
+        else
+          kernels.sum_double(from, run, count, width, to + r * width);
+      }
+    });
+  });
+  return sums;
+}
+
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   const int a = checked_axis("gather", x.shape(), axis);
   check_gather(x, a, index);
@@ -198,7 +197,7 @@ Tensor take(const Tensor& x, const Tensor& index) {
   const Tensor at = checked_index("take", index, x.size(0));
   return record("take", taken(x, at), {x},
                 [shape = x.shape(), at](const Tensor& dz, Needs) -> Grads {
-                  return {summed_rows(dz, at, shape, std::nullopt).dense()};
+                  return {summed_rows(dz, at, shape).dense()};
                 });
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "backend/isa.h"
+#include "normlab/autograd.h"
 
 namespace normlab {
 
@@ -14,5 +16,10 @@ struct IndexingKernels {
                      double* z);
 };
 NORMLAB_KERNEL_TABLE(IndexingKernels, indexing_kernels)
+
+/// The rows of dz [index.shape, ...], summed for each index: the gradient of a tensor of that shape
+/// from which they were taken. Those of index `without` count nothing.
+SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
+                       std::optional<int64_t> without = std::nullopt);
 
 }  // namespace normlab

@@ -1,0 +1,236 @@
+#include "ops/feature_linear.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "backend/parallel.h"
+#include "core/dispatch.h"
+#include "normlab/ops.h"
+#include "ops/elementwise.h"
+#include "ops/indexing.h"
+#include "ops/matmul.h"
+
+namespace normlab {
+namespace {
+
+constexpr const char* kOp = "feature_linear";
+
+void check_feature_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
+                          const Tensor& bias) {
+  check_same(kOp, table, weight);
+  check<DtypeError>(is_floating(table.dtype()), kOp, "table must be float32 or float64, got ",
+                    table.dtype());
+  check<DtypeError>(features.dtype() == DType::int32, kOp, "features must be int32, got ",
+                    features.dtype());
+  check(table.rank() == 2, kOp, "table must be [V, E], got ", table.shape());
+  check(features.rank() == 2, kOp, "features must be [N, P], got ", features.shape());
+  check(weight.rank() == 3 && weight.size(0) == features.size(1) && weight.size(1) == table.size(1),
+        kOp, "weight must be [P, E, H] with P = ", features.size(1), " and E = ", table.size(1),
+        ", got ", weight.shape());
+  if (!bias) return;
+  check_same(kOp, table, bias);
+  check(bias.shape() == Shape{weight.size(2)}, kOp, "bias must be [", weight.size(2), "], got ",
+        bias.shape());
+}
+
+// --- pairs ------------------------------------------------------------------------------------
+
+/// The pairs of one position, numbered from 0 in order of their first example.
+struct PositionPairs {
+  std::vector<int64_t> rows, counts;
+};
+
+/// Numbers the rows of column `position`; `seen` [V] is -1 everywhere, and is so again afterwards.
+PositionPairs number_rows(const int32_t* features, int64_t batch, int64_t positions,
+                          int64_t position, std::vector<int32_t>& seen, int32_t* pair_of) {
+  PositionPairs pairs;
+  for (int64_t i = 0; i < batch; ++i) {
+    const int32_t row = features[i * positions + position];
+    int32_t& number = seen[static_cast<size_t>(row)];
+    if (number < 0) {
+      number = static_cast<int32_t>(pairs.rows.size());
+      pairs.rows.push_back(row);
+      pairs.counts.push_back(0);
+    }
+    ++pairs.counts[static_cast<size_t>(number)];
+    pair_of[i * positions + position] = number;
+  }
+  for (const int64_t row : pairs.rows) seen[static_cast<size_t>(row)] = -1;
+  return pairs;
+}
+
+void check_rows(const int32_t* features, int64_t batch, int64_t positions, int64_t rows) {
+  for (int64_t k = 0; k < batch * positions; ++k)
+    check<IndexError>(0 <= features[k] && features[k] < rows, kOp, "features must be in [0, ", rows,
+                      "), got ", features[k], " at [", k / positions, ", ", k % positions, "]");
+}
+
+FeaturePairs pairs_of(const Tensor& features, int64_t table_rows) {
+  FeaturePairs pairs;
+  const int64_t n = pairs.batch = features.size(0), positions = pairs.positions = features.size(1);
+  const int32_t* rows = features.data<int32_t>();
+  check_rows(rows, n, positions, table_rows);
+  pairs.pair_of.resize(static_cast<size_t>(n * positions));
+  std::vector<int32_t> seen(static_cast<size_t>(table_rows), -1);
+  pairs.begins.push_back(0);
+  pairs.ends.push_back(0);
+  for (int64_t p = 0; p < positions; ++p) {
+    const PositionPairs found = number_rows(rows, n, positions, p, seen, pairs.pair_of.data());
+    pairs.rows.insert(pairs.rows.end(), found.rows.begin(), found.rows.end());
+    for (const int64_t count : found.counts) pairs.ends.push_back(pairs.ends.back() + count);
+    pairs.begins.push_back(pairs.size());
+  }
+  // Examples to their pairs, in order: a counting sort.
+  pairs.places.resize(static_cast<size_t>(n * positions));
+  std::vector<int64_t> next(pairs.ends.begin(), pairs.ends.end() - 1);
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t p = 0; p < positions; ++p) {
+      int32_t& pair = pairs.pair_of[static_cast<size_t>(i * positions + p)];
+      pair += static_cast<int32_t>(pairs.begins[static_cast<size_t>(p)]);
+      pairs.places[static_cast<size_t>(next[static_cast<size_t>(pair)]++)] = i;
+    }
+  return pairs;
+}
+
+// --- one product a pair -----------------------------------------------------------------------
+
+struct Lengths {
+  int64_t positions, inner, width;  // P, E, H
+};
+
+/// Calls body(position, first pair, pairs) for the positions that have any.
+template <class Body>
+void for_positions(const FeaturePairs& pairs, const Body& body) {
+  for (int64_t p = 0; p < pairs.positions; ++p) {
+    const int64_t begin = pairs.begins[static_cast<size_t>(p)],
+                  end = pairs.begins[static_cast<size_t>(p + 1)];
+    if (begin < end) body(p, begin, end - begin);
+  }
+}
+
+/// products [pairs, H]: each pair's row times its position's weight.
+template <class T>
+Tensor products_of(const FeaturePairs& pairs, const Tensor& rows, const Tensor& weight,
+                   const Lengths& n) {
+  Tensor products = Tensor::empty({pairs.size(), n.width}, rows.dtype());
+  for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
+    MatrixProduct<T> p;
+    p.a = rows.data<T>() + begin * n.inner;
+    p.b = weight.data<T>() + position * n.inner * n.width;
+    p.c = products.data<T>() + begin * n.width;
+    p.M = count;
+    p.N = n.width;
+    p.K = n.inner;
+    multiply(kOp, p);
+  });
+  return products;
+}
+
+void gather(const Tensor& products, const FeaturePairs& pairs, const float* bias, Tensor& z) {
+  const int64_t width = z.size(1);
+  parallel_blocks(pairs.batch, 16, pairs.positions * width / 8, [&](int64_t begin, int64_t end) {
+    feature_linear_kernels_for_cpu().gather(
+        products.data<float>(), pairs.pair_of.data() + begin * pairs.positions, end - begin,
+        pairs.positions, width, bias, z.data<float>() + begin * width);
+  });
+}
+void gather(const Tensor& products, const FeaturePairs& pairs, const double* bias, Tensor& z) {
+  const int64_t width = z.size(1);
+  for (int64_t i = 0; i < pairs.batch; ++i)
+    for (int64_t j = 0; j < width; ++j) {
+      double sum = bias ? bias[j] : 0;
+      for (int64_t p = 0; p < pairs.positions; ++p)
+        sum += products.data<double>()[pairs.pair_of[i * pairs.positions + p] * width + j];
+      z.data<double>()[i * width + j] = sum;
+    }
+}
+
+// --- backward ---------------------------------------------------------------------------------
+
+/// [pairs, H]: the gradient of each pair's product, summed over its examples.
+template <class T>
+Tensor pair_gradients(const FeaturePairs& pairs, const Tensor& dz) {
+  const int64_t width = dz.size(1);
+  Tensor sums = Tensor::empty({pairs.size(), width}, dz.dtype());
+  parallel_blocks(pairs.size(), 16, pairs.positions * pairs.batch * width / (pairs.size() + 1) / 4,
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t k = begin; k < end; ++k) {
+                      const int64_t* run = pairs.places.data() + pairs.ends[k];
+                      const int64_t count = pairs.ends[k + 1] - pairs.ends[k];
+                      const IndexingKernels& kernels = indexing_kernels_for_cpu();
+                      T* to = sums.data<T>() + k * width;
+                      if constexpr (std::is_same_v<T, float>)
+                        kernels.sum_float(dz.data<T>(), run, count, width, to);
+                      else
+                        kernels.sum_double(dz.data<T>(), run, count, width, to);
+                    }
+                  });
+  return sums;
+}
+
+template <class T>
+Tensor weight_gradient(const FeaturePairs& pairs, const Tensor& rows, const Tensor& sums,
+                       const Lengths& n) {
+  Tensor dweight = Tensor::empty({n.positions, n.inner, n.width}, rows.dtype());
+  for (int64_t position = 0; position < n.positions; ++position) {
+    const int64_t begin = pairs.begins[static_cast<size_t>(position)];
+    MatrixProduct<T> p;
+    p.a = rows.data<T>() + begin * n.inner;
+    p.b = sums.data<T>() + begin * n.width;
+    p.c = dweight.data<T>() + position * n.inner * n.width;
+    p.a_transposed = true;
+    p.M = n.inner;
+    p.N = n.width;
+    p.K = pairs.begins[static_cast<size_t>(position + 1)] - begin;
+    multiply(kOp, p);
+  }
+  return dweight;
+}
+
+/// The gradient of the pairs' rows, [pairs, E].
+template <class T>
+Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor& weight,
+                     const Lengths& n) {
+  Tensor drows = Tensor::empty({pairs.size(), n.inner}, sums.dtype());
+  for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
+    MatrixProduct<T> p;
+    p.a = sums.data<T>() + begin * n.width;
+    p.b = weight.data<T>() + position * n.inner * n.width;
+    p.c = drows.data<T>() + begin * n.inner;
+    p.b_transposed = true;
+    p.M = count;
+    p.N = n.inner;
+    p.K = n.width;
+    multiply(kOp, p);
+  });
+  return drows;
+}
+
+}  // namespace
+
+Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
+                      const Tensor& bias) {
+  check_feature_linear(table, features, weight, bias);
+  const Lengths n = {weight.size(0), weight.size(1), weight.size(2)};
+  const auto pairs = std::make_shared<const FeaturePairs>(pairs_of(features, table.size(0)));
+  const Tensor index = Tensor::of<int64_t>({pairs->size()}, std::span<const int64_t>(pairs->rows));
+  return dispatch_floating(kOp, table.dtype(), [&]<class T>() {
+    const Tensor rows = take(table.detach(), index);
+    Tensor z = Tensor::empty({pairs->batch, n.width}, table.dtype());
+    gather(products_of<T>(*pairs, rows, weight, n), *pairs,
+           bias ? bias.data<T>() : static_cast<const T*>(nullptr), z);
+    return record(
+        kOp, std::move(z), {table, weight, bias},
+        [=, kept = Saved(weight), shape = table.shape()](const Tensor& dz, Needs needs) -> Grads {
+          Grads grads(3);
+          const Tensor sums = pair_gradients<T>(*pairs, dz);
+          if (needs[0])
+            grads[0] = summed_rows(row_gradients<T>(*pairs, sums, kept.get(), n), index, shape);
+          if (needs[1]) grads[1] = weight_gradient<T>(*pairs, rows, sums, n);
+          if (needs[2]) grads[2] = sum(dz, {0});
+          return grads;
+        });
+  });
+}
+
+}  // namespace normlab
