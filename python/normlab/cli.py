@@ -4,6 +4,7 @@ import math
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -114,8 +115,8 @@ def study(
         bool,
         typer.Option(
             "--quick",
-            help="A try of some minutes on a part of the data; without MNIST at hand, on "
-            "generated digits, and everything says so.",
+            help="A try of some minutes: fewer epochs, and only a part of the images; without "
+            "MNIST at hand, on generated digits, and everything says so.",
         ),
     ] = False,
     epochs: Annotated[
@@ -230,21 +231,21 @@ def predict(
     """Label each line of standard input as it comes: label, tab, line."""
     from normlab.text import load_model
 
+    for name, stream in (("standard input", sys.stdin), ("standard output", sys.stdout)):
+        if stream is None:
+            raise nl.FileError(f"{name}: is closed")
     loaded = load_model(model)
-    read = partial(sys.stdin.buffer.readline, _MOST_IN_LINE + len("\r\n"))
-    for number, line in enumerate(iter(read, b""), 1):
-        text = line.rstrip(b"\r\n")
+    for number, text in enumerate(_lines(), 1):
         try:
             if len(text) > _MOST_IN_LINE:
                 raise nl.ArgumentError(f"must have at most {_MOST_IN_LINE:,} bytes")
             numbers, label = loaded.label(text)
-        except nl.ArgumentError as error:
-            raise nl.ArgumentError(f"standard input, line {number}: {error}") from error
+        except (nl.ArgumentError, nl.OutOfMemoryError) as error:
+            raise type(error)(f"standard input, line {number}: {error}") from error
         shown = " ".join(f"{x:.9g}" for x in numbers.numpy()) if logits else None
         fields = [label, *([shown] if shown else [])]
         # Bytes: the line comes out as it went in, whatever encoding the terminal has.
-        sys.stdout.buffer.write(b"\t".join([*(field.encode() for field in fields), text]) + b"\n")
-        sys.stdout.buffer.flush()
+        _write(b"\t".join([*(field.encode() for field in fields), text]) + b"\n")
 
 
 @app.command()
@@ -261,6 +262,30 @@ def info() -> None:
     from normlab.describe import info_table
 
     _print(info_table())
+
+
+def _lines() -> Iterator[bytes]:
+    """Standard input's, as they come, without their ends."""
+    read = partial(sys.stdin.buffer.readline, _MOST_IN_LINE + len("\r\n"))
+    try:
+        for line in iter(read, b""):
+            yield line.rstrip(b"\r\n")
+    except OSError as error:
+        raise nl.FileError(f"standard input: cannot be read: {error.strerror or error}") from error
+
+
+def _write(line: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with open(os.devnull, "wb") as nowhere:  # else the line is tried, and fails, at exit again
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise nl.FileError(
+            f"standard output: cannot be written: {error.strerror or error}"
+        ) from error
 
 
 def _tasks(words: list[str]) -> list[Any]:

@@ -45,6 +45,7 @@ def test_help_teaches_by_example() -> None:
         "Examples",
     ):
         assert option in text
+    assert "fewer epochs" in text
     assert normlab("--version").stdout.strip() == nl.__version__
 
 

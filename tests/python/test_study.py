@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -27,6 +28,7 @@ from normlab.study import (
     Study,
     run,
     study,
+    workers,
 )
 from normlab.study.display import Lines
 from normlab.study.images import ImageTask
@@ -354,6 +356,23 @@ class Dying(Toy):
 def test_a_dead_process_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(nl.Error, match=r"its process ended \(exit code 9\)"):
         a_study(tmp_path, Dying(), jobs=2).run()
+
+
+def test_a_process_that_died_before_its_first_run_is_noticed() -> None:
+    class Dead:
+        exitcode = 9
+
+        def join(self, timeout: float) -> None:
+            pass
+
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    first = run.Run("toy", "none", 0, Toy.settings, "points", None)
+    at_work: dict[Any, run.Run] = {}
+    workers._send_next(ours, [first], at_work)
+    assert at_work == {ours: first}
+    with pytest.raises(nl.Error, match=r"its process ended \(exit code 9\)"):
+        workers._receive(ours, Dead(), first)  # type: ignore[arg-type]
 
 
 @pytest.fixture

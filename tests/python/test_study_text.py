@@ -1,5 +1,7 @@
+# ruff: noqa: RUF001  (typographic times)
 """The text tasks: training, the kept model, labelling from the command line."""
 
+import io
 import json
 import os
 import subprocess
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 
 import normlab as nl
-from normlab import text
+from normlab import cli, text
 from normlab.data import TextData, TextSplit
 from normlab.study import Study
+from normlab.study.display import Bar
+from normlab.study.task import NormChoice
 from normlab.study.text import TextSettings, TextTask, rt_task, sst5_task
 
 WORDS = {"good": 1, "fine": 1, "bad": 0, "dull": 0, "film": 2, "the": 2, "plot": 2, "a": 2}
@@ -188,6 +192,67 @@ def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
         study(tmp_path, save=True)
 
 
+def test_another_studys_model_is_not_overwritten(tmp_path: Path) -> None:
+    study(tmp_path, norms=("adanorm",), seeds=(0,), save=True)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    task = Counting()
+    with pytest.raises(
+        nl.FileError,
+        match=r"model\.safetensors: is the model of task toy, norm adanorm, seed 0, which this "
+        "study does not train. Move it away or choose another --out",
+    ):
+        study(tmp_path, task=task, norms=("none",), save=True)
+    with pytest.raises(nl.FileError, match="seed 0 with another C, other settings or other data,"):
+        study(tmp_path, task=task, norms=("adanorm",), scales=(2.0,), save=True)
+    assert task.epochs == []
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    study(tmp_path, norms=("adanorm", "none"), seeds=(0, 1), save=True)
+
+
+def test_a_model_that_a_kill_left_before_its_offer_is_offered(tmp_path: Path) -> None:
+    (result,) = study(tmp_path, norms=("layernorm",), seeds=(0,), save=True)
+    kept = tmp_path / "model.safetensors"
+    before = kept.read_bytes()
+    (tmp_path / "running").mkdir()
+    kept.rename(tmp_path / "running" / f"{result['id']}.model.safetensors")
+    task = Counting()
+    study(tmp_path, task=task, norms=("layernorm",), seeds=(0,), save=True)
+    assert task.epochs == []
+    assert kept.read_bytes() == before
+    assert not (tmp_path / "running").exists()
+
+
+def test_the_bar_counts_a_model_that_is_trained_again(tmp_path: Path) -> None:
+    study(tmp_path)
+    bar = Bar()
+    Study([toy()], ("layernorm", "none"), (0, 1), tmp_path, scales=(1.0,), save=True).run(bar)
+    (shown,) = bar._progress.tasks
+    assert shown.completed == shown.total == SETTINGS.epochs
+
+
+def test_the_settings_of_the_task_are_those_of_the_network() -> None:
+    task = toy()
+    task.settings = replace(SETTINGS, size=8, layers=1, hidden=5, pre_norm=False, least=10_000)
+    data = task.load()
+    model = task.build(data, NormChoice("none", {}))
+    assert len(data.vocabulary) < len(toy().load().vocabulary)
+    assert model.state()["embedding.weight"].shape == (len(data.vocabulary), 8)
+    assert task.model == (
+        "words 8 + sines, 1 × (attention with 2 heads, norm, feed-forward 5, norm), "
+        "mean over the words, linear"
+    )
+    assert rt_task().model == (
+        "words 128 + sines, 4 × (norm, attention with 4 heads, norm, feed-forward 512), norm, "
+        "mean over the words, linear"
+    )
+
+
+def test_quick_is_fewer_epochs_on_all_data() -> None:
+    for task in (rt_task(), sst5_task()):
+        assert task.quick == replace(task.settings, epochs=task.quick.epochs)
+        assert task.quick.epochs < task.settings.epochs
+
+
 def test_save_takes_one_task(tmp_path: Path) -> None:
     with pytest.raises(nl.ArgumentError, match="keeps one model"):
         Study(tasks=[toy(), toy()], norms=("none",), seeds=(0,), out=tmp_path, save=True).run()
@@ -237,6 +302,35 @@ def test_predict_refuses_a_line_without_end(model: Path) -> None:
     done = predict(model, lines=b"good\n" + b"x" * (1 << 20) + b"x\n")
     assert done.returncode == 2
     assert b"standard input, line 2: must have at most 1,048,576 bytes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "message"),
+    [
+        (">/dev/full", "standard output: cannot be written: No space left on device"),
+        ("0>/dev/null", "standard input: cannot be read: Bad file descriptor"),
+        ("<&-", "standard input: is closed"),
+        (">&-", "standard output: is closed"),
+    ],
+)
+def test_predict_says_which_stream_fails(model: Path, redirection: str, message: str) -> None:
+    command = f'"$@" {redirection}'
+    words = ["sh", "-c", command, "sh", sys.executable, "-m", "normlab", "predict", str(model)]
+    done = subprocess.run(words, input=b"good\n", capture_output=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode().strip() == f"error: {message}"
+
+
+def test_predict_names_the_line_that_memory_does_not_hold(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def label(self: text.Model, line: bytes) -> None:
+        raise nl.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(text.Model, "label", label)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\n")))
+    with pytest.raises(nl.OutOfMemoryError, match="standard input, line 1: no memory"):
+        cli.predict(model)
 
 
 def test_predict_prints_logits(model: Path) -> None:

@@ -21,6 +21,9 @@ class Display(AbstractContextManager["Display"], Protocol):
     def finish(self, run: Run, result: Result) -> None:
         """The run is over, perhaps before its last epoch."""
 
+    def again(self, run: Run) -> None:
+        """A finished run is trained once more, for its model."""
+
     def say(self, text: str) -> None:
         """A remark."""
 
@@ -40,6 +43,10 @@ def line(run: Run, result: Result) -> str:
         f"valid {result['valid']:.2f} {result['unit']}  {end}, best {result['best_epoch']}  "
         f"{result['seconds']:.1f} s{warning}"
     )
+
+
+def _again(run: Run) -> str:
+    return f"{run.label}: the best run is trained again: its model was not kept"
 
 
 class Lines:
@@ -64,6 +71,10 @@ class Lines:
     def finish(self, run: Run, result: Result) -> None:
         """See Display."""
         self.say(line(run, result))
+
+    def again(self, run: Run) -> None:
+        """See Display."""
+        self.say(_again(run))
 
     def say(self, text: str) -> None:
         """See Display."""
@@ -120,14 +131,21 @@ class Bar:
 
     def finish(self, run: Run, result: Result) -> None:
         """See Display."""
-        spared = run.settings.epochs - self._done.pop(run.id, 0.0)
-        bar = self._progress.tasks[0]
-        self._progress.update(self._bar, total=(bar.total or 0.0) - spared)
+        self._lengthen(self._done.pop(run.id, 0.0) - run.settings.epochs)
         self.say(line(run, result))
+
+    def again(self, run: Run) -> None:
+        """See Display."""
+        self._lengthen(run.settings.epochs)
+        self.say(_again(run))
 
     def say(self, text: str) -> None:
         """See Display."""
         self._progress.console.print(text, markup=False, highlight=False)
+
+    def _lengthen(self, epochs: float) -> None:
+        total = self._progress.tasks[0].total or 0.0
+        self._progress.update(self._bar, total=total + epochs)
 
 
 def display() -> Display:

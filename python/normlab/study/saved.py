@@ -19,9 +19,10 @@ class BestModel:
         self._runs = runs
         self._places = {run.id: -i for i, run in enumerate(runs)}
         kept = self._kept()
-        self._best = (
-            self._rank(finished[kept]) if kept in finished and kept in self._places else None
-        )
+        self._best = self._rank(finished[kept]) if kept in finished else None
+        for run in runs:  # left by a kill between a run's result and the offer of its model
+            if run.id in finished and model_of(folder, run).exists():
+                self.offer(run, finished[run.id])
 
     def offer(self, run: Run, result: Result) -> None:
         """Keeps the model that the run left if it is the best so far."""
@@ -44,13 +45,23 @@ class BestModel:
         return result["valid"], self._places[result["id"]]
 
     def _kept(self) -> str:
-        """The run whose model lies there; empty if none does."""
+        """The run whose model lies there, one of this study's; empty if none does."""
         if not self.path.exists():
             return ""
         try:
-            run: str = load_with_metadata(self.path)[1]["note.run"]
+            metadata = load_with_metadata(self.path)[1]
+            task, norm, seed, run = (
+                str(metadata[f"note.{name}"]) for name in ("task", "norm", "seed", "run")
+            )
         except (KeyError, OSError) as error:
             raise FileError(
                 f"{self.path}: is no model of a study, and would be overwritten. Move it away"
             ) from error
+        if run not in self._places:
+            alike = any((r.task, r.norm, str(r.seed)) == (task, norm, seed) for r in self._runs)
+            raise FileError(
+                f"{self.path}: is the model of task {task}, norm {norm}, seed {seed}"
+                f"{' with another C, other settings or other data' if alike else ''}, which this "
+                "study does not train. Move it away or choose another --out"
+            )
         return run

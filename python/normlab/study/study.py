@@ -36,7 +36,7 @@ class Study:
         out: Folder of results.jsonl and the report.
         scales: Candidates for AdaNorm's C; None: the tasks' own.
         overrides: Settings instead of the tasks' own.
-        quick: The tasks' short settings, on a part of the data.
+        quick: The tasks' short settings: fewer epochs, and only a part of the images.
         threads: None: as the engine chose. No number depends on it.
         jobs: Runs at a time, sharing the threads.
         save: Keep the model of the run that is best on validation as model.safetensors.
@@ -100,11 +100,11 @@ class Study:
     ) -> None:
         runs = list(dict.fromkeys(run for choice in plan for run in choice.runs))
         pending = [run for run in runs if run.id not in finished]
+        best = BestModel(self.out, runs, finished) if self.save else None
         shown.start(
             sum(run.settings.epochs for run in pending), len(pending), len(runs) - len(pending)
         )
         self._choose(plan, file, finished)
-        best = BestModel(self.out, runs, finished) if self.save else None
         try:
             with closing(self._results(pending, tasks, shown)) as results:
                 for run, result in results:
@@ -116,8 +116,10 @@ class Study:
                     checkpoint_of(self.out, run).unlink(missing_ok=True)
                     shown.finish(run, result)
             if best and (lost := best.missing(finished)):
-                shown.say(f"{lost.label}: the best run is trained again: its model was not kept")
-                best.offer(*next(run_here([lost], tasks, self.out, shown, save=True)))
+                shown.again(lost)
+                _, result = next(run_here([lost], tasks, self.out, shown, save=True))
+                best.offer(lost, result)
+                shown.finish(lost, result)
         except KeyboardInterrupt:
             done = sum(run.id in finished for run in runs)
             raise Interrupted(done, len(runs)) from None

@@ -87,14 +87,18 @@ class Task(Protocol[D]):
     title: str
     metric: str
     unit: str
-    model: str
-    """The network in words, for the report."""
     settings: Settings
-    """The paper's."""
-    quick: Settings
-    """A try of some minutes."""
+    """For the whole study: the paper's, or chosen on the validation set (RT, SST5)."""
     scales: Sequence[float]
     """Candidates for AdaNorm's C."""
+
+    @property
+    def model(self) -> str:
+        """The network in words, for the report."""
+
+    @property
+    def quick(self) -> Settings:
+        """A try of some minutes."""
 
     def load(self, *, quick: bool = False) -> D:
         """Reads the data; FileError if it cannot be had. Only `quick` may take a stand-in."""

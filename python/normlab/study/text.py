@@ -45,9 +45,7 @@ class TextSettings(Settings):
 # Chosen on the validation sets. Under sines of their full length words are learned late, after some
 # epochs in which nothing seems to happen: patience must outlast them.
 _RT = TextSettings(epochs=14, patience=8, batch=4096, lr=5e-4)
-_SST5 = TextSettings(
-    epochs=9, patience=5, batch=4096, lr=5e-4, dropout=0.3, position_scale=0.1
-)
+_SST5 = TextSettings(epochs=9, patience=5, batch=4096, lr=5e-4, dropout=0.3, position_scale=0.1)
 _QUICK_EPOCHS = 8
 
 
@@ -78,10 +76,6 @@ class TextTask:
 
     metric = "accuracy"
     unit = "%"
-    model = (
-        "words 128 + sines, 4 × (norm, attention with 4 heads, norm, feed-forward 512), norm, "
-        "mean over the words, linear"
-    )
     scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
 
     def __init__(
@@ -92,9 +86,27 @@ class TextTask:
         settings: TextSettings,
     ):
         self.name, self.title = name, title
-        self._read, self._network = read, settings
+        self._read = read
         self.settings: Settings = settings
-        self.quick: Settings = replace(settings, epochs=min(_QUICK_EPOCHS, settings.epochs))
+
+    @property
+    def model(self) -> str:
+        """See Task; as `settings` have it."""
+        s = self._network
+        parts = (f"attention with {s.heads} heads", f"feed-forward {s.hidden}")
+        layer = ", ".join(f"norm, {part}" if s.pre_norm else f"{part}, norm" for part in parts)
+        last = "norm, " if s.pre_norm else ""
+        return f"words {s.size} + sines, {s.layers} × ({layer}), {last}mean over the words, linear"
+
+    @property
+    def quick(self) -> Settings:
+        """See Task: fewer epochs."""
+        return replace(self.settings, epochs=min(_QUICK_EPOCHS, self.settings.epochs))
+
+    @property
+    def _network(self) -> TextSettings:
+        assert isinstance(self.settings, TextSettings)
+        return self.settings
 
     def load(self, *, quick: bool = False) -> TextTensors:
         """The data as numbers of words; `quick` changes nothing, there is no stand-in."""

@@ -5,7 +5,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -102,7 +102,8 @@ def _send_next(pipe: "Pipe", waiting: list[Run], at_work: dict["Pipe", Run]) -> 
     at_work.pop(pipe, None)
     if waiting:
         at_work[pipe] = waiting.pop(0)
-        pipe.send(at_work[pipe])
+        with suppress(BrokenPipeError, ConnectionResetError):  # _receive says that it ended
+            pipe.send(at_work[pipe])
 
 
 def _receive(pipe: "Pipe", process: BaseProcess, run: Run) -> float | Result:
