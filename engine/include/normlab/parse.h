@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "normlab/tensor.h"
+#include "normlab/nn.h"
 
 /// Dependency parsing: treebanks, arc-standard transitions, features, training examples, scores.
 namespace normlab::parse {
@@ -381,6 +381,49 @@ struct Examples {
 /// The same for any number of threads. ValueError naming sentence and word for a cycle or a head
 /// that is not known.
 Examples examples(const Sentences& sentences, const Vocabulary& vocabulary);
+
+// --- network ----------------------------------------------------------------------------------
+
+/// What the hidden layer applies to its sums.
+enum class HiddenActivation : uint8_t { cube, relu };
+/// Parses "cube" or "relu"; ValueError otherwise.
+HiddenActivation hidden_activation_named(const std::string& name);
+const char* name_of(HiddenActivation activation);
+
+struct NetworkOptions {
+  int64_t rows = 0;     ///< of the table: Vocabulary::size()
+  int64_t classes = 0;  ///< Transitions::classes()
+  int64_t embedding = 50;
+  int64_t hidden = 512;
+  HiddenActivation activation = HiddenActivation::relu;
+  double dropout = 0.5;  ///< of the hidden layer
+  std::string norm = "layernorm";
+  NormOptions norm_options = {};
+};
+
+/// The feed-forward network of Chen and Manning (2014): 48 embeddings -> hidden -> norm ->
+/// activation -> dropout -> one logit a transition. The hidden layer multiplies each distinct
+/// feature of a batch once, see feature_linear(). Embeddings begin uniform in +-0.01.
+class Network : public nn::Module {
+ public:
+  explicit Network(const NetworkOptions& options);
+  /// features int32 [N, 48] -> logits [N, classes]. IndexError for a row that is not there.
+  Tensor forward(const Tensor& features) override;
+  const NetworkOptions& options() const { return options_; }
+
+ private:
+  NetworkOptions options_;
+  Tensor table_, weight_, bias_;
+  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<nn::Linear> output_;
+};
+
+/// Mean cross entropy of softmax over the legal transitions.
+/// @param logits   [N, classes].
+/// @param masks    bool [kMoveKinds, classes]: Transitions::masks().
+/// @param examples classes int64 [N] and moves uint8 [N], as Examples has them.
+Tensor transition_loss(const Tensor& logits, const Tensor& masks, const Tensor& classes,
+                       const Tensor& moves);
 
 // --- scores -----------------------------------------------------------------------------------
 
