@@ -112,7 +112,7 @@ from ._core import (
 from ._grad import no_grad
 
 if TYPE_CHECKING:
-    from . import data, report, study
+    from . import data, report, study, viz
 else:
 
     def __getattr__(name: str) -> ModuleType:
@@ -227,6 +227,7 @@ __all__ = [
     "text",
     "transpose",
     "var",
+    "viz",
     "where",
     "zeros",
 ]
