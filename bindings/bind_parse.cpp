@@ -1,7 +1,6 @@
-#include <array>
 #include <span>
 
-#include "modules.h"
+#include "parse.h"
 
 namespace normlab::bindings {
 namespace {
@@ -16,22 +15,6 @@ constexpr std::array kTags{"upos", "xpos", "both"};
 constexpr std::array kConventions{"conll18", "ptb"};
 constexpr std::array kActions{"shift", "left_arc", "right_arc"};
 constexpr std::array kMoves{"none", "shift", "any", "arcs", "root"};
-
-/// The enumerator whose name is at its place in the list.
-template <class Enum, size_t N>
-Enum named(const char* what, const std::string& name, const std::array<const char*, N>& names) {
-  std::string all;
-  for (size_t i = 0; i < N; ++i) {
-    if (name == names[i]) return static_cast<Enum>(i);
-    all += (i > 0 ? ", " : "") + ("'" + std::string(names[i]) + "'");
-  }
-  fail<ValueError>(what, "must be one of ", all, ", got '", name, "'");
-}
-
-template <class Enum, size_t N>
-const char* name_in(const std::array<const char*, N>& names, Enum value) {
-  return names[static_cast<size_t>(value)];
-}
 
 ReadOptions read_options(const std::string& format, const std::string& heads) {
   return {named<Format>("format", format, kFormats), named<Heads>("heads", heads, kHeads)};
@@ -54,27 +37,8 @@ std::vector<int32_t> with_root(const std::vector<std::optional<int32_t>>& heads)
   return all;
 }
 
-using Iterable = py::typing::Iterable<Sentence>;
+using Iterable = SentenceIterable;
 using Text = py::typing::Union<py::str, py::bytes>;
-
-/// The sentences of an iterable, kept alive. Python cannot change a Sentence, so they may be used
-/// without the lock.
-class SentenceList {
- public:
-  SentenceList(const char* op, const Iterable& iterable) {
-    for (const py::handle object : iterable) {
-      check<DtypeError>(py::isinstance<Sentence>(object), op, "sentence ", each_.size() + 1,
-                        " must be a Sentence, is ", Py_TYPE(object.ptr())->tp_name);
-      objects_.push_back(py::reinterpret_borrow<py::object>(object));
-      each_.push_back(object.cast<const Sentence*>());
-    }
-  }
-  Sentences all() const { return Sentences(each_); }
-
- private:
-  std::vector<py::object> objects_;
-  std::vector<const Sentence*> each_;
-};
 
 // --- sentences --------------------------------------------------------------------------------
 
@@ -213,17 +177,6 @@ Args:
 }
 
 // --- files ------------------------------------------------------------------------------------
-
-/// UTF-8 of a str, or the bytes of bytes.
-std::string bytes_of(const char* op, const char* what, py::handle text) {
-  check<DtypeError>(PyUnicode_Check(text.ptr()) || PyBytes_Check(text.ptr()), op, what,
-                    " must be str or bytes, got ", Py_TYPE(text.ptr())->tp_name);
-  const auto bytes = PyUnicode_Check(text.ptr())
-                         ? py::reinterpret_steal<py::bytes>(PyUnicode_AsUTF8String(text.ptr()))
-                         : py::reinterpret_borrow<py::bytes>(text);
-  if (!bytes) throw py::error_already_set();  // half a surrogate pair
-  return bytes;
-}
 
 /// Lines of a Python iterator, none taken before it is needed.
 class PythonLines {
@@ -607,6 +560,16 @@ Raises:
 
 }  // namespace
 
+std::string bytes_of(const char* op, const char* what, py::handle text) {
+  check<DtypeError>(PyUnicode_Check(text.ptr()) || PyBytes_Check(text.ptr()), op, what,
+                    " must be str or bytes, got ", Py_TYPE(text.ptr())->tp_name);
+  const auto bytes = PyUnicode_Check(text.ptr())
+                         ? py::reinterpret_steal<py::bytes>(PyUnicode_AsUTF8String(text.ptr()))
+                         : py::reinterpret_borrow<py::bytes>(text);
+  if (!bytes) throw py::error_already_set();  // half a surrogate pair
+  return bytes;
+}
+
 void bind_parse(py::module_& parse) {
   bind_word(parse);
   bind_sentence(parse);
@@ -617,6 +580,7 @@ void bind_parse(py::module_& parse) {
   bind_vocabulary(parse);
   bind_examples(parse);
   bind_score(parse);
+  bind_parser(parse);
 }
 
 }  // namespace normlab::bindings

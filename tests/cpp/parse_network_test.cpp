@@ -118,7 +118,8 @@ TEST_CASE("the parser's network refuses what does not fit", "[parse]") {
         }) == "feature_linear: features must be in [0, 9), got 9 at [0, 0]");
   options.rows = 0;
   CHECK(error_of<ValueError>([&] { parse::Network{options}; }) ==
-        "Network: rows, classes, embedding and hidden must be positive, got 0, 3, 50 and 4");
+        "Network: rows, classes, features, embedding and hidden must be positive, got 0, 3, 48, 50 "
+        "and 4");
   CHECK(error_of<ValueError>([&] { parse::hidden_activation_named("gelu"); }) ==
         "activation: must be 'cube' or 'relu', got 'gelu'");
 }

@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <iosfwd>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -269,6 +271,28 @@ class Transitions {
 
 // --- vocabulary -------------------------------------------------------------------------------
 
+/// Texts by number, each once.
+class NameList {
+ public:
+  /// ValueError, calling them `what`, for an entry that is empty, that no file could hold, or that
+  /// comes twice.
+  NameList(const char* what, std::vector<std::string> entries);
+  const std::vector<std::string>& all() const { return entries_; }
+  const std::string& operator[](int32_t number) const {
+    return entries_[static_cast<size_t>(number)];
+  }
+  int32_t size() const { return static_cast<int32_t>(entries_.size()); }
+  /// kNone if it is not there.
+  int32_t number(std::string_view entry) const;
+
+ private:
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::vector<std::string> entries_;
+  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> numbers_;
+};
+
 /// Which column is a word's tag.
 enum class Tags : uint8_t { upos, xpos, both };
 struct VocabularyOptions {
@@ -303,10 +327,10 @@ class Vocabulary {
   static Vocabulary of(const Sentences& sentences, const VocabularyOptions& options = {});
 
   const VocabularyOptions& options() const { return options_; }
-  const std::vector<std::string>& words() const { return words_.list; }
-  const std::vector<std::string>& tags() const { return tags_.list; }
-  const std::vector<std::string>& labels() const { return labels_.list; }
-  const std::string& root() const { return labels_.list[static_cast<size_t>(root_)]; }
+  const std::vector<std::string>& words() const { return words_.all(); }
+  const std::vector<std::string>& tags() const { return tags_.all(); }
+  const std::vector<std::string>& labels() const { return labels_.all(); }
+  const std::string& root() const { return labels_[root_]; }
   Transitions transitions() const;
 
   /// Rows of the table, and where those of the tags and of the labels begin.
@@ -325,20 +349,8 @@ class Vocabulary {
   std::string name(int32_t row) const;
 
  private:
-  struct Hash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
-  struct List {
-    std::vector<std::string> list;
-    std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> numbers;
-    List(const char* what, std::vector<std::string> entries);
-    int32_t size() const { return static_cast<int32_t>(list.size()); }
-    int32_t number(std::string_view entry) const;
-  };
-  std::string spelled(std::string_view form) const;
-
   VocabularyOptions options_;
-  List words_, tags_, labels_;
+  NameList words_, tags_, labels_;
   int32_t root_ = 0;
 };
 
@@ -382,6 +394,56 @@ struct Examples {
 /// that is not known.
 Examples examples(const Sentences& sentences, const Vocabulary& vocabulary);
 
+// --- tagger -----------------------------------------------------------------------------------
+
+/// What the tagger sees of a word: the words two before to two after it, the shapes of it and its
+/// neighbours, its suffixes of 1 to 4 characters, the neighbours' of 2 and 3, its prefixes of 1
+/// to 3.
+inline constexpr int kTagFeatures = 19;
+
+/// Words, affixes and shapes as the rows of one table: [null, unknown, words...], then [null,
+/// unknown, affixes...], then [null, shapes...]. Null is what lies outside the sentence, and an
+/// affix of a word that is too short. Spelling as in the parser's vocabulary: words and affixes in
+/// lower case, digits as 0. A shape is which of these a word has: a capital first, a second one,
+/// small letters, a digit, a mark.
+class TagVocabulary {
+ public:
+  static constexpr int32_t kNull = 0, kUnknown = 1;  ///< first rows of words and affixes
+  static constexpr int32_t kShapes = 32;
+
+  /// Lists in the order of their numbers; a tag is UPOS, "|" and XPOS. ValueError for no tags, one
+  /// without "|", and what NameList refuses.
+  TagVocabulary(std::vector<std::string> words, std::vector<std::string> affixes,
+                std::vector<std::string> tags);
+  /// Of a treebank: its tags, and the words and affixes that occur at least `least` times.
+  static TagVocabulary of(const Sentences& sentences, int64_t least = 2);
+
+  const std::vector<std::string>& words() const { return words_.all(); }
+  const std::vector<std::string>& affixes() const { return affixes_.all(); }
+  const std::vector<std::string>& tags() const { return tags_.all(); }
+  /// Rows of the table, and where those of the affixes and of the shapes begin.
+  int32_t size() const { return shapes_begin() + 1 + kShapes; }
+  int32_t affixes_begin() const { return 2 + words_.size(); }
+  int32_t shapes_begin() const { return affixes_begin() + 2 + affixes_.size(); }
+
+  /// Number of a word's tag, kNone if it is not there.
+  int32_t tag(const Word& word) const;
+  /// UPOS and XPOS of a tag. IndexError.
+  std::pair<std::string, std::string> columns(int32_t tag) const;
+  /// The rows of every word, [words, kTagFeatures]: see there.
+  std::vector<int32_t> features(const Sentence& sentence) const;
+
+ private:
+  NameList words_, affixes_, tags_;
+};
+
+struct TagExamples {
+  Tensor features;  ///< int32 [N, kTagFeatures]
+  Tensor classes;   ///< int64 [N]: tags
+};
+/// Every word whose tag is in the vocabulary, in order.
+TagExamples tag_examples(const Sentences& sentences, const TagVocabulary& vocabulary);
+
 // --- network ----------------------------------------------------------------------------------
 
 /// What the hidden layer applies to its sums.
@@ -391,30 +453,36 @@ HiddenActivation hidden_activation_named(const std::string& name);
 const char* name_of(HiddenActivation activation);
 
 struct NetworkOptions {
-  int64_t rows = 0;     ///< of the table: Vocabulary::size()
-  int64_t classes = 0;  ///< Transitions::classes()
+  int64_t rows = 0;              ///< of the table: size() of the vocabulary
+  int64_t classes = 0;           ///< Transitions::classes(), or tags
+  int64_t features = kFeatures;  ///< of an example
   int64_t embedding = 50;
   int64_t hidden = 512;
   HiddenActivation activation = HiddenActivation::relu;
-  double dropout = 0.5;  ///< of the hidden layer
+  double dropout = 0.5;     ///< of the hidden layer
+  bool input_norm = false;  ///< the norm on the embeddings of an example as well
   std::string norm = "layernorm";
   NormOptions norm_options = {};
 };
 
 /// The feed-forward network of Chen and Manning (2014): 48 embeddings -> hidden -> norm ->
 /// activation -> dropout -> one logit a transition. The hidden layer multiplies each distinct
-/// feature of a batch once, see feature_linear(). Embeddings begin uniform in +-0.01.
+/// feature of a batch once, see feature_linear(); behind a norm of the embeddings it cannot.
+/// Embeddings begin uniform in +-0.01. The tagger is another one, with other features.
 class Network : public nn::Module {
  public:
   explicit Network(const NetworkOptions& options);
-  /// features int32 [N, 48] -> logits [N, classes]. IndexError for a row that is not there.
+  /// features int32 [N, features] -> logits [N, classes]. IndexError for a row that is not there.
   Tensor forward(const Tensor& features) override;
   const NetworkOptions& options() const { return options_; }
 
  private:
+  friend class FrozenNetwork;
+  Tensor hidden(const Tensor& features) const;
+
   NetworkOptions options_;
   Tensor table_, weight_, bias_;
-  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<nn::Norm> input_norm_, norm_;
   std::shared_ptr<nn::Linear> output_;
 };
 
@@ -424,6 +492,64 @@ class Network : public nn::Module {
 /// @param examples classes int64 [N] and moves uint8 [N], as Examples has them.
 Tensor transition_loss(const Tensor& logits, const Tensor& masks, const Tensor& classes,
                        const Tensor& moves);
+
+// --- parsing ----------------------------------------------------------------------------------
+
+struct Tagger {
+  std::shared_ptr<Network> network;
+  TagVocabulary vocabulary;
+};
+
+/// A trained parser with all that it takes to parse a line: what a model file holds.
+struct Model {
+  std::shared_ptr<Network> network;
+  Vocabulary vocabulary;
+  std::optional<Tagger> tagger = {};  ///< without it, sentences must have tags
+  Metadata notes = {};                ///< free text that goes along: task, scores, ...
+};
+
+/// One safetensors file: parameters as tensors; vocabularies, settings and notes as metadata.
+/// ValueError if their numbers do not fit together.
+void save_model(const std::string& path, const Model& model);
+/// @throws IoError  not a safetensors file, a model of another task, a setting, tensor or entry
+///                  that is missing or not as it must be: the path, what, and what was expected.
+Model load_model(const std::string& path);
+
+/// The words of a line of raw text as the Penn Treebank cuts them, spelled as they are written:
+/// see text::tokenize(). Where no space follows a word, misc is "SpaceAfter=No"; the line is the
+/// comment "text". ValueError for invalid UTF-8, a NUL character, or a line without words.
+Sentence sentence_of(std::string_view line);
+
+struct ParserOptions {
+  /// Of so many of the most frequent words, and of all tags and labels, the hidden layer's products
+  /// are computed in advance. No number changes the result; each word takes 36 KiB with 512 hidden
+  /// units.
+  int64_t known_words = 1500;
+  /// Sentences that a thread parses side by side; no number changes the result.
+  int64_t width = 64;
+};
+
+/// Parses greedily, with a copy of a model's weights. Threads may share it.
+class Parser {
+ public:
+  explicit Parser(Model model, const ParserOptions& options = {});
+  ~Parser();
+  Parser(Parser&&) noexcept;
+  Parser& operator=(Parser&&) noexcept;
+
+  const Model& model() const;
+  /// Writes heads and relations into sentences, on all threads; before that, where the parser's
+  /// tags are not given ("_"), UPOS and XPOS that are not. A sentence's tree is the same in any
+  /// company. ValueError for a sentence without words, or without tags if there is no tagger.
+  void parse(std::span<Sentence> sentences) const;
+  void parse(std::vector<Sentence>& sentences) const { parse(std::span<Sentence>(sentences)); }
+  /// The tree of a line of raw text; errors as sentence_of() has them.
+  Sentence parse(std::string_view line) const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<const Parts> parts_;
+};
 
 // --- scores -----------------------------------------------------------------------------------
 

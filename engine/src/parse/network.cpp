@@ -16,25 +16,38 @@ const char* name_of(HiddenActivation activation) {
 
 Network::Network(const NetworkOptions& options) : options_(options) {
   const NetworkOptions& o = options_;
-  check<ValueError>(o.rows > 0 && o.classes > 0 && o.embedding > 0 && o.hidden > 0, "Network",
-                    "rows, classes, embedding and hidden must be positive, got ", o.rows, ", ",
-                    o.classes, ", ", o.embedding, " and ", o.hidden);
+  check<ValueError>(
+      o.rows > 0 && o.classes > 0 && o.features > 0 && o.embedding > 0 && o.hidden > 0, "Network",
+      "rows, classes, features, embedding and hidden must be positive, got ", o.rows, ", ",
+      o.classes, ", ", o.features, ", ", o.embedding, " and ", o.hidden);
   check<ValueError>(o.dropout >= 0 && o.dropout < 1, "Network", "dropout must be in [0, 1), got ",
                     o.dropout);
-  const double bound = 1 / std::sqrt(static_cast<double>(kFeatures * o.embedding));
+  const double bound = 1 / std::sqrt(static_cast<double>(o.features * o.embedding));
   table_ = register_parameter("table", rand({o.rows, o.embedding}, -0.01, 0.01));
-  weight_ = register_parameter("weight", rand({kFeatures, o.embedding, o.hidden}, -bound, bound));
+  weight_ = register_parameter("weight", rand({o.features, o.embedding, o.hidden}, -bound, bound));
   bias_ = register_parameter("bias", rand({o.hidden}, -bound, bound));
   norm_ = std::make_shared<nn::Norm>(o.norm, Shape{o.hidden}, o.norm_options);
   output_ = std::make_shared<nn::Linear>(o.hidden, o.classes);
+  if (o.input_norm) {
+    input_norm_ =
+        std::make_shared<nn::Norm>(o.norm, Shape{o.features * o.embedding}, o.norm_options);
+    register_module("input_norm", input_norm_);
+  }
   register_module("norm", norm_);
   register_module("output", output_);
 }
 
+Tensor Network::hidden(const Tensor& features) const {
+  if (!input_norm_) return feature_linear(table_, features, weight_, bias_);
+  const int64_t inner = options_.features * options_.embedding;
+  const Tensor rows = take(table_, features).reshape({features.size(0), inner});
+  return matmul(input_norm_->forward(rows), weight_.reshape({inner, options_.hidden})) + bias_;
+}
+
 Tensor Network::forward(const Tensor& features) {
-  check(features.rank() == 2 && features.size(1) == kFeatures, "Network", "features must be [N, ",
-        kFeatures, "], got ", features.shape());
-  const Tensor h = norm_->forward(feature_linear(table_, features, weight_, bias_));
+  check(features.rank() == 2 && features.size(1) == options_.features, "Network",
+        "features must be [N, ", options_.features, "], got ", features.shape());
+  const Tensor h = norm_->forward(hidden(features));
   const Tensor active = options_.activation == HiddenActivation::cube ? pow(h, 3) : relu(h);
   return output_->forward(dropout(active, options_.dropout, training()));
 }

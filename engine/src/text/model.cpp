@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/settings.h"
 #include "normlab/autograd.h"
 #include "normlab/text.h"
 #include "text/settings.h"
@@ -92,22 +93,6 @@ std::pair<Tensor, std::string> Model::label(std::string_view line) const {
 
 namespace {
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string text;
-  for (const std::string& part : parts) text.append(text.empty() ? "" : "\n").append(part);
-  return text;
-}
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t at = 0; !text.empty() && at <= text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    parts.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
-}
-
 void check_labels(const std::vector<std::string>& labels) {
   for (const std::string& label : labels)
     check<ValueError>(!label.empty() && label.find('\n') == std::string::npos, "labels",
@@ -129,8 +114,8 @@ Contents read_metadata(Metadata metadata) {
   check<ValueError>(version == kVersion, "version", "must be ", kVersion, ", is ",
                     json_excerpt(version));
   Contents contents;
-  contents.vocabulary = Vocabulary(split(take_entry(metadata, "vocabulary")));
-  contents.labels = split(take_entry(metadata, "labels"));
+  contents.vocabulary = Vocabulary(split_lines(take_entry(metadata, "vocabulary")));
+  contents.labels = split_lines(take_entry(metadata, "labels"));
   check_labels(contents.labels);
   contents.options = take_settings(metadata);
   contents.options.vocabulary = contents.vocabulary.size();

@@ -8,7 +8,5 @@ namespace normlab::text {
 Metadata settings_of(const ClassifierOptions& options);
 /// Takes these settings out of `metadata`. ValueError for one that is missing or no such value.
 ClassifierOptions take_settings(Metadata& metadata);
-/// Takes one entry out. ValueError if it is missing.
-std::string take_entry(Metadata& metadata, const std::string& key);
 
 }  // namespace normlab::text

@@ -2,8 +2,8 @@
 #include <iterator>
 
 #include "core/json.h"
-#include "normlab/text.h"
 #include "text/characters.h"
+#include "text/tokens.h"
 
 // A line is first spelled in plain characters, then cut at white space into chunks, and these into
 // words. Each word is one that no rule cuts or respells any more, so that text which is cut
@@ -33,47 +33,68 @@ bool is_capital(uint32_t code) {
   return (code >= 'A' && code <= 'Z') || (code >= 0xC0 && code <= 0xDE && code != 0xD7);
 }
 
-void append_plain(std::string& out, string_view character) {
+/// A line in plain characters: byte i was made of what begins at from[i] of the line; one more
+/// entry is the line's end.
+struct Plain {
+  std::string text;
+  std::vector<size_t> from;
+
+  void append(string_view spelling, size_t source) {
+    text += spelling;
+    from.insert(from.end(), spelling.size(), source);
+  }
+};
+
+void append_plain(Plain& out, string_view character, size_t source) {
   const uint32_t code = code_point(character);
   const auto* spelling = std::ranges::find(kPlain, code, &Spelling::code);
   if (is_space(code)) {
-    out += ' ';
+    out.append(" ", source);
   } else if (spelling != std::end(kPlain)) {
-    out += spelling->plain;
+    out.append(spelling->plain, source);
   } else {
-    out += character;
-    if (is_capital(code)) out.back() = static_cast<char>(out.back() + 32);
+    out.append(character, source);
+    if (is_capital(code)) out.text.back() = static_cast<char>(out.text.back() + 32);
   }
 }
 
 /// `` and '' as ", \/ and \* without the backslash.
-std::string unescaped(string_view text) {
-  std::string out;
+Plain unescaped(const Plain& in) {
+  const string_view text = in.text;
+  Plain out;
   for (size_t at = 0; at < text.size();) {
     const size_t after = std::min(text.find_first_not_of('\\', at), text.size());
     if (text.substr(at, 2) == "''") {
-      out += '"';
+      out.append("\"", in.from[at]);
       at += 2;
     } else if (after == at) {
-      out += text[at++];
+      out.append(text.substr(at, 1), in.from[at]);
+      ++at;
     } else {
       const bool escapes = after < text.size() && (text[after] == '/' || text[after] == '*');
-      if (!escapes) out += text.substr(at, after - at);
-      at = after;
+      if (escapes) {
+        // The backslashes belong to the mark.
+        out.append(text.substr(after, 1), in.from[at]);
+        at = after + 1;
+      } else {
+        for (; at < after; ++at) out.append("\\", in.from[at]);
+      }
     }
   }
+  out.from.push_back(in.from.back());
   return out;
 }
 
-std::string plain(string_view line) {
-  std::string out;
+Plain plain(string_view line) {
+  Plain out;
   for (size_t at = 0; at < line.size();) {
     check<ValueError>(line[at] != '\0', "tokenize", "byte ", at, " of the line is NUL");
     const size_t length = utf8_length(line, at);
     check<ValueError>(length > 0, "tokenize", "the line must be UTF-8, at byte ", at, " it is not");
-    append_plain(out, line.substr(at, length));
+    append_plain(out, line.substr(at, length), at);
     at += length;
   }
+  out.from.push_back(line.size());
   return unescaped(out);
 }
 
@@ -137,28 +158,36 @@ bool has_head(string_view word) {
   return !number && kMarksOutside.find(word[0]) != string_view::npos;
 }
 
-/// Dashes have one form.
-string_view form_of(string_view mark) {
-  return mark[0] == '-' ? "--" : mark;
+/// What a word is called: brackets by their marks, dashes and dots in one form.
+string_view form_of(string_view word, bool is_mark) {
+  if (is_mark && word[0] == '-') return "--";
+  if (is_mark && word[0] == '.' && word.size() > 1) return "...";
+  const string_view* bracket = is_mark ? nullptr : bracket_named(word);
+  return bracket ? *bracket : word;
 }
 
+/// A word of the plain text, where it stands there.
+struct Piece {
+  string_view text;
+  bool is_mark;
+};
+
 /// Cuts off the marks and clitics around a word.
-void cut_outside(string_view word, std::vector<std::string>& words) {
-  std::vector<string_view> tails;
+void cut_outside(string_view word, std::vector<Piece>& pieces) {
+  std::vector<Piece> tails;
   while (!word.empty() && !is_whole(word)) {
     if (const size_t tail = tail_of(word); tail > 0) {
-      tails.push_back(form_of(word.substr(word.size() - tail)));
+      tails.push_back({word.substr(word.size() - tail), true});
       word.remove_suffix(tail);
     } else if (has_head(word)) {
-      words.emplace_back(form_of(word.substr(0, 1)));
+      pieces.push_back({word.substr(0, 1), true});
       word.remove_prefix(1);
     } else {
       break;
     }
   }
-  const string_view* bracket = bracket_named(word);
-  if (!word.empty()) words.emplace_back(bracket ? *bracket : word);
-  words.insert(words.end(), tails.rbegin(), tails.rend());
+  if (!word.empty()) pieces.push_back({word, false});
+  pieces.insert(pieces.end(), tails.rbegin(), tails.rend());
 }
 
 /// Length of the mark at chunk[at] that parts words, 0 if there is none: dots and dashes in a row,
@@ -176,7 +205,7 @@ size_t parting_mark(string_view chunk, size_t at) {
   return between ? 0 : 1;
 }
 
-void cut(string_view chunk, std::vector<std::string>& words) {
+void cut(string_view chunk, std::vector<Piece>& pieces) {
   size_t begin = 0;
   for (size_t at = 0; at < chunk.size();) {
     const size_t length = parting_mark(chunk, at);
@@ -184,12 +213,21 @@ void cut(string_view chunk, std::vector<std::string>& words) {
       ++at;
       continue;
     }
-    cut_outside(chunk.substr(begin, at - begin), words);
-    const char c = chunk[at];
-    words.emplace_back(c == '.' ? "..." : form_of(chunk.substr(at, 1)));
+    cut_outside(chunk.substr(begin, at - begin), pieces);
+    pieces.push_back({chunk.substr(at, length), true});
     begin = at += length;
   }
-  cut_outside(chunk.substr(begin), words);
+  cut_outside(chunk.substr(begin), pieces);
+}
+
+std::vector<Piece> pieces_of(string_view text) {
+  std::vector<Piece> pieces;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    cut(text.substr(at, end - at), pieces);
+    at = end + 1;
+  }
+  return pieces;
 }
 
 /// ". . ." as "...": treebanks part these dots or not.
@@ -211,14 +249,22 @@ std::vector<std::string> with_ellipses(std::vector<std::string> words) {
 }  // namespace
 
 std::vector<std::string> tokenize(string_view line) {
-  const std::string text = plain(line);
+  const Plain spelled = plain(line);
   std::vector<std::string> words;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find(' ', at), text.size());
-    cut(string_view(text).substr(at, end - at), words);
-    at = end + 1;
-  }
+  for (const Piece& piece : pieces_of(spelled.text))
+    words.emplace_back(form_of(piece.text, piece.is_mark));
   return with_ellipses(std::move(words));
+}
+
+std::vector<Token> tokens_of(string_view line) {
+  const Plain spelled = plain(line);
+  std::vector<Token> tokens;
+  for (const Piece& piece : pieces_of(spelled.text)) {
+    const auto at = static_cast<size_t>(piece.text.data() - spelled.text.data());
+    const size_t begin = spelled.from[at], end = spelled.from[at + piece.text.size()];
+    if (end > begin) tokens.push_back({begin, end - begin});
+  }
+  return tokens;
 }
 
 }  // namespace normlab::text

@@ -1,0 +1,277 @@
+#include "parse.h"
+
+// The networks of nl.parse and what is made of them: tagger, model, parser.
+
+namespace normlab::bindings {
+namespace {
+
+using namespace normlab::parse;  // NOLINT
+
+using Strings = std::vector<std::string>;
+
+// --- tagger -----------------------------------------------------------------------------------
+
+Tensor tag_features(const TagVocabulary& vocabulary, const Sentence& sentence) {
+  const std::vector<int32_t> rows = vocabulary.features(sentence);
+  return Tensor::of<int32_t>({static_cast<int64_t>(sentence.words.size()), kTagFeatures}, rows);
+}
+
+void bind_tags(py::module_& m) {
+  py::class_<TagVocabulary>(m, "TagVocabulary",
+                            R"doc(Words, affixes and shapes as the rows of the tagger's table.
+
+First null, unknown and the words, then null, unknown and the affixes, then null and the shapes;
+words and affixes in lower case, with digits as 0. A tag is UPOS, "|" and XPOS.
+
+Args:
+    words, affixes, tags: in the order of their numbers.
+
+Raises:
+    ArgumentError: no tags, one without "|", an entry that is empty or comes twice.
+)doc")
+      .def(py::init<Strings, Strings, Strings>(), py::arg("words"), py::arg("affixes"),
+           py::arg("tags"))
+      .def_static(
+          "of",
+          [](const SentenceIterable& sentences, int64_t least) {
+            const SentenceList list("TagVocabulary.of", sentences);
+            return without_gil([&] { return TagVocabulary::of(list.all(), least); });
+          },
+          py::arg("sentences"), py::kw_only(), py::arg("least") = 2,
+          "Of a treebank: its tags, and the words and affixes that occur at least ``least`` times.")
+      .def_property_readonly(
+          "words", [](const TagVocabulary& v) { return v.words(); }, "All but the special ones.")
+      .def_property_readonly(
+          "affixes", [](const TagVocabulary& v) { return v.affixes(); },
+          "Prefixes and suffixes, but the special ones.")
+      .def_property_readonly(
+          "tags", [](const TagVocabulary& v) { return v.tags(); }, "The classes: UPOS|XPOS.")
+      .def("features", &tag_features, py::arg("sentence"),
+           "int32 ``(words, 19)``: rows of the words two before to two after each word, of the "
+           "shapes of it and its neighbours, of its suffixes of 1 to 4 characters, its neighbours' "
+           "of 2 and 3, and its prefixes of 1 to 3.")
+      .def("__len__", &TagVocabulary::size, "Number of rows.")
+      .def("__repr__", [](const TagVocabulary& v) {
+        return "TagVocabulary(" + std::to_string(v.words().size()) + " words, " +
+               std::to_string(v.affixes().size()) + " affixes, " + std::to_string(v.tags().size()) +
+               " tags)";
+      });
+  py::class_<TagExamples>(m, "TagExamples", "What :func:`tag_examples` found in a treebank.")
+      .def_property_readonly(
+          "features", [](const TagExamples& e) { return e.features; },
+          "int32 ``(N, 19)``: rows of the vocabulary.")
+      .def_property_readonly(
+          "classes", [](const TagExamples& e) { return e.classes; }, "int64 ``(N,)``: tags.")
+      .def(
+          "__len__", [](const TagExamples& e) { return e.classes.numel(); }, "Number of words.");
+  m.def(
+      "tag_examples",
+      [](const SentenceIterable& sentences, const TagVocabulary& vocabulary) {
+        const SentenceList list("tag_examples", sentences);
+        return without_gil([&] { return tag_examples(list.all(), vocabulary); });
+      },
+      py::arg("sentences"), py::arg("vocabulary"),
+      "Every word whose tag is in the vocabulary, in order.");
+}
+
+// --- network ----------------------------------------------------------------------------------
+
+template <class M>
+std::shared_ptr<M> make_network(int64_t rows, int64_t classes, int64_t features, int64_t embedding,
+                                int64_t hidden, const std::string& activation, double dropout,
+                                bool input_norm, const std::string& norm, double eps,
+                                const std::string& denominator, double C, double k,
+                                double topk_share) {
+  NetworkOptions options;
+  options.rows = rows;
+  options.classes = classes;
+  options.features = features;
+  options.embedding = embedding;
+  options.hidden = hidden;
+  options.activation = hidden_activation_named(activation);
+  options.dropout = dropout;
+  options.input_norm = input_norm;
+  options.norm = norm;
+  options.norm_options.eps = eps;
+  options.norm_options.denominator = denominator_named(denominator);
+  options.norm_options.C = C;
+  options.norm_options.k = k;
+  options.norm_options.topk_share = topk_share;
+  return std::make_shared<M>(options);
+}
+
+void bind_network(py::module_& m) {
+  auto c = module_class<Network, nn::Module>(m, "Network",
+                                             R"doc(The network of Chen and Manning (2014).
+
+48 embeddings -> hidden -> norm -> activation -> dropout -> one logit a transition. The hidden layer
+multiplies each distinct feature of a batch once (see nl.feature_linear); behind a norm of the
+embeddings it cannot. Embeddings begin uniform in +-0.01. The tagger is another one, with other
+features.
+)doc");
+  c.def(py::init(&make_network<Network>, &make_network<Trampoline<Network>>), py::arg("rows"),
+        py::arg("classes"), py::arg("features") = kFeatures, py::kw_only(),
+        py::arg("embedding") = 50, py::arg("hidden") = 512, py::arg("activation") = "relu",
+        py::arg("dropout") = 0.5, py::arg("input_norm") = false, py::arg("norm") = "layernorm",
+        py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps", py::arg("C") = 1.0,
+        py::arg("k") = 0.1, py::arg("topk_share") = 0.005,
+        "rows: of the table, ``len()`` of the vocabulary. classes: of the transitions, or tags. "
+        "features: of an example. activation: \"relu\" or \"cube\". dropout: of the hidden layer. "
+        "input_norm: the norm on the embeddings of an example as well.");
+  c.def(
+      "forward", [](Network& n, const Tensor& features) { return n.Network::forward(features); },
+      py::arg("features"), ReleaseGil(),
+      "int32 ``(N, features) -> (N, classes)``. RangeError for a row that is not there.");
+  c.def("extra_repr", [](const Network& n) {
+    const NetworkOptions& o = n.options();
+    return "rows=" + std::to_string(o.rows) + ", classes=" + std::to_string(o.classes) +
+           ", features=" + std::to_string(o.features) +
+           ", embedding=" + std::to_string(o.embedding) + ", hidden=" + std::to_string(o.hidden) +
+           ", activation=" + name_of(o.activation);
+  });
+  m.def("transition_loss", &transition_loss, py::arg("logits"), py::arg("masks"),
+        py::arg("classes"), py::arg("moves"), ReleaseGil(),
+        "Mean cross entropy of softmax over the legal transitions: logits ``(N, classes)``, masks "
+        "``Transitions.masks()``, classes and moves ``(N,)`` as Examples has them.");
+}
+
+// --- model ------------------------------------------------------------------------------------
+
+Model make_model(std::shared_ptr<Network> network, const Vocabulary& vocabulary,
+                 std::shared_ptr<Network> tagger, std::optional<TagVocabulary> tag_vocabulary,
+                 Metadata notes) {
+  Model model{std::move(network), vocabulary};
+  check<ValueError>((tagger != nullptr) == tag_vocabulary.has_value(), "Model",
+                    "tagger and tag_vocabulary must be given both or not at all");
+  if (tagger) model.tagger = Tagger{std::move(tagger), *std::move(tag_vocabulary)};
+  model.notes = std::move(notes);
+  return model;
+}
+
+void bind_model(py::module_& m) {
+  py::class_<Model>(m, "Model", R"doc(A trained parser with all that it takes to parse a line.
+
+Args:
+    network: the parser's :class:`Network`.
+    vocabulary: its :class:`Vocabulary`.
+    tagger, tag_vocabulary: the tagger's Network and :class:`TagVocabulary`; without them, sentences
+        must have tags.
+    notes: free text that goes along in the file, str to str: task, scores, ...
+)doc")
+      .def(py::init(&make_model), py::arg("network").none(false), py::arg("vocabulary"),
+           py::arg("tagger") = py::none(), py::arg("tag_vocabulary") = py::none(),
+           py::arg("notes") = py::dict())
+      .def_property_readonly(
+          "network", [](const Model& model) { return model.network; }, "The parser's network.")
+      .def_readonly("vocabulary", &Model::vocabulary, "Its vocabulary.")
+      .def_property_readonly(
+          "tagger",
+          [](const Model& model) {
+            return model.tagger ? model.tagger->network : std::shared_ptr<Network>();
+          },
+          "The tagger's network, or None.")
+      .def_property_readonly(
+          "tag_vocabulary",
+          [](const Model& model) {
+            return model.tagger ? std::optional(model.tagger->vocabulary) : std::nullopt;
+          },
+          "A copy of the tagger's vocabulary, or None.")
+      .def_property_readonly(
+          "notes", [](const Model& model) { return model.notes; }, "A copy of the notes.")
+      .def("__repr__", [](const Model& model) {
+        return "Model(" + std::to_string(model.vocabulary.words().size()) + " words, " +
+               std::to_string(model.vocabulary.labels().size()) + " labels, " +
+               (model.tagger ? "with" : "without") + " tagger)";
+      });
+  m.def(
+      "save_model",
+      [](const std::filesystem::path& path, const Model& model) {
+        save_model(path.string(), model);
+      },
+      py::arg("path"), py::arg("model"), ReleaseGil(),
+      R"doc(Writes a model into one safetensors file.
+
+Parameters as tensors; vocabularies, settings and notes as metadata. FileError with path and reason;
+ArgumentError for a vocabulary that is not its network's.
+)doc");
+  m.def(
+      "load_model", [](const std::filesystem::path& path) { return load_model(path.string()); },
+      py::arg("path"), ReleaseGil(),
+      R"doc(Reads a model that :func:`save_model` wrote, in evaluation mode.
+
+FileError, with the path, what is wrong and what was expected, for a file that is not safetensors or
+a model of another task, or has a setting, tensor or entry missing or not as it must be.
+)doc");
+}
+
+// --- parser -----------------------------------------------------------------------------------
+
+std::vector<Sentence> parse_all(const Parser& parser, const SentenceIterable& sentences) {
+  const SentenceList list("parse", sentences);
+  return without_gil([&] {
+    std::vector<Sentence> parsed;
+    const Sentences all = list.all();
+    parsed.reserve(all.size());
+    for (size_t i = 0; i < all.size(); ++i) parsed.push_back(all[i]);
+    parser.parse(parsed);
+    return parsed;
+  });
+}
+
+void bind_parsing(py::module_& m) {
+  m.def(
+      "sentence_of",
+      [](const py::typing::Union<py::str, py::bytes>& line) {
+        return sentence_of(bytes_of("sentence_of", "line", line));
+      },
+      py::arg("line"),
+      R"doc(The words of a line of raw text, as the Penn Treebank cuts them.
+
+They are spelled as they are written; see nl.text.tokenize. Where no space follows a word, misc is
+"SpaceAfter=No"; the line is the comment "text". Bytes are taken as UTF-8. ArgumentError for a NUL
+character, bytes that are not UTF-8, or a line without words.
+)doc");
+  py::class_<Parser>(m, "Parser", R"doc(Parses greedily, with a copy of a model's weights.
+
+Args:
+    model: a :class:`Model`.
+    known_words: of so many of the most frequent words, and of all tags and labels, the hidden
+        layer's products are computed in advance; each takes 36 KiB with 512 hidden units.
+    width: sentences that a thread parses side by side. Neither number changes the result.
+)doc")
+      .def(py::init([](const Model& model, int64_t known_words, int64_t width) {
+             return Parser(model, {known_words, width});
+           }),
+           py::arg("model"), py::kw_only(), py::arg("known_words") = ParserOptions().known_words,
+           py::arg("width") = ParserOptions().width, ReleaseGil())
+      .def_property_readonly(
+          "model", [](const Parser& parser) { return parser.model(); }, "The model.")
+      .def("parse", &parse_all, py::arg("sentences"),
+           R"doc(Copies of sentences with the heads and relations that the parser finds.
+
+On all threads; a sentence's tree is the same in any company. Where the parser's tags are not given
+("_"), the tagger fills in UPOS and XPOS. ArgumentError for a sentence without words, or without
+tags if the model has no tagger.
+)doc")
+      .def(
+          "parse_line",
+          [](const Parser& parser, const py::typing::Union<py::str, py::bytes>& line) {
+            const std::string bytes = bytes_of("parse_line", "line", line);
+            return without_gil([&] { return parser.parse(bytes); });
+          },
+          py::arg("line"), "The tree of a line of raw text; errors as :func:`sentence_of`.")
+      .def("__repr__", [](const Parser& parser) {
+        return "Parser(" + std::to_string(parser.model().vocabulary.labels().size()) + " labels)";
+      });
+}
+
+}  // namespace
+
+void bind_parser(py::module_& parse) {
+  bind_tags(parse);
+  bind_network(parse);
+  bind_model(parse);
+  bind_parsing(parse);
+}
+
+}  // namespace normlab::bindings

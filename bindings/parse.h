@@ -1,0 +1,53 @@
+#pragma once
+
+// What the bindings of nl.parse share.
+
+#include <array>
+
+#include "modules.h"
+
+namespace normlab::bindings {
+
+/// The enumerator whose name is at its place in the list.
+template <class Enum, size_t N>
+Enum named(const char* what, const std::string& name, const std::array<const char*, N>& names) {
+  std::string all;
+  for (size_t i = 0; i < N; ++i) {
+    if (name == names[i]) return static_cast<Enum>(i);
+    all += (i > 0 ? ", " : "") + ("'" + std::string(names[i]) + "'");
+  }
+  fail<ValueError>(what, "must be one of ", all, ", got '", name, "'");
+}
+
+template <class Enum, size_t N>
+const char* name_in(const std::array<const char*, N>& names, Enum value) {
+  return names[static_cast<size_t>(value)];
+}
+
+using SentenceIterable = py::typing::Iterable<parse::Sentence>;
+
+/// The sentences of an iterable, kept alive. Python cannot change a Sentence, so they may be used
+/// without the lock.
+class SentenceList {
+ public:
+  SentenceList(const char* op, const SentenceIterable& iterable) {
+    for (const py::handle object : iterable) {
+      check<DtypeError>(py::isinstance<parse::Sentence>(object), op, "sentence ", each_.size() + 1,
+                        " must be a Sentence, is ", Py_TYPE(object.ptr())->tp_name);
+      objects_.push_back(py::reinterpret_borrow<py::object>(object));
+      each_.push_back(object.cast<const parse::Sentence*>());
+    }
+  }
+  parse::Sentences all() const { return parse::Sentences(each_); }
+
+ private:
+  std::vector<py::object> objects_;
+  std::vector<const parse::Sentence*> each_;
+};
+
+/// UTF-8 of a str, or the bytes of bytes.
+std::string bytes_of(const char* op, const char* what, py::handle text);
+
+void bind_parser(py::module_& m);
+
+}  // namespace normlab::bindings

@@ -1,0 +1,137 @@
+#pragma once
+
+// Options as the metadata of a model file: text by name, exactly.
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "core/json.h"
+#include "normlab/io.h"
+#include "normlab/norm.h"
+#include "normlab/ops.h"
+
+namespace normlab {
+
+/// Takes one entry out. ValueError if it is missing.
+inline std::string take_entry(Metadata& metadata, const std::string& key) {
+  const auto entry = metadata.extract(key);
+  check<ValueError>(!entry.empty(), "metadata", json_excerpt(key), " is missing");
+  return entry.mapped();
+}
+
+namespace settings {
+
+template <class Number>
+requires std::is_arithmetic_v<Number> std::string text_of(Number value) {
+  char buffer[32];
+  return {buffer, std::to_chars(buffer, std::end(buffer), value).ptr};
+}
+inline std::string text_of(bool value) {
+  return value ? "true" : "false";
+}
+inline std::string text_of(Activation value) {
+  return name_of(value);
+}
+inline std::string text_of(Denominator value) {
+  return value == Denominator::var_eps ? "var_eps" : "std_eps";
+}
+inline std::string text_of(const std::string& value) {
+  return value;
+}
+
+template <class Number>
+requires std::is_arithmetic_v<Number>
+bool value_from(const std::string& text, Number& value) {
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && rest == end && std::isfinite(static_cast<double>(value));
+}
+inline bool value_from(const std::string& text, bool& value) {
+  value = text == "true";
+  return value || text == "false";
+}
+inline bool value_from(const std::string& text, Activation& value) {
+  value = activation_named(text);
+  return true;
+}
+inline bool value_from(const std::string& text, Denominator& value) {
+  value = denominator_named(text);
+  return true;
+}
+inline bool value_from(const std::string& text, std::string& value) {
+  value = text;
+  return true;
+}
+
+inline const char* kind_of(const int64_t&) {
+  return "a whole number";
+}
+inline const char* kind_of(const double&) {
+  return "a finite number";
+}
+template <class T>
+const char* kind_of(const T&) {
+  return "true or false";
+}
+
+}  // namespace settings
+
+/// One member of `Options`, as text and from text.
+template <class Options>
+struct Setting {
+  const char* name;
+  std::string (*text)(const Options&);
+  void (*read)(const std::string& key, const std::string& text, Options&);
+};
+
+/// `Member` returns a reference to the member of the options that it is given.
+template <class Options, class Member>
+constexpr Setting<Options> setting(const char* name, Member) {
+  return {name,
+          [](const Options& options) {
+            using settings::text_of;  // or that of the member's own namespace
+            return text_of(Member{}(options));
+          },
+          [](const std::string& key, const std::string& text, Options& options) {
+            using settings::value_from;
+            auto& value = Member{}(options);
+            check<ValueError>(value_from(text, value), key.c_str(), "must be ",
+                              settings::kind_of(value), ", is ", json_excerpt(text));
+          }};
+}
+
+/// Adds every setting as prefix + name.
+template <class Options, size_t N>
+void write_settings(const Setting<Options> (&all)[N], const Options& options,
+                    const std::string& prefix, Metadata& metadata) {
+  for (const Setting<Options>& one : all) metadata[prefix + one.name] = one.text(options);
+}
+
+/// Takes every setting out. ValueError for one that is missing or no such value.
+template <class Options, size_t N>
+void take_settings(const Setting<Options> (&all)[N], const std::string& prefix, Metadata& metadata,
+                   Options& options) {
+  for (const Setting<Options>& one : all)
+    one.read(prefix + one.name, take_entry(metadata, prefix + one.name), options);
+}
+
+// Lists of lines as one text.
+
+inline std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text.append(text.empty() ? "" : "\n").append(line);
+  return text;
+}
+
+inline std::vector<std::string> split_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t at = 0; !text.empty() && at <= text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    lines.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return lines;
+}
+
+}  // namespace normlab
