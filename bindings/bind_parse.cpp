@@ -169,6 +169,12 @@ Args:
       .def(
           "__eq__", [](const Sentence& a, const Sentence& b) { return a == b; }, py::is_operator())
       .def("__hash__", [](const Sentence& s) { return std::hash<std::string>()(text_of(s)); })
+      .def(
+          "_repr_html_",
+          [](const py::object& self) -> py::str {
+            return py::module_::import("normlab.viz").attr("tree")(self).attr("_repr_html_")();
+          },
+          "Its tree, drawn.")
       .def("__repr__", [](const Sentence& s) {
         return "Sentence(" + std::to_string(s.words.size()) +
                " words: " + py::repr(py::str(text_of(s))[py::slice(0, 60, 1)]).cast<std::string>() +

@@ -246,6 +246,28 @@ std::vector<std::string> with_ellipses(std::vector<std::string> words) {
   return out;
 }
 
+/// Shortened words, whose period is theirs in treebanks of dependencies.
+constexpr string_view kShortened[] = {
+    "mr",   "mrs", "ms",   "dr",   "st",   "jr",  "sr",   "prof", "gen", "sen",
+    "rep",  "gov", "rev",  "hon",  "capt", "lt",  "col",  "sgt",  "maj", "inc",
+    "corp", "ltd", "co",   "bros", "vs",   "etc", "e.g",  "i.e",  "vol", "fig",
+    "dept", "ave", "blvd", "jan",  "feb",  "aug", "sept", "oct",  "nov", "dec",
+};
+
+/// Joins these with the period that follows.
+std::vector<Piece> with_periods(std::vector<Piece> pieces) {
+  std::vector<Piece> out;
+  for (const Piece& piece : pieces) {
+    const bool follows = !out.empty() && piece.text == "." &&
+                         out.back().text.data() + out.back().text.size() == piece.text.data();
+    if (follows && has(kShortened, out.back().text))
+      out.back().text = {out.back().text.data(), out.back().text.size() + 1};
+    else
+      out.push_back(piece);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> tokenize(string_view line) {
@@ -259,7 +281,7 @@ std::vector<std::string> tokenize(string_view line) {
 std::vector<Token> tokens_of(string_view line) {
   const Plain spelled = plain(line);
   std::vector<Token> tokens;
-  for (const Piece& piece : pieces_of(spelled.text)) {
+  for (const Piece& piece : with_periods(pieces_of(spelled.text))) {
     const auto at = static_cast<size_t>(piece.text.data() - spelled.text.data());
     const size_t begin = spelled.from[at], end = spelled.from[at + piece.text.size()];
     if (end > begin) tokens.push_back({begin, end - begin});

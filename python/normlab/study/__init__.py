@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .images import fashion_mnist_task, mnist_task
+from .parsing import parse_task
 from .plan import Overrides
 from .results import Result, ResultFile
 from .study import Interrupted, Study
@@ -15,6 +16,7 @@ TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "fashion_mnist": fashion_mnist_task,
     "rt": rt_task,
     "sst5": sst5_task,
+    "parse": parse_task,
 }
 """Every task by its name; a new one is a row here."""
 

@@ -30,7 +30,7 @@ from .task import NormChoice, Settings
 
 if TYPE_CHECKING:
     from .. import nn, optim
-    from .task import Dataset, Task
+    from .task import Dataset, Score, Task
 
 Report = Callable[[float], None]
 
@@ -121,7 +121,7 @@ class Trainer:
         self.model.load_state(self.best)
         test = self.task.evaluate(self.model, self.data, "test")
         self.progress.seconds += time.perf_counter() - start
-        return self._result(test.metric, test.loss)
+        return self._result(test)
 
     def save(self, path: Path, result: Result) -> None:
         """Writes the best epoch's model, once finished, with what the run was and came to."""
@@ -188,7 +188,7 @@ class Trainer:
             self.progress = Progress(**json.loads(metadata["progress"]))
             set_rng_state(tuple(json.loads(metadata["rng"])))
 
-    def _result(self, test: float, test_loss: float) -> Result:
+    def _result(self, test: "Score") -> Result:
         run, progress, info = self.run, self.progress, build_info()
         return {
             "task": run.task,
@@ -197,7 +197,8 @@ class Trainer:
             "C": run.C,
             "epochs": progress.epochs,
             "valid": progress.valid,
-            "test": test,
+            "test": test.metric,
+            **test.more,
             "seconds": round(progress.seconds, 3),
             "data": self.data.origin,
             "version": info["version"],
@@ -205,7 +206,7 @@ class Trainer:
             "best_epoch": progress.best_epoch,
             "stopped_early": progress.stopped_early(run.settings),
             "diverged": progress.diverged,
-            "test_loss": _finite(test_loss),
+            "test_loss": _finite(test.loss),
             "candidate": run.C is not None,
             "title": self.task.title,
             "metric": self.task.metric,

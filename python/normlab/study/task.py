@@ -1,7 +1,7 @@
 """What a study asks of a task. A new task is one more object with these methods."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -43,10 +43,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss and the task's metric over a pass."""
+    """Mean loss and the task's metric over a pass.
+
+    Attributes:
+        loss, metric: Means.
+        more: Further numbers of the test, which stand in its result by these names.
+    """
 
     loss: float
     metric: float
+    more: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,287 @@
+"""Dependency parsing with the network of Chen and Manning (2014), and the tagger of the same make."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import (
+    Tensor,
+    argmax,
+    cross_entropy,
+    get_rng_state,
+    manual_seed,
+    nn,
+    no_grad,
+    optim,
+    parse,
+    permutation,
+    set_rng_state,
+    take,
+)
+from ..data import Treebank, ud
+from .task import NormChoice, Score, Settings, SplitName, Tick
+
+_EVALUATION_BATCH = 1024
+_TITLES = {"en_ewt": "UD English-EWT"}
+
+
+@dataclass(frozen=True)
+class ParseSettings(Settings):
+    """A parser's settings; `batch` counts transitions.
+
+    Attributes:
+        embedding, hidden: Sizes.
+        activation: Of the hidden layer, "relu" or "cube".
+        dropout: Of the hidden layer.
+        input_norm: The norm on the embeddings of an example as well.
+        tag: Column of the tags that the parser sees: "upos", "xpos" or "both".
+        least: Words that occur less often are unknown.
+        weight_decay: Decoupled from the gradient (AdamW).
+    """
+
+    embedding: int = 50
+    hidden: int = 512
+    activation: str = "relu"
+    dropout: float = 0.5
+    input_norm: bool = False
+    tag: str = "both"
+    least: int = 2
+    weight_decay: float = 0.0
+
+
+# Chosen on the validation set.
+_SETTINGS = ParseSettings(epochs=20, patience=5, batch=1024, lr=1e-3)
+_QUICK_EPOCHS = 3
+
+# The tagger's: one for all variants, so that parsers differ in the parser alone.
+_TAGGER_EPOCHS = 6
+_TAGGER_BATCH = 512
+_TAGGER_LR = 2e-3
+_TAGGER_HIDDEN = 128
+
+
+@dataclass(frozen=True)
+class TreebankTensors:
+    """A treebank as the networks take it; see task.Dataset."""
+
+    origin: str
+    fingerprint: str
+    warning: str
+    train_items: int
+    vocabulary: parse.Vocabulary
+    tag_vocabulary: parse.TagVocabulary
+    masks: Tensor
+    examples: Mapping[str, parse.Examples]
+    tag_examples: parse.TagExamples
+    sentences: Mapping[str, list[parse.Sentence]]
+    kept: dict[str, nn.Module] = field(default_factory=dict)
+    """The tagger once it is trained."""
+
+
+class ParseTask:
+    """48 features - hidden - norm - softmax over transitions; unlabelled attachment in per cent."""
+
+    name = "parse"
+    metric = "UAS"
+    unit = "%"
+    scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
+
+    def __init__(self, treebank: str = "en_ewt", settings: ParseSettings = _SETTINGS):
+        self.treebank = treebank
+        self.title = _TITLES.get(treebank, Path(treebank).name)
+        self.settings: Settings = settings
+
+    @property
+    def model(self) -> str:
+        """See Task; as `settings` have it."""
+        s = self._network
+        first = "norm, " if s.input_norm else ""
+        return (
+            f"48 features x {s.embedding}, {first}hidden {s.hidden}, norm, {s.activation}, "
+            "softmax over the legal arc-standard transitions"
+        )
+
+    @property
+    def quick(self) -> Settings:
+        """See Task: fewer epochs."""
+        return replace(self.settings, epochs=min(_QUICK_EPOCHS, self.settings.epochs))
+
+    @property
+    def _network(self) -> ParseSettings:
+        assert isinstance(self.settings, ParseSettings)
+        return self.settings
+
+    def load(self, *, quick: bool = False) -> TreebankTensors:
+        """The treebank's transitions; `quick` changes nothing, there is no stand-in."""
+        treebank = ud(self.treebank)
+        s = self._network
+        vocabulary = parse.Vocabulary.of(treebank.train, least=s.least, tag=s.tag)
+        tag_vocabulary = parse.TagVocabulary.of(treebank.train)
+        splits = {"train": treebank.train, "valid": treebank.valid, "test": treebank.test}
+        examples = {name: parse.examples(split, vocabulary) for name, split in splits.items()}
+        return TreebankTensors(
+            origin=f"{treebank.origin}; {_left_out(examples['train'])}",
+            fingerprint=_fingerprint(treebank),
+            warning="",
+            train_items=len(examples["train"]),
+            vocabulary=vocabulary,
+            tag_vocabulary=tag_vocabulary,
+            masks=vocabulary.transitions.masks(),
+            examples=examples,
+            tag_examples=parse.tag_examples(treebank.train, tag_vocabulary),
+            sentences={name: splits[name] for name in ("valid", "test")},
+        )
+
+    def build(self, data: TreebankTensors, norm: NormChoice) -> nn.Module:
+        """The network; see `model`."""
+        s = self._network
+        return parse.Network(
+            len(data.vocabulary),
+            data.vocabulary.transitions.classes,
+            embedding=s.embedding,
+            hidden=s.hidden,
+            activation=s.activation,
+            dropout=s.dropout,
+            input_norm=s.input_norm,
+            norm=norm.variant,
+            **norm.options,
+        )
+
+    def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
+        """AdamW."""
+        assert isinstance(settings, ParseSettings)
+        return optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        data: TreebankTensors,
+        settings: Settings,
+        epoch: int,
+        tick: Tick,
+    ) -> Score:
+        """One pass; the score, of single transitions, is of each batch before the step on it."""
+        model.train()
+        train = data.examples["train"]
+        n = min(settings.train_items or data.train_items, data.train_items)
+        order = permutation(n)
+        loss_sum, right = 0.0, 0
+        for start in range(0, n, settings.batch):
+            index = order[start : min(start + settings.batch, n)]
+            loss, logits, classes = _loss(model, data, train, index)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.item() * len(index)
+            right += _count_right(logits, classes)
+            tick(min(start + settings.batch, n) / n)
+        return Score(loss_sum / n, 100 * right / n)
+
+    def evaluate(self, model: nn.Module, data: TreebankTensors, split: SplitName) -> Score:
+        """Mean loss of the oracle's transitions, and the parser's UAS and LAS (CoNLL 2018)."""
+        model.eval()
+        examples = data.examples[split]
+        n, loss_sum = len(examples), 0.0
+        with no_grad():
+            for start in range(0, n, _EVALUATION_BATCH):
+                part = slice(start, min(start + _EVALUATION_BATCH, n))
+                loss = parse.transition_loss(
+                    model(examples.features[part]),
+                    data.masks,
+                    examples.classes[part],
+                    examples.moves[part],
+                )
+                loss_sum += loss.item() * (part.stop - part.start)
+        assert isinstance(model, parse.Network)
+        parser = parse.Parser(parse.Model(model, data.vocabulary))
+        gold = data.sentences[split]
+        score = parse.score(gold, parser.parse(gold))
+        return Score(loss_sum / n, score.uas, {"uas": score.uas, "las": score.las})
+
+    def save(
+        self, path: Path, model: nn.Module, data: TreebankTensors, notes: Mapping[str, str]
+    ) -> None:
+        """Parser, tagger and vocabularies: a file for `normlab parse`."""
+        assert isinstance(model, parse.Network)
+        if "tagger" not in data.kept:
+            data.kept["tagger"] = _trained_tagger(data)
+        tagger = data.kept["tagger"]
+        assert isinstance(tagger, parse.Network)
+        parse.save_model(
+            path, parse.Model(model, data.vocabulary, tagger, data.tag_vocabulary, dict(notes))
+        )
+
+
+def _loss(
+    model: nn.Module, data: TreebankTensors, examples: parse.Examples, index: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, logits and classes of the examples of these numbers."""
+    logits: Tensor = model(take(examples.features, index))
+    classes = take(examples.classes, index)
+    loss = parse.transition_loss(logits, data.masks, classes, take(examples.moves, index))
+    return loss, logits, classes
+
+
+def _trained_tagger(data: TreebankTensors) -> parse.Network:
+    """Always the same for a treebank; this thread's random numbers go on as if it were not there."""
+    before = get_rng_state()
+    manual_seed(0)
+    vocabulary, examples = data.tag_vocabulary, data.tag_examples
+    tagger = parse.Network(
+        len(vocabulary),
+        len(vocabulary.tags),
+        examples.features.shape[1],
+        hidden=_TAGGER_HIDDEN,
+        norm="layernorm",
+    )
+    optimizer = optim.Adam(tagger.parameters(), lr=_TAGGER_LR)
+    n = len(examples)
+    for _ in range(_TAGGER_EPOCHS):
+        order = permutation(n)
+        for start in range(0, n, _TAGGER_BATCH):
+            index = order[start : min(start + _TAGGER_BATCH, n)]
+            logits = tagger(take(examples.features, index))
+            loss = cross_entropy(logits, take(examples.classes, index))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    tagger.eval()
+    set_rng_state(before)
+    return tagger
+
+
+def _left_out(examples: parse.Examples) -> str:
+    """How many training trees no transitions build."""
+    trees = examples.trees + examples.nonprojective + examples.unusable
+    unusable = f" and {examples.unusable} unusable" if examples.unusable else ""
+    return f"{examples.nonprojective} non-projective{unusable} of {trees} training trees left out"
+
+
+def _count_right(logits: Tensor, classes: Tensor) -> int:
+    return int(np.count_nonzero(argmax(logits, 1).numpy() == classes.numpy()))
+
+
+def _fingerprint(treebank: Treebank) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for split in (treebank.train, treebank.valid, treebank.test):
+        digest.update("".join(_columns(split)).encode())
+    return digest.hexdigest()
+
+
+def _columns(sentences: Iterable[parse.Sentence]) -> Iterable[str]:
+    """What parser and tagger learn from."""
+    for sentence in sentences:
+        for word in sentence.words:
+            columns: tuple[Any, ...] = (word.form, word.upos, word.xpos, word.head, word.deprel)
+            yield "\t".join(map(str, columns)) + "\n"
+        yield "\n"
+
+
+def parse_task(treebank: str = "en_ewt") -> ParseTask:
+    """A treebank's parser."""
+    return ParseTask(treebank)
