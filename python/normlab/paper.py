@@ -66,8 +66,16 @@ RESULTS: Mapping[str, PaperTask] = {
     "ptb": _task("PTB", "UAS", 3, 88.31, 89.12, 89.19, 89.23, 89.79, epochs=20),
 }
 
+COUNTERPARTS: Mapping[str, str] = {"parse": "ptb"}
+"""Tasks of ours whose network is theirs and whose data are not."""
+
+
+def column(task: str) -> PaperTask | None:
+    """Their column for a task of ours, or for the one that comes nearest; None without either."""
+    return RESULTS.get(COUNTERPARTS.get(task, task))
+
 
 def result(task: str, norm: str) -> float | None:
     """The authors' number, DIVERGES, or None where they give none."""
-    column = RESULTS.get(task)
-    return column.results.get(norm) if column else None
+    found = column(task)
+    return found.results.get(norm) if found else None

@@ -22,6 +22,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PAPER = ("none", "layernorm", "layernorm_simple", "detachnorm", "adanorm")
+WHAT = ["norm", "mnist", "text", "epoch", "parser", "parsing"]
 SHAPES = ("4096x128", "4096x512", "8192x1024", "2048x4096")
 Record = dict[str, Any]
 
@@ -163,6 +164,40 @@ class Bench:
                 print(rows[-1], flush=True)
         return rows
 
+    def parser_rows(self) -> list[str]:
+        """An epoch of EWT on the same extracted examples, with and without a norm on the input."""
+        rows = []
+        examples = self.copy.with_name("examples.npz")
+        for threads in self.a.threads:
+            for more in ([], ["--input-norm"]):
+                for norm in (n for n in self.a.norms if n in PAPER):
+                    options = ["--norm", norm, "--threads", threads, *more]
+                    ours, peers = [], []
+                    for _ in range(self.a.rounds):
+                        ours.append(self.ours("parser.py", [*options, "--write", examples]))
+                        script = HERE / "torch_parser_epoch.py"
+                        same = [*options, "--peers", self.a.peers, "--examples", examples]
+                        peers.append(run([self.a.torch, script, *same]))
+                    seconds, peer = median_of(ours, "median_s"), median_of(peers, "median_s")
+                    rows.append(
+                        f"| {norm} | {'yes' if more else 'no'} | {threads} | {seconds:.2f} "
+                        f"| {peer:.2f} | {peer / seconds:.2f} |"
+                    )
+                    print(rows[-1], flush=True)
+        return rows
+
+    def parsing_rows(self) -> list[str]:
+        """Greedy parsing of EWT's test set with gold tags."""
+        rows = []
+        for threads in self.a.threads:
+            found = [
+                self.ours("parser.py", ["--parse", "--threads", threads])
+                for _ in range(self.a.rounds)
+            ]
+            rows.append(f"| {threads} | {median_of(found, 'items_per_s'):.0f} |")
+            print(rows[-1], flush=True)
+        return rows
+
 
 NORM_HEAD = """| norm | rows x H | threads | ours us | torch us | torch / ours | copy GB/s \
 | streamed copy GB/s | of copy | of streamed copy |
@@ -176,10 +211,15 @@ TEXT_HEAD = """| norm | threads | ours tokens/s | torch's best tokens/s | ours /
 EPOCH_HEAD = """| norm | threads | ours s | torch s | torch / ours | padding | our peak MB |
 |---|---|---|---|---|---|---|"""
 
+PARSER_HEAD = """| norm | norm on the input | threads | ours s | torch s | torch / ours |
+|---|---|---|---|---|---|"""
+PARSING_HEAD = """| threads | sentences/s |
+|---|---|"""
+
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("what", nargs="*", default=["norm", "mnist", "text", "epoch"], help="which")
+    p.add_argument("what", nargs="*", default=WHAT, help=", ".join(WHAT))
     p.add_argument("--peers", required=True, help="the folder with torch_norm.py and so on")
     p.add_argument("--torch", required=True, help="a Python that imports torch")
     p.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -205,6 +245,12 @@ def main() -> None:
         if "epoch" in a.what:
             print("\nAn epoch of RT, packed and padded:\n\n" + EPOCH_HEAD, flush=True)
             bench.epoch_rows()
+        if "parser" in a.what:
+            print("\nAn epoch of the parser on EWT:\n\n" + PARSER_HEAD, flush=True)
+            bench.parser_rows()
+        if "parsing" in a.what:
+            print("\nParsing EWT's test set:\n\n" + PARSING_HEAD, flush=True)
+            bench.parsing_rows()
 
 
 if __name__ == "__main__":

@@ -60,6 +60,12 @@ class Row:
         return estimate(list(self.tests.values()))
 
     @property
+    def las(self) -> Estimate | None:
+        """Mean labelled attachment score, where runs have one."""
+        found = [result["las"] for result in self.results if "las" in result]
+        return estimate(found) if found else None
+
+    @property
     def seconds(self) -> float:
         """Mean time of a run."""
         return statistics.fmean(result["seconds"] for result in self.results)
@@ -179,6 +185,12 @@ class Group:
     def authors(self, row: Row) -> float | None:
         """The authors' number; None on other data than theirs."""
         return None if self.warning else paper.result(self.first["task"], row.norm)
+
+    @property
+    def counterpart(self) -> str:
+        """The authors' data set where it is not this one; else empty."""
+        task = self.first["task"]
+        return paper.RESULTS[paper.COUNTERPARTS[task]].title if task in paper.COUNTERPARTS else ""
 
     @property
     def has_authors(self) -> bool:

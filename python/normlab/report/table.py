@@ -65,13 +65,10 @@ def columns(group: Group) -> list[Column]:
         found.append(
             Column(f"difference to {BASELINE}", [difference(group.difference(row)) for row in rows])
         )
+    if any(row.las for row in rows):
+        found.append(Column("test LAS, %", [number(row.las) if row.las else "–" for row in rows]))
     if group.has_authors:
-        found.append(
-            Column(
-                "authors (their full setting)" if group.limits else "authors",
-                [authors(group.authors(row)) for row in rows],
-            )
-        )
+        found.append(Column(_authors_heading(group), [authors(group.authors(row)) for row in rows]))
     if any(row.scales for row in rows):
         found.append(Column("C chosen", [row.scales or "–" for row in rows]))
     return [
@@ -80,6 +77,12 @@ def columns(group: Group) -> list[Column]:
         Column("best epoch", [f"{row.best_epoch:.1f}" for row in rows]),
         Column("time a run", [f"{row.seconds:.1f} s" for row in rows]),
     ]
+
+
+def _authors_heading(group: Group) -> str:
+    if group.counterpart:
+        return f"authors ({group.counterpart})"
+    return "authors (their full setting)" if group.limits else "authors"
 
 
 def _test(row: Row) -> str:
@@ -112,6 +115,11 @@ def notes(group: Group) -> list[str]:
         f"{settings['batch']}, learning rate {settings['lr']:g}, denominator "
         f"{settings['denominator']}, eps {settings['eps']:g}."
     )
+    if group.counterpart:
+        found.append(
+            f"The authors' numbers are of {group.counterpart}, other sentences with other labels: "
+            "compare differences between variants, not the numbers."
+        )
     found.append(f"Data: {'; '.join(group.origins)}.")
     return found
 

@@ -1,4 +1,4 @@
-"""Dependency parsing with the network of Chen and Manning (2014), and the tagger of the same make."""
+"""Dependency parsing with the network of Chen and Manning (2014), and a tagger of the same make."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -228,7 +228,7 @@ def _loss(
 
 
 def _trained_tagger(data: TreebankTensors) -> parse.Network:
-    """Always the same for a treebank; this thread's random numbers go on as if it were not there."""
+    """Always the same for a treebank; this thread's random numbers are left as they are."""
     before = get_rng_state()
     manual_seed(0)
     vocabulary, examples = data.tag_vocabulary, data.tag_examples
