@@ -11,6 +11,7 @@ import pytest
 import normlab as nl
 from normlab import parse
 from normlab.report.groups import groups
+from normlab.report.page import page
 from normlab.report.table import markdown
 from normlab.study import Study
 from normlab.study.parsing import ParseSettings, ParseTask
@@ -77,6 +78,7 @@ def test_it_learns_and_records_both_scores(tmp_path: Path, treebank: Path) -> No
         assert result["task"] == "parse"
         assert result["test"] == result["uas"] > 95
         assert 95 < result["las"] <= result["uas"]
+        assert 95 < result["las_ptb"] <= result["uas_ptb"], "no punctuation here"
         assert result["settings"]["hidden"] == SETTINGS.hidden
         assert "1 non-projective of 121 training trees left out" in result["data"]
         assert result["history"]["train_loss"][-1] < result["history"]["train_loss"][0]
@@ -143,6 +145,16 @@ def test_the_table_has_las_and_the_authors_other_treebank(tmp_path: Path, treeba
     assert "88.31" in table and "89.12" in table
     assert "other sentences with other labels" in table
     assert "quick look" not in table
+
+
+def test_the_page_draws_trees(tmp_path: Path, treebank: Path) -> None:
+    results = study(tmp_path, treebank)
+    html = page(groups(results, ["layernorm"]))
+    # Sentences of 8 to 12 words; the text form and the drawing both name their words.
+    shown = [s for s in parse.read_conllu(treebank / "toy-test.conllu") if 8 <= len(s) <= 12][:3]
+    assert len(results[0]["trees"]) == len(shown) > 0
+    assert html.count('<h3 class="part">Trees</h3>') == 1
+    assert html.count("nsubj") >= len(shown)
 
 
 def test_a_treebank_that_is_not_there(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def _section(group: Group) -> str:
 {_figures(panels(group), group)}
 {_notes([*notes(group), _CURVES])}
 {_overfitting(group)}
+{_trees(group)}
 {_facts(group)}
 {_runs(group)}
 </section>"""
@@ -127,6 +128,27 @@ def _gap_verdict(found: OverFitting) -> str:
     if listed := _told_apart(measured, loss_digits(found)):
         return f"Told apart from {BASELINE} by the {gap}: {listed}."
     return f"No variant differs from {BASELINE} in the {gap} by more than chance may explain."
+
+
+def _trees(group: Group) -> str:
+    """Trees of the run that is best on validation, where the task has any."""
+    with_trees = [result for result in group.results if result.get("trees")]
+    if not with_trees:
+        return ""
+    from ..parse import from_conllu
+    from ..viz import tree
+
+    best = max(with_trees, key=lambda result: result["valid"])
+    drawings = "".join(
+        f'<figure class="wide">{tree(ours, compare=right)._repr_html_()}</figure>'
+        for parsed, gold in best["trees"]
+        for ours, right in zip(from_conllu(parsed), from_conllu(gold), strict=True)
+    )
+    what = (
+        f"Sentences of the test set as {best['norm']}, seed {best['seed']}, parses them; where "
+        "the treebank has another arc, both are drawn."
+    )
+    return f'<h3 class="part">Trees</h3>{_notes([what])}<div class="panels">{drawings}</div>'
 
 
 def _chip(row: Row, group: Group) -> str:

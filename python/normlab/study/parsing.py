@@ -57,6 +57,8 @@ class ParseSettings(Settings):
 _SETTINGS = ParseSettings(epochs=20, patience=5, batch=1024, lr=1e-3)
 _QUICK_EPOCHS = 3
 
+_SHOWN_WORDS, _SHOWN_TREES = range(8, 13), 3
+
 # The tagger's: one for all variants, so that parsers differ in the parser alone.
 _TAGGER_EPOCHS = 6
 _TAGGER_BATCH = 512
@@ -183,7 +185,7 @@ class ParseTask:
         return Score(loss_sum / n, 100 * right / n)
 
     def evaluate(self, model: nn.Module, data: TreebankTensors, split: SplitName) -> Score:
-        """Mean loss of the oracle's transitions, and the parser's UAS and LAS (CoNLL 2018)."""
+        """Mean loss of the oracle's transitions, and the parser's UAS (CoNLL 2018)."""
         model.eval()
         examples = data.examples[split]
         n, loss_sum = len(examples), 0.0
@@ -200,8 +202,9 @@ class ParseTask:
         assert isinstance(model, parse.Network)
         parser = parse.Parser(parse.Model(model, data.vocabulary))
         gold = data.sentences[split]
-        score = parse.score(gold, parser.parse(gold))
-        return Score(loss_sum / n, score.uas, {"uas": score.uas, "las": score.las})
+        parsed = parser.parse(gold)
+        more = _test_scores(gold, parsed) if split == "test" else {}
+        return Score(loss_sum / n, parse.score(gold, parsed).uas, more)
 
     def save(
         self, path: Path, model: nn.Module, data: TreebankTensors, notes: Mapping[str, str]
@@ -215,6 +218,20 @@ class ParseTask:
         parse.save_model(
             path, parse.Model(model, data.vocabulary, tagger, data.tag_vocabulary, dict(notes))
         )
+
+
+def _test_scores(gold: list[parse.Sentence], parsed: list[parse.Sentence]) -> dict[str, Any]:
+    """Both scores in both conventions, and some trees for the report."""
+    conll18 = parse.score(gold, parsed)
+    ptb = parse.score(gold, parsed, convention="ptb")
+    short = [i for i, tree in enumerate(gold) if len(tree) in _SHOWN_WORDS][:_SHOWN_TREES]
+    return {
+        "uas": conll18.uas,
+        "las": conll18.las,
+        "uas_ptb": ptb.uas,
+        "las_ptb": ptb.las,
+        "trees": [[parsed[i].to_conllu(), gold[i].to_conllu()] for i in short],
+    }
 
 
 def _loss(

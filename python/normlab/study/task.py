@@ -47,12 +47,12 @@ class Score:
 
     Attributes:
         loss, metric: Means.
-        more: Further numbers of the test, which stand in its result by these names.
+        more: What else stands in a test's result, by these names: plain values.
     """
 
     loss: float
     metric: float
-    more: Mapping[str, float] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
