@@ -233,6 +233,21 @@ def test_a_folder(tmp_path: Path) -> None:
     assert is_whole(nl.data.ud(str(folder)))
 
 
+def test_another_name_is_a_folder_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "ud-xy-z"
+    folder.mkdir()
+    for split, data in SPLITS.items():
+        (folder / f"xy_z-ud-{split}.conllu").write_bytes(data)
+    monkeypatch.setenv("NORMLAB_DATA", str(tmp_path))
+    data = nl.data.ud("xy_z")
+    assert (data.name, data.origin) == ("ud-xy-z", f"folder ({folder})")
+    assert is_whole(data)
+    with pytest.raises(nl.ArgumentError, match="named ud-de-gsd for de_gsd"):
+        nl.data.ud("xy_zz")
+
+
 @pytest.mark.parametrize("ending", [".conllx", ".conll"])
 def test_a_folder_of_conllx(tmp_path: Path, ending: str) -> None:
     roots = b"1\ta\t_\tX\tX\t_\t0\tROOT\t_\t_\n2\tb\t_\tX\tX\t_\t0\tROOT\t_\t_\n\n"

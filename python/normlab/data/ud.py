@@ -1,6 +1,8 @@
 """Treebanks: those of Universal Dependencies, and folders of CoNLL-U or CoNLL-X files."""
 
 import hashlib
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +67,15 @@ def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treeban
     NORMLAB_DATA/ud-en-ewt (en_ewt-ud-train.conllu and so on, packed with gzip or not), then in the
     user's cache, then downloaded. The bytes must be the official ones.
 
+    Another treebank's name, such as "de_gsd", stands for the folder NORMLAB_DATA/ud-de-gsd.
+
     A folder must have one file for each split, whose name ends with train, dev and test and then
     .conllu (Universal Dependencies; each tree has one root), or .conllx or .conll (the shared task
     of 2006, as the Penn Treebank's dependencies are often written; trees may have several roots),
     each packed with gzip (.gz) or not.
 
     Args:
-        treebank: "en_ewt" or a folder's path.
+        treebank: "en_ewt", another treebank's name, or a folder's path.
         mirror: Address to download from instead of the official one; the files lie below it in
             ud-en-ewt/. The environment variable NORMLAB_MIRROR does the same.
 
@@ -82,11 +86,23 @@ def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treeban
     """
     if isinstance(treebank, str) and treebank in _KNOWN:
         return load(_KNOWN[treebank], mirror)
-    folder = Path(treebank).expanduser()
-    if not folder.is_dir():
-        known = ", ".join(repr(name) for name in _KNOWN)
-        raise ArgumentError(f"treebank must be {known} or a folder, is {str(treebank)!r}")
-    return load_folder(folder)
+    for folder in (Path(treebank).expanduser(), _named_folder(str(treebank))):
+        if folder and folder.is_dir():
+            return load_folder(folder)
+    known = ", ".join(repr(name) for name in _KNOWN)
+    raise ArgumentError(
+        f"treebank must be {known} or a folder, is {str(treebank)!r}; others come from "
+        "universaldependencies.org: give the folder with their three .conllu files, or put it "
+        "into NORMLAB_DATA, named ud-de-gsd for de_gsd"
+    )
+
+
+def _named_folder(treebank: str) -> Path | None:
+    """NORMLAB_DATA/ud-de-gsd for "de_gsd"."""
+    data = os.environ.get("NORMLAB_DATA")
+    if not data or not re.fullmatch(r"[a-z]+_[a-z]+", treebank):
+        return None
+    return Path(data).expanduser() / f"ud-{treebank.replace('_', '-')}"
 
 
 def load(source: Source, mirror: str | None) -> Treebank:
