@@ -10,18 +10,17 @@ import numpy as np
 
 from .. import (
     Tensor,
-    argmax,
     cross_entropy,
     nn,
     no_grad,
     optim,
     paper,
-    permutation,
     save,
     take,
     tensor,
 )
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
+from .loops import count_right, shuffled, train_pass
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_BATCH = 500
@@ -129,20 +128,13 @@ class ImageTask:
         model.train()
         train = data.splits["train"]
         n = min(settings.train_items or data.train_items, data.train_items)
-        order = permutation(n)
-        loss_sum, right = 0.0, 0
-        for start in range(0, n, settings.batch):
-            index = order[start : min(start + settings.batch, n)]
+
+        def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             labels = take(train.labels, index)
             logits = model(take(train.images, index))
-            loss = cross_entropy(logits, labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.item() * len(labels)
-            right += _count_right(logits, labels)
-            tick(min(start + settings.batch, n) / n)
-        return Score(loss_sum / n, 100 * right / n)
+            return cross_entropy(logits, labels), logits, labels
+
+        return train_pass(optimizer, shuffled(n, settings.batch), n, step, tick)
 
     def evaluate(self, model: nn.Module, data: ImageTensors, split: SplitName) -> Score:
         """Mean loss and accuracy of a whole split."""
@@ -156,7 +148,7 @@ class ImageTask:
                 labels = examples.labels[start:stop]
                 logits = model(examples.images[start:stop])
                 loss_sum += cross_entropy(logits, labels).item() * (stop - start)
-                right += _count_right(logits, labels)
+                right += count_right(logits, labels)
         return Score(loss_sum / n, 100 * right / n)
 
     def save(
@@ -165,10 +157,6 @@ class ImageTask:
         """The network's state; `notes` say which network it is."""
         metadata = {f"note.{name}": value for name, value in notes.items()}
         save(path, model.state(), {"format": "normlab.image_classifier"} | metadata)
-
-
-def _count_right(logits: Tensor, labels: Tensor) -> int:
-    return int(np.count_nonzero(argmax(logits, 1).numpy() == labels.numpy()))
 
 
 def _fingerprint(splits: Mapping[str, Split]) -> str:

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import (
     Tensor,
-    argmax,
     cross_entropy,
     get_rng_state,
     manual_seed,
@@ -18,11 +15,11 @@ from .. import (
     no_grad,
     optim,
     parse,
-    permutation,
     set_rng_state,
     take,
 )
 from ..data import Treebank, ud
+from .loops import shuffled, train_pass
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_BATCH = 1024
@@ -171,18 +168,13 @@ class ParseTask:
         model.train()
         train = data.examples["train"]
         n = min(settings.train_items or data.train_items, data.train_items)
-        order = permutation(n)
-        loss_sum, right = 0.0, 0
-        for start in range(0, n, settings.batch):
-            index = order[start : min(start + settings.batch, n)]
-            loss, logits, classes = _loss(model, data, train, index)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.item() * len(index)
-            right += _count_right(logits, classes)
-            tick(min(start + settings.batch, n) / n)
-        return Score(loss_sum / n, 100 * right / n)
+
+        def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            logits = model(take(train.features, index))
+            classes, moves = take(train.classes, index), take(train.moves, index)
+            return parse.transition_loss(logits, data.masks, classes, moves), logits, classes
+
+        return train_pass(optimizer, shuffled(n, settings.batch), n, step, tick)
 
     def evaluate(self, model: nn.Module, data: TreebankTensors, split: SplitName) -> Score:
         """Mean loss of the oracle's transitions, and the parser's UAS (CoNLL 2018)."""
@@ -234,16 +226,6 @@ def _test_scores(gold: list[parse.Sentence], parsed: list[parse.Sentence]) -> di
     }
 
 
-def _loss(
-    model: nn.Module, data: TreebankTensors, examples: parse.Examples, index: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, logits and classes of the examples of these numbers."""
-    logits: Tensor = model(take(examples.features, index))
-    classes = take(examples.classes, index)
-    loss = parse.transition_loss(logits, data.masks, classes, take(examples.moves, index))
-    return loss, logits, classes
-
-
 def _trained_tagger(data: TreebankTensors) -> parse.Network:
     """Always the same for a treebank; this thread's random numbers are left as they are."""
     before = get_rng_state()
@@ -258,15 +240,14 @@ def _trained_tagger(data: TreebankTensors) -> parse.Network:
     )
     optimizer = optim.Adam(tagger.parameters(), lr=_TAGGER_LR)
     n = len(examples)
+
+    def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits = tagger(take(examples.features, index))
+        classes = take(examples.classes, index)
+        return cross_entropy(logits, classes), logits, classes
+
     for _ in range(_TAGGER_EPOCHS):
-        order = permutation(n)
-        for start in range(0, n, _TAGGER_BATCH):
-            index = order[start : min(start + _TAGGER_BATCH, n)]
-            logits = tagger(take(examples.features, index))
-            loss = cross_entropy(logits, take(examples.classes, index))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        train_pass(optimizer, shuffled(n, _TAGGER_BATCH), n, step)
     tagger.eval()
     set_rng_state(before)
     return tagger
@@ -277,10 +258,6 @@ def _left_out(examples: parse.Examples) -> str:
     trees = examples.trees + examples.nonprojective + examples.unusable
     unusable = f" and {examples.unusable} unusable" if examples.unusable else ""
     return f"{examples.nonprojective} non-projective{unusable} of {trees} training trees left out"
-
-
-def _count_right(logits: Tensor, classes: Tensor) -> int:
-    return int(np.count_nonzero(argmax(logits, 1).numpy() == classes.numpy()))
 
 
 def _fingerprint(treebank: Treebank) -> str:

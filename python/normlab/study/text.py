@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import Tensor, argmax, cross_entropy, nn, no_grad, optim, take, tensor, text
+from .. import Tensor, cross_entropy, nn, no_grad, optim, take, tensor, text
 from ..data import TextData, TextSplit, rt, sst5
+from .loops import count_right, train_pass
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_TOKENS = 4096
@@ -169,19 +170,14 @@ class TextTask:
         model.train()
         train = data.splits["train"]
         n = min(settings.train_items or data.train_items, data.train_items)
-        loss_sum, right, done = 0.0, 0, 0
-        for index in text.token_batches(train.lengths[:n], settings.batch):
+
+        def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             labels = take(train.labels, index)
             logits = model(text.take(train.sentences, index))
-            loss = cross_entropy(logits, labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.item() * len(labels)
-            right += _count_right(logits, labels)
-            done += len(labels)
-            tick(done / n)
-        return Score(loss_sum / n, 100 * right / n)
+            return cross_entropy(logits, labels), logits, labels
+
+        batches = text.token_batches(train.lengths[:n], settings.batch)
+        return train_pass(optimizer, batches, n, step, tick)
 
     def evaluate(self, model: nn.Module, data: TextTensors, split: SplitName) -> Score:
         """Mean loss and accuracy of a whole split."""
@@ -194,7 +190,7 @@ class TextTask:
                 labels = take(examples.labels, index)
                 logits = model(text.take(examples.sentences, index))
                 loss_sum += cross_entropy(logits, labels).item() * len(labels)
-                right += _count_right(logits, labels)
+                right += count_right(logits, labels)
         return Score(loss_sum / n, 100 * right / n)
 
     def save(
@@ -230,10 +226,6 @@ def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
         batches[-1].append(i)
         room -= length
     return [tensor(np.array(batch, np.int64)) for batch in batches]
-
-
-def _count_right(logits: Tensor, labels: Tensor) -> int:
-    return int(np.count_nonzero(argmax(logits, 1).numpy() == labels.numpy()))
 
 
 def _fingerprint(data: TextData) -> str:
