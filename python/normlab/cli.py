@@ -1,14 +1,14 @@
-"""The command line: normlab study, report, predict, norms, info."""
+"""The command line: normlab study, report, predict, parse, norms, info."""
 
 import math
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -31,8 +31,9 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 _MOST_JOBS = 8  # each holds the data: some 250 MB
-_MOST_IN_LINE = 1 << 20  # bytes that predict takes: a line without end must not fill the memory
 _MANY = ("--task", "--norm", "--seeds", "--C")
+_COMMANDS = {"normlab.text_classifier": "predict", "normlab.parser": "parse"}  # by models' formats
+_T = TypeVar("_T")
 
 
 _EXAMPLES = {
@@ -47,6 +48,9 @@ _EXAMPLES = {
     ),
     "normlab study --task rt sst5 --norm paper gain_only bias_only --out text": (
         "The paper's text tasks, with the two halves of LayerNorm's parameters: which over-fits?"
+    ),
+    "normlab study --task parse --treebank ~/UD_German-GSD --C 1 --out german": (
+        "Dependency parsers of a folder's CoNLL-U files; without --treebank, of UD English-EWT."
     ),
     "normlab study --norm all --denominator std_eps --epochs 5": (
         "Every variant with the denominator of the authors' code. Other settings in the same --out "
@@ -88,8 +92,17 @@ def study(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="mnist, fashion_mnist, rt, sst5; several: --task a b.",
+            help="mnist, fashion_mnist, rt, sst5, parse; several: --task a b.",
             show_default="mnist",
+        ),
+    ] = None,
+    treebank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="Of Universal Dependencies by its name, or a folder with train, dev and test as "
+            "CoNLL-U or CoNLL-X; for parse.",
+            show_default="en_ewt",
         ),
     ] = None,
     norm: Annotated[
@@ -181,7 +194,7 @@ def study(
     from normlab.study import Overrides, Study
 
     plan = Study(
-        tasks=_tasks(task or ["mnist"]),
+        tasks=_tasks(task or ["mnist"], treebank),
         norms=_norms(norm or ["paper"]),
         seeds=_seeds(seeds or (["3"] if quick else ["5"])),
         out=out,
@@ -229,24 +242,73 @@ def predict(
     ] = False,
 ) -> None:
     """Label each line of standard input as it comes: label, tab, line."""
+    from normlab import streams
     from normlab.text import load_model
 
-    for name, stream in (("standard input", sys.stdin), ("standard output", sys.stdout)):
-        if stream is None:
-            raise nl.FileError(f"{name}: is closed")
-    loaded = load_model(model)
-    for number, text in enumerate(_lines(), 1):
-        try:
-            if len(text) > _MOST_IN_LINE:
-                raise nl.ArgumentError(f"must have at most {_MOST_IN_LINE:,} bytes")
+    streams.check_open()
+    loaded = _loaded(load_model, model, "predict")
+    with _quiet_interruption():
+        for number, text in enumerate(streams.lines(), 1):
             given: Any = text  # the stub knows str alone; the engine refuses what is no UTF-8
-            numbers, label = loaded.label(given)
-        except (nl.ArgumentError, nl.OutOfMemoryError) as error:
-            raise type(error)(f"standard input, line {number}: {error}") from error
-        shown = " ".join(f"{x:.9g}" for x in numbers.numpy()) if logits else None
-        fields = [label, *([shown] if shown else [])]
-        # Bytes: the line comes out as it went in, whatever encoding the terminal has.
-        _write(b"\t".join([*(field.encode() for field in fields), text]) + b"\n")
+            with streams.naming(f"line {number}"):
+                numbers, label = loaded.label(given)
+            shown = " ".join(f"{x:.9g}" for x in numbers.numpy()) if logits else None
+            fields = [label, *([shown] if shown else [])]
+            # Bytes: the line comes out as it went in, whatever encoding the terminal has.
+            streams.write(b"\t".join([*(field.encode() for field in fields), text]) + b"\n")
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "normlab study --task parse --norm layernorm --seeds 1 --save --out parser\n\n"
+    "echo 'The dog sleeps.' | normlab parse parser/model.safetensors\n\n"
+    "normlab parse parser/model.safetensors --conllu < given.conllu > parsed.conllu"
+)
+def parse(
+    model: Annotated[Path, typer.Argument(help="A study's model.safetensors (parse).")],
+    tokenized: Annotated[
+        bool, typer.Option("--tokenized", help="White space divides the words of a line.")
+    ] = False,
+    conllu: Annotated[
+        bool,
+        typer.Option(
+            "--conllu",
+            help="The input is CoNLL-U: its tags are used, those that are _ are found; all but "
+            "these, HEAD and DEPREL comes out as it went in.",
+        ),
+    ] = False,
+    retag: Annotated[
+        bool, typer.Option("--retag", help="With --conllu: find all tags anew.")
+    ] = False,
+) -> None:
+    """Parse standard input as it comes, a sentence a line: dependency trees as CoNLL-U."""
+    from normlab import streams
+    from normlab.parse import Parser, load_model
+
+    if tokenized and conllu:
+        raise nl.ArgumentError("--tokenized, --conllu: the input is one or the other")
+    if retag and not conllu:
+        raise nl.ArgumentError("--retag: needs --conllu; other input has no tags")
+    streams.check_open()
+    loaded = _loaded(load_model, model, "parse")
+    if loaded.tagger is None and (retag or not conllu):
+        raise nl.ArgumentError(f"{model}: has no tagger, so the input must be --conllu with tags")
+    trees = streams.TreeWriter(Parser(loaded))
+    lines = streams.lines(before_waiting=trees.flush)
+    with _quiet_interruption():
+        try:
+            if conllu:
+                places = streams.conllu_sentences(lines, retag=retag)
+            elif tokenized:
+                places = streams.tokenized_sentences(lines)
+            else:
+                places = streams.raw_sentences(lines)
+            for place, sentence in places:
+                trees.add(place, sentence)
+        except nl.Error:
+            trees.flush()  # what came before it
+            raise
+        trees.flush()
 
 
 @app.command()
@@ -265,34 +327,37 @@ def info() -> None:
     _print(info_table())
 
 
-def _lines() -> Iterator[bytes]:
-    """Standard input's, as they come, without their ends."""
-    read = partial(sys.stdin.buffer.readline, _MOST_IN_LINE + len("\r\n"))
+def _loaded(load: Callable[[Path], _T], path: Path, command: str) -> _T:
+    """A model; where it is another command's, the error names that."""
     try:
-        for line in iter(read, b""):
-            yield line.rstrip(b"\r\n")
-    except OSError as error:
-        raise nl.FileError(f"standard input: cannot be read: {error.strerror or error}") from error
+        return load(path)
+    except nl.FileError as error:
+        try:
+            _, notes = nl.load_with_metadata(path)
+        except nl.Error:
+            raise error from None
+        other = _COMMANDS.get(notes.get("format", ""), command)
+        if other == command:
+            raise
+        raise nl.FileError(f"{error}; it is a model for normlab {other}") from error
 
 
-def _write(line: bytes) -> None:
+@contextmanager
+def _quiet_interruption() -> Iterator[None]:
     try:
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        with open(os.devnull, "wb") as nowhere:  # else the line is tried, and fails, at exit again
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        raise nl.FileError(
-            f"standard output: cannot be written: {error.strerror or error}"
-        ) from error
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
 
 
-def _tasks(words: list[str]) -> list[Any]:
+def _tasks(words: list[str], treebank: str | None) -> list[Any]:
     from normlab.study import TASKS
 
-    return [TASKS[name]() for name in _known("--task", words, list(TASKS))]
+    names = _known("--task", words, list(TASKS))
+    if treebank is not None and "parse" not in names:
+        raise nl.ArgumentError("--treebank: needs --task parse")
+    given = {"parse": {"treebank": treebank}} if treebank is not None else {}
+    return [TASKS[name](**given.get(name, {})) for name in names]
 
 
 def _norms(words: list[str]) -> list[str]:

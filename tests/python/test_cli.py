@@ -30,6 +30,7 @@ def test_help_teaches_by_example() -> None:
     text = normlab("study", "--help").stdout
     for option in (
         "--task",
+        "--treebank",
         "--norm",
         "--seeds",
         "--epochs",
@@ -89,12 +90,14 @@ def test_info_says_what_is_here(tmp_path: Path) -> None:
         (["--norm", "layernom"], "--norm: must be of all, paper, none, layernorm"),
         (
             ["--task", "imagenet"],
-            "--task: must be of mnist, fashion_mnist, rt, sst5; is 'imagenet'",
+            "--task: must be of mnist, fashion_mnist, rt, sst5, parse; is 'imagenet'",
         ),
         (["--seeds", "x"], "--seeds: must be how many (1 or more) or a list such as 0,3,7; is 'x'"),
         (["--seeds", "0"], "--seeds: must be how many"),
         (["--C", "1", "0"], "--C: must be positive numbers"),
         (["--C", "nan"], "--C: must be positive numbers, are 'nan'"),
+        (["--treebank", "en_ewt"], "--treebank: needs --task parse"),
+        (["--task", "parse", "--treebank", "/none"], "treebank must be 'en_ewt' or a folder"),
         (["--out", "/proc/none"], "/proc/none: the output folder cannot be written"),
     ],
 )

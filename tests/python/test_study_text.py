@@ -1,7 +1,6 @@
 # ruff: noqa: RUF001  (typographic times)
 """The text tasks: training, the kept model, labelling from the command line."""
 
-import io
 import json
 import os
 import subprocess
@@ -322,14 +321,18 @@ def test_predict_says_which_stream_fails(model: Path, redirection: str, message:
 
 
 def test_predict_names_the_line_that_memory_does_not_hold(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def label(self: text.Model, line: bytes) -> None:
         raise nl.OutOfMemoryError("no memory")
 
     monkeypatch.setattr(text.Model, "label", label)
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\n")))
-    with pytest.raises(nl.OutOfMemoryError, match="standard input, line 1: no memory"):
+    (tmp_path / "lines").write_bytes(b"good\n")
+    with (
+        (tmp_path / "lines").open() as lines,
+        pytest.raises(nl.OutOfMemoryError, match="standard input, line 1: no memory"),
+    ):
+        monkeypatch.setattr("sys.stdin", lines)
         cli.predict(model)
 
 
