@@ -138,12 +138,12 @@ features.
 // --- model ------------------------------------------------------------------------------------
 
 Model make_model(std::shared_ptr<Network> network, const Vocabulary& vocabulary,
-                 std::shared_ptr<Network> tagger, std::optional<TagVocabulary> tag_vocabulary,
-                 Metadata notes) {
+                 std::optional<std::shared_ptr<Network>> tagger,
+                 std::optional<TagVocabulary> tag_vocabulary, Metadata notes) {
   Model model{std::move(network), vocabulary};
-  check<ValueError>((tagger != nullptr) == tag_vocabulary.has_value(), "Model",
+  check<ValueError>(tagger.has_value() == tag_vocabulary.has_value(), "Model",
                     "tagger and tag_vocabulary must be given both or not at all");
-  if (tagger) model.tagger = Tagger{std::move(tagger), *std::move(tag_vocabulary)};
+  if (tagger) model.tagger = Tagger{*std::move(tagger), *std::move(tag_vocabulary)};
   model.notes = std::move(notes);
   return model;
 }
@@ -167,7 +167,7 @@ Args:
       .def_property_readonly(
           "tagger",
           [](const Model& model) {
-            return model.tagger ? model.tagger->network : std::shared_ptr<Network>();
+            return model.tagger ? std::optional(model.tagger->network) : std::nullopt;
           },
           "The tagger's network, or None.")
       .def_property_readonly(
