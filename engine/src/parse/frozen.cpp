@@ -24,6 +24,13 @@ Tensor with_padding(const Tensor& x, int64_t width) {
   return z;
 }
 
+/// Adds it to each row of x, whose width is padded.
+void add_bias(const Tensor& bias, Tensor& x) {
+  float* row = x.data<float>();
+  for (int64_t i = 0; i < x.size(0); ++i, row += x.size(1))
+    frozen_kernels_for_cpu().sum(bias.data<float>(), &row, 1, x.size(1), row);
+}
+
 /// In evaluation mode; null of null.
 std::shared_ptr<nn::Norm> copy_of(const std::shared_ptr<nn::Norm>& norm) {
   if (!norm) return nullptr;
@@ -119,6 +126,8 @@ Tensor FrozenNetwork::hidden_of_sums(const int32_t* rows, int64_t n) const {
   }
   Tensor products = Tensor::empty({static_cast<int64_t>(unknown.size()), width_});
   products_of(unknown, products.data<float>());
+  const float* known_rows = known_products_.data<float>();
+  const float* unknown_rows = products.data<float>();
   Tensor h = Tensor::empty({n, width_});
   std::vector<const float*> terms;
   for (int64_t i = 0; i < n; ++i) {
@@ -126,8 +135,8 @@ Tensor FrozenNetwork::hidden_of_sums(const int32_t* rows, int64_t n) const {
     for (int64_t p = 0; p < positions_; ++p) {
       const int64_t at = place[static_cast<size_t>(i * positions_ + p)];
       if (at >= 0)
-        terms.push_back(at < known ? known_products_.data<float>() + at * width_
-                                   : products.data<float>() + (at - known) * width_);
+        terms.push_back(at < known ? known_rows + at * width_
+                                   : unknown_rows + (at - known) * width_);
     }
     frozen_kernels_for_cpu().sum(base_.data<float>(), terms.data(),
                                  static_cast<int64_t>(terms.size()), width_,
@@ -147,9 +156,7 @@ Tensor FrozenNetwork::hidden_of_rows(const int32_t* rows, int64_t n) const {
   Tensor h = Tensor::empty({n, width_});
   frozen_kernels_for_cpu().product(y.data<float>(), weight_.data<float>(), n, width_, inner, width_,
                                    h.data<float>());
-  const float* bias = base_.data<float>();
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < width_; ++j) h.data<float>()[i * width_ + j] += bias[j];
+  add_bias(base_, h);
   return width_ == hidden_ ? h : slice(h, 1, 0, hidden_);
 }
 
@@ -162,9 +169,7 @@ Tensor FrozenNetwork::logits(const Tensor& features) const {
   Tensor z = Tensor::empty({n, class_width_});
   frozen_kernels_for_cpu().product(active.data<float>(), output_.data<float>(), n, class_width_,
                                    hidden_, class_width_, z.data<float>());
-  const float* bias = output_bias_.data<float>();
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < class_width_; ++j) z.data<float>()[i * class_width_ + j] += bias[j];
+  add_bias(output_bias_, z);
   return z;
 }
 

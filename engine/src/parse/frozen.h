@@ -15,7 +15,7 @@ struct FrozenKernels {
   /// kFrozenLanes. A row of c does not depend on the others.
   void (*product)(const float* a, const float* b, int64_t M, int64_t N, int64_t K, int64_t width,
                   float* c);
-  /// z = base + rows[0] + rows[1] + ..., in that order.
+  /// z = base + rows[0] + rows[1] + ..., in that order; z may be one of them.
   void (*sum)(const float* base, const float* const* rows, int64_t count, int64_t width, float* z);
 };
 

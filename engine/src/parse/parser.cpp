@@ -15,14 +15,14 @@ using std::string_view;
 
 /// Words that the tagger sees at a time.
 constexpr int64_t kTagBatch = 64;
-/// Elementary operations of a sentence, about: enough that two are worth a second thread.
+/// Elementary operations of a sentence, about: enough for a thread.
 constexpr int64_t kSentenceCost = 1'000'000;
 
 // --- what stands where ------------------------------------------------------------------------
 
 std::vector<RowRange> parser_ranges(const Vocabulary& v, int64_t known_words) {
   constexpr int kWords = 18;
-  const auto words = static_cast<int32_t>(std::min<int64_t>(v.tags_begin(), 3 + known_words));
+  const auto words = static_cast<int32_t>(3 + std::min<int64_t>(known_words, v.words().size()));
   std::vector<RowRange> ranges(kWords, {0, words});
   ranges.resize(2 * kWords, {v.tags_begin(), v.labels_begin() - v.tags_begin()});
   ranges.resize(kFeatures, {v.labels_begin(), v.size() - v.labels_begin()});
@@ -31,9 +31,8 @@ std::vector<RowRange> parser_ranges(const Vocabulary& v, int64_t known_words) {
 
 std::vector<RowRange> tagger_ranges(const TagVocabulary& v, int64_t known_words) {
   constexpr int kWords = 5, kShapes = 3;
-  const auto words = static_cast<int32_t>(std::min<int64_t>(v.affixes_begin(), 2 + known_words));
-  const auto affixes = static_cast<int32_t>(
-      std::min<int64_t>(v.shapes_begin() - v.affixes_begin(), 2 + known_words));
+  const auto words = static_cast<int32_t>(2 + std::min<int64_t>(known_words, v.words().size()));
+  const auto affixes = static_cast<int32_t>(2 + std::min<int64_t>(known_words, v.affixes().size()));
   std::vector<RowRange> ranges(kWords, {0, words});
   ranges.resize(kWords + kShapes, {v.shapes_begin(), 1 + TagVocabulary::kShapes});
   ranges.resize(kTagFeatures, {v.affixes_begin(), affixes});
@@ -46,14 +45,14 @@ Tensor rows_of(const std::vector<int32_t>& rows, int64_t begin, int64_t n, int64
                                                          static_cast<size_t>(n * width)));
 }
 
-bool is_given(const Word& word, Tags tags) {
-  const bool upos = word.upos != "_", xpos = word.xpos != "_";
-  return tags == Tags::upos ? upos : tags == Tags::xpos ? xpos : upos || xpos;
-}
-
-bool has_tags(const Sentence& sentence, Tags tags) {
-  return std::ranges::all_of(sentence.words,
-                             [&](const Word& word) { return is_given(word, tags); });
+/// Whether every word has its tag. Where that is UPOS and XPOS, one may be missing unless `whole`:
+/// not every treebank has both.
+bool has_tags(const Sentence& sentence, Tags tags, bool whole) {
+  return std::ranges::all_of(sentence.words, [&](const Word& word) {
+    const bool upos = word.upos != "_", xpos = word.xpos != "_";
+    if (tags == Tags::both) return whole ? upos && xpos : upos || xpos;
+    return tags == Tags::upos ? upos : xpos;
+  });
 }
 
 void check_sentences(std::span<const Sentence> sentences, const Model& model) {
@@ -62,8 +61,9 @@ void check_sentences(std::span<const Sentence> sentences, const Model& model) {
     check<ValueError>(n > 0, "parse", "sentence ", i, " must have words");
     check<ValueError>(n <= kMaxSentenceLines, "parse", "sentence ", i, " must have at most ",
                       kMaxSentenceLines, " words, has ", n);
-    check<ValueError>(model.tagger || has_tags(sentences[i], model.vocabulary.options().tags),
-                      "parse", "sentence ", i, " has no tags, and the model has no tagger");
+    check<ValueError>(
+        model.tagger || has_tags(sentences[i], model.vocabulary.options().tags, false), "parse",
+        "sentence ", i, " has no tags, and the model has no tagger");
   }
 }
 
@@ -92,7 +92,7 @@ struct Parser::Parts {
   int32_t best_legal(const float* logits, Moves moves) const;
   void take_forced(State& state) const;
   void write(const State& state, Sentence& sentence) const;
-  void work(std::span<Sentence> sentences, std::atomic<size_t>& next) const;
+  void work(std::span<Sentence> sentences, size_t width, std::atomic<size_t>& next) const;
 };
 
 /// UPOS and XPOS of every word where they are not given.
@@ -136,8 +136,9 @@ void Parser::Parts::write(const State& state, Sentence& sentence) const {
   }
 }
 
-/// Parses sentences that nobody has taken yet, some side by side, until none is left.
-void Parser::Parts::work(std::span<Sentence> sentences, std::atomic<size_t>& next) const {
+/// Parses sentences that nobody has taken yet, `width` side by side, until none is left.
+void Parser::Parts::work(std::span<Sentence> sentences, size_t width,
+                         std::atomic<size_t>& next) const {
   struct Item {
     Configuration at;
     Sentence* sentence;
@@ -147,12 +148,11 @@ void Parser::Parts::work(std::span<Sentence> sentences, std::atomic<size_t>& nex
     const size_t i = next++;
     if (i >= sentences.size()) return false;
     Sentence& sentence = sentences[i];
-    if (!has_tags(sentence, model.vocabulary.options().tags)) tag(sentence);
+    if (tagger && !has_tags(sentence, model.vocabulary.options().tags, true)) tag(sentence);
     items.push_back({start(model.vocabulary, sentence), &sentence});
     take_forced(items.back().at.state);
     return true;
   };
-  const auto width = static_cast<size_t>(options.width);
   while (true) {
     while (items.size() < width && take_next()) {
     }
@@ -197,13 +197,16 @@ const Model& Parser::model() const {
 
 void Parser::parse(std::span<Sentence> sentences) const {
   check_sentences(sentences, parts_->model);
+  if (sentences.empty()) return;
+  const size_t n = sentences.size(), workers = std::min(n, static_cast<size_t>(num_threads()));
+  // A few sentences are shared out, too.
+  const size_t width =
+      std::min(static_cast<size_t>(parts_->options.width), (n + workers - 1) / workers);
   std::atomic<size_t> next = 0;
-  const int workers = num_threads();
-  std::vector<std::exception_ptr> errors(static_cast<size_t>(workers));
-  const int64_t cost = static_cast<int64_t>(sentences.size()) * kSentenceCost / workers;
-  parallel_for(workers, cost, [&](int64_t i) {
+  std::vector<std::exception_ptr> errors(workers);
+  parallel_for(static_cast<int64_t>(workers), kSentenceCost, [&](int64_t i) {
     try {
-      parts_->work(sentences, next);
+      parts_->work(sentences, width, next);
     } catch (...) {
       next = sentences.size();
       errors[static_cast<size_t>(i)] = std::current_exception();
