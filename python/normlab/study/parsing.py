@@ -42,7 +42,7 @@ class ParseSettings(Settings):
 
     embedding: int = 50
     hidden: int = 512
-    activation: str = "relu"
+    activation: str = "cube"
     dropout: float = 0.5
     input_norm: bool = False
     tag: str = "both"
