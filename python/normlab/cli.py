@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 import normlab as nl
+from normlab import streams
 
 app = typer.Typer(
     name="normlab",
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 _MOST_JOBS = 8  # each holds the data: some 250 MB
+_FILTERS = ("predict", "parse")  # what they print is all that they do
 _MANY = ("--task", "--norm", "--seeds", "--C")
 _COMMANDS = {"normlab.text_classifier": "predict", "normlab.parser": "parse"}  # by models' formats
 _T = TypeVar("_T")
@@ -79,11 +81,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand not in _FILTERS:
+        streams.open_closed()
 
 
 @app.command(epilog=_examples())
@@ -242,7 +246,6 @@ def predict(
     ] = False,
 ) -> None:
     """Label each line of standard input as it comes: label, tab, line."""
-    from normlab import streams
     from normlab.text import load_model
 
     streams.check_open()
@@ -282,7 +285,6 @@ def parse(
     ] = False,
 ) -> None:
     """Parse standard input as it comes, a sentence a line: dependency trees as CoNLL-U."""
-    from normlab import streams
     from normlab.parse import Parser, load_model
 
     if tokenized and conllu:

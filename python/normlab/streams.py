@@ -24,6 +24,14 @@ def check_open() -> None:
             raise FileError(f"{name}: is closed")
 
 
+def open_closed() -> None:
+    """Lets what is printed go nowhere where output is closed: a study is in its files."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (as long as we live)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def lines(before_waiting: Callable[[], None] = lambda: None) -> Iterator[bytes]:
     """Standard input's, without their ends and without a byte order mark.
 

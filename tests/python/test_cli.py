@@ -236,3 +236,15 @@ def test_report_is_made_anew(tmp_path: Path) -> None:
     done = normlab("report", str(tmp_path))
     assert done.returncode == 0
     assert "| layernorm |" in done.stdout and "report.html" in done.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_reports_where_nobody_listens(tmp_path: Path, closed: str) -> None:
+    from test_report import FIVE
+
+    file = nl.study.ResultFile(tmp_path)
+    for line in FIVE:
+        file.append(line)
+    command = f'"{sys.executable}" -m normlab report "{tmp_path}" {closed}'
+    assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
+    assert (tmp_path / "report.html").exists()
