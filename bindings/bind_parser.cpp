@@ -106,8 +106,8 @@ void bind_network(py::module_& m) {
 
 48 embeddings -> hidden -> norm -> activation -> dropout -> one logit a transition. The hidden layer
 multiplies each distinct feature of a batch once (see nl.feature_linear); behind a norm of the
-embeddings it cannot. Embeddings begin uniform in +-0.01. The tagger is another one, with other
-features.
+embeddings it does so where the norm splits over features (see nl.feature_norm_linear). Embeddings
+begin uniform in +-0.01. The tagger is another one, with other features.
 )doc");
   c.def(py::init(&make_network<Network>, &make_network<Trampoline<Network>>), py::arg("rows"),
         py::arg("classes"), py::arg("features") = kFeatures, py::kw_only(),

@@ -113,4 +113,25 @@ struct NormOptions {
 /// @throws ValueError  an option that the variant does not take, eps < 0.
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options = {});
 
+/// Whether feature_norm_linear() takes the variant: rows of their own, divided by nothing, by their
+/// deviation or by their root mean square, and neither clamped nor added to.
+bool splits_over_features(const NormTraits& variant);
+/// feature_linear() behind a norm of the joined embeddings: what embedding() of the features,
+/// joined, normalize() and linear() would give, but each distinct pair of position and row is still
+/// multiplied once, forward and backward. With x[i] the joined rows of example i and
+/// y = (x - mean) rstd,
+///   z[i] = bias + sum over p of (gain * y + norm bias)[p] weight[p];
+/// y is linear in x but for two numbers an example, so W y comes apart into sums over the pairs;
+/// adanorm's y^2 (Xu et al., NeurIPS 2019, section 4) likewise.
+/// @param table     [V, E]; its gradient arrives as sparse rows.
+/// @param features  int32 [N, P], rows of the table (IndexError naming place and row otherwise).
+/// @param weight    [P, E, H].
+/// @param bias      [H] or undefined.
+/// @param options   gain and bias [P * E], as the variant takes them; eps, denominator, C, k.
+/// @return          [N, H].
+/// @throws ValueError  a variant that does not split, an option that it does not take, eps < 0.
+Tensor feature_norm_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
+                           const Tensor& bias, const NormTraits& variant,
+                           const NormOptions& options = {});
+
 }  // namespace normlab

@@ -467,7 +467,8 @@ struct NetworkOptions {
 
 /// The feed-forward network of Chen and Manning (2014): 48 embeddings -> hidden -> norm ->
 /// activation -> dropout -> one logit a transition. The hidden layer multiplies each distinct
-/// feature of a batch once, see feature_linear(); behind a norm of the embeddings it cannot.
+/// feature of a batch once, see feature_linear(); behind a norm of the embeddings it does so where
+/// the norm splits over features, see feature_norm_linear().
 /// Embeddings begin uniform in +-0.01. The tagger is another one, with other features.
 class Network : public nn::Module {
  public:

@@ -121,6 +121,10 @@ RowMoments row_moments(const Tensor& x, int64_t row) {
   return moments_of(row_sums(values, row, {}, 0), x.numel() / row);
 }
 
+bool probing() {
+  return active != nullptr;
+}
+
 Tensor observed(const nn::Norm& layer, const Tensor& x,
                 const std::function<Tensor(const Tensor&)>& forward) {
   const std::shared_ptr<Probe::State> state = active;

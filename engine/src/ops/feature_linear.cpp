@@ -15,24 +15,6 @@ namespace {
 
 constexpr const char* kOp = "feature_linear";
 
-void check_feature_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
-                          const Tensor& bias) {
-  check_same(kOp, table, weight);
-  check<DtypeError>(is_floating(table.dtype()), kOp, "table must be float32 or float64, got ",
-                    table.dtype());
-  check<DtypeError>(features.dtype() == DType::int32, kOp, "features must be int32, got ",
-                    features.dtype());
-  check(table.rank() == 2, kOp, "table must be [V, E], got ", table.shape());
-  check(features.rank() == 2, kOp, "features must be [N, P], got ", features.shape());
-  check(weight.rank() == 3 && weight.size(0) == features.size(1) && weight.size(1) == table.size(1),
-        kOp, "weight must be [P, E, H] with P = ", features.size(1), " and E = ", table.size(1),
-        ", got ", weight.shape());
-  if (!bias) return;
-  check_same(kOp, table, bias);
-  check(bias.shape() == Shape{weight.size(2)}, kOp, "bias must be [", weight.size(2), "], got ",
-        bias.shape());
-}
-
 // --- pairs ------------------------------------------------------------------------------------
 
 /// The pairs of one position, numbered from 0 in order of their first example.
@@ -59,37 +41,11 @@ PositionPairs number_rows(const int32_t* features, int64_t batch, int64_t positi
   return pairs;
 }
 
-void check_rows(const int32_t* features, int64_t batch, int64_t positions, int64_t rows) {
+void check_rows(const char* op, const int32_t* features, int64_t batch, int64_t positions,
+                int64_t rows) {
   for (int64_t k = 0; k < batch * positions; ++k)
-    check<IndexError>(0 <= features[k] && features[k] < rows, kOp, "features must be in [0, ", rows,
+    check<IndexError>(0 <= features[k] && features[k] < rows, op, "features must be in [0, ", rows,
                       "), got ", features[k], " at [", k / positions, ", ", k % positions, "]");
-}
-
-FeaturePairs pairs_of(const Tensor& features, int64_t table_rows) {
-  FeaturePairs pairs;
-  const int64_t n = pairs.batch = features.size(0), positions = pairs.positions = features.size(1);
-  const int32_t* rows = features.data<int32_t>();
-  check_rows(rows, n, positions, table_rows);
-  pairs.pair_of.resize(static_cast<size_t>(n * positions));
-  std::vector<int32_t> seen(static_cast<size_t>(table_rows), -1);
-  pairs.begins.push_back(0);
-  pairs.ends.push_back(0);
-  for (int64_t p = 0; p < positions; ++p) {
-    const PositionPairs found = number_rows(rows, n, positions, p, seen, pairs.pair_of.data());
-    pairs.rows.insert(pairs.rows.end(), found.rows.begin(), found.rows.end());
-    for (const int64_t count : found.counts) pairs.ends.push_back(pairs.ends.back() + count);
-    pairs.begins.push_back(pairs.size());
-  }
-  // Examples to their pairs, in order: a counting sort.
-  pairs.places.resize(static_cast<size_t>(n * positions));
-  std::vector<int64_t> next(pairs.ends.begin(), pairs.ends.end() - 1);
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t p = 0; p < positions; ++p) {
-      int32_t& pair = pairs.pair_of[static_cast<size_t>(i * positions + p)];
-      pair += static_cast<int32_t>(pairs.begins[static_cast<size_t>(p)]);
-      pairs.places[static_cast<size_t>(next[static_cast<size_t>(pair)]++)] = i;
-    }
-  return pairs;
 }
 
 // --- one product a pair -----------------------------------------------------------------------
@@ -150,21 +106,18 @@ void gather(const Tensor& products, const FeaturePairs& pairs, const double* bia
 /// [pairs, H]: the gradient of each pair's product, summed over its examples.
 template <class T>
 Tensor pair_gradients(const FeaturePairs& pairs, const Tensor& dz) {
-  const int64_t width = dz.size(1);
-  Tensor sums = Tensor::empty({pairs.size(), width}, dz.dtype());
-  parallel_blocks(pairs.size(), 16, pairs.positions * pairs.batch * width / (pairs.size() + 1) / 4,
-                  [&](int64_t begin, int64_t end) {
-                    for (int64_t k = begin; k < end; ++k) {
-                      const int64_t* run = pairs.places.data() + pairs.ends[k];
-                      const int64_t count = pairs.ends[k + 1] - pairs.ends[k];
-                      const IndexingKernels& kernels = indexing_kernels_for_cpu();
-                      T* to = sums.data<T>() + k * width;
-                      if constexpr (std::is_same_v<T, float>)
-                        kernels.sum_float(dz.data<T>(), run, count, width, to);
-                      else
-                        kernels.sum_double(dz.data<T>(), run, count, width, to);
-                    }
-                  });
+  Tensor sums = Tensor::empty({pairs.size(), dz.size(1)}, dz.dtype());
+  PairSums<T> p;
+  p.x = dz.data<T>();
+  p.width = dz.size(1);
+  p.places = pairs.places.data();
+  p.ends = pairs.ends.data();
+  p.sums[0] = sums.data<T>();
+  for_positions_and_columns(pairs.positions, p.width, pairs.batch * 16,
+                            [&](int64_t position, int64_t begin, int64_t end) {
+                              const int64_t* pair = pairs.begins.data() + position;
+                              sum_pairs(p, pair[0], pair[1], begin, end);
+                            });
   return sums;
 }
 
@@ -208,11 +161,74 @@ Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor
 
 }  // namespace
 
+void check_feature_linear(const char* op, const Tensor& table, const Tensor& features,
+                          const Tensor& weight, const Tensor& bias) {
+  check_same(op, table, weight);
+  check<DtypeError>(is_floating(table.dtype()), op, "table must be float32 or float64, got ",
+                    table.dtype());
+  check<DtypeError>(features.dtype() == DType::int32, op, "features must be int32, got ",
+                    features.dtype());
+  check(table.rank() == 2, op, "table must be [V, E], got ", table.shape());
+  check(features.rank() == 2, op, "features must be [N, P], got ", features.shape());
+  check(weight.rank() == 3 && weight.size(0) == features.size(1) && weight.size(1) == table.size(1),
+        op, "weight must be [P, E, H] with P = ", features.size(1), " and E = ", table.size(1),
+        ", got ", weight.shape());
+  if (!bias) return;
+  check_same(op, table, bias);
+  check(bias.shape() == Shape{weight.size(2)}, op, "bias must be [", weight.size(2), "], got ",
+        bias.shape());
+}
+
+FeaturePairs feature_pairs(const char* op, const Tensor& features, int64_t table_rows) {
+  FeaturePairs pairs;
+  const int64_t n = pairs.batch = features.size(0), positions = pairs.positions = features.size(1);
+  const int32_t* rows = features.data<int32_t>();
+  check_rows(op, rows, n, positions, table_rows);
+  pairs.pair_of.resize(static_cast<size_t>(n * positions));
+  std::vector<int32_t> seen(static_cast<size_t>(table_rows), -1);
+  pairs.begins.push_back(0);
+  pairs.ends.push_back(0);
+  for (int64_t p = 0; p < positions; ++p) {
+    const PositionPairs found = number_rows(rows, n, positions, p, seen, pairs.pair_of.data());
+    pairs.rows.insert(pairs.rows.end(), found.rows.begin(), found.rows.end());
+    for (const int64_t count : found.counts) pairs.ends.push_back(pairs.ends.back() + count);
+    pairs.begins.push_back(pairs.size());
+  }
+  // Examples to their pairs, in order: a counting sort.
+  pairs.places.resize(static_cast<size_t>(n * positions));
+  std::vector<int64_t> next(pairs.ends.begin(), pairs.ends.end() - 1);
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t p = 0; p < positions; ++p) {
+      int32_t& pair = pairs.pair_of[static_cast<size_t>(i * positions + p)];
+      pair += static_cast<int32_t>(pairs.begins[static_cast<size_t>(p)]);
+      pairs.places[static_cast<size_t>(next[static_cast<size_t>(pair)]++)] = i;
+    }
+  return pairs;
+}
+
+// --- sums over the examples of each pair --------------------------------------------------------
+
+void sum_pairs(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  feature_linear_kernels_for_cpu().sum_pairs(p, first, last, begin, end);
+}
+
+void sum_pairs(const PairSums<double>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  for (int t = 0; t < p.terms; ++t)
+    for (int64_t k = first; k < last; ++k)
+      for (int64_t j = begin; j < end; ++j) {
+        double sum = 0;
+        for (int64_t i = p.ends[k]; i < p.ends[k + 1]; ++i)
+          sum += (p.weights[t] ? p.weights[t][i] : 1) * p.x[p.places[i] * p.width + j];
+        p.sums[t][k * p.width + j] = sum;
+      }
+}
+
 Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
                       const Tensor& bias) {
-  check_feature_linear(table, features, weight, bias);
+  check_feature_linear(kOp, table, features, weight, bias);
   const Lengths n = {weight.size(0), weight.size(1), weight.size(2)};
-  const auto pairs = std::make_shared<const FeaturePairs>(pairs_of(features, table.size(0)));
+  const auto pairs =
+      std::make_shared<const FeaturePairs>(feature_pairs(kOp, features, table.size(0)));
   const Tensor index = Tensor::of<int64_t>({pairs->size()}, std::span<const int64_t>(pairs->rows));
   return dispatch_floating(kOp, table.dtype(), [&]<class T>() {
     const Tensor rows = take(table.detach(), index);

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "backend/isa.h"
+#include "backend/parallel.h"
+#include "normlab/tensor.h"
 
 namespace normlab {
 
@@ -19,11 +21,52 @@ struct FeaturePairs {
   int64_t size() const { return static_cast<int64_t>(rows.size()); }
 };
 
+/// IndexError naming place and row where a feature is not in [0, table_rows).
+FeaturePairs feature_pairs(const char* op, const Tensor& features, int64_t table_rows);
+
+/// The checks of feature_linear() under the name `op`.
+void check_feature_linear(const char* op, const Tensor& table, const Tensor& features,
+                          const Tensor& weight, const Tensor& bias);
+
+/// Columns that are worked on together.
+inline constexpr int64_t kColumnBlock = 128;
+
+/// Calls body(position, begin, end) for every position and a block of columns, one after the other
+/// within such a block: what is read again and again stays in the cache.
+template <class Body>
+void for_positions_and_columns(int64_t positions, int64_t width, int64_t cost, const Body& body) {
+  const int64_t blocks = (width + kColumnBlock - 1) / kColumnBlock;
+  parallel_for(blocks * positions, cost, [&](int64_t job) {
+    const int64_t begin = job / positions * kColumnBlock;
+    body(job % positions, begin, begin + kColumnBlock < width ? begin + kColumnBlock : width);
+  });
+}
+
+/// Weighted sums of rows of x [batch, width] over the examples of each pair, short runs of them in
+/// float32 and the runs in float64:
+/// sums[t][k] = sum over i in [ends[k], ends[k + 1]) of weights[t][i] * x[places[i]].
+template <class T>
+struct PairSums {
+  static constexpr int kMostTerms = 3;
+  const T* x = nullptr;
+  int64_t width = 0;
+  const int64_t *places = nullptr, *ends = nullptr;
+  int terms = 1;
+  const T* weights[kMostTerms] = {};  ///< [0] null: ones, for one term only
+  T* sums[kMostTerms] = {};           ///< of pair 0, where it would lie
+};
+/// Pairs [first, last), columns [begin, end).
+void sum_pairs(const PairSums<double>& p, int64_t first, int64_t last, int64_t begin, int64_t end);
+void sum_pairs(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin, int64_t end);
+
 struct FeatureLinearKernels {
   /// z[i] = bias + sum over the positions of products[pair_of[i, position]], for `n` examples;
   /// bias may be null.
   void (*gather)(const float* products, const int32_t* pair_of, int64_t n, int64_t positions,
                  int64_t width, const float* bias, float* z);
+  /// Pairs [first, last), columns [begin, end).
+  void (*sum_pairs)(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin,
+                    int64_t end);
 };
 NORMLAB_KERNEL_TABLE(FeatureLinearKernels, feature_linear_kernels)
 

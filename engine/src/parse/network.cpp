@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "nn/probe.h"
 #include "normlab/parse.h"
 
 namespace normlab::parse {
@@ -39,6 +40,10 @@ Network::Network(const NetworkOptions& options) : options_(options) {
 
 Tensor Network::hidden(const Tensor& features) const {
   if (!input_norm_) return feature_linear(table_, features, weight_, bias_);
+  // A probe wants to see the embeddings before and after the norm.
+  if (splits_over_features(input_norm_->traits()) && !probing())
+    return feature_norm_linear(table_, features, weight_, bias_, input_norm_->traits(),
+                               input_norm_->options());
   const int64_t inner = options_.features * options_.embedding;
   const Tensor rows = take(table_, features).reshape({features.size(0), inner});
   return matmul(input_norm_->forward(rows), weight_.reshape({inner, options_.hidden})) + bias_;
