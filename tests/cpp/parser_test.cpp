@@ -715,20 +715,20 @@ TEST_CASE("Parser: refuses what does not fit", "[parse]") {
     return error_of<ValueError>([&] { by.parse(given); });
   };
   given.emplace_back();
-  CHECK(error(parser) == "parse: sentence 3 must have words");
+  CHECK(error(parser) == "parse: sentence 4 must have words");
   given.pop_back();
   given[1].words[0].upos = given[1].words[0].xpos = "_";
-  CHECK(error(parser) == "parse: sentence 1 has no tags, and the model has no tagger");
+  CHECK(error(parser) == "parse: sentence 2 has no tags, and the model has no tagger");
   given[1] = before[1];
   CHECK(given == before);  // nothing was done
   given[1].words[0].xpos = "_";
   CHECK(error(parser).empty());
   CHECK(contains(error(Parser(random_model({.tagger = false, .tags = Tags::xpos}))),
-                 "sentence 1 has no tags"));
+                 "sentence 2 has no tags"));
   given[2].words.resize(static_cast<size_t>(kMaxSentenceLines) + 1, given[2].words[0]);
-  CHECK(error(parser) == "parse: sentence 2 must have at most 100000 words, has 100001");
+  CHECK(error(parser) == "parse: sentence 3 must have at most 100000 words, has 100001");
   CHECK(error_of<ValueError>([&] { parser.parse("the dog"); }) ==
-        "parse: sentence 0 has no tags, and the model has no tagger");
+        "parse: sentence 1 has no tags, and the model has no tagger");
   CHECK(error_of<ValueError>([&] { Parser(model, {.width = 0}); }) ==
         "Parser: known_words must not be negative and width be positive, got 1500 and 0");
   CHECK_THROWS_AS(Parser(model, {.known_words = -1}), ValueError);

@@ -1,11 +1,11 @@
 #pragma once
 
-// Options as the metadata of a model file: text by name, exactly.
+// Model files: parameters as tensors, all else as metadata, options as text by name, exactly.
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 
+#include "core/file.h"
 #include "core/json.h"
 #include "normlab/io.h"
 #include "normlab/norm.h"
@@ -13,12 +13,38 @@
 
 namespace normlab {
 
+// --- metadata ---------------------------------------------------------------------------------
+
 /// Takes one entry out. ValueError if it is missing.
-inline std::string take_entry(Metadata& metadata, const std::string& key) {
-  const auto entry = metadata.extract(key);
-  check<ValueError>(!entry.empty(), "metadata", json_excerpt(key), " is missing");
-  return entry.mapped();
+std::string take_entry(Metadata& metadata, const std::string& key);
+/// Takes the format and its version out. ValueError unless they are these.
+void take_format(Metadata& metadata, const std::string& format, const std::string& version);
+/// What is left when all else was taken out: notes. ValueError for a key that is none.
+Metadata notes_of(const Metadata& metadata);
+/// Adds notes, so that notes_of() finds them.
+void add_notes(const Metadata& notes, Metadata& metadata);
+
+// Lists of lines as one text.
+std::string joined(const std::vector<std::string>& lines);
+std::vector<std::string> split_lines(const std::string& text);
+
+/// ValueError, ShapeError unless a tensor of that name and shape is there.
+void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape);
+
+/// What `read` makes of the file; its errors become IoErrors that name the path.
+template <class Read>
+auto read_model(const std::string& path, const Read& read) {
+  TensorFile file = load(path);
+  try {
+    return read(std::move(file));
+  } catch (const ValueError& error) {
+    fail<IoError>("load_model", shown(path), ": ", error.what());
+  } catch (const DtypeError& error) {
+    fail<IoError>("load_model", shown(path), ": ", error.what());
+  }
 }
+
+// --- settings ---------------------------------------------------------------------------------
 
 namespace settings {
 
@@ -114,24 +140,6 @@ void take_settings(const Setting<Options> (&all)[N], const std::string& prefix, 
                    Options& options) {
   for (const Setting<Options>& one : all)
     one.read(prefix + one.name, take_entry(metadata, prefix + one.name), options);
-}
-
-// Lists of lines as one text.
-
-inline std::string joined(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text.append(text.empty() ? "" : "\n").append(line);
-  return text;
-}
-
-inline std::vector<std::string> split_lines(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t at = 0; !text.empty() && at <= text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    lines.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return lines;
 }
 
 }  // namespace normlab

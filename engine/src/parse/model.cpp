@@ -1,8 +1,6 @@
 #include "parse/model.h"
 
-#include "core/file.h"
-#include "core/json.h"
-#include "core/settings.h"
+#include "core/model_file.h"
 #include "normlab/autograd.h"
 
 namespace normlab::parse {
@@ -34,7 +32,6 @@ namespace {
 
 constexpr char kFormat[] = "normlab.parser";
 constexpr char kVersion[] = "1";
-constexpr std::string_view kNote = "note.";
 
 constexpr Setting<NetworkOptions> kNetworkSettings[] = {
     setting<NetworkOptions>(
@@ -112,20 +109,13 @@ TensorMap tensors_of(const std::string& prefix, const TensorMap& tensors) {
   return own;
 }
 
-void check_table(const TensorMap& tensors, const std::string& name, const Shape& shape) {
-  const auto found = tensors.find(name);
-  check<ValueError>(found != tensors.end(), "tensors", json_excerpt(name), " is missing");
-  check(found->second.shape() == shape, "tensors", json_excerpt(name), " must have shape ", shape,
-        ", as settings and vocabulary have it, is ", found->second.shape());
-}
-
 /// A network of the file's tensors. Its matrices must be there before it is built: settings alone
 /// could ask for any size. This thread's random numbers go on as if there had been none.
 std::shared_ptr<Network> read_network(const std::string& prefix, const NetworkOptions& o,
                                       const TensorMap& tensors) {
-  check_table(tensors, prefix + "table", {o.rows, o.embedding});
-  check_table(tensors, prefix + "weight", {o.features, o.embedding, o.hidden});
-  check_table(tensors, prefix + "output.weight", {o.classes, o.hidden});
+  check_matrix(tensors, prefix + "table", {o.rows, o.embedding});
+  check_matrix(tensors, prefix + "weight", {o.features, o.embedding, o.hidden});
+  check_matrix(tensors, prefix + "output.weight", {o.classes, o.hidden});
   const Generator before = default_generator();
   auto network = std::make_shared<Network>(o);
   default_generator() = before;
@@ -161,12 +151,7 @@ Tagger read_tagger(Metadata& metadata, const TensorMap& tensors) {
 
 Model model_of(TensorFile file) {
   Metadata& metadata = file.metadata;
-  const std::string format = take_entry(metadata, "format");
-  check<ValueError>(format == kFormat, "format", "this is a model of another task, ",
-                    json_excerpt(format), ", expected ", json_excerpt(kFormat));
-  const std::string version = take_entry(metadata, "version");
-  check<ValueError>(version == kVersion, "version", "must be ", kVersion, ", is ",
-                    json_excerpt(version));
+  take_format(metadata, kFormat, kVersion);
   Vocabulary vocabulary = read_vocabulary(metadata);
   NetworkOptions options;
   take_settings(kNetworkSettings, "parser.", metadata, options);
@@ -177,10 +162,7 @@ Model model_of(TensorFile file) {
   for (const auto& [name, tensor] : file.tensors)  // a network refuses what is not its own
     check<ValueError>(name.starts_with("parser.") || (model.tagger && name.starts_with("tagger.")),
                       "tensors", json_excerpt(name), " is not known");
-  for (const auto& [key, text] : metadata) {
-    check<ValueError>(key.starts_with(kNote), "metadata", json_excerpt(key), " is not known");
-    model.notes[key.substr(kNote.size())] = text;
-  }
+  model.notes = notes_of(metadata);
   return model;
 }
 
@@ -207,19 +189,12 @@ void save_model(const std::string& path, const Model& model) {
     write_settings(kNetworkSettings, model.tagger->network->options(), "tagger.", metadata);
     add_tensors("tagger.", *model.tagger->network, tensors);
   }
-  for (const auto& [name, text] : model.notes) metadata[std::string(kNote) + name] = text;
+  add_notes(model.notes, metadata);
   save(path, tensors, metadata);
 }
 
 Model load_model(const std::string& path) {
-  TensorFile file = load(path);
-  try {
-    return model_of(std::move(file));
-  } catch (const ValueError& error) {
-    fail<IoError>("load_model", shown(path), ": ", error.what());
-  } catch (const DtypeError& error) {
-    fail<IoError>("load_model", shown(path), ": ", error.what());
-  }
+  return read_model(path, model_of);
 }
 
 }  // namespace normlab::parse

@@ -58,12 +58,12 @@ bool has_tags(const Sentence& sentence, Tags tags, bool whole) {
 void check_sentences(std::span<const Sentence> sentences, const Model& model) {
   for (size_t i = 0; i < sentences.size(); ++i) {
     const size_t n = sentences[i].words.size();
-    check<ValueError>(n > 0, "parse", "sentence ", i, " must have words");
-    check<ValueError>(n <= kMaxSentenceLines, "parse", "sentence ", i, " must have at most ",
+    check<ValueError>(n > 0, "parse", "sentence ", i + 1, " must have words");
+    check<ValueError>(n <= kMaxSentenceLines, "parse", "sentence ", i + 1, " must have at most ",
                       kMaxSentenceLines, " words, has ", n);
     check<ValueError>(
         model.tagger || has_tags(sentences[i], model.vocabulary.options().tags, false), "parse",
-        "sentence ", i, " has no tags, and the model has no tagger");
+        "sentence ", i + 1, " has no tags, and the model has no tagger");
   }
 }
 

@@ -1,8 +1,6 @@
 #include <algorithm>
 
-#include "core/file.h"
-#include "core/json.h"
-#include "core/settings.h"
+#include "core/model_file.h"
 #include "normlab/autograd.h"
 #include "normlab/text.h"
 #include "text/settings.h"
@@ -12,7 +10,6 @@ namespace {
 
 constexpr char kFormat[] = "normlab.text_classifier";
 constexpr char kVersion[] = "1";
-constexpr std::string_view kNote = "note.";
 
 void check_model(const char* op, const Model& model) {
   check<ValueError>(model.classifier != nullptr, op, "the model has no classifier");
@@ -107,12 +104,7 @@ struct Contents {
 };
 
 Contents read_metadata(Metadata metadata) {
-  const std::string format = take_entry(metadata, "format");
-  check<ValueError>(format == kFormat, "format", "this is a model of another task, ",
-                    json_excerpt(format), ", expected ", json_excerpt(kFormat));
-  const std::string version = take_entry(metadata, "version");
-  check<ValueError>(version == kVersion, "version", "must be ", kVersion, ", is ",
-                    json_excerpt(version));
+  take_format(metadata, kFormat, kVersion);
   Contents contents;
   contents.vocabulary = Vocabulary(split_lines(take_entry(metadata, "vocabulary")));
   contents.labels = split_lines(take_entry(metadata, "labels"));
@@ -120,18 +112,8 @@ Contents read_metadata(Metadata metadata) {
   contents.options = take_settings(metadata);
   contents.options.vocabulary = contents.vocabulary.size();
   contents.options.classes = static_cast<int64_t>(contents.labels.size());
-  for (const auto& [key, text] : metadata) {
-    check<ValueError>(key.starts_with(kNote), "metadata", json_excerpt(key), " is not known");
-    contents.notes[key.substr(kNote.size())] = text;
-  }
+  contents.notes = notes_of(metadata);
   return contents;
-}
-
-void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape) {
-  const auto found = tensors.find(name);
-  check<ValueError>(found != tensors.end(), "tensors", json_excerpt(name), " is missing");
-  check(found->second.shape() == shape, "tensors", json_excerpt(name), " must have shape ", shape,
-        ", as settings, vocabulary and labels have it, is ", found->second.shape());
 }
 
 /// All matrices must be there before a network is built: settings alone could ask for any size.
@@ -179,19 +161,12 @@ void save_model(const std::string& path, const Model& model) {
   metadata["version"] = kVersion;
   metadata["vocabulary"] = joined(model.vocabulary.words());
   metadata["labels"] = joined(model.labels);
-  for (const auto& [name, text] : model.notes) metadata[std::string(kNote) + name] = text;
+  add_notes(model.notes, metadata);
   save(path, model.classifier->state(), metadata);
 }
 
 Model load_model(const std::string& path) {
-  TensorFile file = load(path);
-  try {
-    return model_of(std::move(file));
-  } catch (const ValueError& error) {
-    fail<IoError>("load_model", shown(path), ": ", error.what());
-  } catch (const DtypeError& error) {
-    fail<IoError>("load_model", shown(path), ": ", error.what());
-  }
+  return read_model(path, model_of);
 }
 
 }  // namespace normlab::text

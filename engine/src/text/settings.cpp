@@ -1,6 +1,6 @@
 #include "text/settings.h"
 
-#include "core/settings.h"
+#include "core/model_file.h"
 
 namespace normlab::text {
 namespace {
