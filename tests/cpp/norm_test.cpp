@@ -400,3 +400,15 @@ TEST_CASE("norm: errors say what was expected and what came", "[norm][errors]") 
   CHECK(unknown.find("unknown variant 'layer_norm'") != std::string::npos);
   CHECK(unknown.find("layernorm_simple") != std::string::npos);
 }
+
+TEST_CASE("a variant of one's own need not outlive the call", "[norm]") {
+  const Tensor x = leaf({4, 7}, 1), expected = leaf({4, 7}, 1);
+  const Tensor dz = leaf({4, 7}, 2).detach();
+  auto variant = std::make_unique<NormTraits>(norm_variant("detachnorm"));
+  const Tensor z = normalize(x, *variant);
+  *variant = norm_variant("adanorm");  // what lies there then is of no concern
+  variant.reset();
+  z.backward(dz);
+  normalize(expected, norm_variant("detachnorm")).backward(dz);
+  CHECK(max_difference(x.grad(), expected.grad()) == 0);
+}

@@ -19,7 +19,7 @@ StatTerms stat_terms(const FeatureNormBatch<T>& b, const Tensor& dz) {
   StatTerms terms;
   terms.via_mean.assign(static_cast<size_t>(batch), 0);
   terms.via_scale.assign(static_cast<size_t>(batch), 0);
-  const bool via_mean = b.centred() && b.traits->grad_mean, via_scale = b.traits->grad_scale;
+  const bool via_mean = b.centred() && b.traits.grad_mean, via_scale = b.traits.grad_scale;
   if (!via_mean && !via_scale) return terms;
   const auto dot = feature_norm_kernels_for(T()).dot;
   parallel_blocks(batch, 16, 3 * width, [&](int64_t begin, int64_t end) {

@@ -25,7 +25,7 @@ struct FeatureNormBlock {
 /// What forward finds out and backward needs.
 template <class T>
 struct FeatureNormBatch {
-  const NormTraits* traits = nullptr;
+  NormTraits traits;
   double eps = 0, C = 1, k = 0;
   Denominator denominator = Denominator::var_eps;
   bool has_norm_bias = false;
@@ -44,8 +44,8 @@ struct FeatureNormBatch {
   Tensor weight_sum;               ///< [H]: sum of gain * weight
   Tensor plain, first;             ///< [N, H]: see NormGather
 
-  bool adaptive() const { return traits->output == Output::adaptive; }
-  bool centred() const { return traits->scale == Scale::std; }
+  bool adaptive() const { return traits.output == Output::adaptive; }
+  bool centred() const { return traits.scale == Scale::std; }
   double elements() const { return static_cast<double>(positions * inner); }
 };
 

@@ -273,7 +273,7 @@ std::shared_ptr<FeatureNormBatch<T>> batch_of(const Tensor& table, const Tensor&
                                               const Tensor& weight, const NormTraits& variant,
                                               const NormOptions& o) {
   auto b = std::make_shared<FeatureNormBatch<T>>();
-  b->traits = &variant;
+  b->traits = variant;
   b->eps = o.eps;
   b->C = o.C;
   b->k = o.k;

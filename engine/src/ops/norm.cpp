@@ -148,13 +148,13 @@ struct Stats {
 
 /// Everything fixed about one call, shared by forward and backward.
 struct Call {
-  const NormTraits* traits = nullptr;
+  NormTraits traits;
   NormOptions options;
   Layout layout;
 
   bool given_stats() const { return options.running_mean.defined() && !options.training; }
   int64_t clamp() const {
-    if (!traits->clamp) return 0;
+    if (!traits.clamp) return 0;
     const auto kk = static_cast<int64_t>(options.topk_share * static_cast<double>(layout.H));
     return kk > 1 ? kk : 0;  // the greatest clamped to the greatest: nothing to do
   }
@@ -170,7 +170,7 @@ NormProblem<T> problem_of(const Call& call, const Tensor& x, Stats& stats, const
                           const Tensor& bias, const Tensor& alpha) {
   const Layout& l = call.layout;
   NormProblem<T> p;
-  p.traits = call.traits;
+  p.traits = &call.traits;
   p.rows = l.rows;
   p.H = l.H;
   p.eps = call.options.eps;
@@ -273,7 +273,7 @@ Tensor run_forward(Call& call, const Tensor& x, Stats& stats) {
   const int64_t block = std::max<int64_t>(1, 8192 / std::max<int64_t>(p.H, 1));
   parallel_blocks(p.rows, block, p.H * kCostPerElement,
                   [&](int64_t begin, int64_t end) { forward_rows(p, begin, end); });
-  if (call.traits->group == Group::batch && o.training && o.running_mean.defined())
+  if (call.traits.group == Group::batch && o.training && o.running_mean.defined())
     update_running(call, p);
   return z;
 }
@@ -363,7 +363,7 @@ BackwardResult run_backward(const Call& call, const Tensor& x, Stats& stats, con
 
 Stats make_stats(const Call& call, DType dtype) {
   Stats stats;
-  if (call.traits->scale != Scale::tanh) stats.values = Tensor::empty({4, call.layout.rows}, dtype);
+  if (call.traits.scale != Scale::tanh) stats.values = Tensor::empty({4, call.layout.rows}, dtype);
   if (call.clamp() > 0) stats.extremes = Tensor::empty({2, call.layout.rows}, DType::int32);
   return stats;
 }
@@ -389,7 +389,7 @@ Denominator denominator_named(std::string_view name) {
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options) {
   check<DtypeError>(is_floating(x.dtype()), "normalize", "x must be float32 or float64, got ",
                     x.dtype());
-  Call call{&variant, options, layout_of(x, variant, options)};
+  Call call{variant, options, layout_of(x, variant, options)};
   check_options(x, variant, options, call.layout);
   if (variant.scale == Scale::none) return x;
 
@@ -409,7 +409,7 @@ Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& 
       "normalize", z, {x, options.gain, options.bias, options.alpha},
       [call, rows = Saved(rows), stats, gain, alpha, has_gain = options.gain.defined(),
        has_alpha = options.alpha.defined()](const Tensor& dz, Needs needs) mutable -> Grads {
-        const bool batch = call.traits->group == Group::batch;
+        const bool batch = call.traits.group == Group::batch;
         const Tensor& x = rows.get();
         const Tensor g = batch ? channels_first(dz, call.layout) : dz;
         BackwardResult r = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
