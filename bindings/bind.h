@@ -1,5 +1,8 @@
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "casters.h"
 
 namespace normlab::bindings {
@@ -9,6 +12,7 @@ using TensorClass = py::class_<Tensor>;
 // One function a public header of the engine.
 void bind_error(py::module_& m);
 void bind_info(py::module_& m);
+void bind_cuda(py::module_& m);
 /// Declares the class; bind_ops() adds the operations to it.
 TensorClass bind_tensor(py::module_& m);
 void bind_autograd(py::module_& m, TensorClass& tensor);
@@ -22,5 +26,8 @@ void bind_io(py::module_& m);
 void bind_probe(py::module_& m);
 void bind_text(py::module_& text);
 void bind_parse(py::module_& parse);
+
+/// As Python sees them.
+std::map<std::string, int64_t> memory_dict(const MemoryStats& stats);
 
 }  // namespace normlab::bindings

@@ -111,7 +111,7 @@ void bind_attributes(TensorClass& c) {
   c.def_property_readonly("nbytes", &Tensor::nbytes, "Bytes of all elements.");
   c.def_property_readonly("dtype", &Tensor::dtype, "Element type, as NumPy's dtype.");
   c.def_property_readonly(
-      "device", [](const Tensor& x) { return name_of(x.device()); }, "\"cpu\".");
+      "device", [](const Tensor& x) { return name_of(x.device()); }, "\"cpu\" or \"cuda\".");
   c.def("__len__", [](const Tensor& x) {
     check<DtypeError>(x.rank() > 0, "len", "a scalar tensor has no length");
     return x.size(0);
@@ -304,14 +304,7 @@ DeviceError unless it is in the CPU's memory.
 
 void bind_machine(py::module_& m) {
   m.def(
-      "memory_stats",
-      [] {
-        const MemoryStats s = memory_stats();
-        return std::map<std::string, int64_t>{{"in_use", s.in_use},
-                                              {"peak", s.peak},
-                                              {"cached", s.cached},
-                                              {"system_calls", s.system_calls}};
-      },
+      "memory_stats", [] { return memory_dict(memory_stats()); },
       R"doc(What the caching allocator holds, in bytes.
 
 Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept for reuse) and
@@ -324,6 +317,13 @@ Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept fo
 }
 
 }  // namespace
+
+std::map<std::string, int64_t> memory_dict(const MemoryStats& stats) {
+  return {{"in_use", stats.in_use},
+          {"peak", stats.peak},
+          {"cached", stats.cached},
+          {"system_calls", stats.system_calls}};
+}
 
 TensorClass bind_tensor(py::module_& m) {
   TensorClass c(m, "Tensor", py::buffer_protocol(), py::is_final(), kTensorDoc);

@@ -33,6 +33,8 @@ PYBIND11_MODULE(_core, m) {
   bind_optim(optim);
   py::module_ text = m.def_submodule("text", "From lines of text to labels.");
   bind_text(text);
+  py::module_ cuda = m.def_submodule("cuda", "The GPU.");
+  bind_cuda(cuda);
   py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
   bind_parse(parse);
 

@@ -9,7 +9,7 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import nn, optim, parse, text
+from . import cuda, nn, optim, parse, text
 from ._core import (
     ArgumentError,
     DeviceError,
@@ -151,6 +151,7 @@ __all__ = [
     "concat",
     "conv2d",
     "cross_entropy",
+    "cuda",
     "data",
     "div",
     "dropout",

@@ -71,8 +71,21 @@ def test_texts_name_what_came():
     ],
 )
 def test_no_gpu_is_said_in_words(ask):
-    with pytest.raises(nl.DeviceError, match=r"cuda.*not available"):
+    if nl.cuda.is_available():
+        pytest.skip("there is a device")
+    assert nl.cuda.why_not()
+    with pytest.raises(nl.DeviceError, match=r"cuda.*not available") as caught:
         ask()
+    assert nl.cuda.why_not() in str(caught.value)
+    assert nl.zeros(2).sum().item() == 0, "the process goes on"
+
+
+@pytest.mark.parametrize("ask", ["properties", "synchronize", "memory_stats", "empty_cache"])
+def test_what_needs_a_gpu_says_so(ask):
+    if nl.cuda.is_available():
+        pytest.skip("there is a device")
+    with pytest.raises(nl.DeviceError, match="not available"):
+        getattr(nl.cuda, ask)()
 
 
 def test_unknown_device():

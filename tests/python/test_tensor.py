@@ -434,7 +434,8 @@ def test_machine_functions():
     assert set(info) >= {"version", "isa", "onednn", "threads", "compiler", "cuda", "cuda_reason"}
     assert info["version"] == nl.__version__
     assert info["isa"] in ("baseline", "avx2", "avx512")
-    assert info["cuda"] is False
+    assert info["cuda"] is nl.cuda.is_available()
+    assert info["cuda_reason"] == nl.cuda.why_not()
     stats = nl.memory_stats()
     kept = nl.zeros(1 << 20)
     assert nl.memory_stats()["in_use"] >= stats["in_use"] + kept.nbytes

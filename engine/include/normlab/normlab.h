@@ -2,6 +2,7 @@
 
 /// The whole engine.
 #include "normlab/autograd.h"
+#include "normlab/cuda.h"
 #include "normlab/error.h"
 #include "normlab/info.h"
 #include "normlab/io.h"

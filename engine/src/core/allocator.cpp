@@ -6,7 +6,7 @@
 #include <mutex>
 #include <vector>
 
-#include "normlab/tensor.h"
+#include "backend/cuda.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -42,16 +42,30 @@ void* from_system(int64_t size) {
   return block;
 }
 
+/// What a cache takes its blocks from.
+struct Source {
+  void* (*allocate)(int64_t size);  ///< null: no memory
+  void (*release)(void* block);
+};
+
+void* from_gpu(int64_t size) {
+  void* block = nullptr;
+  cuda::call("allocate", cuda::backend().allocate, size, &block);
+  return block;
+}
+
 class Cache {
  public:
+  explicit Cache(const Source& source) : source_(source) {}
+
   Block take(int64_t size) {
     const std::lock_guard lock(mutex_);
     Block block = from_bins(size);
     if (!block.data) {
-      block = {from_system(size), size};
+      block = {source_.allocate(size), size};
       if (!block.data) {
         release();
-        block.data = from_system(size);
+        block.data = source_.allocate(size);
       }
       if (!block.data) return {};
       ++stats_.system_calls;
@@ -68,7 +82,7 @@ class Cache {
       bins_[block.bytes].push_back(block.data);
       stats_.cached += block.bytes;
     } catch (...) {  // no memory for the list itself
-      std::free(block.data);
+      source_.release(block.data);
     }
   }
 
@@ -99,42 +113,72 @@ class Cache {
 
   void release() {
     for (auto& [size, bin] : bins_) {
-      for (void* block : bin) std::free(block);
+      for (void* block : bin) source_.release(block);
       bin.clear();
     }
     stats_.cached = 0;
   }
 
+  Source source_;
   std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> bins_;
   MemoryStats stats_;
 };
 
-/// Never destroyed: tensors in static variables may outlive every other static.
-Cache& cache() {
-  static Cache* instance = new Cache;
+// Never destroyed: tensors in static variables may outlive every other static.
+Cache& cpu_cache() {
+  static Cache* instance = new Cache({from_system, [](void* block) { std::free(block); }});
   return *instance;
+}
+Cache& gpu_cache() {
+  static Cache* instance =
+      new Cache({from_gpu, [](void* block) { cuda::backend().release(block); }});
+  return *instance;
+}
+Cache& cache(Device device) {
+  return device == Device::cpu ? cpu_cache() : gpu_cache();
+}
+
+[[noreturn]] void fail_for(int64_t bytes, Device device) {
+  const MemoryStats stats = cache(device).stats();
+  if (device == Device::cpu)
+    fail<OutOfMemoryError>("allocate", "the system has no ", bytes,
+                           " bytes left; in use by tensors: ", stats.in_use);
+  int64_t free = 0, total = 0;
+  cuda::call("allocate", cuda::backend().memory, &free, &total);
+  fail<OutOfMemoryError>("allocate", "the GPU has no ", bytes, " bytes left; of its ", total, ", ",
+                         free, " are free, ", stats.in_use, " in use by tensors and ", stats.cached,
+                         " cached");
 }
 
 }  // namespace
 
-Block allocate(int64_t bytes) {
-  const Block block = cache().take(size_class(bytes));
-  check<OutOfMemoryError>(block.data != nullptr, "allocate", "the system has no ", bytes,
-                          " bytes left; in use by tensors: ", memory_stats().in_use);
+Block allocate(int64_t bytes, Device device) {
+  const Block block = cache(device).take(size_class(bytes));
+  if (!block.data) fail_for(bytes, device);
   return block;
 }
 
-void deallocate(Block block) noexcept {
-  cache().give(block);
+void deallocate(Block block, Device device) noexcept {
+  cache(device).give(block);
 }
 
 MemoryStats memory_stats() {
-  return cache().stats();
+  return cpu_cache().stats();
 }
 
 void empty_cache() {
-  cache().clear();
+  cpu_cache().clear();
+}
+
+MemoryStats cuda::memory_stats() {
+  backend();
+  return gpu_cache().stats();
+}
+
+void cuda::empty_cache() {
+  synchronize();
+  gpu_cache().clear();
 }
 
 }  // namespace normlab

@@ -3,6 +3,7 @@
 #include <dnnl.h>
 
 #include "backend/isa.h"
+#include "normlab/cuda.h"
 #include "normlab/tensor.h"
 
 namespace normlab {
@@ -35,8 +36,8 @@ BuildInfo build_info() {
           .onednn = onednn_version(),
           .compiler = compiler(),
           .threads = num_threads(),
-          .cuda = false,
-          .cuda_reason = "this build has no CUDA backend"};
+          .cuda = cuda::is_available(),
+          .cuda_reason = cuda::why_not()};
 }
 
 }  // namespace normlab

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "backend/cuda.h"
 #include "core/accumulate.h"
 #include "core/allocator.h"
 #include "core/dispatch.h"
@@ -57,7 +58,7 @@ Storage::~Storage() {
   if (release) {
     release();
   } else {
-    deallocate({data, bytes});
+    deallocate({data, bytes}, device);
   }
 }
 
@@ -106,6 +107,23 @@ To convert(From value) {
   return static_cast<To>(value);
 }
 
+/// Between tensors of equal bytes, wherever they live; their memory may overlap on the CPU.
+void copy_values(const Tensor& to, const Tensor& from) {
+  const bool to_gpu = to.device() == Device::cuda, from_gpu = from.device() == Device::cuda;
+  void* const target = device_data(to);
+  const void* const source = device_data(from);
+  const int64_t bytes = to.nbytes();
+  if (bytes == 0 || target == source) return;
+  if (to_gpu || from_gpu)
+    cuda::call("copy",
+               !from_gpu ? cuda::backend().upload
+               : to_gpu  ? cuda::backend().copy
+                         : cuda::backend().download,
+               target, source, bytes);
+  else
+    std::memmove(target, source, static_cast<size_t>(bytes));
+}
+
 }  // namespace
 
 Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape) {
@@ -113,16 +131,17 @@ Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape) {
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
-  check<DeviceError>(device == Device::cpu, "tensor",
-                     "device 'cuda' is not available: this build has no CUDA backend");
   const int64_t bytes = checked_bytes(shape, dtype);
-  const Block block = allocate(bytes);
+  const Block block = allocate(bytes, device);
   return on_storage(std::make_shared<Storage>(block.data, block.bytes, device), 0, shape, dtype);
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor x = empty(shape, dtype, device);
-  std::memset(x.raw(), 0, static_cast<size_t>(x.nbytes()));
+  if (device == Device::cuda)
+    x.fill_(0);
+  else
+    std::memset(x.raw(), 0, static_cast<size_t>(x.nbytes()));
   return x;
 }
 
@@ -177,7 +196,15 @@ Device Tensor::device() const {
 }
 
 void* Tensor::raw() const {
-  const TensorImpl& impl = checked(impl_);
+  check<DeviceError>(
+      device() == Device::cpu, "data",
+      "this tensor is on cuda, where this operation cannot go yet; x.to('cpu') takes "
+      "it to the CPU");
+  return device_data(*this);
+}
+
+void* device_data(const Tensor& x) {
+  const TensorImpl& impl = checked(x.impl());
   return static_cast<char*>(impl.storage->data) + impl.offset;
 }
 
@@ -192,6 +219,7 @@ double Tensor::item() const {
 }
 
 std::vector<double> Tensor::to_vector() const {
+  if (device() != Device::cpu) return detach().to(Device::cpu).to_vector();
   std::vector<double> values(static_cast<size_t>(numel()));
   dispatch(dtype(), [&]<class T>() {
     const T* p = data<T>();
@@ -234,9 +262,8 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
   const int64_t row = n > 0 ? nbytes() / n : 0;
   return record("slice", view_of(*this, begin * row, part), {*this},
                 [whole = shape(), offset = begin * row](const Tensor& dz, Needs) -> Grads {
-                  Tensor dx = Tensor::zeros(whole, dz.dtype());
-                  std::memcpy(static_cast<char*>(dx.raw()) + offset, dz.raw(),
-                              static_cast<size_t>(dz.nbytes()));
+                  Tensor dx = Tensor::zeros(whole, dz.dtype(), dz.device());
+                  copy_values(view_of(dx, offset, dz.shape()), dz);
                   return {dx};
                 });
 }
@@ -252,7 +279,10 @@ Tensor Tensor::operator[](int64_t i) const {
 
 Tensor Tensor::clone() const {
   Tensor copy = empty(shape(), dtype(), device());
-  copy_bytes(copy.raw(), raw(), nbytes());
+  if (device() == Device::cpu)
+    copy_bytes(copy.raw(), raw(), nbytes());
+  else
+    copy_values(copy, *this);
   return copy;
 }
 
@@ -273,7 +303,10 @@ Tensor Tensor::to(DType want) const {
 
 Tensor Tensor::to(Device want) const {
   if (want == device()) return *this;
-  return empty(shape(), dtype(), want);  // throws: there is no other device in this build
+  Tensor z = empty(shape(), dtype(), want);
+  copy_values(z, *this);
+  return record("to", z, {*this},
+                [from = device()](const Tensor& dz, Needs) -> Grads { return {dz.to(from)}; });
 }
 
 void Tensor::copy_(const Tensor& other) {
@@ -283,7 +316,7 @@ void Tensor::copy_(const Tensor& other) {
   check(shape() == other.shape(), "copy_", "shape must be ", shape(), ", got ", other.shape());
   check<DtypeError>(dtype() == other.dtype(), "copy_", "dtype must be ", dtype(), ", got ",
                     other.dtype());
-  std::memmove(raw(), other.raw(), static_cast<size_t>(nbytes()));
+  copy_values(*this, other);
   bump_version();
 }
 
@@ -291,7 +324,14 @@ void Tensor::fill_(double value) {
   check<GradError>(is_leaf(), "fill_",
                    "only leaves can be changed in place; this is the result of a "
                    "recorded op");
-  dispatch(dtype(), [&]<class T>() { std::fill_n(data<T>(), numel(), convert<T>(value)); });
+  dispatch(dtype(), [&]<class T>() {
+    const T element = convert<T>(value);
+    if (device() == Device::cuda)
+      cuda::call("fill_", cuda::backend().fill, device_data(*this), &element,
+                 static_cast<int64_t>(sizeof element), numel());
+    else
+      std::fill_n(data<T>(), numel(), element);
+  });
   bump_version();
 }
 

@@ -33,6 +33,10 @@ struct TensorImpl {
   Gradient grad;
 };
 
+/// Pointer to the first element wherever the tensor lives: for what hands it to the GPU. Tensor's
+/// own data() and raw() refuse memory that the CPU cannot read.
+void* device_data(const Tensor& x);
+
 /// A new handle on the storage of x, `offset` bytes further, off the tape.
 Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape);
 

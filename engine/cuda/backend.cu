@@ -1,0 +1,143 @@
+#include <cstdio>
+#include <cstring>
+
+#include "failure.h"
+
+// The device, its stream and its memory.
+
+namespace normlab::cuda {
+namespace {
+
+cudaStream_t the_stream = nullptr;
+
+Failure open(DeviceFacts* facts) {
+  int driver = 0, count = 0;
+  cudaError_t error = cudaDriverGetVersion(&driver);
+  if (error == cudaSuccess && driver == 0) return "this machine has no NVIDIA driver";
+  if (error == cudaSuccess) error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) return failure_of(error);
+  if (count == 0) return "there is no NVIDIA GPU";
+  cudaDeviceProp properties{};
+  error = cudaGetDeviceProperties(&properties, 0);
+  if (error == cudaSuccess) error = cudaSetDevice(0);
+  // A blocking stream: what others queue on the default stream stays in order with ours.
+  if (error == cudaSuccess) error = cudaStreamCreate(&the_stream);
+  if (error != cudaSuccess) return failure_of(error);
+  std::snprintf(facts->name, sizeof facts->name, "%s", properties.name);
+  facts->major = properties.major;
+  facts->minor = properties.minor;
+  facts->multiprocessors = properties.multiProcessorCount;
+  facts->memory = static_cast<int64_t>(properties.totalGlobalMem);
+  return nullptr;
+}
+
+Failure allocate(int64_t bytes, void** block) {
+  *block = nullptr;
+  const cudaError_t error = cudaMalloc(block, static_cast<size_t>(bytes));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // the process stays usable
+    *block = nullptr;
+    return nullptr;
+  }
+  return failure_of(error);
+}
+
+void release(void* block) {
+  cudaFree(block);
+}
+
+Failure memory(int64_t* free, int64_t* total) {
+  size_t now = 0, all = 0;
+  const cudaError_t error = cudaMemGetInfo(&now, &all);
+  *free = static_cast<int64_t>(now);
+  *total = static_cast<int64_t>(all);
+  return failure_of(error);
+}
+
+Failure synchronize() {
+  return failure_of(cudaStreamSynchronize(the_stream));
+}
+
+Failure copy(void* to, const void* from, int64_t bytes) {
+  return failure_of(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, the_stream));
+}
+
+Failure upload(void* to, const void* from, int64_t bytes) {
+  // From pageable memory the source has been read when the call returns.
+  return failure_of(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, the_stream));
+}
+
+Failure download(void* to, const void* from, int64_t bytes) {
+  const cudaError_t error =
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, the_stream);
+  return error == cudaSuccess ? synchronize() : failure_of(error);
+}
+
+template <class T>
+__global__ void fill_kernel(T* to, T element, int64_t count) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += step)
+    to[i] = element;
+}
+
+template <class T>
+Failure fill_with(void* to, const void* element, int64_t count) {
+  constexpr int kThreads = 256;
+  constexpr int64_t kMostBlocks = 4096;
+  T value;
+  std::memcpy(&value, element, sizeof value);
+  const int64_t blocks = (count + kThreads - 1) / kThreads;
+  const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
+  fill_kernel<<<grid, kThreads, 0, the_stream>>>(static_cast<T*>(to), value, count);
+  return launched();
+}
+
+Failure fill(void* to, const void* element, int64_t size, int64_t count) {
+  if (count == 0) return nullptr;
+  switch (size) {
+    case 1:
+      return fill_with<uint8_t>(to, element, count);
+    case 4:
+      return fill_with<uint32_t>(to, element, count);
+    case 8:
+      return fill_with<uint64_t>(to, element, count);
+    default:
+      return "an element must have 1, 4 or 8 bytes";
+  }
+}
+
+constexpr Backend kBackend = {
+    .interface = kInterface,
+    .open = open,
+    .allocate = allocate,
+    .release = release,
+    .memory = memory,
+    .synchronize = synchronize,
+    .copy = copy,
+    .upload = upload,
+    .download = download,
+    .fill = fill,
+};
+
+}  // namespace
+
+cudaStream_t stream() {
+  return the_stream;
+}
+
+Failure failure_of(cudaError_t error) {
+  if (error == cudaSuccess) return nullptr;
+  thread_local char text[512];
+  std::snprintf(text, sizeof text, "%s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
+  return text;
+}
+
+}  // namespace normlab::cuda
+
+extern "C" __attribute__((visibility("default"))) const normlab::cuda::Backend*
+normlab_cuda_backend(int interface) {
+  return interface == normlab::cuda::kInterface ? &normlab::cuda::kBackend : nullptr;
+}

@@ -1,0 +1,84 @@
+#include "backend/cuda.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+namespace normlab::cuda {
+namespace {
+
+constexpr char kLibrary[] = "libnormlab_cuda.so";
+
+/// The folder of the library or extension that this code is part of.
+std::filesystem::path own_folder() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&own_folder), &info) == 0 || !info.dli_fname) return {};
+  return std::filesystem::path(info.dli_fname).parent_path();
+}
+
+struct Loaded {
+  const Backend* backend = nullptr;
+  Properties properties;
+  std::string why_not;
+};
+
+Loaded failed(const std::string& why) {
+  Loaded loaded;
+  loaded.why_not = why;
+  return loaded;
+}
+
+Loaded opened(const Backend* backend) {
+  DeviceFacts facts{};
+  if (const Failure failure = backend->open(&facts)) return failed(failure);
+  Loaded loaded;
+  loaded.backend = backend;
+  loaded.properties = {facts.name, facts.major, facts.minor, facts.multiprocessors, facts.memory};
+  return loaded;
+}
+
+Loaded load() {
+  // Beside the engine in an installed tree and in Python's package.
+  const std::filesystem::path path = own_folder() / kLibrary;
+  if (!std::filesystem::exists(path)) return failed("this build has no CUDA backend");
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) return failed(std::string("the CUDA backend cannot be loaded: ") + dlerror());
+  const auto get = reinterpret_cast<GetBackend>(dlsym(library, kGetBackend));
+  const Backend* backend = get ? get(kInterface) : nullptr;
+  if (!backend) return failed(path.string() + " belongs to another version of normlab");
+  return opened(backend);
+}
+
+/// Loaded once; never unloaded, since tensors in static variables may outlive every other static.
+const Loaded& loaded() {
+  static const Loaded* instance = new Loaded(load());
+  return *instance;
+}
+
+}  // namespace
+
+bool is_available() {
+  return loaded().backend != nullptr;
+}
+
+const std::string& why_not() {
+  return loaded().why_not;
+}
+
+const Backend& backend() {
+  check<DeviceError>(is_available(), "cuda", "device 'cuda' is not available: ", why_not());
+  return *loaded().backend;
+}
+
+const Properties& properties() {
+  backend();
+  return loaded().properties;
+}
+
+void synchronize() {
+  call("synchronize", backend().synchronize);
+}
+
+}  // namespace normlab::cuda

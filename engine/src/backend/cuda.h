@@ -1,0 +1,17 @@
+#pragma once
+
+#include "backend/cuda_interface.h"
+#include "normlab/cuda.h"
+
+namespace normlab::cuda {
+
+/// The loaded library's functions. DeviceError with the reason if no GPU can be used.
+const Backend& backend();
+
+/// Calls a function of the backend. DeviceError that names the operation if it fails.
+template <class... Parameters, class... Arguments>
+void call(const char* op, Failure (*function)(Parameters...), Arguments... arguments) {
+  if (const Failure failure = function(arguments...)) fail<DeviceError>(op, failure);
+}
+
+}  // namespace normlab::cuda

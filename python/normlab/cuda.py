@@ -1,0 +1,24 @@
+"""The GPU: whether there is one, its facts and its memory.
+
+Tensors go there with ``x.to("cuda")`` or ``device="cuda"`` and come back with ``.to("cpu")``. Work
+is queued on one stream and runs behind the caller; reading a value waits for it. Operations that
+cannot go there yet raise DeviceError.
+"""
+
+from ._core.cuda import (
+    empty_cache,
+    is_available,
+    memory_stats,
+    properties,
+    synchronize,
+    why_not,
+)
+
+__all__ = [
+    "empty_cache",
+    "is_available",
+    "memory_stats",
+    "properties",
+    "synchronize",
+    "why_not",
+]

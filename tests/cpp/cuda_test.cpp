@@ -1,0 +1,110 @@
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "errors.h"
+#include "gradcheck.h"
+
+using namespace normlab;
+using test::error_of;
+
+namespace {
+
+bool contains(const std::string& text, const char* part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// Whether the rest of a test can run; says so where it cannot.
+bool has_device() {
+  if (!cuda::is_available()) WARN("skipped: no device (" << cuda::why_not() << ")");
+  return cuda::is_available();
+}
+
+std::vector<double> counted(int64_t n) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < n; ++i) values.push_back(static_cast<double>(i));
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("without a GPU, the reason is said and all else goes on", "[cuda]") {
+  if (cuda::is_available()) {
+    CHECK(cuda::why_not().empty());
+    return;
+  }
+  const std::string why = cuda::why_not();
+  REQUIRE_FALSE(why.empty());
+#if defined(NORMLAB_HAS_CUDA)
+  CHECK(why != "this build has no CUDA backend");  // it was loaded, and found no device
+#else
+  CHECK(why == "this build has no CUDA backend");
+#endif
+  const std::string message = "cuda: device 'cuda' is not available: " + why;
+  const Tensor x = Tensor::ones({2});
+  CHECK(error_of<DeviceError>([] { Tensor::empty({2}, DType::float32, Device::cuda); }) == message);
+  CHECK(error_of<DeviceError>([] { Tensor::zeros({0}, DType::int64, Device::cuda); }) == message);
+  CHECK(error_of<DeviceError>([&] { x.to(Device::cuda); }) == message);
+  CHECK(error_of<DeviceError>([] { cuda::synchronize(); }) == message);
+  CHECK(error_of<DeviceError>([] { cuda::properties(); }) == message);
+  CHECK(error_of<DeviceError>([] { cuda::memory_stats(); }) == message);
+  CHECK(error_of<DeviceError>([] { cuda::empty_cache(); }) == message);
+  CHECK(sum(x).item() == 2);
+  CHECK(build_info().cuda_reason == why);
+}
+
+TEST_CASE("tensors go to the GPU and come back", "[cuda]") {
+  if (!has_device()) return;
+  for (const DType dtype :
+       {DType::float32, DType::float64, DType::int32, DType::int64, DType::uint8, DType::boolean}) {
+    CAPTURE(dtype);
+    const Tensor x = Tensor::arange(77).to(dtype);
+    const Tensor there = x.to(Device::cuda);
+    CHECK(there.device() == Device::cuda);
+    CHECK(there.to_vector() == x.to_vector());
+    CHECK(there.clone().to(Device::cpu).to_vector() == x.to_vector());
+    CHECK(there.slice(5, 9).to_vector() == x.slice(5, 9).to_vector());
+    CHECK(Tensor::full({3, 5}, 1, dtype, Device::cuda).to_vector() == std::vector<double>(15, 1));
+    CHECK(Tensor::zeros({1000, 1001}, dtype, Device::cuda).slice(999, 1000).to_vector() ==
+          std::vector<double>(1001, 0));
+  }
+  CHECK(Tensor::empty({0, 3}, DType::float32, Device::cuda).to_vector().empty());
+}
+
+TEST_CASE("gradients follow a tensor across devices", "[cuda]") {
+  if (!has_device()) return;
+  Tensor x = Tensor::of({3, 2}, counted(6)).set_requires_grad();
+  const Tensor y = x.to(Device::cuda).slice(1, 3);
+  const Tensor dz = Tensor::of({2, 2}, counted(4)).to(Device::cuda);
+  y.backward(dz);
+  CHECK(x.grad().device() == Device::cpu);
+  CHECK(x.grad().to_vector() == std::vector<double>{0, 0, 0, 1, 2, 3});
+}
+
+TEST_CASE("the GPU's memory is counted, cached and refused in words", "[cuda]") {
+  if (!has_device()) return;
+  cuda::empty_cache();
+  const MemoryStats before = cuda::memory_stats();
+  {
+    const Tensor kept = Tensor::zeros({1 << 20}, DType::float32, Device::cuda);
+    CHECK(cuda::memory_stats().in_use >= before.in_use + kept.nbytes());
+  }
+  CHECK(cuda::memory_stats().in_use == before.in_use);
+  CHECK(cuda::memory_stats().cached >= 1 << 22);
+  const int64_t calls = cuda::memory_stats().system_calls;
+  CHECK(Tensor::ones({1 << 20}, DType::float32, Device::cuda)[5].item() == 1);
+  CHECK(cuda::memory_stats().system_calls == calls);
+  const int64_t too_many = cuda::properties().memory / 4 + (1 << 20);
+  const std::string message =
+      error_of<OutOfMemoryError>([&] { Tensor::empty({too_many}, DType::float32, Device::cuda); });
+  for (const char* part : {"the GPU has no ", "are free", "in use by tensors", "cached"})
+    CHECK(contains(message, part));
+  CHECK(Tensor::ones({2}, DType::float32, Device::cuda).to_vector() == std::vector<double>{1, 1});
+}
+
+TEST_CASE("the CPU never reads a GPU's pointer", "[cuda]") {
+  if (!has_device()) return;
+  const Tensor x = Tensor::ones({2, 3}, DType::float32, Device::cuda);
+  CHECK(contains(error_of<DeviceError>([&] { x.data<float>(); }), "x.to('cpu')"));
+  CHECK(contains(error_of<DeviceError>([&] { x.raw(); }), "x.to('cpu')"));
+}
