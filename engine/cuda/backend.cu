@@ -1,7 +1,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "failure.h"
+#include "launch.h"
 
 // The device, its stream and its memory.
 
@@ -9,6 +9,7 @@ namespace normlab::cuda {
 namespace {
 
 cudaStream_t the_stream = nullptr;
+int the_multiprocessors = 0;
 
 Failure open(DeviceFacts* facts) {
   int driver = 0, count = 0;
@@ -26,7 +27,7 @@ Failure open(DeviceFacts* facts) {
   std::snprintf(facts->name, sizeof facts->name, "%s", properties.name);
   facts->major = properties.major;
   facts->minor = properties.minor;
-  facts->multiprocessors = properties.multiProcessorCount;
+  facts->multiprocessors = the_multiprocessors = properties.multiProcessorCount;
   facts->memory = static_cast<int64_t>(properties.totalGlobalMem);
   return nullptr;
 }
@@ -91,8 +92,7 @@ Failure fill_with(void* to, const void* element, int64_t count) {
   std::memcpy(&value, element, sizeof value);
   const int64_t blocks = (count + kThreads - 1) / kThreads;
   const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
-  fill_kernel<<<grid, kThreads, 0, the_stream>>>(static_cast<T*>(to), value, count);
-  return launched();
+  return launch(fill_kernel<T>, grid, kThreads, static_cast<T*>(to), value, count);
 }
 
 Failure fill(void* to, const void* element, int64_t size, int64_t count) {
@@ -120,12 +120,27 @@ constexpr Backend kBackend = {
     .upload = upload,
     .download = download,
     .fill = fill,
+    .norm = &norm_functions,
+    .elementwise = &elementwise_functions,
+    .reduce = &reduce_functions,
+    .shape = &shape_functions,
+    .matmul = &matmul_functions,
+    .conv = &conv_functions,
+    .softmax = &softmax_functions,
+    .attention = &attention_functions,
+    .index = &index_functions,
+    .random = &random_functions,
+    .optim = &optim_functions,
 };
 
 }  // namespace
 
 cudaStream_t stream() {
   return the_stream;
+}
+
+int multiprocessors() {
+  return the_multiprocessors;
 }
 
 Failure failure_of(cudaError_t error) {

@@ -53,6 +53,43 @@ inline double gradient_error(const Op& op, const std::vector<Tensor>& inputs, co
   return worst;
 }
 
+/// The greatest difference, relative to max(1, |value|), between the CPU's and the GPU's result and
+/// gradients of op on the same inputs, read as `dtype` where they are floating; 0 where there is no
+/// device (main.cpp says so).
+inline double cuda_difference(const Op& op, const std::vector<Tensor>& inputs,
+                              DType dtype = DType::float64) {
+  if (!cuda::is_available()) return 0;
+  const auto run = [&](Device device) {
+    std::vector<Tensor> leaves;
+    for (const Tensor& x : inputs) {
+      Tensor t = x.detach().clone();
+      leaves.push_back((is_floating(x.dtype()) ? t.to(dtype) : t).to(device));
+      if (x.requires_grad()) leaves.back().set_requires_grad();
+    }
+    const Tensor z = op(leaves);
+    if (z.device() != device) fail<DeviceError>("cuda_difference", "the result left its device");
+    std::vector<std::vector<double>> values{z.to_vector()};
+    if (!z.requires_grad()) return values;
+    Generator generator(12345);
+    z.backward(randn(z.shape(), 0, 1, DType::float64, generator).to(z.dtype()).to(device));
+    for (const Tensor& leaf : leaves)
+      values.push_back(leaf.grad() ? leaf.grad().to_vector() : std::vector<double>());
+    return values;
+  };
+  const auto want = run(Device::cpu), got = run(Device::cuda);
+  double worst = 0;
+  for (size_t k = 0; k < want.size(); ++k) {
+    if (got[k].size() != want[k].size()) return INFINITY;
+    for (size_t i = 0; i < want[k].size(); ++i) {
+      if (std::isnan(want[k][i]) && std::isnan(got[k][i])) continue;
+      if (want[k][i] == got[k][i]) continue;  // infinities too
+      const double error = std::abs(want[k][i] - got[k][i]) / std::max(1.0, std::abs(want[k][i]));
+      worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+    }
+  }
+  return worst;
+}
+
 /// A float64 leaf of normal numbers, the same for the same seed.
 inline Tensor leaf(const Shape& shape, uint64_t seed, double mean = 0, double std = 1) {
   Generator generator(seed);

@@ -5,6 +5,16 @@
 #include <catch2/catch.hpp>
 #endif
 
+#include <iostream>
+
+#include "normlab/normlab.h"
+
 int main(int argc, char** argv) {
-  return Catch::Session().run(argc, argv);
+  const int failed = Catch::Session().run(argc, argv);
+  using namespace normlab;
+  if (cuda::is_available())
+    std::cout << "compared with the GPU: " << cuda::properties().name << "\n";
+  else
+    std::cout << "comparisons with a GPU skipped: no device (" << cuda::why_not() << ")\n";
+  return failed;
 }

@@ -174,6 +174,28 @@ TEST_CASE("norm: the fast kernels agree with double", "[norm]") {
   check_close(got.dbias, want.dbias, 1e-5);
 }
 
+TEST_CASE("norm: the GPU agrees with the CPU", "[norm][cuda]") {
+  const NormTraits v = any_row_variant();
+  const bool std_eps = GENERATE(false, true);
+  const int64_t H = GENERATE(1, 2, 3, 16, 33, 128, 513, 1024, 9000, 17000);
+  const int64_t rows = GENERATE(1, 7);
+  CAPTURE(std::string(v.name), H, rows, std_eps);
+  if (H == 1 && std_eps) return;
+  Case c = make_case(v, rows, H, DType::float64);
+  std::vector<Tensor> inputs{c.x.set_requires_grad()};
+  for (Tensor parameter : {c.gain, c.bias})
+    if (parameter) inputs.push_back(parameter.set_requires_grad());
+  const Op op = [&](const std::vector<Tensor>& in) {
+    NormOptions o =
+        options_of({in[0], {}, {}, {}}, std_eps ? Denominator::std_eps : Denominator::var_eps);
+    if (c.gain) o.gain = in[1];
+    if (c.bias) o.bias = in.back();
+    return normalize(in[0], v, o);
+  };
+  CHECK(cuda_difference(op, inputs) < 1e-12);
+  CHECK(cuda_difference(op, inputs, DType::float32) < (H == 1 ? 1e-4 : 2e-5));
+}
+
 TEST_CASE("norm: results larger than the caches take the streaming kernels", "[norm]") {
   const NormTraits v = any_row_variant();
   CAPTURE(std::string(v.name));

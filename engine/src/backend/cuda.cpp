@@ -39,9 +39,15 @@ Loaded opened(const Backend* backend) {
   return loaded;
 }
 
+/// Beside the engine in an installed tree and in Python's package, unless the environment says
+/// where.
+std::filesystem::path library_path() {
+  const char* given = std::getenv("NORMLAB_CUDA_LIBRARY");
+  return given ? std::filesystem::path(given) : own_folder() / kLibrary;
+}
+
 Loaded load() {
-  // Beside the engine in an installed tree and in Python's package.
-  const std::filesystem::path path = own_folder() / kLibrary;
+  const std::filesystem::path path = library_path();
   if (!std::filesystem::exists(path)) return failed("this build has no CUDA backend");
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) return failed(std::string("the CUDA backend cannot be loaded: ") + dlerror());

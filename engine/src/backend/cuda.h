@@ -1,6 +1,6 @@
 #pragma once
 
-#include "backend/cuda_interface.h"
+#include "backend/cuda/interface.h"
 #include "normlab/cuda.h"
 
 namespace normlab::cuda {
@@ -10,7 +10,7 @@ const Backend& backend();
 
 /// Calls a function of the backend. DeviceError that names the operation if it fails.
 template <class... Parameters, class... Arguments>
-void call(const char* op, Failure (*function)(Parameters...), Arguments... arguments) {
+void call(const char* op, Failure (*function)(Parameters...), const Arguments&... arguments) {
   if (const Failure failure = function(arguments...)) fail<DeviceError>(op, failure);
 }
 

@@ -6,8 +6,10 @@
 #include <string>
 
 #include "backend/cache_size.h"
+#include "backend/cuda.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "normlab/autograd.h"
 #include "ops/norm_kernels.h"
 
@@ -80,6 +82,8 @@ void check_parameter(const char* name, bool taken, const Tensor& t, const Shape&
         t.shape(), " (variant '", v.name, "')");
   check<DtypeError>(t.dtype() == x.dtype(), "normalize", name, " must be ", x.dtype(),
                     " as x, got ", t.dtype());
+  check<DeviceError>(t.device() == x.device(), "normalize", name, " must be on ", x.device(),
+                     " as x, is on ", t.device());
 }
 
 void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, const Layout& l) {
@@ -361,9 +365,92 @@ BackwardResult run_backward(const Call& call, const Tensor& x, Stats& stats, con
   return result;
 }
 
-Stats make_stats(const Call& call, DType dtype) {
+// --- on the GPU -------------------------------------------------------------------------------
+
+template <class T>
+T* on_gpu(const Tensor& t) {
+  return t.defined() ? static_cast<T*>(device_data(t)) : nullptr;
+}
+
+void check_gpu_has(const Call& call) {
+  const NormTraits& v = call.traits;
+  check<DeviceError>(v.group == Group::row && v.scale != Scale::tanh && call.clamp() == 0,
+                     "normalize", "variant '", v.name, "' cannot go on cuda yet");
+}
+
+template <class T>
+cuda::NormArgs<T> gpu_args(const Call& call, const Tensor& x, const Stats& stats,
+                           const Tensor& gain) {
+  const NormTraits& v = call.traits;
+  const int64_t rows = call.layout.rows;
+  T* s = on_gpu<T>(stats.values);
+  cuda::NormArgs<T> a{};
+  a.rows = rows;
+  a.H = call.layout.H;
+  a.scale = v.scale;
+  a.output = v.output;
+  a.via_mean = v.scale == Scale::std && v.grad_mean;
+  a.via_scale = v.grad_scale;
+  a.var_eps = call.options.denominator == Denominator::var_eps;
+  a.scalar_gain = v.scalar_gain;
+  a.eps = call.options.eps;
+  a.C = static_cast<T>(call.options.C);
+  a.k = static_cast<T>(call.options.k);
+  a.x = on_gpu<T>(x);
+  a.gain = on_gpu<T>(gain);
+  a.mean = s;
+  a.rstd = s + rows;
+  a.shift = s + 2 * rows;
+  a.coef = s + 3 * rows;
+  return a;
+}
+
+template <class T>
+Tensor gpu_forward(const Call& call, const Tensor& x, Stats& stats) {
+  check_gpu_has(call);
+  const Tensor z = Tensor::empty(x.shape(), x.dtype(), Device::cuda);
+  cuda::NormArgs<T> a = gpu_args<T>(call, x, stats, call.options.gain);
+  a.bias = on_gpu<T>(call.options.bias);
+  a.z = on_gpu<T>(z);
+  const cuda::Backend& gpu = cuda::backend();
+  if constexpr (std::is_same_v<T, float>)
+    cuda::call("normalize", gpu.norm->forward_float, a);
+  else
+    cuda::call("normalize", gpu.norm->forward_double, a);
+  return z;
+}
+
+template <class T>
+BackwardResult gpu_backward(const Call& call, const Tensor& x, const Stats& stats,
+                            const Tensor& gain, const Tensor& dz, Needs needs) {
+  const auto wanted = [&](bool is, const Shape& shape) {
+    return is ? Tensor::zeros(shape, x.dtype(), Device::cuda) : Tensor();
+  };
+  BackwardResult result;
+  if (needs[0]) result.dx = Tensor::empty(x.shape(), x.dtype(), Device::cuda);
+  result.gain = wanted(needs[1], call.layout.parameter);
+  result.bias = wanted(needs[2], call.layout.parameter);
+  cuda::NormArgs<T> a = gpu_args<T>(call, x, stats, gain);
+  a.dz = on_gpu<T>(dz);
+  a.dx = on_gpu<T>(result.dx);
+  a.dgain = on_gpu<T>(result.gain);
+  a.dbias = on_gpu<T>(result.bias);
+  const cuda::Backend& gpu = cuda::backend();
+  const int64_t parts = needs[1] || needs[2] ? gpu.norm->parts(a.rows, a.H) : 0;
+  const Tensor partials = wanted(parts > 0, {parts, 2, a.H});
+  a.partials = on_gpu<T>(partials);
+  if constexpr (std::is_same_v<T, float>)
+    cuda::call("normalize", gpu.norm->backward_float, a, parts);
+  else
+    cuda::call("normalize", gpu.norm->backward_double, a, parts);
+  return result;
+}
+
+Stats make_stats(const Call& call, const Tensor& x) {
+  const DType dtype = x.dtype();
   Stats stats;
-  if (call.traits.scale != Scale::tanh) stats.values = Tensor::empty({4, call.layout.rows}, dtype);
+  if (call.traits.scale != Scale::tanh)
+    stats.values = Tensor::empty({4, call.layout.rows}, dtype, x.device());
   if (call.clamp() > 0) stats.extremes = Tensor::empty({2, call.layout.rows}, DType::int32);
   return stats;
 }
@@ -395,9 +482,11 @@ Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& 
 
   const bool batch = variant.group == Group::batch;
   const Tensor rows = batch ? channels_first(x, call.layout) : x;
-  Stats stats = make_stats(call, x.dtype());
-  Tensor z = dispatch_floating("normalize", x.dtype(),
-                               [&]<class T>() { return run_forward<T>(call, rows, stats); });
+  Stats stats = make_stats(call, x);
+  Tensor z = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
+    return x.device() == Device::cuda ? gpu_forward<T>(call, rows, stats)
+                                      : run_forward<T>(call, rows, stats);
+  });
   if (batch) z = channels_back(z, call.layout, x.shape());
   if (!needs_grad({x, options.gain, options.bias, options.alpha})) return z;
 
@@ -413,8 +502,11 @@ Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& 
         const Tensor& x = rows.get();
         const Tensor g = batch ? channels_first(dz, call.layout) : dz;
         BackwardResult r = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
-          return run_backward<T>(call, x, stats, has_gain ? gain.get() : Tensor(),
-                                 has_alpha ? alpha.get() : Tensor(), g, needs);
+          const Tensor own_gain = has_gain ? gain.get() : Tensor();
+          if (x.device() == Device::cuda)
+            return gpu_backward<T>(call, x, stats, own_gain, g, needs);
+          return run_backward<T>(call, x, stats, own_gain, has_alpha ? alpha.get() : Tensor(), g,
+                                 needs);
         });
         if (batch && r.dx) r.dx = channels_back(r.dx, call.layout, dz.shape());
         return {r.dx, r.gain, r.bias, r.alpha};

@@ -1,19 +1,27 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
+
+#include "backend/cuda/attention.h"
+#include "backend/cuda/conv.h"
+#include "backend/cuda/elementwise.h"
+#include "backend/cuda/index.h"
+#include "backend/cuda/matmul.h"
+#include "backend/cuda/norm.h"
+#include "backend/cuda/optim.h"
+#include "backend/cuda/random.h"
+#include "backend/cuda/reduce.h"
+#include "backend/cuda/shape.h"
+#include "backend/cuda/softmax.h"
 
 // What the engine asks of its CUDA library (engine/cuda), a shared object that is loaded when a GPU
 // is first asked for: plain functions and plain data, so that neither side needs the other's
-// symbols.
+// symbols. Each family of ops has a table in a header of its own.
 
 namespace normlab::cuda {
 
 /// Raised whenever anything below changes: an engine never uses another version's library.
 inline constexpr int kInterface = 1;
-
-/// Null, or why it failed: text that stays until the thread's next call.
-using Failure = const char*;
 
 struct DeviceFacts {
   char name[256];
@@ -39,6 +47,18 @@ struct Backend {
   Failure (*download)(void* to, const void* from, int64_t bytes);  ///< waits for the result
   /// Writes `count` copies of an element of 1, 4 or 8 bytes.
   Failure (*fill)(void* to, const void* element, int64_t size, int64_t count);
+
+  const NormFunctions* norm;
+  const ElementwiseFunctions* elementwise;
+  const ReduceFunctions* reduce;
+  const ShapeFunctions* shape;
+  const MatmulFunctions* matmul;
+  const ConvFunctions* conv;
+  const SoftmaxFunctions* softmax;
+  const AttentionFunctions* attention;
+  const IndexFunctions* index;
+  const RandomFunctions* random;
+  const OptimFunctions* optim;
 };
 
 /// The library's only symbol: its table, or null if `interface` is not its own.

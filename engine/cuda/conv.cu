@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const ConvFunctions conv_functions = {};
+
+}  // namespace normlab::cuda

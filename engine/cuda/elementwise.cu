@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const ElementwiseFunctions elementwise_functions = {};
+
+}  // namespace normlab::cuda

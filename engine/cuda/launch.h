@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "backend/cuda/interface.h"
+
+namespace normlab::cuda {
+
+/// The stream that all work is queued on.
+cudaStream_t stream();
+
+/// How many multiprocessors the device has.
+int multiprocessors();
+
+/// Null for success, else the error in words.
+Failure failure_of(cudaError_t error);
+
+/// Queues a kernel that has `shared` bytes of dynamic shared memory.
+template <class... Parameters, class... Arguments>
+Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                      const Arguments&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared;
+  config.stream = stream();
+  return failure_of(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+}
+
+/// Queues a kernel.
+template <class... Parameters, class... Arguments>
+Failure launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
+               const Arguments&... arguments) {
+  return launch_shared(0, kernel, grid, block, arguments...);
+}
+
+/// Blocks for n elements, `each` a block. n may be any number; a grid's x goes to 2^31 - 1.
+inline unsigned blocks_for(int64_t n, int64_t each) {
+  return static_cast<unsigned>((n + each - 1) / each);
+}
+
+/// Calls body.operator()<T>() with float or double.
+template <class Body>
+Failure for_floating(DType dtype, const Body& body) {
+  return dtype == DType::float64 ? body.template operator()<double>()
+                                 : body.template operator()<float>();
+}
+
+}  // namespace normlab::cuda

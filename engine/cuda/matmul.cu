@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const MatmulFunctions matmul_functions = {};
+
+}  // namespace normlab::cuda

@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const OptimFunctions optim_functions = {};
+
+}  // namespace normlab::cuda

@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const RandomFunctions random_functions = {};
+
+}  // namespace normlab::cuda

@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const ReduceFunctions reduce_functions = {};
+
+}  // namespace normlab::cuda

@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const ShapeFunctions shape_functions = {};
+
+}  // namespace normlab::cuda

@@ -1,0 +1,7 @@
+#include "launch.h"
+
+namespace normlab::cuda {
+
+const SoftmaxFunctions softmax_functions = {};
+
+}  // namespace normlab::cuda

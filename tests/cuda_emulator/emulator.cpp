@@ -1,0 +1,455 @@
+#include "emulator.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace emulator {
+
+Shape shape;
+Place here;
+
+namespace {
+
+[[noreturn]] void die(const char* what) {
+  std::fprintf(stderr, "CUDA emulator: %s\n", what);
+  std::abort();
+}
+
+// --- switching stacks ---------------------------------------------------------------------------
+
+/// Saves the callee's registers on the stack, leaves its top in *from and goes on at `to`.
+extern "C" void emulator_switch(void** from, void* to);
+asm(R"(
+.text
+.type emulator_switch,@function
+emulator_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size emulator_switch,.-emulator_switch
+)");
+
+constexpr size_t kStack = size_t{128} << 10;
+
+/// A stack on which threads run, one after the other until one has to wait.
+struct Fiber {
+  std::unique_ptr<char[]> stack{new char[kStack]};
+  void* top = nullptr;
+
+  void prepare(void (*entry)()) {
+    auto end = reinterpret_cast<uintptr_t>(stack.get() + kStack) / 16 * 16;
+    auto* words = reinterpret_cast<void**>(end);
+    *--words = nullptr;  // entry never returns; keeps its frame aligned
+    *--words = reinterpret_cast<void*>(entry);
+    for (int i = 0; i < 6; ++i) *--words = nullptr;
+    top = words;
+  }
+};
+
+// --- one block
+// ------------------------------------------------------------------------------------
+
+enum class State { ready, at_barrier, at_meeting, done };
+
+struct Thread {
+  Place place;
+  State state = State::ready;
+  int fiber = -1;     ///< the stack it waits on
+  unsigned mask = 0;  ///< of the meeting
+};
+
+struct Warp {
+  std::array<uint64_t, 32> bits{};
+};
+
+struct Block {
+  const std::function<void()>* body = nullptr;
+  std::vector<Thread> threads;
+  std::vector<Warp> warps;
+  int next = 0;     ///< the first thread that has not started
+  int running = 0;  ///< index of the running thread
+  int sum = 0, result = 0;
+  void* scheduler = nullptr;
+};
+
+Block block;
+std::vector<Fiber> fibers;
+std::vector<int> idle;  ///< fibers without a thread
+int running_fiber = -1;
+std::vector<char> shared_memory;
+bool backwards = false;  ///< threads start last first: shows what depends on their order
+
+int started(int i) {
+  return backwards ? static_cast<int>(block.threads.size()) - 1 - i : i;
+}
+
+void become(int thread) {
+  block.running = thread;
+  here = block.threads[static_cast<size_t>(thread)].place;
+}
+
+/// Runs threads that have not started until one waits: then another fiber takes the rest.
+void run_threads() {
+  for (;;) {
+    while (block.next < static_cast<int>(block.threads.size())) {
+      become(started(block.next++));
+      (*block.body)();
+      block.threads[static_cast<size_t>(block.running)].state = State::done;
+      // A thread that waited and went on ends here too; the scheduler has the rest.
+      if (block.threads[static_cast<size_t>(block.running)].fiber >= 0) break;
+    }
+    idle.push_back(running_fiber);
+    emulator_switch(&fibers[static_cast<size_t>(running_fiber)].top, block.scheduler);
+  }
+}
+
+/// From the scheduler to a fiber, until it comes back.
+void enter(int fiber) {
+  running_fiber = fiber;
+  emulator_switch(&block.scheduler, fibers[static_cast<size_t>(fiber)].top);
+}
+
+void wait(State state) {
+  Thread& thread = block.threads[static_cast<size_t>(block.running)];
+  const int me = block.running;
+  thread.state = state;
+  thread.fiber = running_fiber;
+  emulator_switch(&fibers[static_cast<size_t>(running_fiber)].top, block.scheduler);
+  become(me);
+}
+
+int fresh_fiber() {
+  if (idle.empty()) {
+    fibers.emplace_back();
+    fibers.back().prepare(run_threads);
+    return static_cast<int>(fibers.size()) - 1;
+  }
+  const int fiber = idle.back();
+  idle.pop_back();
+  return fiber;
+}
+
+bool release_barrier() {
+  int waiting = 0, done = 0;
+  for (const Thread& t : block.threads) {
+    waiting += t.state == State::at_barrier;
+    done += t.state == State::done;
+  }
+  if (waiting == 0 || waiting + done < static_cast<int>(block.threads.size())) return false;
+  if (done > 0) die("a barrier that some threads of the block never reach");
+  block.result = block.sum;
+  block.sum = 0;
+  for (Thread& t : block.threads) t.state = State::ready;
+  return true;
+}
+
+bool release_meeting(size_t warp) {
+  const size_t first = warp * 32, end = std::min(first + 32, block.threads.size());
+  bool any = false;
+  for (size_t i = first; i < end; ++i) {
+    if (block.threads[i].state != State::at_meeting) continue;
+    const unsigned mask = block.threads[i].mask;
+    bool all = true;
+    for (size_t lane = 0; lane < 32; ++lane) {
+      if (!(mask >> lane & 1)) continue;
+      if (first + lane >= end) continue;  // a short last warp: those lanes do not exist
+      const Thread& t = block.threads[first + lane];
+      if (t.state == State::done) die("a warp exchange with a lane that has left the kernel");
+      all = all && t.state == State::at_meeting && t.mask == mask;
+    }
+    if (!all) continue;
+    for (size_t lane = 0; lane < 32 && first + lane < end; ++lane)
+      if (mask >> lane & 1) block.threads[first + lane].state = State::ready;
+    any = true;
+  }
+  return any;
+}
+
+bool release_any() {
+  bool any = release_barrier();
+  for (size_t warp = 0; warp < block.warps.size(); ++warp) any = release_meeting(warp) || any;
+  return any;
+}
+
+void resume_ready() {
+  for (size_t i = 0; i < block.threads.size(); ++i) {
+    Thread& t = block.threads[i];
+    if (t.state != State::ready || t.fiber < 0) continue;
+    enter(t.fiber);
+  }
+}
+
+void run_block(uint3 at) {
+  const dim3 n = shape.threads;
+  block.threads.clear();
+  for (unsigned z = 0; z < n.z; ++z)
+    for (unsigned y = 0; y < n.y; ++y)
+      for (unsigned x = 0; x < n.x; ++x) block.threads.push_back({{at, {x, y, z}}});
+  block.warps.assign((block.threads.size() + 31) / 32, {});
+  block.next = 0;
+  block.sum = 0;
+  while (block.next < static_cast<int>(block.threads.size())) enter(fresh_fiber());
+  const auto all_done = [] {
+    for (const Thread& t : block.threads)
+      if (t.state != State::done) return false;
+    return true;
+  };
+  while (!all_done()) {
+    if (!release_any()) die("the threads of a block wait for each other for ever");
+    resume_ready();
+  }
+}
+
+void run_grid(const Shape& of, size_t shared_bytes, const std::function<void()>& body) {
+  shared_memory.assign(shared_bytes + 16, '\xff');
+  shape = of;
+  block.body = &body;
+  for (unsigned z = 0; z < shape.blocks.z; ++z)
+    for (unsigned y = 0; y < shape.blocks.y; ++y)
+      for (unsigned x = 0; x < shape.blocks.x; ++x) run_block({x, y, z});
+}
+
+std::recursive_mutex mutex;
+
+}  // namespace
+
+// --- what kernels call
+// ----------------------------------------------------------------------------
+
+int lane() {
+  return block.running % 32;
+}
+
+int barrier(int brought) {
+  block.sum += brought;
+  wait(State::at_barrier);
+  return block.result;
+}
+
+void meet(unsigned mask, uint64_t bits, uint64_t (&all)[32]) {
+  if (!(mask >> lane() & 1)) die("a warp exchange whose mask leaves out the caller");
+  Warp& warp = block.warps[static_cast<size_t>(block.running / 32)];
+  warp.bits[static_cast<size_t>(lane())] = bits;
+  block.threads[static_cast<size_t>(block.running)].mask = mask;
+  wait(State::at_meeting);
+  std::memcpy(all, warp.bits.data(), sizeof all);
+  // Nobody may bring the next value before all have read this one.
+  block.threads[static_cast<size_t>(block.running)].mask = mask;
+  wait(State::at_meeting);
+}
+
+void* dynamic_shared() {
+  const auto at = reinterpret_cast<uintptr_t>(shared_memory.data());
+  return shared_memory.data() + (16 - at % 16) % 16;
+}
+
+// --- the stream
+// -----------------------------------------------------------------------------------
+
+namespace {
+
+using Work = std::vector<std::function<void()>>;
+std::unique_ptr<Work> captured;
+
+}  // namespace
+
+cudaError_t queue(const std::function<void()>& work) {
+  const std::lock_guard lock(mutex);
+  if (captured)
+    captured->push_back(work);
+  else
+    work();
+  return cudaSuccess;
+}
+
+namespace {
+
+thread_local cudaError_t last_error = cudaSuccess;
+
+cudaError_t failed(cudaError_t error) {
+  last_error = error;
+  return error;
+}
+
+}  // namespace
+
+cudaError_t launch(const Shape& of, size_t shared_bytes, const std::function<void()>& thread) {
+  const dim3 b = of.blocks, t = of.threads;
+  const bool valid = b.x && b.y && b.z && t.x && t.y && t.z && b.y < 65536 && b.z < 65536 &&
+                     t.z <= 64 && uint64_t{t.x} * t.y * t.z <= 1024 && shared_bytes <= 227 << 10;
+  if (!valid) return failed(cudaErrorInvalidConfiguration);
+  return queue([=] { run_grid(of, shared_bytes, thread); });
+}
+
+}  // namespace emulator
+
+// --- CUDA's API
+// -------------------------------------------------------------------------------------
+
+namespace {
+
+using namespace emulator;
+
+constexpr size_t kMemory = size_t{2} << 30;
+size_t used = 0;
+
+struct Header {  // before each block of memory
+  size_t bytes;
+  char rest[248];
+};
+
+}  // namespace
+
+extern "C" {
+
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "an error of the emulated device";
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration" : "cudaError";
+}
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = last_error;
+  last_error = cudaSuccess;
+  return error;
+}
+cudaError_t cudaPeekAtLastError() {
+  return last_error;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  std::memset(properties, 0, sizeof *properties);
+  std::snprintf(properties->name, sizeof properties->name, "emulated device");
+  const char* order = std::getenv("NORMLAB_EMULATOR_ORDER");
+  backwards = order && std::strcmp(order, "backwards") == 0;
+  properties->major = 9;
+  properties->multiProcessorCount = 4;
+  properties->totalGlobalMem = kMemory;
+  properties->sharedMemPerBlockOptin = 227 << 10;
+  properties->l2CacheSize = 1 << 20;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int) {
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  return cudaStreamCreate(stream);
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return captured ? failed(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() {
+  return cudaStreamSynchronize(nullptr);
+}
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  const std::lock_guard lock(mutex);
+  if (captured) return failed(cudaErrorStreamCaptureUnsupported);
+  if (bytes > kMemory - used) return failed(cudaErrorMemoryAllocation);
+  auto* header = static_cast<Header*>(std::aligned_alloc(256, (bytes + 511) / 256 * 256));
+  if (!header) return failed(cudaErrorMemoryAllocation);
+  header->bytes = bytes;
+  used += bytes;
+  *memory = header + 1;
+  std::memset(*memory, 0xff, bytes);  // NaN: what is read before it is written shows
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* memory) {
+  const std::lock_guard lock(mutex);
+  if (!memory) return cudaSuccess;
+  Header* header = static_cast<Header*>(memory) - 1;
+  used -= header->bytes;
+  std::free(header);
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *free = kMemory - used;
+  *total = kMemory;
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t) {
+  return queue([=] { std::memmove(to, from, bytes); });
+}
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  return queue([=] { std::memset(to, value, bytes); });
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  const std::lock_guard lock(mutex);
+  if (captured) return failed(cudaErrorIllegalState);
+  captured = std::make_unique<Work>();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  const std::lock_guard lock(mutex);
+  if (!captured) return failed(cudaErrorIllegalState);
+  *graph = reinterpret_cast<cudaGraph_t>(captured.release());
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
+  *status = captured ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  *executable = reinterpret_cast<cudaGraphExec_t>(new Work(*reinterpret_cast<Work*>(graph)));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  const std::lock_guard lock(mutex);
+  for (const auto& work : *reinterpret_cast<Work*>(executable)) work();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete reinterpret_cast<Work*>(graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete reinterpret_cast<Work*>(executable);
+  return cudaSuccess;
+}
+
+}  // extern "C"

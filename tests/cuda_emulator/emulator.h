@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <functional>
+
+// Runs CUDA kernels on the CPU, for tests: one block after the other, each thread of a block as a
+// fiber that gives way at barriers and warp exchanges. What would hang or be undefined on a GPU (a
+// barrier that not all threads reach, an exchange with a lane that has left) ends the process with
+// a message.
+
+namespace emulator {
+
+struct Shape {
+  dim3 blocks, threads;
+};
+struct Place {
+  uint3 block, thread;
+};
+
+extern Shape shape;  ///< of the running kernel
+extern Place here;   ///< where the running thread is
+/// Its lane within its warp.
+int lane();
+
+/// Waits for all threads of the block; the sum of what they brought.
+int barrier(int brought);
+/// Waits for the lanes of the mask; all[i] is what lane i brought.
+void meet(unsigned mask, uint64_t bits, uint64_t (&all)[32]);
+/// The block's dynamic shared memory.
+void* dynamic_shared();
+
+/// Queues a kernel: runs it now, or keeps it for the graph being captured.
+cudaError_t launch(const Shape& of, size_t shared_bytes, const std::function<void()>& thread);
+/// The same for any other work on the stream.
+cudaError_t queue(const std::function<void()>& work);
+
+}  // namespace emulator
