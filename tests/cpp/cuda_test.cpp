@@ -1,3 +1,4 @@
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -107,4 +108,38 @@ TEST_CASE("the CPU never reads a GPU's pointer", "[cuda]") {
   const Tensor x = Tensor::ones({2, 3}, DType::float32, Device::cuda);
   CHECK(contains(error_of<DeviceError>([&] { x.data<float>(); }), "x.to('cpu')"));
   CHECK(contains(error_of<DeviceError>([&] { x.raw(); }), "x.to('cpu')"));
+}
+
+TEST_CASE("a bad index on the GPU is an error at the next call that waits", "[cuda]") {
+  if (!has_device()) return;
+  const Tensor x = Tensor::of({5, 2}, counted(10)), there = x.to(Device::cuda);
+  Tensor index = Tensor::zeros({400, 3}, DType::int64);
+  index.data<int64_t>()[700] = 7;
+  index.data<int64_t>()[500] = -6;
+  index.data<int64_t>()[1199] = 9;
+  const std::string message = error_of<IndexError>([&] { take(x, index); });
+  CHECK(message == "take: index must be in [-5, 5), got -6 at [166, 2]");
+  const Tensor z = take(there, index.to(Device::cuda));
+  // A later op's lower place comes second.
+  const Tensor later = gather(there, 0, Tensor::full({1, 2}, 5, DType::int32, Device::cuda));
+  CHECK(error_of<IndexError>([&] { z.to_vector(); }) == message);
+  const std::vector<double> values = z.to_vector();  // once said, it is over
+  CHECK(std::isnan(values[1000]));
+  CHECK(std::vector<double>(values.begin() + 1002, values.begin() + 1004) ==
+        std::vector<double>{0, 1});
+  CHECK(std::isnan(later.to_vector()[0]));
+  take(there, Tensor::full({2}, -9, DType::int32, Device::cuda));
+  CHECK(error_of<IndexError>([] { cuda::synchronize(); }) ==
+        "take: index must be in [-5, 5), got -9 at [0]");
+  cuda::synchronize();
+}
+
+TEST_CASE("a bad index on the GPU gives no gradient to anyone", "[cuda]") {
+  if (!has_device()) return;
+  Tensor x = Tensor::of({5, 2}, counted(10)).to(Device::cuda).set_requires_grad();
+  take(x, Tensor::of<int64_t>({3}, {1, 70, -1}).to(Device::cuda))
+      .backward(Tensor::ones({3, 2}, DType::float64, Device::cuda));
+  CHECK(error_of<IndexError>([&] { x.grad().to_vector(); }) ==
+        "take: index must be in [-5, 5), got 70 at [1]");
+  CHECK(x.grad().to_vector() == std::vector<double>{0, 0, 1, 1, 0, 0, 0, 0, 1, 1});
 }

@@ -390,6 +390,10 @@ cudaError_t cudaFree(void* memory) {
   std::free(header);
   return cudaSuccess;
 }
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  *memory = std::malloc(bytes);
+  return *memory ? cudaSuccess : failed(cudaErrorMemoryAllocation);
+}
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *free = kMemory - used;
   *total = kMemory;

@@ -6,7 +6,8 @@
 
 /// The GPU: one NVIDIA device, the first that CUDA_VISIBLE_DEVICES leaves. Work is queued on one
 /// stream of the engine's and runs behind the caller; what reads a value on the CPU (item(),
-/// to_vector(), to(Device::cpu)) waits for it.
+/// to_vector(), to(Device::cpu)) waits for it. Indices, classes and offsets are checked by the
+/// kernels that use them; the first that does not fit becomes an error at such a wait, once.
 namespace normlab::cuda {
 
 /// Whether a GPU can be used. Loads the CUDA library at the first call.

@@ -128,14 +128,16 @@ Tensor concat(const std::vector<Tensor>& parts, int axis = 0);
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step = 1);
 
 // --- indexing ---------------------------------------------------------------------------------
-// Indices are int32 or int64; each in [-n, n) of its axis, else IndexError with place and value.
+// Indices are int32 or int64, on the device of x; each in [-n, n) of its axis, else IndexError with
+// place and value. On the GPU the error comes at the next call that waits (item(), to_vector(),
+// to(Device::cpu), synchronize()); until then what such an index picks is NaN, or 0 of integers.
 /// z[i, j, ...] = x[i, index[i, j, ...], ...] along `axis`; index has x's rank and is at most
 /// as long on the other axes. Repeated indices add their gradients.
 Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// Rows of the first axis: shape index.shape + x.shape[1:]. Any dtype.
 Tensor take(const Tensor& x, const Tensor& index);
-/// take() from a weight table [V, D] whose gradient arrives as sparse rows (see SparseRows);
-/// the gradient of row `padding_index`, if any, is zero.
+/// take() from a weight table [V, D] whose gradient arrives as sparse rows (see SparseRows), on the
+/// GPU dense; the gradient of row `padding_index`, if any, is zero.
 Tensor embedding(const Tensor& weight, const Tensor& index,
                  std::optional<int64_t> padding_index = std::nullopt);
 

@@ -85,6 +85,7 @@ const Properties& properties() {
 
 void synchronize() {
   call("synchronize", backend().synchronize);
+  raise_fault();
 }
 
 }  // namespace normlab::cuda

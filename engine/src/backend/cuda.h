@@ -8,6 +8,11 @@ namespace normlab::cuda {
 /// The loaded library's functions. DeviceError with the reason if no GPU can be used.
 const Backend& backend();
 
+/// What an op says about the values of a tensor of that shape, see fault.h.
+ValueCheck value_check(const char* op, const Shape& shape, int64_t bound);
+/// After a call that waited for the GPU: throws what kernels found since the last time.
+void raise_fault();
+
 /// Calls a function of the backend. DeviceError that names the operation if it fails.
 template <class... Parameters, class... Arguments>
 void call(const char* op, Failure (*function)(Parameters...), const Arguments&... arguments) {

@@ -114,13 +114,14 @@ void copy_values(const Tensor& to, const Tensor& from) {
   const void* const source = device_data(from);
   const int64_t bytes = to.nbytes();
   if (bytes == 0 || target == source) return;
-  if (to_gpu || from_gpu)
+  if (to_gpu || from_gpu) {
     cuda::call("copy",
                !from_gpu ? cuda::backend().upload
                : to_gpu  ? cuda::backend().copy
                          : cuda::backend().download,
                target, source, bytes);
-  else
+    if (!to_gpu) cuda::raise_fault();
+  } else
     std::memmove(target, source, static_cast<size_t>(bytes));
 }
 

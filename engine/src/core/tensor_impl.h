@@ -37,6 +37,9 @@ struct TensorImpl {
 /// own data() and raw() refuse memory that the CPU cannot read.
 void* device_data(const Tensor& x);
 
+/// The multi-index of element k of a tensor of that shape.
+Shape position(const Shape& shape, int64_t k);
+
 /// A new handle on the storage of x, `offset` bytes further, off the tape.
 Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape);
 

@@ -5,6 +5,7 @@
 #include "backend/cuda/attention.h"
 #include "backend/cuda/conv.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/fault.h"
 #include "backend/cuda/index.h"
 #include "backend/cuda/matmul.h"
 #include "backend/cuda/norm.h"
@@ -41,6 +42,9 @@ struct Backend {
   /// Bytes of the device that are free, and all of them.
   Failure (*memory)(int64_t* free, int64_t* total);
   Failure (*synchronize)();
+  /// Whether the last call that waited (synchronize, download) came upon a value that does not fit;
+  /// says so once.
+  bool (*take_fault)(Fault* fault);
 
   Failure (*copy)(void* to, const void* from, int64_t bytes);
   Failure (*upload)(void* to, const void* from, int64_t bytes);    ///< the source may go at once
