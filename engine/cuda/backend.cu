@@ -179,6 +179,7 @@ constexpr Backend kBackend = {
     .conv = &conv_functions,
     .softmax = &softmax_functions,
     .attention = &attention_functions,
+    .segments = &segment_functions,
     .index = &index_functions,
     .random = &random_functions,
     .optim = &optim_functions,

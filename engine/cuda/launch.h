@@ -17,6 +17,17 @@ int multiprocessors();
 /// Null for success, else the error in words.
 Failure failure_of(cudaError_t error);
 
+/// The block's dynamic shared memory, aligned to 16 bytes.
+template <class T>
+__device__ T* dynamic_shared() {
+#if defined(__CUDACC__)
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  return reinterpret_cast<T*>(shared_bytes);
+#else
+  return static_cast<T*>(::emulator::dynamic_shared());
+#endif
+}
+
 /// Queues a kernel that has `shared` bytes of dynamic shared memory.
 template <class... Parameters, class... Arguments>
 Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, dim3 block,
@@ -26,6 +37,11 @@ Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, d
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream();
+  if (shared > (48 << 10)) {  // more than that only on request
+    const cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+    if (error != cudaSuccess) return failure_of(error);
+  }
   return failure_of(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 

@@ -57,6 +57,8 @@ Loaded load() {
   return opened(backend);
 }
 
+thread_local const uint64_t* the_replay_offset = nullptr;
+
 /// Loaded once; never unloaded, since tensors in static variables may outlive every other static.
 const Loaded& loaded() {
   static const Loaded* instance = new Loaded(load());
@@ -81,6 +83,14 @@ const Backend& backend() {
 const Properties& properties() {
   backend();
   return loaded().properties;
+}
+
+const uint64_t* replay_offset() {
+  return the_replay_offset;
+}
+
+void set_replay_offset(const uint64_t* offset) {
+  the_replay_offset = offset;
 }
 
 void synchronize() {

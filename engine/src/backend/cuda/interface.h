@@ -12,6 +12,7 @@
 #include "backend/cuda/optim.h"
 #include "backend/cuda/random.h"
 #include "backend/cuda/reduce.h"
+#include "backend/cuda/segments.h"
 #include "backend/cuda/shape.h"
 #include "backend/cuda/softmax.h"
 
@@ -60,6 +61,7 @@ struct Backend {
   const ConvFunctions* conv;
   const SoftmaxFunctions* softmax;
   const AttentionFunctions* attention;
+  const SegmentFunctions* segments;
   const IndexFunctions* index;
   const RandomFunctions* random;
   const OptimFunctions* optim;
