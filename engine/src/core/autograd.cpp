@@ -83,7 +83,7 @@ std::shared_ptr<Node> make_node(const char* op, const Tensor& z,
 }
 
 bool should_record(const Tensor& z, const std::vector<Tensor>& inputs) {
-  return recording && is_floating(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
+  return recording && carries_gradient(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
 }
 
 void attach(const Tensor& z, std::shared_ptr<Node> node) {
@@ -267,8 +267,8 @@ bool Tensor::requires_grad() const {
 }
 
 Tensor& Tensor::set_requires_grad(bool on) {
-  check<DtypeError>(!on || is_floating(dtype()), "set_requires_grad",
-                    "only float32 and float64 tensors have gradients, got ", dtype());
+  check<DtypeError>(!on || carries_gradient(dtype()), "set_requires_grad",
+                    "only float32, float64 and bfloat16 tensors have gradients, got ", dtype());
   check<GradError>(is_leaf(), "set_requires_grad",
                    "only leaves can be switched; detach() the result of an op first");
   impl_->requires_grad = on;

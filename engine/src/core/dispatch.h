@@ -6,10 +6,12 @@
 
 namespace normlab {
 
-/// Calls body.operator()<T>() with the C++ type of dtype.
+/// Calls body.operator()<T>() with the C++ type of dtype; DtypeError for bfloat16.
 template <class Body>
 auto dispatch(DType dtype, const Body& body) {
   switch (dtype) {
+    case DType::bfloat16:
+      fail<DtypeError>("dtype", "the CPU does not compute in bfloat16; to(float32) converts");
     case DType::float64:
       return body.template operator()<double>();
     case DType::int32:
@@ -23,6 +25,14 @@ auto dispatch(DType dtype, const Body& body) {
     default:
       return body.template operator()<float>();
   }
+}
+
+/// Calls body.operator()<T>() with the C++ type of dtype, for what needs no arithmetic but can
+/// store bfloat16 too.
+template <class Body>
+auto dispatch_stored(DType dtype, const Body& body) {
+  if (dtype == DType::bfloat16) return body.template operator()<bfloat16>();
+  return dispatch(dtype, body);
 }
 
 /// The same for float32 and float64 only; DtypeError naming op and dtype otherwise.

@@ -34,11 +34,15 @@ class Printer {
 
  private:
   std::string text(int64_t i) const {
-    return dispatch(x_.dtype(), [&]<class T>() -> std::string {
+    return dispatch_stored(x_.dtype(), [&]<class T>() -> std::string {
       const T value = x_.data<T>()[i];
       if constexpr (std::is_same_v<T, bool>) return value ? "true" : "false";
-      if constexpr (std::is_floating_point_v<T>) return format(static_cast<double>(value));
-      return std::to_string(value);
+      if constexpr (std::is_same_v<T, bfloat16>)
+        return format(static_cast<double>(static_cast<float>(value)));
+      else if constexpr (std::is_floating_point_v<T>)
+        return format(static_cast<double>(value));
+      else
+        return std::to_string(value);
     });
   }
 

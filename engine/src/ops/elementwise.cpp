@@ -120,6 +120,8 @@ Tensor apply_comparison(const char* name, const Tensor& a, const Tensor& b, Comp
   Tensor z = Tensor::empty(shape, DType::boolean, a.device());
   const BinaryLoop loop =
       elementwise_ops_for_cpu().compare[static_cast<int>(op)][index_of(a.dtype())];
+  check<DtypeError>(loop != nullptr, name, "the CPU does not compute in ", a.dtype(),
+                    "; to(float32) converts");
   BroadcastLoop(shape, {&a, &b}).run(1, [&](int64_t begin, int64_t n, const Operand* x) {
     loop(x[0], x[1], at(z, begin), n);
   });

@@ -8,7 +8,7 @@
 // loops of it, elementwise.cpp checks, broadcasts and records.
 namespace normlab {
 
-inline constexpr int kDTypes = 6;
+inline constexpr int kDTypes = 7;
 
 // clang-format off
 enum class Unary {
