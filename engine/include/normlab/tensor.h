@@ -177,7 +177,8 @@ class Tensor {
   /// A copy with storage of its own, off the tape.
   Tensor clone() const;
   /// A copy with another dtype (or this handle if it is the same). Floating to floating is
-  /// recorded for autograd.
+  /// recorded for autograd. ValueError for a value that an integer dtype cannot hold; on the GPU it
+  /// becomes the nearest that fits, NaN 0.
   Tensor to(DType dtype) const;
   /// A copy on another device (or this handle if it is the same). DeviceError if it is absent.
   Tensor to(Device device) const;

@@ -89,10 +89,12 @@ class Printer {
 std::string to_string(const Tensor& x) {
   if (!x.defined()) return "tensor(undefined)";
   std::ostringstream out;
-  std::string values = Printer(x).str();
+  const Tensor on_cpu = x.detach().to(Device::cpu);
+  std::string values = Printer(on_cpu).str();
   for (size_t at = 0; (at = values.find('\n', at)) != std::string::npos; at += 8)
     values.replace(at, 1, "\n       ");
   out << "tensor(" << values << ", shape=" << x.shape() << ", dtype=" << x.dtype();
+  if (x.device() != Device::cpu) out << ", device=" << x.device();
   if (x.requires_grad()) out << ", requires_grad";
   out << ')';
   return out.str();

@@ -133,6 +133,20 @@ void copy_values(const Tensor& to, const Tensor& from) {
     std::memmove(target, source, static_cast<size_t>(bytes));
 }
 
+/// On the GPU what does not fit becomes the nearest that does: to refuse it would mean to wait.
+void convert_values(const Tensor& from, const Tensor& to) {
+  if (from.device() == Device::cuda)
+    return cuda::call("to", cuda::backend().shape->convert, from.dtype(), device_data(from),
+                      to.dtype(), device_data(to), from.numel());
+  dispatch_stored(from.dtype(), [&]<class From>() {
+    dispatch_stored(to.dtype(), [&]<class To>() {
+      const From* values = from.data<From>();
+      To* out = static_cast<To*>(to.raw());
+      for (int64_t i = 0, n = from.numel(); i < n; ++i) out[i] = convert<To>(values[i]);
+    });
+  });
+}
+
 }  // namespace
 
 Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape) {
@@ -297,14 +311,8 @@ Tensor Tensor::clone() const {
 
 Tensor Tensor::to(DType want) const {
   if (want == dtype()) return *this;
-  Tensor z = empty(shape(), want);
-  dispatch_stored(dtype(), [&]<class From>() {
-    dispatch_stored(want, [&]<class To>() {
-      const From* from = data<From>();
-      To* out = z.data<To>();
-      for (int64_t i = 0, n = numel(); i < n; ++i) out[i] = convert<To>(from[i]);
-    });
-  });
+  Tensor z = empty(shape(), want, device());
+  convert_values(*this, z);
   if (!carries_gradient(want)) return z;
   return record("to", z, {*this},
                 [from = dtype()](const Tensor& dz, Needs) -> Grads { return {dz.to(from)}; });
