@@ -100,12 +100,14 @@ Failure fill(void* to, const void* element, int64_t size, int64_t count) {
   switch (size) {
     case 1:
       return fill_with<uint8_t>(to, element, count);
+    case 2:
+      return fill_with<uint16_t>(to, element, count);
     case 4:
       return fill_with<uint32_t>(to, element, count);
     case 8:
       return fill_with<uint64_t>(to, element, count);
     default:
-      return "an element must have 1, 4 or 8 bytes";
+      return "an element must have 1, 2, 4 or 8 bytes";
   }
 }
 

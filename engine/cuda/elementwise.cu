@@ -41,7 +41,7 @@ __device__ void map_at(const JoinedAxes& axes, int64_t n, int64_t i, Z* z,
   const auto store = [&](const Pack<X, V>&... v) {
     Pack<Z, V> out;
 #pragma unroll
-    for (int k = 0; k < V; ++k) out.of[k] = static_cast<Z>(F()(v.of[k]...));
+    for (int k = 0; k < V; ++k) out.of[k] = static_cast<Z>(F()(widened(v.of[k])...));
     *reinterpret_cast<Pack<Z, V>*>(z + i) = out;
   };
   store(load<V>(x, at[K], axes.steps[K][0])...);
@@ -86,7 +86,7 @@ Failure map(const JoinedAxes& axes, Z* z, const Input<X>&... x) {
 
 /// Elements of a vector of 16 bytes. Integers are rare: they go one by one.
 template <class T>
-constexpr int kWidth = std::is_floating_point_v<T> ? 16 / sizeof(T) : 1;
+constexpr int kWidth = std::is_floating_point_v<compute_t<T>> ? 16 / sizeof(T) : 1;
 
 template <class T>
 Input<T> array(const void* data) {
@@ -203,6 +203,7 @@ template <Domain domain, class Add>
 constexpr void for_types(const Add& add) {
   add.template operator()<float>();
   add.template operator()<double>();
+  add.template operator()<bfloat16>();
   if constexpr (domain == Domain::numeric) {
     add.template operator()<int32_t>();
     add.template operator()<int64_t>();
@@ -251,7 +252,7 @@ constexpr Launches all_launches(std::index_sequence<U...>, std::index_sequence<B
   return {{unary_launches<U>()...},
           {binary_launches<B>()...},
           {{compare<C, float>, compare<C, double>, compare<C, int32_t>, compare<C, int64_t>,
-            compare<C, uint8_t>, compare<C, uint8_t>}...}};
+            compare<C, uint8_t>, compare<C, uint8_t>, compare<C, bfloat16>}...}};
 }
 constexpr Launches kLaunches =
     all_launches(std::make_index_sequence<kUnaryOps>(), std::make_index_sequence<kBinaryOps>(),
@@ -286,11 +287,12 @@ Failure select(const JoinedAxes& axes, Source mask, Source a, Source b, void* z)
 Failure run_select(int64_t item, const JoinedAxes& axes, Source mask, Source a, Source b, void* z) {
   return item == 8   ? select<uint64_t, 2>(axes, mask, a, b, z)
          : item == 4 ? select<uint32_t, 4>(axes, mask, a, b, z)
+         : item == 2 ? select<uint16_t, 4>(axes, mask, a, b, z)
                      : select<uint8_t, 4>(axes, mask, a, b, z);
 }
 
 Failure add_in_place(DType dtype, void* into, const void* from, int64_t n) {
-  return for_floating(dtype, [&]<class T>() {
+  return for_stored(dtype, [&]<class T>() {
     return map<Add, kWidth<T>>(flat_axes(n, 2), static_cast<T*>(into), array<T>(into),
                                array<T>(from));
   });

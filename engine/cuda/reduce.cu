@@ -13,24 +13,25 @@ namespace {
 
 /// A sum's accumulator: float64 costs nothing beside the memory's traffic.
 template <class T>
-using sum_t = std::conditional_t<std::is_floating_point_v<T>, double, int64_t>;
+using sum_t = std::conditional_t<std::is_floating_point_v<compute_t<T>>, double, int64_t>;
 
 template <class T>
 struct Sum {
   using Total = sum_t<T>;
-  using Result = std::conditional_t<std::is_floating_point_v<T>, T, int64_t>;
+  static constexpr bool kReal = std::is_floating_point_v<compute_t<T>>;
+  using Result = std::conditional_t<kReal, T, int64_t>;
   const T* x;
   double scale;
   Result* z;
 
   static __device__ Total none() { return 0; }
   __device__ void take(Total& total, int64_t at, int64_t, int64_t) const {
-    total += static_cast<Total>(x[at]);
+    total += static_cast<Total>(widened(x[at]));
   }
   static __device__ Total joined(Total a, Total b) { return a + b; }
   __device__ void finish(int64_t k, Total total) const {
-    if constexpr (std::is_floating_point_v<T>) total *= scale;
-    z[k] = static_cast<Result>(total);
+    if constexpr (kReal) total *= scale;
+    z[k] = static_cast<Result>(static_cast<compute_t<Result>>(total));
   }
 };
 
@@ -191,13 +192,14 @@ Failure for_numbers(DType dtype, const Body& body) {
 
 Failure sum(DType dtype, const void* x, const void* center, int64_t outer, int64_t n, int64_t inner,
             double scale, void* scratch, void* z) {
-  return for_numbers(dtype, [&]<class T>() {
+  const auto run = [&]<class T>() {
     const Sum<T> op{static_cast<const T*>(x), scale, static_cast<typename Sum<T>::Result*>(z)};
     if constexpr (std::is_floating_point_v<T>)
       if (center)
         return reduce(SumOfSquares<T>{op, static_cast<const T*>(center)}, outer, n, inner, scratch);
     return reduce(op, outer, n, inner, scratch);
-  });
+  };
+  return dtype == DType::bfloat16 ? run.template operator()<bfloat16>() : for_numbers(dtype, run);
 }
 
 Failure max(DType dtype, const void* x, int64_t outer, int64_t n, int64_t inner, void* scratch,

@@ -9,7 +9,8 @@ namespace {
 
 /// Bytes that are moved, never looked at.
 template <int Bytes>
-using Unit = std::conditional_t<Bytes == 1, Pack<uint8_t, 1>, Pack<uint32_t, (Bytes + 3) / 4>>;
+using Unit =
+    std::conditional_t<Bytes % 4 == 0, Pack<uint32_t, (Bytes + 3) / 4>, Pack<uint8_t, Bytes>>;
 
 // --- copies along joined axes -------------------------------------------------------------------
 
@@ -152,13 +153,16 @@ Failure copy(int64_t item, const void* from, void* to, const JoinedAxes& axes) {
   if (axes.numel() == 0) return nullptr;
   return item == 8   ? copy_items<8>(from, to, axes)
          : item == 4 ? copy_items<4>(from, to, axes)
+         : item == 2 ? copy_items<2>(from, to, axes)
                      : copy_items<1>(from, to, axes);
 }
 
 // --- other dtypes -------------------------------------------------------------------------------
 
-template <class To, class From>
-__device__ To converted(From value) {
+template <class To, class Stored>
+__device__ To converted(Stored stored) {
+  using From = compute_t<Stored>;
+  const From value = widened(stored);
   constexpr bool narrows = std::is_floating_point_v<From> && std::is_integral_v<To>;
   if constexpr (narrows && !std::is_same_v<To, bool>) {
     using Limits = std::numeric_limits<To>;
@@ -167,7 +171,7 @@ __device__ To converted(From value) {
     if (!(value > static_cast<From>(Limits::min()))) return value == value ? Limits::min() : To(0);
     return value >= end ? Limits::max() : static_cast<To>(value);
   } else {
-    return static_cast<To>(value);
+    return static_cast<To>(static_cast<compute_t<To>>(value));
   }
 }
 
@@ -192,6 +196,8 @@ Failure for_dtype(DType dtype, const Body& body) {
       return body.template operator()<uint8_t>();
     case DType::boolean:
       return body.template operator()<bool>();
+    case DType::bfloat16:
+      return body.template operator()<bfloat16>();
     default:
       return body.template operator()<float>();
   }

@@ -35,7 +35,12 @@ auto dispatch_stored(DType dtype, const Body& body) {
   return dispatch(dtype, body);
 }
 
-/// The same for float32 and float64 only; DtypeError naming op and dtype otherwise.
+/// Whether ops compute with x as with real numbers: float32 and float64, bfloat16 on the GPU.
+inline bool is_computable(const Tensor& x) {
+  return is_floating(x.dtype()) || (x.dtype() == DType::bfloat16 && x.device() == Device::cuda);
+}
+
+/// dispatch() for float32 and float64 only; DtypeError naming op and dtype otherwise.
 template <class Body>
 auto dispatch_floating(const char* op, DType dtype, const Body& body) {
   check<DtypeError>(is_floating(dtype), op, "needs float32 or float64, got ", dtype);

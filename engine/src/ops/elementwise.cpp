@@ -18,10 +18,12 @@ int index_of(DType dtype) {
   return static_cast<int>(dtype);
 }
 
-/// The loop for x's dtype; DtypeError if the op has none.
+/// The loop for x's dtype; DtypeError if the op has none. The GPU takes bfloat16 wherever the CPU
+/// takes float32.
 template <class Loop>
-Loop loop_for(const char* op, const Loop (&loops)[kDTypes], DType dtype) {
-  const Loop loop = loops[index_of(dtype)];
+Loop loop_for(const char* op, const Loop (&loops)[kDTypes], DType dtype, Device device) {
+  const bool as_float = dtype == DType::bfloat16 && device == Device::cuda;
+  const Loop loop = loops[index_of(as_float ? DType::float32 : dtype)];
   if (loop) return loop;
   check<DtypeError>(dtype != DType::boolean, op,
                     "bool has no arithmetic; convert with to(int32) or to(float32) first");
@@ -54,7 +56,7 @@ Tensor unary_gradient(Unary which, const Tensor& dz, const Tensor& kept) {
 
 Tensor apply(Unary which, const Tensor& x) {
   const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
-  const UnaryLoop loop = loop_for(op.name, op.forward, x.dtype());
+  const UnaryLoop loop = loop_for(op.name, op.forward, x.dtype(), x.device());
   Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
   if (x.device() == Device::cuda)
     cuda::call(op.name, on_gpu().unary, which, x.dtype(), device_data(x), device_data(z),
@@ -123,7 +125,7 @@ Tensor record_binary(Binary which, const Tensor& z, const Tensor& a, const Tenso
 /// Of operands that have passed the checks; one of them may be a number.
 Tensor apply_checked(Binary which, const Tensor& a, const Tensor& b, Device device) {
   const BinaryOp& op = elementwise_ops_for_cpu().binary[static_cast<int>(which)];
-  const BinaryLoop loop = loop_for(op.name, op.forward, a.dtype());
+  const BinaryLoop loop = loop_for(op.name, op.forward, a.dtype(), device);
   const Shape shape = broadcast(op.name, a.shape(), b.shape());
   Tensor z = Tensor::empty(shape, a.dtype(), device);
   if (device == Device::cuda)
@@ -144,7 +146,7 @@ Tensor apply(Binary which, const Tensor& a, const Tensor& b) {
 /// An op of a tensor and a number: the number on the right, or on the left if `reversed`.
 Tensor apply_scalar(Binary which, const Tensor& x, double value, bool reversed = false) {
   const BinaryOp& op = elementwise_ops_for_cpu().binary[static_cast<int>(which)];
-  loop_for(op.name, op.forward, x.dtype());
+  loop_for(op.name, op.forward, x.dtype(), x.device());
   const Tensor scalar = scalar_for(op.name, value, x.dtype(), true);
   return reversed ? apply_checked(which, scalar, x, x.device())
                   : apply_checked(which, x, scalar, x.device());
@@ -186,7 +188,7 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
 }
 
 Tensor scalar_for(const char* op, double value, DType dtype, bool wraps) {
-  if (is_floating(dtype)) return Tensor::scalar(value, dtype);
+  if (carries_gradient(dtype)) return Tensor::scalar(value, dtype);
   const bool fits = dispatch(dtype, [&]<class T>() {
     const double low = static_cast<double>(std::numeric_limits<T>::lowest());
     const double end = std::ldexp(1.0, std::numeric_limits<T>::digits);

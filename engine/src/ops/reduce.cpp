@@ -75,7 +75,8 @@ Tensor gpu_scratch(AxisView view) {
 /// give int64.
 Tensor sum_pass(const char* op, const Tensor& x, const Tensor& center, AxisView view, double scale,
                 const Shape& result) {
-  Tensor z = Tensor::empty(result, is_floating(x.dtype()) ? x.dtype() : DType::int64, x.device());
+  Tensor z =
+      Tensor::empty(result, carries_gradient(x.dtype()) ? x.dtype() : DType::int64, x.device());
   if (x.device() == Device::cuda) {
     cuda::call(op, on_gpu().sum, x.dtype(), device_data(x), center ? device_data(center) : nullptr,
                view.outer, view.n, view.inner, scale, device_data(gpu_scratch(view)),
@@ -113,6 +114,8 @@ struct Greatest {
 };
 
 Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
+  check<DtypeError>(x.dtype() != DType::bfloat16, op,
+                    "does not take bfloat16; to(float32) converts");
   check(p.n > 0, op, "no elements to choose from in shape ", x.shape());
   Greatest g{Tensor::empty(p.result, x.dtype(), x.device()),
              Tensor::empty(p.result, DType::int64, x.device())};
@@ -209,7 +212,7 @@ Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
 }
 
 Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  check_floating("mean", x);
+  check<DtypeError>(is_computable(x), "mean", "x must be float32 or float64, got ", x.dtype());
   const Plan p = plan("mean", x.shape(), axes, keepdim);
   check(p.n > 0, "mean", "no elements to average in shape ", x.shape());
   const double scale = 1.0 / static_cast<double>(p.n);
