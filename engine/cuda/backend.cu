@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "blas.h"
 #include "launch.h"
 
 // The device, its stream and its memory.
@@ -24,6 +25,7 @@ Failure open(DeviceFacts* facts) {
   // A blocking stream: what others queue on the default stream stays in order with ours.
   if (error == cudaSuccess) error = cudaStreamCreate(&the_stream);
   if (error != cudaSuccess) return failure_of(error);
+  if (const Failure failure = open_blas()) return failure;
   std::snprintf(facts->name, sizeof facts->name, "%s", properties.name);
   facts->major = properties.major;
   facts->minor = properties.minor;

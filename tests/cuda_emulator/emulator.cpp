@@ -14,12 +14,12 @@ namespace emulator {
 Shape shape;
 Place here;
 
-namespace {
-
-[[noreturn]] void die(const char* what) {
+void die(const char* what) {
   std::fprintf(stderr, "CUDA emulator: %s\n", what);
   std::abort();
 }
+
+namespace {
 
 // --- switching stacks ---------------------------------------------------------------------------
 

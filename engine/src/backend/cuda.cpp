@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -63,6 +64,8 @@ const Loaded& loaded() {
   return *instance;
 }
 
+std::atomic<bool> the_tf32{false};
+
 }  // namespace
 
 bool is_available() {
@@ -81,6 +84,14 @@ const Backend& backend() {
 const Properties& properties() {
   backend();
   return loaded().properties;
+}
+
+void set_allow_tf32(bool allowed) {
+  the_tf32 = allowed;
+}
+
+bool tf32_allowed() {
+  return the_tf32;
 }
 
 void synchronize() {
