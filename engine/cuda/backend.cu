@@ -3,6 +3,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "blas.h"
 #include "launch.h"
 #include "value_check.h"
 
@@ -72,6 +73,7 @@ Failure open(DeviceFacts* facts) {
   if (error == cudaSuccess) error = cudaStreamCreate(&the_stream);
   if (error == cudaSuccess) error = open_fault();
   if (error != cudaSuccess) return failure_of(error);
+  if (const Failure failure = open_blas()) return failure;
   std::snprintf(facts->name, sizeof facts->name, "%s", properties.name);
   facts->major = properties.major;
   facts->minor = properties.minor;
@@ -150,12 +152,14 @@ Failure fill(void* to, const void* element, int64_t size, int64_t count) {
   switch (size) {
     case 1:
       return fill_with<uint8_t>(to, element, count);
+    case 2:
+      return fill_with<uint16_t>(to, element, count);
     case 4:
       return fill_with<uint32_t>(to, element, count);
     case 8:
       return fill_with<uint64_t>(to, element, count);
     default:
-      return "an element must have 1, 4 or 8 bytes";
+      return "an element must have 1, 2, 4 or 8 bytes";
   }
 }
 

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "backend/cuda/interface.h"
 
@@ -57,11 +58,26 @@ inline unsigned blocks_for(int64_t n, int64_t each) {
   return static_cast<unsigned>((n + each - 1) / each);
 }
 
+/// What a stored element is computed in.
+template <class T>
+using compute_t = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+template <class T>
+__device__ constexpr compute_t<T> widened(T x) {
+  return static_cast<compute_t<T>>(x);
+}
+
 /// Calls body.operator()<T>() with float or double.
 template <class Body>
 Failure for_floating(DType dtype, const Body& body) {
   return dtype == DType::float64 ? body.template operator()<double>()
                                  : body.template operator()<float>();
+}
+
+/// The same with bfloat16 as well.
+template <class Body>
+Failure for_stored(DType dtype, const Body& body) {
+  return dtype == DType::bfloat16 ? body.template operator()<bfloat16>()
+                                  : for_floating(dtype, body);
 }
 
 }  // namespace normlab::cuda

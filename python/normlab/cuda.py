@@ -6,19 +6,23 @@ cannot go there yet raise DeviceError.
 """
 
 from ._core.cuda import (
+    allow_tf32,
     empty_cache,
     is_available,
     memory_stats,
     properties,
     synchronize,
+    tf32_allowed,
     why_not,
 )
 
 __all__ = [
+    "allow_tf32",
     "empty_cache",
     "is_available",
     "memory_stats",
     "properties",
     "synchronize",
+    "tf32_allowed",
     "why_not",
 ]

@@ -21,11 +21,16 @@ struct Properties {
   int multiprocessors = 0;
   int64_t memory = 0;  ///< bytes
 };
-/// DeviceError with the reason if there is no GPU; so do all others below.
+/// DeviceError with the reason if there is no GPU; so do the others below, unless they say not.
 const Properties& properties();
 
 /// Waits until all queued work is done. DeviceError if any of it failed.
 void synchronize();
+/// Whether float32 matrix products may round their operands to TF32 (10 bits of fraction, errors of
+/// 1e-3), which tensor cores multiply several times as fast. Off until it is turned on; needs no
+/// GPU.
+void set_allow_tf32(bool allowed);
+bool tf32_allowed();
 /// What the caching allocator holds of the GPU's memory.
 MemoryStats memory_stats();
 /// Gives its cached blocks back to the driver.

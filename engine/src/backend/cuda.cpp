@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -65,6 +66,8 @@ const Loaded& loaded() {
   return *instance;
 }
 
+std::atomic<bool> the_tf32{false};
+
 }  // namespace
 
 bool is_available() {
@@ -91,6 +94,14 @@ const uint64_t* replay_offset() {
 
 void set_replay_offset(const uint64_t* offset) {
   the_replay_offset = offset;
+}
+
+void set_allow_tf32(bool allowed) {
+  the_tf32 = allowed;
+}
+
+bool tf32_allowed() {
+  return the_tf32;
 }
 
 void synchronize() {

@@ -50,7 +50,7 @@ struct Backend {
   Failure (*copy)(void* to, const void* from, int64_t bytes);
   Failure (*upload)(void* to, const void* from, int64_t bytes);    ///< the source may go at once
   Failure (*download)(void* to, const void* from, int64_t bytes);  ///< waits for the result
-  /// Writes `count` copies of an element of 1, 4 or 8 bytes.
+  /// Writes `count` copies of an element of 1, 2, 4 or 8 bytes.
   Failure (*fill)(void* to, const void* element, int64_t size, int64_t count);
 
   const NormFunctions* norm;
