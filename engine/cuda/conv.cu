@@ -17,13 +17,13 @@ struct Place {
   int i, y, x;
 };
 
-/// Goes from place to place, kTileDepth at a time, without divisions.
+/// Goes from place to place, kPlaceStep at a time, without divisions.
 struct Walk {
   int Y, X;
   Place step;
 
   static Walk over(int64_t Y, int64_t X) {
-    const int64_t n = kTileDepth, i = n / (Y * X), rest = n % (Y * X);
+    const int64_t n = kPlaceStep, i = n / (Y * X), rest = n % (Y * X);
     return {static_cast<int>(Y),
             static_cast<int>(X),
             {static_cast<int>(i), static_cast<int>(rest / X), static_cast<int>(rest % X)}};
@@ -87,7 +87,10 @@ bool lengths_of(const ConvShape& s, Lengths* lengths) {
 template <class T>
 struct Gradient {
   const T *dz, *relu_z;
-  __device__ T at(int64_t i) const { return relu_z && relu_z[i] <= T(0) ? T(0) : dz[i]; }
+  __device__ T at(int64_t i) const {
+    const T g = dz[i];
+    return relu_z && relu_z[i] <= T(0) ? T(0) : g;
+  }
 };
 
 /// A place of one of N images.

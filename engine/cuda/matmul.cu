@@ -33,7 +33,7 @@ struct Product {
     int64_t at, n;
   };
   __device__ Place place(int64_t k) const { return k; }
-  __device__ void advance(Place& k) const { k += kTileDepth; }
+  __device__ void advance(Place& k) const { k += kPlaceStep; }
   __device__ Row row(int64_t matrix, int64_t m) const {
     return {m < M ? left + matrix * a_step + m * a_row : nullptr};
   }
@@ -246,12 +246,12 @@ Failure launch_columns(const ColumnArgs<T>& a, int64_t parts) {
   return launch(column_kernel<T, 1>, grid(1), block, a);
 }
 
-/// Enough parts to keep the device busy, of at least 64 rows each, and not more than a second pass
-/// sums at once.
+/// Enough parts to keep the device busy with vectors, too, of at least 64 rows each, and not more
+/// than a second pass sums at once.
 int64_t column_parts(int64_t rows, int64_t width) {
   constexpr int64_t kLeastRows = 64, kMostParts = 1024;
   const int64_t columns = (width + kRowThreads - 1) / kRowThreads;
-  const int64_t wanted = columns > 0 ? 4 * int64_t{multiprocessors()} / columns : 0;
+  const int64_t wanted = columns > 0 ? 16 * int64_t{multiprocessors()} / columns : 0;
   const int64_t most = rows / kLeastRows < kMostParts ? rows / kLeastRows : kMostParts;
   const int64_t parts = wanted < most ? wanted : most;
   return parts > 1 ? parts : 1;

@@ -6,13 +6,15 @@
 // and what cuBLASLt does not take.
 //
 // A block of 16 x 16 threads makes a tile of Side x Side results, Side / 16 squared a thread.
-// Slices of 16 along K go through shared memory; the next one is read while this one is multiplied.
+// Slices along K go through shared memory, four elements of each operand a thread; the next ones
+// are read while these are multiplied. Small tiles have deep slices: there are few blocks, then, to
+// hide the time that reading takes.
 //
 // A Problem has
 //   T                              float or double
 //   M, N, K, matrices              the results are `matrices` times [M, N]
 //   kAlongK                        whether neighbours of B in memory lie along K, not along N
-//   Place place(k), advance(place) an index along K, kept in parts; advance goes 16 further
+//   Place place(k), advance(place) an index along K, kept in parts; advance goes kPlaceStep further
 //   Row row(matrix, m), Column column(matrix, n)
 //   T a(row, place), b(column, place)
 //   Target target(matrix, n)       where a column of results goes
@@ -20,7 +22,7 @@
 
 namespace normlab::cuda {
 
-inline constexpr int kTileDepth = 16, kTileThreads = 256;
+inline constexpr int kTileThreads = 256, kPlaceStep = 16, kDeepest = 32;
 
 /// V neighbours, read or written at once.
 template <class T, int V>
@@ -38,25 +40,30 @@ inline __device__ int64_t divide(int64_t a, int64_t b) {
 template <class Problem, int Side>
 struct TileLoader {
   using T = typename Problem::T;
-  static constexpr int kEach = Side / 16;
-  static constexpr int kPlaces = Problem::kAlongK ? 1 : kEach;
+  static constexpr int kEach = Side / 16;  ///< results along a side
+  static constexpr int kDepth = Side > 32 ? 16 : kDeepest;
+  static constexpr int kLoads = kDepth * Side / kTileThreads;
+  static constexpr int kPlaces = Problem::kAlongK ? 1 : kLoads;
+  static constexpr int kColumns = Problem::kAlongK ? kLoads : 1;
   static constexpr int kPitch = Side + kEach;  ///< keeps the banks apart
 
   struct Slices {
-    alignas(16) T a[kTileDepth][kPitch];
-    alignas(16) T b[kTileDepth][kPitch];
+    alignas(16) T a[kDepth][kPitch];
+    alignas(16) T b[kDepth][kPitch];
   };
 
   const Problem& p;
-  typename Problem::Row rows[kEach];
-  typename Problem::Column columns[Problem::kAlongK ? kEach : 1];
+  typename Problem::Row rows[kLoads];
+  typename Problem::Column columns[kColumns];
   typename Problem::Place a_place, b_places[kPlaces];
   int64_t k, end;  ///< of the slice, of the part
-  T a[kEach], b[kEach];
+  T a[kLoads], b[kLoads];
 
   // Of A, a thread reads column a_k of the slice; of B the same, or its own column of results.
-  static __device__ int a_k() { return static_cast<int>(threadIdx.x) % kTileDepth; }
-  static __device__ int a_m(int e) { return static_cast<int>(threadIdx.x) / kTileDepth + 16 * e; }
+  static __device__ int a_k() { return static_cast<int>(threadIdx.x) % kDepth; }
+  static __device__ int a_m(int e) {
+    return static_cast<int>(threadIdx.x) / kDepth + kTileThreads / kDepth * e;
+  }
   static __device__ int b_k(int e) {
     return Problem::kAlongK ? a_k()
                             : static_cast<int>(threadIdx.x) / Side + kTileThreads / Side * e;
@@ -69,10 +76,9 @@ struct TileLoader {
                         int64_t end)
       : p(p), k(begin), end(end) {
 #pragma unroll
-    for (int e = 0; e < kEach; ++e) rows[e] = p.row(matrix, m0 + a_m(e));
+    for (int e = 0; e < kLoads; ++e) rows[e] = p.row(matrix, m0 + a_m(e));
 #pragma unroll
-    for (int e = 0; e < (Problem::kAlongK ? kEach : 1); ++e)
-      columns[e] = p.column(matrix, n0 + b_n(e));
+    for (int e = 0; e < kColumns; ++e) columns[e] = p.column(matrix, n0 + b_n(e));
     a_place = p.place(begin + a_k());
 #pragma unroll
     for (int e = 0; e < kPlaces; ++e) b_places[e] = p.place(begin + b_k(e));
@@ -82,36 +88,39 @@ struct TileLoader {
   __device__ void fetch() {
     const bool a_inside = k + a_k() < end;
 #pragma unroll
-    for (int e = 0; e < kEach; ++e) a[e] = a_inside ? p.a(rows[e], a_place) : T(0);
+    for (int e = 0; e < kLoads; ++e) a[e] = a_inside ? p.a(rows[e], a_place) : T(0);
 #pragma unroll
-    for (int e = 0; e < kEach; ++e) {
+    for (int e = 0; e < kLoads; ++e) {
       const auto& column = columns[Problem::kAlongK ? e : 0];
       const auto& place = b_places[Problem::kAlongK ? 0 : e];
       b[e] = k + b_k(e) < end ? p.b(column, place) : T(0);
     }
   }
   __device__ void advance() {
-    k += kTileDepth;
-    p.advance(a_place);
+    k += kDepth;
 #pragma unroll
-    for (int e = 0; e < kPlaces; ++e) p.advance(b_places[e]);
+    for (int i = 0; i < kDepth / kPlaceStep; ++i) {
+      p.advance(a_place);
+#pragma unroll
+      for (int e = 0; e < kPlaces; ++e) p.advance(b_places[e]);
+    }
   }
   __device__ void store(Slices& to) const {
 #pragma unroll
-    for (int e = 0; e < kEach; ++e) to.a[a_k()][a_m(e)] = a[e];
+    for (int e = 0; e < kLoads; ++e) to.a[a_k()][a_m(e)] = a[e];
 #pragma unroll
-    for (int e = 0; e < kEach; ++e) to.b[b_k(e)][b_n(e)] = b[e];
+    for (int e = 0; e < kLoads; ++e) to.b[b_k(e)][b_n(e)] = b[e];
   }
 };
 
 /// sum += the product of two slices, for one thread's Each x Each results.
-template <class T, int Each, class Slices>
+template <int Depth, class T, int Each, class Slices>
 __device__ void multiply_slices(const Slices& slices, T (&sum)[Each][Each]) {
   using Pack = Packed<T, Each>;
   const int row = static_cast<int>(threadIdx.x) / 16 * Each;
   const int column = static_cast<int>(threadIdx.x) % 16 * Each;
 #pragma unroll
-  for (int k = 0; k < kTileDepth; ++k) {
+  for (int k = 0; k < Depth; ++k) {
     const Pack a = *reinterpret_cast<const Pack*>(&slices.a[k][row]);
     const Pack b = *reinterpret_cast<const Pack*>(&slices.b[k][column]);
 #pragma unroll
@@ -126,7 +135,7 @@ template <class Problem, int Side>
 __global__ void __launch_bounds__(kTileThreads) multiply_tiles(Problem p, int64_t length) {
   using T = typename Problem::T;
   using Loader = TileLoader<Problem, Side>;
-  constexpr int kEach = Loader::kEach, kSlicesPerSum = 16;
+  constexpr int kEach = Loader::kEach, kDepth = Loader::kDepth, kSlicesPerSum = 256 / kDepth;
   __shared__ typename Loader::Slices slices;
   const int64_t down = (p.M + Side - 1) / Side, across = (p.N + Side - 1) / Side;
   const int64_t tile = blockIdx.x, matrix = divide(tile, down * across);
@@ -137,15 +146,15 @@ __global__ void __launch_bounds__(kTileThreads) multiply_tiles(Problem p, int64_
   Loader loader(p, matrix, m0, n0, begin, end);
   T total[kEach][kEach] = {}, sum[kEach][kEach] = {};
   if (begin < end) loader.fetch();
-  for (int64_t k = begin, slice = 1; k < end; k += kTileDepth, ++slice) {
+  for (int64_t k = begin, slice = 1; k < end; k += kDepth, ++slice) {
     __syncthreads();  // the last slices have been read
     loader.store(slices);
     __syncthreads();
     loader.advance();
-    if (k + kTileDepth < end) loader.fetch();
-    multiply_slices(slices, sum);
+    if (k + kDepth < end) loader.fetch();
+    multiply_slices<kDepth>(slices, sum);
     // Sums of sums lose less than one long sum.
-    const bool full = slice % kSlicesPerSum == 0 || k + kTileDepth >= end;
+    const bool full = slice % kSlicesPerSum == 0 || k + kDepth >= end;
 #pragma unroll
     for (int i = 0; i < kEach * kEach; ++i) {
       if (!full) continue;
@@ -177,8 +186,9 @@ Failure multiply_in_tiles(const Problem& p, int64_t parts) {
   const bool large =
       p.M > 32 && p.N > 32 && tiles_of(p, 64) * parts >= 2 * int64_t{multiprocessors()};
   const int64_t tiles = tiles_of(p, large ? 64 : 32);
+  if (tiles == 0) return nullptr;
   if (tiles > kMostTiles) return "the result has more tiles than a grid can have";
-  const int64_t length = ((p.K + parts - 1) / parts + kTileDepth - 1) / kTileDepth * kTileDepth;
+  const int64_t length = ((p.K + parts - 1) / parts + kDeepest - 1) / kDeepest * kDeepest;
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(parts));
   return launch(large ? multiply_tiles<Problem, 64> : multiply_tiles<Problem, 32>, grid,
                 kTileThreads, p, length);

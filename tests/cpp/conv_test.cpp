@@ -227,6 +227,7 @@ TEST_CASE("conv2d: the GPU agrees with the CPU", "[conv][cuda]") {
                              {{1, 1, 5, 5}, {1, 1, 5, 5}, 1, 1, 2, 2},
                              {{3, 2, 4, 4}, {3, 2, 2, 2}, 5, 4, 0, 0},
                              {{2, 40, 9, 9}, {40, 40, 1, 2}, 1, 1, 3, 0},
+                             {{2, 1, 0, 3}, {2, 1, 3, 3}, 1, 1, 2, 1},
                              {{0, 3, 5, 5}, {4, 3, 3, 3}}};
   for (const Case& c : cases) {
     CAPTURE(c.x.str(), c.w.str(), c.stride_h, c.stride_w, c.padding_h, c.padding_w);
