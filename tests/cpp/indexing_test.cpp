@@ -277,7 +277,8 @@ TEST_CASE("gather on the GPU agrees with the CPU", "[indexing][cuda]") {
         };
         CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}) < 1e-12);
         CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}, DType::float32) < 1e-5);
-        CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}, DType::bfloat16) < (length < 9 ? 0.02 : 0.1));
+        CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}, DType::bfloat16) <
+              (length < 9 ? 0.02 : 0.1));
       }
     }
   }
