@@ -23,6 +23,7 @@
 #undef __constant__
 #undef __launch_bounds__
 #undef __forceinline__
+#undef __grid_constant__
 #define __global__
 #define __device__
 #define __host__
@@ -31,6 +32,7 @@
 #define __constant__ static const
 #define __launch_bounds__(...)
 #define __forceinline__ inline
+#define __grid_constant__
 
 inline const uint3& threadIdx = ::emulator::here.thread;
 inline const uint3& blockIdx = ::emulator::here.block;

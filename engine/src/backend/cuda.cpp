@@ -1,5 +1,8 @@
 #include "backend/cuda.h"
 
+#include "backend/cuda_graph.h"
+#include "backend/cuda_lent.h"
+
 #include <dlfcn.h>
 
 #include <cstdlib>
@@ -84,7 +87,18 @@ const Properties& properties() {
 }
 
 void synchronize() {
+  check_not_capturing("synchronize");
   call("synchronize", backend().synchronize);
+  finish_lent();
+}
+
+void* native_stream() {
+  return backend().stream->handle();
+}
+
+void let_wait(void* other) {
+  check_not_capturing("let_wait");
+  call("let_wait", backend().stream->let_wait, other);
 }
 
 }  // namespace normlab::cuda

@@ -8,9 +8,13 @@ namespace normlab::cuda {
 /// The loaded library's functions. DeviceError with the reason if no GPU can be used.
 const Backend& backend();
 
+/// DeviceError while another thread captures a graph: what is queued would become part of it.
+void check_stream_is_free(const char* op);
+
 /// Calls a function of the backend. DeviceError that names the operation if it fails.
 template <class... Parameters, class... Arguments>
 void call(const char* op, Failure (*function)(Parameters...), const Arguments&... arguments) {
+  check_stream_is_free(op);
   if (const Failure failure = function(arguments...)) fail<DeviceError>(op, failure);
 }
 

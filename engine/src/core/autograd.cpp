@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "backend/cuda_graph.h"
 #include "backend/parallel.h"
 #include "core/accumulate.h"
 #include "core/tensor_impl.h"
@@ -132,11 +133,12 @@ void check_gradient(const Node& node, const Edge& edge, const Gradient& gradient
                    dtype, " ", shape, " for an input of ", edge.dtype, " ", edge.shape);
 }
 
-void add_to_leaf(TensorImpl& leaf, Gradient gradient) {
+void add_to_leaf(const std::shared_ptr<TensorImpl>& leaf, Gradient gradient) {
+  cuda::on_leaf_gradient(leaf);
   // A leaf owns its gradient: clipping and optimizers may change it in place.
-  if (gradient.dense.defined() && !leaf.grad.defined() && !sole_owner(gradient.dense))
+  if (gradient.dense.defined() && !leaf->grad.defined() && !sole_owner(gradient.dense))
     gradient.dense = gradient.dense.clone();
-  leaf.grad = accumulate(std::move(leaf.grad), std::move(gradient));
+  leaf->grad = accumulate(std::move(leaf->grad), std::move(gradient));
 }
 
 /// One walk from a root: a heap of nodes that have received a gradient, newest first.
@@ -186,7 +188,7 @@ class Walk {
       if (!edge.needed() || !grads[i].defined()) continue;
       check_gradient(node, edge, grads[i]);
       if (edge.leaf)
-        add_to_leaf(*edge.leaf, std::move(grads[i]));
+        add_to_leaf(edge.leaf, std::move(grads[i]));
       else
         send(edge.node, std::move(grads[i]));
     }
@@ -202,12 +204,14 @@ Tensor seed_gradient(const Tensor& z, const Tensor& g) {
     check<GradError>(z.numel() == 1, "backward",
                      "a tensor of more than one element needs a gradient of its shape ", z.shape(),
                      ": backward(g)");
-    return Tensor::ones(z.shape(), z.dtype());
+    return Tensor::ones(z.shape(), z.dtype(), z.device());
   }
   check(g.shape() == z.shape(), "backward", "the gradient must have shape ", z.shape(), ", got ",
         g.shape());
   check<DtypeError>(g.dtype() == z.dtype(), "backward", "the gradient must be ", z.dtype(),
                     ", got ", g.dtype());
+  check<DeviceError>(g.device() == z.device(), "backward", "the gradient must be on ", z.device(),
+                     ", is on ", g.device());
   return g;
 }
 
@@ -294,6 +298,8 @@ void Tensor::set_grad(const Tensor& grad) {
         grad.shape());
   check<DtypeError>(grad.dtype() == dtype(), "set_grad", "the gradient must be ", dtype(), ", got ",
                     grad.dtype());
+  check<DeviceError>(grad.device() == device(), "set_grad", "the gradient must be on ", device(),
+                     ", is on ", grad.device());
   impl_->grad = grad.detach();
 }
 
@@ -307,7 +313,7 @@ void Tensor::backward(const Tensor& g) const {
                    "no_grad)");
   const Tensor seed = seed_gradient(*this, g);
   const NoGrad no_grad;
-  if (is_leaf()) return add_to_leaf(*impl_, seed.detach());
+  if (is_leaf()) return add_to_leaf(impl_, seed.detach());
   Walk walk;
   walk.send(impl_->node, seed.detach());
   walk.run();
