@@ -81,7 +81,8 @@ Tensor cut(const Tensor& x, int axis, const py::object& item) {
 }
 
 /// Positions of true, row-major.
-Tensor positions(const Tensor& mask) {
+Tensor positions(const Tensor& given) {
+  const Tensor mask = given.to(Device::cpu);  // waits: a shape depends on the values
   std::vector<int64_t> found;
   const bool* p = mask.data<bool>();
   for (int64_t i = 0, n = mask.numel(); i < n; ++i)
@@ -97,7 +98,7 @@ Tensor select(const Tensor& x, const Tensor& mask) {
         mask.shape());
   Shape rows({mask.numel()});
   for (int i = covered; i < x.rank(); ++i) rows.push_back(x.size(i));
-  return take(x.reshape(rows), positions(mask));
+  return take(x.reshape(rows), positions(mask).to(x.device()));
 }
 
 }  // namespace
@@ -131,7 +132,7 @@ Tensor tensor_index(const Tensor& x, const py::object& key) {
                         "bring its axis to the front, or use nl.gather");
       const Tensor index = index_array(item);
       const bool mask = index.dtype() == DType::boolean;
-      z = without_gil([&] { return mask ? select(z, index) : take(z, index); });
+      z = without_gil([&] { return mask ? select(z, index) : take(z, index.to(z.device())); });
       axis = mask ? 1 : index.rank();
     }
   }

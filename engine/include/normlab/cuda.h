@@ -32,6 +32,8 @@ MemoryStats memory_stats();
 /// Gives its cached blocks back to the driver.
 void empty_cache();
 
+/// Where a tensor's first element lies in the GPU's memory. DeviceError if it is not there.
+void* data(const Tensor& x);
 /// The stream, a cudaStream_t: for work of others in order with the engine's.
 void* native_stream();
 /// What is queued on another stream (a cudaStream_t) from now on waits for all that is queued here

@@ -2,6 +2,7 @@
 
 #include "backend/cuda_graph.h"
 #include "backend/cuda_lent.h"
+#include "core/tensor_impl.h"
 
 #include <dlfcn.h>
 
@@ -90,6 +91,12 @@ void synchronize() {
   check_not_capturing("synchronize");
   call("synchronize", backend().synchronize);
   finish_lent();
+}
+
+void* data(const Tensor& x) {
+  check<DeviceError>(x.device() == Device::cuda, "data", "the tensor must be on cuda, is on ",
+                     x.device());
+  return device_data(x);
 }
 
 void* native_stream() {
