@@ -175,6 +175,7 @@ constexpr Backend kBackend = {
     .upload = upload,
     .download = download,
     .fill = fill,
+    .stream = &stream_functions,
     .norm = &norm_functions,
     .elementwise = &elementwise_functions,
     .reduce = &reduce_functions,
