@@ -85,6 +85,16 @@ void bind_cuda(py::module_& m) {
 Keys: ``name``, ``compute_capability`` (major, minor), ``multiprocessors`` and ``memory`` (bytes).
 DeviceError with the reason if there is no GPU.
 )doc");
+  m.def("allow_tf32", &cuda::set_allow_tf32, py::arg("allowed"),
+        R"doc(Whether float32 matrix products may round their operands to TF32.
+
+TF32 has 10 bits of fraction (errors of 1e-3), which tensor cores multiply several times as fast.
+Off until it is turned on. Convolutions stay in full precision.
+
+Args:
+    allowed: True to turn it on, False to turn it off.
+)doc");
+  m.def("tf32_allowed", &cuda::tf32_allowed, "Whether allow_tf32() has turned TF32 on.");
   m.def("synchronize", &cuda::synchronize, ReleaseGil(),
         "Waits until all queued work is done. DeviceError if any of it failed, or without a GPU.");
   m.def(

@@ -32,14 +32,17 @@ py::object item(const Tensor& given) {
       return py::int_(*x.data<uint8_t>());
     case DType::boolean:
       return py::bool_(*x.data<bool>());
+    case DType::bfloat16:
+      return py::float_(x.item());
   }
   return py::none();
 }
 
 std::string repr(const Tensor& x) {
   const py::module_ numpy = py::module_::import("numpy");
+  const Tensor shown = x.dtype() == DType::bfloat16 ? x.detach().to(DType::float32) : x;
   const std::string values = py::str(numpy.attr("array2string")(
-      numpy_view(on_cpu(x)), py::arg("separator") = ", ", py::arg("prefix") = "tensor("));
+      numpy_view(on_cpu(shown)), py::arg("separator") = ", ", py::arg("prefix") = "tensor("));
   std::string line;  // all in one line, if it is short
   for (size_t i = 0; i < values.size(); ++i) {
     line += values[i] == '\n' ? ' ' : values[i];

@@ -92,12 +92,17 @@ py::dtype numpy_dtype(DType dtype) {
       return py::dtype::of<uint8_t>();
     case DType::boolean:
       return py::dtype::of<bool>();
+    case DType::bfloat16:
+      break;
   }
-  fail<DtypeError>("dtype", "unknown");
+  fail<DtypeError>("dtype", "NumPy has no bfloat16; x.to('float32') converts");
 }
 
 DType dtype_from(py::handle source) {
-  constexpr const char* kKnown = "must be one of float32, float64, int32, int64, uint8, bool, got ";
+  constexpr const char* kKnown =
+      "must be one of float32, float64, bfloat16, int32, int64, uint8, bool, got ";
+  if (py::isinstance<py::str>(source) && source.cast<std::string>() == "bfloat16")
+    return DType::bfloat16;
   py::object dtype;
   try {
     dtype = py::dtype::from_args(py::reinterpret_borrow<py::object>(source));

@@ -15,7 +15,7 @@ struct DLDataType {
   uint8_t code, bits;
   uint16_t lanes;
 };
-enum : uint8_t { kDLInt = 0, kDLUInt = 1, kDLFloat = 2, kDLBool = 6 };
+enum : uint8_t { kDLInt = 0, kDLUInt = 1, kDLFloat = 2, kDLBfloat = 4, kDLBool = 6 };
 
 struct DLTensor {
   void* data;
@@ -59,6 +59,8 @@ DLDataType dlpack_dtype(DType dtype) {
       return {kDLUInt, bits, 1};
     case DType::boolean:
       return {kDLBool, bits, 1};
+    case DType::bfloat16:
+      return {kDLBfloat, bits, 1};
   }
   fail<DtypeError>("dlpack", "unknown dtype");
 }

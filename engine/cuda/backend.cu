@@ -1,7 +1,11 @@
+#include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 
+#include "blas.h"
 #include "launch.h"
+#include "value_check.h"
 
 // The device, its stream and its memory.
 
@@ -10,6 +14,50 @@ namespace {
 
 cudaStream_t the_stream = nullptr;
 int the_multiprocessors = 0;
+
+// --- values that do not fit -------------------------------------------------------------------
+
+constexpr Fault kNoFault = {.lock = 0,
+                            .kind = FaultKind::index,
+                            .ticket = kNoTicket,
+                            .place = 0,
+                            .value = 0,
+                            .before = 0,
+                            .check = {}};
+Fault* the_fault = nullptr;  ///< on the device
+Fault* the_seen = nullptr;   ///< as it was when last waited for
+std::mutex the_fault_mutex;  ///< of the_seen
+std::atomic<int64_t> the_tickets{0};
+
+cudaError_t clear_fault() {
+  *the_seen = kNoFault;
+  return cudaMemcpyAsync(the_fault, &kNoFault, sizeof kNoFault, cudaMemcpyHostToDevice, the_stream);
+}
+
+cudaError_t open_fault() {
+  cudaError_t error = cudaMalloc(reinterpret_cast<void**>(&the_fault), sizeof(Fault));
+  if (error == cudaSuccess)
+    error = cudaHostAlloc(reinterpret_cast<void**>(&the_seen), sizeof(Fault), cudaHostAllocDefault);
+  return error == cudaSuccess ? clear_fault() : error;
+}
+
+/// Waits for all queued work, and for what it found. Under the mutex.
+Failure wait() {
+  cudaError_t error =
+      cudaMemcpyAsync(the_seen, the_fault, sizeof(Fault), cudaMemcpyDeviceToHost, the_stream);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(the_stream);
+  return failure_of(error);
+}
+
+bool take_fault(Fault* fault) {
+  const std::lock_guard lock(the_fault_mutex);
+  if (the_seen->ticket == kNoTicket) return false;
+  *fault = *the_seen;
+  clear_fault();
+  return true;
+}
+
+// --- the device -------------------------------------------------------------------------------
 
 Failure open(DeviceFacts* facts) {
   int driver = 0, count = 0;
@@ -23,7 +71,9 @@ Failure open(DeviceFacts* facts) {
   if (error == cudaSuccess) error = cudaSetDevice(0);
   // A blocking stream: what others queue on the default stream stays in order with ours.
   if (error == cudaSuccess) error = cudaStreamCreate(&the_stream);
+  if (error == cudaSuccess) error = open_fault();
   if (error != cudaSuccess) return failure_of(error);
+  if (const Failure failure = open_blas()) return failure;
   std::snprintf(facts->name, sizeof facts->name, "%s", properties.name);
   facts->major = properties.major;
   facts->minor = properties.minor;
@@ -56,7 +106,8 @@ Failure memory(int64_t* free, int64_t* total) {
 }
 
 Failure synchronize() {
-  return failure_of(cudaStreamSynchronize(the_stream));
+  const std::lock_guard lock(the_fault_mutex);
+  return wait();
 }
 
 Failure copy(void* to, const void* from, int64_t bytes) {
@@ -71,9 +122,10 @@ Failure upload(void* to, const void* from, int64_t bytes) {
 }
 
 Failure download(void* to, const void* from, int64_t bytes) {
+  const std::lock_guard lock(the_fault_mutex);
   const cudaError_t error =
       cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, the_stream);
-  return error == cudaSuccess ? synchronize() : failure_of(error);
+  return error == cudaSuccess ? wait() : failure_of(error);
 }
 
 template <class T>
@@ -100,12 +152,14 @@ Failure fill(void* to, const void* element, int64_t size, int64_t count) {
   switch (size) {
     case 1:
       return fill_with<uint8_t>(to, element, count);
+    case 2:
+      return fill_with<uint16_t>(to, element, count);
     case 4:
       return fill_with<uint32_t>(to, element, count);
     case 8:
       return fill_with<uint64_t>(to, element, count);
     default:
-      return "an element must have 1, 4 or 8 bytes";
+      return "an element must have 1, 2, 4 or 8 bytes";
   }
 }
 
@@ -116,6 +170,7 @@ constexpr Backend kBackend = {
     .release = release,
     .memory = memory,
     .synchronize = synchronize,
+    .take_fault = take_fault,
     .copy = copy,
     .upload = upload,
     .download = download,
@@ -129,6 +184,7 @@ constexpr Backend kBackend = {
     .conv = &conv_functions,
     .softmax = &softmax_functions,
     .attention = &attention_functions,
+    .segments = &segment_functions,
     .index = &index_functions,
     .random = &random_functions,
     .optim = &optim_functions,
@@ -142,6 +198,10 @@ cudaStream_t stream() {
 
 int multiprocessors() {
   return the_multiprocessors;
+}
+
+Checker checker_for(const ValueCheck& check) {
+  return {check, the_tickets.fetch_add(1), the_fault};
 }
 
 Failure failure_of(cudaError_t error) {

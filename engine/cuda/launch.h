@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "backend/cuda/interface.h"
 
@@ -17,6 +18,17 @@ int multiprocessors();
 /// Null for success, else the error in words.
 Failure failure_of(cudaError_t error);
 
+/// The block's dynamic shared memory, aligned to 16 bytes.
+template <class T>
+__device__ T* dynamic_shared() {
+#if defined(__CUDACC__)
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  return reinterpret_cast<T*>(shared_bytes);
+#else
+  return static_cast<T*>(::emulator::dynamic_shared());
+#endif
+}
+
 /// Queues a kernel that has `shared` bytes of dynamic shared memory.
 template <class... Parameters, class... Arguments>
 Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, dim3 block,
@@ -26,6 +38,11 @@ Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, d
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream();
+  if (shared > (48 << 10)) {  // more than that only on request
+    const cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+    if (error != cudaSuccess) return failure_of(error);
+  }
   return failure_of(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
@@ -41,11 +58,26 @@ inline unsigned blocks_for(int64_t n, int64_t each) {
   return static_cast<unsigned>((n + each - 1) / each);
 }
 
+/// What a stored element is computed in.
+template <class T>
+using compute_t = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+template <class T>
+__device__ constexpr compute_t<T> widened(T x) {
+  return static_cast<compute_t<T>>(x);
+}
+
 /// Calls body.operator()<T>() with float or double.
 template <class Body>
 Failure for_floating(DType dtype, const Body& body) {
   return dtype == DType::float64 ? body.template operator()<double>()
                                  : body.template operator()<float>();
+}
+
+/// The same with bfloat16 as well.
+template <class Body>
+Failure for_stored(DType dtype, const Body& body) {
+  return dtype == DType::bfloat16 ? body.template operator()<bfloat16>()
+                                  : for_floating(dtype, body);
 }
 
 }  // namespace normlab::cuda

@@ -10,24 +10,30 @@ struct RowReducer {
   static constexpr int kWarps = R / 32;
   T of_warp[RowsPerBlock][kWarps];
 
-  static __device__ T within_warp(T value) {
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-    return value;
+  __device__ T sum(T value) {
+    return reduce(value, [](T a, T b) { return a + b; });
+  }
+  /// The greatest, NaN left out.
+  __device__ T max(T value) {
+    return reduce(value, [](T a, T b) { return static_cast<T>(fmax(a, b)); });
   }
 
-  __device__ T sum(T value) {
-    value = within_warp(value);
+ private:
+  template <class Join>
+  __device__ T reduce(T value, const Join& join) {
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2)
+      value = join(value, __shfl_xor_sync(0xffffffffu, value, step));
     if constexpr (kWarps == 1) {
       return value;
     } else {
-      __syncthreads();  // the last sum has been read
+      __syncthreads();  // the last result has been read
       T* warps = of_warp[threadIdx.y];
       if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
       __syncthreads();
-      T total = 0;
+      T total = warps[0];
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w) total += warps[w];
+      for (int w = 1; w < kWarps; ++w) total = join(total, warps[w]);
       return total;
     }
   }

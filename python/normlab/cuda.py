@@ -7,22 +7,26 @@ network is best captured as a Graph. Operations that cannot go there yet raise D
 
 from ._core.cuda import (
     Graph,
+    allow_tf32,
     empty_cache,
     is_available,
     memory_stats,
     properties,
     stream,
     synchronize,
+    tf32_allowed,
     why_not,
 )
 
 __all__ = [
     "Graph",
+    "allow_tf32",
     "empty_cache",
     "is_available",
     "memory_stats",
     "properties",
     "stream",
     "synchronize",
+    "tf32_allowed",
     "why_not",
 ]

@@ -202,3 +202,93 @@ TEST_CASE("batches of changing size share their memory", "[allocator]") {
   { const Tensor half = Tensor::zeros({1 << 19}); }  // would waste as much as it uses
   CHECK(memory_stats().system_calls == before + 1);
 }
+
+TEST_CASE("attention on the GPU agrees with the CPU", "[attention][cuda]") {
+  struct Case {
+    std::vector<int64_t> lengths;
+    int64_t heads, depth;
+  };
+  const Case cases[] = {
+      {{3, 0, 1, 5, 45}, 2, 3}, {{1}, 1, 1},       {{0, 70, 0}, 3, 16}, {{33, 31, 32}, 1, 33},
+      {{9, 40}, 2, 64},         {{5, 37}, 1, 100}, {{5, 37}, 1, 128},   {{4, 35, 2}, 2, 130},
+      {{3, 34}, 1, 256},        {{200}, 1, 8}};
+  for (const Case& c : cases) {
+    CAPTURE(c.lengths.size(), c.heads, c.depth);
+    const Tensor offsets = offsets_of(c.lengths);
+    const auto op = [&](const std::vector<Tensor>& in) {
+      return attention(in[0], offsets.to(in[0].device()), c.heads);
+    };
+    const auto part = [&](const std::vector<Tensor>& in) {
+      return op({in[0].slice(1, in[0].size(0))});
+    };
+    const Shape shape{total(offsets), 3 * c.heads * c.depth}, longer{shape[0] + 1, shape[1]};
+    CHECK(test::cuda_difference(op, {leaf(shape, 1)}) < 1e-12);
+    CHECK(test::cuda_difference(op, {leaf(shape, 1)}, DType::float32) < 1e-5);
+    CHECK(test::cuda_difference(part, {leaf(longer, 2)}, DType::float32) < 1e-5);
+  }
+}
+
+TEST_CASE("attention of great scores and of NaN on the GPU", "[attention][cuda]") {
+  const Tensor offsets = offsets_of({5, 40, 6});
+  const auto op = [&](const std::vector<Tensor>& in) {
+    return attention(in[0], offsets.to(in[0].device()), 1);
+  };
+  Tensor x = leaf({51, 12}, 3, 0, 30);
+  CHECK(test::cuda_difference(op, {x}) < 1e-9);
+  x.data<double>()[2 * 12] = NAN;  // spoils its own sentence, not the next in the same tile
+  CHECK(test::cuda_difference(op, {x}) < 1e-9);
+}
+
+TEST_CASE("a sentence's attention on the GPU does not depend on its company", "[attention][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor qkv = numbers({90, 3 * 24}, 4).to(Device::cuda),
+               dz = numbers({90, 24}, 5).to(Device::cuda);
+  const Result all = run(qkv, offsets_of({3, 50, 37}).to(Device::cuda), 2, dz);
+  const Result alone = run(qkv.slice(3, 53), offsets_of({50}).to(Device::cuda), 2, dz.slice(3, 53));
+  CHECK(all.z.slice(3, 53).to_vector() == alone.z.to_vector());
+  CHECK(all.dqkv.slice(3, 53).to_vector() == alone.dqkv.to_vector());
+}
+
+TEST_CASE("segment_mean on the GPU agrees with the CPU", "[segments][cuda]") {
+  for (const std::vector<int64_t>& lengths :
+       {std::vector<int64_t>{3, 0, 1, 5, 45}, {700}, {0, 0}, {}}) {
+    for (const int64_t size : {0, 1, 33, 513}) {
+      const Tensor offsets = offsets_of(lengths);
+      CAPTURE(lengths.size(), size);
+      const auto op = [&](const std::vector<Tensor>& in) {
+        return segment_mean(in[0], offsets.to(in[0].device()));
+      };
+      CHECK(test::cuda_difference(op, {leaf({total(offsets), size}, 1)}) < 1e-12);
+      CHECK(test::cuda_difference(op, {leaf({total(offsets), size}, 1)}, DType::float32) < 1e-5);
+    }
+  }
+}
+
+TEST_CASE("offsets that do not fit are errors of the GPU's next wait", "[attention][cuda]") {
+  if (!cuda::is_available()) return;
+  const std::vector<std::vector<int64_t>> wrong = {{1, 4}, {0, 3},     {0, 5, 4},       {0, 2, 9},
+                                                   {0},    {-5, 0, 4}, {0, 2, 1, 3, 4}, {4, 0, 4}};
+  for (const std::vector<int64_t>& at : wrong) {
+    const Tensor offsets = Tensor::of<int64_t>({static_cast<int64_t>(at.size())}, at);
+    const Tensor qkv = Tensor::zeros({4, 12}), there = qkv.to(Device::cuda);
+    const auto compare = [&](const auto& op) {
+      const std::string message = error_of<ValueError>([&] { op(qkv, offsets); });
+      CHECK(!message.empty());
+      const Tensor z = op(there, offsets.to(Device::cuda));
+      CHECK(error_of<ValueError>([&] { cuda::synchronize(); }) == message);
+      CHECK(z.to_vector().size() == static_cast<size_t>(z.numel()));
+    };
+    compare([](const Tensor& x, const Tensor& o) { return attention(x, o, 2); });
+    compare([](const Tensor& x, const Tensor& o) { return segment_mean(x, o); });
+    CHECK(error_of<DeviceError>([&] { attention(there, offsets, 2); }) ==
+          "attention: offsets must be on cuda as what they divide, are on cpu");
+  }
+  const Tensor none = Tensor::zeros({0, 12}, DType::float32, Device::cuda);
+  attention(none, Tensor::of<int64_t>({1}, {3}).to(Device::cuda), 1);
+  CHECK(error_of<ValueError>([&] { cuda::synchronize(); }) ==
+        "attention: offsets must begin with 0, got 3");
+  CHECK(error_of<DeviceError>([&] {
+          attention(Tensor::zeros({1, 900}, DType::float32, Device::cuda),
+                    Tensor::of<int64_t>({2}, {0, 1}).to(Device::cuda), 1);
+        }) == "attention: heads on cuda have at most 256 elements, got 300");
+}

@@ -214,6 +214,83 @@ TEST_CASE("conv2d: no images", "[conv]") {
   }
 }
 
+// float32 sums up to 1,250 products of normal numbers, which cancel to about 1.
+TEST_CASE("conv2d: the GPU agrees with the CPU", "[conv][cuda]") {
+  std::vector<Case> cases = {{{2, 1, 28, 28}, {20, 1, 5, 5}},
+                             {{2, 20, 12, 12}, {50, 20, 5, 5}},
+                             {{3, 2, 9, 7}, {4, 2, 3, 2}},
+                             {{2, 4, 6, 5}, {7, 4, 1, 1}},
+                             {{1, 1, 1, 1}, {1, 1, 1, 1}},
+                             {{2, 3, 8, 9}, {4, 3, 3, 3}, 1, 1, 1, 1},
+                             {{9, 3, 8, 9}, {4, 3, 3, 2}, 2, 1, 0, 1},
+                             {{3, 16, 11, 10}, {40, 16, 3, 3}, 2, 3, 1, 2},
+                             {{1, 1, 5, 5}, {1, 1, 5, 5}, 1, 1, 2, 2},
+                             {{3, 2, 4, 4}, {3, 2, 2, 2}, 5, 4, 0, 0},
+                             {{2, 40, 9, 9}, {40, 40, 1, 2}, 1, 1, 3, 0},
+                             {{2, 1, 0, 3}, {2, 1, 3, 3}, 1, 1, 2, 1},
+                             {{0, 3, 5, 5}, {4, 3, 3, 3}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.x.str(), c.w.str(), c.stride_h, c.stride_w, c.padding_h, c.padding_w);
+    const auto op = [&](const std::vector<Tensor>& in) {
+      return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), c.options(Activation::relu));
+    };
+    const std::vector<Tensor> inputs = {leaf(c.x, 1), leaf(c.w, 2), leaf({c.w[0]}, 3)};
+    CHECK(cuda_difference(op, inputs) < 1e-12);
+    CHECK(cuda_difference(op, inputs, DType::float32) < 1e-4);
+    CHECK(cuda_difference(op, {inputs[0], inputs[1]}) < 1e-12);
+  }
+}
+
+TEST_CASE("conv2d: the GPU's activations agree with the CPU's", "[conv][cuda]") {
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu,
+                                      Activation::tanh, Activation::sigmoid}) {
+    CAPTURE(name_of(activation));
+    const auto op = [&](const std::vector<Tensor>& in) {
+      return conv2d(in[0], in[1], in[2], {1, 2, 1, 0, activation});
+    };
+    const std::vector<Tensor> inputs = {leaf({3, 2, 7, 9}, 1), leaf({5, 2, 3, 3}, 2), leaf({5}, 3)};
+    CHECK(cuda_difference(op, inputs) < 1e-12);
+    CHECK(cuda_difference(op, inputs, DType::float32) < 1e-5);
+  }
+}
+
+TEST_CASE("conv2d: the GPU computes the gradients that are wanted, bit for bit", "[conv][cuda]") {
+  if (!cuda::is_available()) return;
+  const auto gradients = [&](int wanted) {
+    std::vector<Tensor> in;
+    for (const Shape& shape : {Shape{9, 3, 9, 8}, Shape{6, 3, 3, 3}, Shape{6}})
+      in.push_back(random(shape, in.size() + 1).to(Device::cuda));
+    for (size_t i = 0; i < 3; ++i)
+      if (wanted >> i & 1) in[i].set_requires_grad();
+    const Tensor z = conv2d(in[0], in[1], in[2], {1, 1, 1, 1, Activation::relu});
+    z.backward(random(z.shape(), 4).to(Device::cuda));
+    return std::vector<Tensor>{in[0].grad(), in[1].grad(), in[2].grad()};
+  };
+  const std::vector<Tensor> all = gradients(7);
+  for (int wanted = 1; wanted < 8; ++wanted) {
+    CAPTURE(wanted);
+    const std::vector<Tensor> some = gradients(wanted);
+    for (size_t i = 0; i < 3; ++i) {
+      CHECK(some[i].defined() == ((wanted >> i & 1) != 0));
+      if (some[i].defined()) CHECK(some[i].to_vector() == all[i].to_vector());
+    }
+  }
+}
+
+TEST_CASE("conv2d: the GPU takes addresses of any alignment, on one device", "[conv][cuda]") {
+  const auto op = [](const std::vector<Tensor>& in) {
+    return conv2d(in[0].slice(1, 3), in[1].slice(1, 3), in[2].slice(1, 3),
+                  {1, 1, 0, 0, Activation::sigmoid});
+  };
+  const std::vector<Tensor> inputs = {leaf({3, 1, 5, 5}, 1), leaf({3, 1, 3, 3}, 2), leaf({3}, 3)};
+  CHECK(cuda_difference(op, inputs) < 1e-12);
+  CHECK(cuda_difference(op, inputs, DType::float32) < 1e-5);
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::ones({1, 1, 3, 3});
+  CHECK(error_of<DeviceError>([&] { conv2d(x.to(Device::cuda), x); }) ==
+        "conv2d: operands must be on one device, got cuda and cpu");
+}
+
 TEST_CASE("conv2d: errors", "[conv]") {
   const auto of = [](const Shape& x, const Shape& w, const Shape& b,
                      const Conv2dOptions& options = {}) {

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -107,4 +108,75 @@ TEST_CASE("the CPU never reads a GPU's pointer", "[cuda]") {
   const Tensor x = Tensor::ones({2, 3}, DType::float32, Device::cuda);
   CHECK(contains(error_of<DeviceError>([&] { x.data<float>(); }), "x.to('cpu')"));
   CHECK(contains(error_of<DeviceError>([&] { x.raw(); }), "x.to('cpu')"));
+}
+
+TEST_CASE("a bad index on the GPU is an error at the next call that waits", "[cuda]") {
+  if (!has_device()) return;
+  const Tensor x = Tensor::of({5, 2}, counted(10)), there = x.to(Device::cuda);
+  Tensor index = Tensor::zeros({400, 3}, DType::int64);
+  index.data<int64_t>()[700] = 7;
+  index.data<int64_t>()[500] = -6;
+  index.data<int64_t>()[1199] = 9;
+  const std::string message = error_of<IndexError>([&] { take(x, index); });
+  CHECK(message == "take: index must be in [-5, 5), got -6 at [166, 2]");
+  const Tensor z = take(there, index.to(Device::cuda));
+  // A later op's lower place comes second.
+  const Tensor later = gather(there, 0, Tensor::full({1, 2}, 5, DType::int32, Device::cuda));
+  CHECK(error_of<IndexError>([&] { z.to_vector(); }) == message);
+  const std::vector<double> values = z.to_vector();  // once said, it is over
+  CHECK(std::isnan(values[1000]));
+  CHECK(std::vector<double>(values.begin() + 1002, values.begin() + 1004) ==
+        std::vector<double>{0, 1});
+  CHECK(std::isnan(later.to_vector()[0]));
+  take(there, Tensor::full({2}, -9, DType::int32, Device::cuda));
+  CHECK(error_of<IndexError>([] { cuda::synchronize(); }) ==
+        "take: index must be in [-5, 5), got -9 at [0]");
+  cuda::synchronize();
+}
+
+TEST_CASE("a bad index on the GPU gives no gradient to anyone", "[cuda]") {
+  if (!has_device()) return;
+  Tensor x = Tensor::of({5, 2}, counted(10)).to(Device::cuda).set_requires_grad();
+  take(x, Tensor::of<int64_t>({3}, {1, 70, -1}).to(Device::cuda))
+      .backward(Tensor::ones({3, 2}, DType::float64, Device::cuda));
+  CHECK(error_of<IndexError>([&] { x.grad().to_vector(); }) ==
+        "take: index must be in [-5, 5), got 70 at [1]");
+  CHECK(x.grad().to_vector() == std::vector<double>{0, 0, 1, 1, 0, 0, 0, 0, 1, 1});
+}
+
+TEST_CASE("backward works on the GPU", "[cuda]") {
+  if (!has_device()) return;
+  Tensor x = Tensor::of<double>({3}, {1, 2, 3}).to(Device::cuda).set_requires_grad();
+  (x * x + x + sum(x)).backward(Tensor::of<double>({3}, {1, 10, 100}).to(Device::cuda));
+  CHECK(x.grad().device() == Device::cuda);
+  CHECK(x.grad().to_vector() == std::vector<double>{3 + 111, 50 + 111, 700 + 111});
+  sum(x * 2.0).backward();  // from a seed of its own, on top of what is there
+  CHECK(x.grad().to_vector() == std::vector<double>{116, 163, 813});
+  CHECK(error_of<DeviceError>([&] { (x * x).backward(Tensor::ones({3}, DType::float64)); }) ==
+        "backward: the gradient must be on cuda, got cpu");
+  CHECK(error_of<DeviceError>([&] { x.set_grad(Tensor::ones({3}, DType::float64)); }) ==
+        "set_grad: the gradient must be on cuda, got cpu");
+}
+
+TEST_CASE("rows of a gradient become dense on the GPU", "[cuda]") {
+  if (!has_device()) return;
+  for (const int64_t width : {0, 1, 3, 4}) {
+    const Tensor rows = Tensor::of<int64_t>({2}, {1, 4});
+    const Tensor values = Tensor::arange(2 * width).to(DType::float32).reshape({2, width});
+    const SparseRows here{rows, values, {6, width}};
+    const SparseRows there{rows.to(Device::cuda), values.to(Device::cuda), {6, width}};
+    CHECK(there.dense().device() == Device::cuda);
+    CHECK(there.dense().to_vector() == here.dense().to_vector());
+  }
+  const SparseRows none{Tensor::empty({0}, DType::int64, Device::cuda),
+                        Tensor::empty({0, 3}, DType::float32, Device::cuda),
+                        {2, 3}};
+  CHECK(none.dense().to_vector() == std::vector<double>(6, 0));
+}
+
+TEST_CASE("tensors on the GPU can be printed and read", "[cuda]") {
+  if (!has_device()) return;
+  const Tensor x = Tensor::of<float>({2}, {1, 2.5}).to(Device::cuda);
+  CHECK(to_string(x) == "tensor([ 1., 2.5], shape=[2], dtype=float32, device=cuda)");
+  CHECK(x[1].item() == 2.5);
 }

@@ -1,7 +1,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/cuda.h"
 #include "catch.h"
+#include "core/tensor_impl.h"
 #include "errors.h"
 #include "gradcheck.h"
 
@@ -80,4 +82,37 @@ TEST_CASE("dropout errors say what came", "[dropout]") {
   }
   CHECK(error_of<ValueError>([&] { dropout(x, 1.5); }) == "dropout: p must be in [0, 1), got 1.5");
   CHECK_THROWS_AS(dropout(x.to(DType::int32), 0.5), DtypeError);
+}
+
+TEST_CASE("dropout on the GPU draws the CPU's numbers", "[dropout][cuda]") {
+  for (const int64_t n : {0, 1, 3, 4, 513, 4096, 100003}) {
+    for (const double p : {0.1, 0.5}) {
+      CAPTURE(n, p);
+      const auto op = [&](const std::vector<Tensor>& in) {
+        Generator generator((uint64_t{7} << 32) + 5);
+        generator.advance((uint64_t{1} << 32) - 3);
+        return dropout(in[0], p, true, generator);
+      };
+      const auto part = [&](const std::vector<Tensor>& in) { return op({in[0].slice(1, n)}); };
+      CHECK(test::cuda_difference(op, {test::leaf({n}, 1)}) == 0);
+      CHECK(test::cuda_difference(op, {test::leaf({n}, 1)}, DType::float32) == 0);
+      if (n > 0) CHECK(test::cuda_difference(part, {test::leaf({n}, 1)}, DType::float32) == 0);
+    }
+  }
+}
+
+TEST_CASE("dropout on the GPU moves on with the replays of a graph", "[dropout][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::ones({1001}), there = x.to(Device::cuda);
+  Generator generator(3), same(3);
+  generator.advance(11);
+  same.advance(11);
+  Tensor z;
+  cuda::Graph graph;
+  graph.capture([&] { z = dropout(there, 0.5, true, generator); });
+  for (int replay = 0; replay < 3; ++replay) {
+    graph.replay();
+    CHECK(z.to_vector() == dropout(x, 0.5, true, same).to_vector());
+  }
+  CHECK(generator.advance(0) == same.advance(0));
 }

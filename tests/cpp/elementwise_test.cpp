@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -12,10 +13,12 @@
 #include "ops/broadcast.h"
 
 using namespace normlab;
+using test::cuda_difference;
 using test::error_of;
 using test::gradient_error;
 using test::leaf;
 using test::max_difference;
+using test::Op;
 
 namespace {
 
@@ -519,4 +522,160 @@ TEST_CASE("activations have names", "[elementwise]") {
   CHECK_THROWS_AS(activation_named("swish"), ValueError);
   CHECK(error_of<ValueError>([] { activation_named("swish"); }) ==
         "activation: must be 'none', 'relu', 'gelu', 'tanh' or 'sigmoid', got 'swish'");
+}
+
+namespace {
+
+/// Ordinary numbers, and what float64 and float32 treat specially.
+Tensor special(DType dtype = DType::float64) {
+  constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = NAN;
+  return Tensor::of<double>({22},
+                            {0.0, -0.0, 1,    -1,    0.5,  -0.5,  1.5,    -1.5, 2.5,   -2.5, 3,
+                             -3,  1e-8, 40.5, -40.5, 87.0, -87.0, 1.0e30, kInf, -kInf, kNan, 7})
+      .to(dtype);
+}
+
+Tensor square_of(const Tensor& x) {
+  return pow(x, 2);
+}
+Tensor cube_of(const Tensor& x) {
+  return pow(x, 3);
+}
+
+}  // namespace
+
+TEST_CASE("unary operations on the GPU", "[elementwise][cuda]") {
+  std::vector<UnaryCase> ops(std::begin(kCases), std::end(kCases));
+  ops.push_back({"square", square_of, nullptr});
+  ops.push_back({"cube", cube_of, nullptr});
+  for (const UnaryCase& c : ops) {
+    CAPTURE(std::string(c.name));
+    const Op op = [&](const std::vector<Tensor>& in) { return c.op(in[0]); };
+    const Op of_slice = [&](const std::vector<Tensor>& in) {
+      return c.op(in[0].slice(1, in[0].size(0)));
+    };
+    for (const int64_t n : {0, 1, 3, 513, 4096}) {
+      Tensor x = c.positive ? rand({n + 1}, 0.1, 3, DType::float64, default_generator())
+                            : leaf({n + 1}, 5);
+      if (c.smooth)
+        x.set_requires_grad();
+      else
+        x = x.detach();
+      CHECK(cuda_difference(of_slice, {x}) < 1e-12);
+      CHECK(cuda_difference(op, {x}, DType::float32) < 1e-5);
+    }
+    CHECK(cuda_difference(op, {special()}) < 1e-12);
+    CHECK(cuda_difference(op, {special()}, DType::float32) < 1e-5);
+    if (c.smooth) CHECK(cuda_difference(op, {special().set_requires_grad()}) < 1e-12);
+  }
+  const Op many = [](const std::vector<Tensor>& in) { return tanh(in[0]); };  // threads go round
+  CHECK(cuda_difference(many, {leaf({300001}, 6)}, DType::float32) < 1e-5);
+  for (const DType dtype : {DType::int32, DType::int64, DType::uint8}) {
+    const Tensor x = Tensor::of<int64_t>({5}, {0, 1, 127, 200, 255}).to(dtype);
+    CHECK(cuda_difference([](const std::vector<Tensor>& in) { return neg(in[0]); }, {x}) == 0);
+    CHECK(cuda_difference([](const std::vector<Tensor>& in) { return abs(neg(in[0])); }, {x}) == 0);
+  }
+}
+
+TEST_CASE("binary operations on the GPU broadcast as on the CPU", "[elementwise][cuda]") {
+  const std::vector<Tensor (*)(const Tensor&, const Tensor&)> ops = {add, sub,     mul,
+                                                                     div, maximum, minimum};
+  std::vector<std::pair<Shape, Shape>> shapes = kBroadcasts;
+  shapes.insert(shapes.end(),
+                {{{6, 64}, {64}}, {{6, 64}, {6, 1}}, {{5, 1, 8}, {1, 3, 8}}, {{3, 70000}, {1}}});
+  for (size_t k = 0; k < ops.size(); ++k) {
+    const Op op = [&](const std::vector<Tensor>& in) { return ops[k](in[0], in[1]); };
+    for (const auto& [a, b] : shapes) {
+      CAPTURE(k, a, b);
+      const std::vector<Tensor> inputs = {leaf(a, 1), leaf(b, 2, 3, 0.5)};
+      CHECK(cuda_difference(op, inputs) < 1e-12);
+      CHECK(cuda_difference(op, inputs, DType::float32) < 1e-4);
+      if (a.numel() > 1000) continue;
+      for (const DType dtype : {DType::int32, DType::int64, DType::uint8})
+        if (k != 3)
+          CHECK(cuda_difference(
+                    op,
+                    {mul(leaf(a, 1), 9).to(dtype == DType::uint8 ? DType::int32 : dtype).to(dtype),
+                     mul(abs(leaf(b, 2)), 9).to(dtype)}) == 0);
+    }
+    // All pairs of special values; memory that vectors cannot be loaded from.
+    const Tensor x = special(), y = special().reshape({22, 1});
+    CHECK(cuda_difference(op, {x, y}) < 1e-12);
+    CHECK(cuda_difference(op, {special().set_requires_grad(), y}) < 1e-12);
+    CHECK(cuda_difference(op, {x, special().reshape({22, 1}).set_requires_grad()}) < 1e-12);
+    const Op of_slices = [&](const std::vector<Tensor>& in) {
+      return ops[k](in[0].slice(1, 513), in[1].slice(2, 514));
+    };
+    CHECK(cuda_difference(of_slices, {leaf({513}, 3), leaf({514}, 4, 3, 0.5)}, DType::float32) <
+          1e-5);
+    const Op of_rows = [&](const std::vector<Tensor>& in) {
+      return ops[k](in[0].slice(1, 257).reshape({4, 64}), in[1].slice(1, 65));
+    };
+    CHECK(cuda_difference(of_rows, {leaf({257}, 3), leaf({65}, 4, 3, 0.5)}) < 1e-12);
+  }
+}
+
+TEST_CASE("numbers go to the GPU with the launch", "[elementwise][cuda]") {
+  const std::vector<Op> ops = {
+      [](const std::vector<Tensor>& in) { return in[0] * 2.5; },
+      [](const std::vector<Tensor>& in) { return in[0] + 0.1; },
+      [](const std::vector<Tensor>& in) { return 3.0 - in[0]; },
+      [](const std::vector<Tensor>& in) { return in[0] / 3.0; },
+      [](const std::vector<Tensor>& in) { return 2.0 / in[0]; },
+      [](const std::vector<Tensor>& in) { return pow(in[0], 2.5); },
+      [](const std::vector<Tensor>& in) { return pow(in[0], 0); },
+      [](const std::vector<Tensor>& in) { return pow(in[0], -1); },
+  };
+  for (const Op& op : ops) {
+    CHECK(
+        cuda_difference(
+            op, {rand({3, 171}, 0.5, 2, DType::float64, default_generator()).set_requires_grad()}) <
+        1e-12);
+    CHECK(cuda_difference(
+              op, {rand({7}, 0.5, 2, DType::float64, default_generator()).set_requires_grad()},
+              DType::float32) < 1e-5);
+  }
+  const Tensor bytes = Tensor::of<uint8_t>({4}, {0, 1, 200, 255});
+  CHECK(cuda_difference([](const std::vector<Tensor>& in) { return in[0] - 3; }, {bytes}) == 0);
+  const Tensor large = Tensor::of<int64_t>({2}, {int64_t{1} << 60, -5});
+  CHECK(cuda_difference([](const std::vector<Tensor>& in) { return in[0] * -7; }, {large}) == 0);
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::ones({1000}, DType::float32, Device::cuda);
+  const int64_t before = cuda::memory_stats().in_use;
+  const Tensor y = x + x;
+  const int64_t of_result = cuda::memory_stats().in_use - before;
+  const int64_t peak = cuda::memory_stats().peak;
+  cuda::empty_cache();
+  const Tensor z = x * 2.0;
+  CHECK(cuda::memory_stats().in_use == before + 2 * of_result);
+  CHECK(cuda::memory_stats().peak <= std::max(peak, before + 2 * of_result));
+}
+
+TEST_CASE("comparisons on the GPU", "[elementwise][cuda]") {
+  for (const Comparison c : {Comparison::eq, Comparison::ne, Comparison::lt, Comparison::le,
+                             Comparison::gt, Comparison::ge}) {
+    const Op op = [=](const std::vector<Tensor>& in) { return compare(in[0], in[1], c); };
+    const Op with_one = [=](const std::vector<Tensor>& in) { return compare(in[0], 1, c); };
+    CHECK(cuda_difference(op, {special(), special().reshape({22, 1})}) == 0);
+    CHECK(cuda_difference(with_one, {special()}, DType::float32) == 0);
+    for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean}) {
+      const Tensor a = Tensor::arange(1028).to(dtype).reshape({4, 257});
+      CHECK(cuda_difference(op, {a, a.slice(1, 2)}) == 0);
+      CHECK(cuda_difference(with_one, {a}) == 0);
+    }
+  }
+  const Op none = [](const std::vector<Tensor>& in) { return logical_not(in[0]); };
+  CHECK(cuda_difference(none, {special()}) == 0);
+  CHECK(cuda_difference(none, {Tensor::of<bool>({3}, {true, false, true})}) == 0);
+}
+
+TEST_CASE("operands on two devices are refused", "[elementwise][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor here = Tensor::ones({3}), there = here.to(Device::cuda);
+  CHECK(error_of<DeviceError>([&] { add(here, there); }) ==
+        "add: operands must be on one device, got cpu and cuda");
+  CHECK(error_of<DeviceError>([&] { compare(there, Tensor::scalar(1), Comparison::lt); }) ==
+        "compare: operands must be on one device, got cuda and cpu");
+  CHECK(error_of<DtypeError>([&] { exp(there.to(DType::int32)); }) ==
+        error_of<DtypeError>([&] { exp(here.to(DType::int32)); }));
 }

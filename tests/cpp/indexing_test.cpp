@@ -5,6 +5,7 @@
 #include "gradcheck.h"
 
 using namespace normlab;
+using test::cuda_difference;
 using test::error_of;
 using test::gradient_error;
 using test::leaf;
@@ -207,4 +208,101 @@ TEST_CASE("indexing refuses what it cannot do", "[indexing][error]") {
         }) == "embedding: weight must be float32 or float64, got int32");
   CHECK(error_of<IndexError>([&] { embedding(x, Tensor::arange(1), 4); }) ==
         "embedding: padding_index must be in [-4, 4), got 4");
+}
+
+TEST_CASE("take on the GPU agrees with the CPU", "[indexing][cuda]") {
+  struct Case {
+    Shape x, index;
+  };
+  const Case cases[] = {{{5, 3}, {7}},     {{5, 4}, {2, 3}},     {{1, 1}, {1}},
+                        {{4, 0}, {3}},     {{9}, {513}},         {{300, 2, 3}, {4096}},
+                        {{7, 33}, {4097}}, {{70000, 1}, {9000}}, {{3, 130}, {8193}},
+                        {{2, 2}, {0}},     {{20, 256}, {20}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.x, c.index);
+    const int64_t n = c.x[0];
+    const Tensor index = indices(c.index, -n, n, 3);
+    const auto op = [&](const Inputs& in) {
+      return take(in[0], index.to(DType::int32).to(in[0].device()));
+    };
+    const auto wide = [&](const Inputs& in) { return take(in[0], index.to(in[0].device())); };
+    CHECK(cuda_difference(op, {leaf(c.x, 4)}) < 1e-12);
+    CHECK(cuda_difference(wide, {leaf(c.x, 4)}, DType::float32) < 1e-5);
+  }
+}
+
+TEST_CASE("rows on the GPU may lie anywhere and hold any type", "[indexing][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor index = Tensor::of<int32_t>({3}, {2, 0, -1});
+  for (const int64_t width : {1, 2, 3, 4, 7}) {
+    const Tensor x = Tensor::arange(5 * width).reshape({5, width});
+    for (const DType dtype : {DType::float32, DType::float64, DType::int32, DType::int64,
+                              DType::uint8, DType::boolean}) {
+      CAPTURE(width, dtype);
+      const Tensor part = x.to(dtype).slice(1, 5), there = x.to(dtype).to(Device::cuda).slice(1, 5);
+      CHECK(take(there, index.to(Device::cuda)).to_vector() == take(part, index).to_vector());
+      const Tensor columns = Tensor::of<int64_t>({2, 1}, {0, -1});
+      CHECK(gather(there, 1, columns.to(Device::cuda)).to_vector() ==
+            gather(part, 1, columns).to_vector());
+    }
+  }
+}
+
+TEST_CASE("embedding on the GPU leaves out the padding", "[indexing][cuda]") {
+  for (const int64_t count : {300, 20000}) {
+    const Tensor index = indices({count}, 0, 40, 5) * indices({count}, 0, 2, 6);  // half are 0
+    for (const std::optional<int64_t> padding : {std::optional<int64_t>(), {0}, {-1}}) {
+      CAPTURE(count, padding.has_value());
+      const auto op = [&](const Inputs& in) {
+        return embedding(in[0], index.to(in[0].device()), padding);
+      };
+      CHECK(cuda_difference(op, {leaf({40, 50}, 7)}) < 1e-12);
+      CHECK(cuda_difference(op, {leaf({40, 50}, 7)}, DType::float32) < 1e-5);
+    }
+  }
+}
+
+TEST_CASE("gather on the GPU agrees with the CPU", "[indexing][cuda]") {
+  const std::vector<Shape> shapes{{3, 4, 5}, {2, 3, 4}, {1, 1, 1}, {0, 4, 5}};
+  for (const int axis : {0, 1, 2}) {
+    for (const int64_t length : {1, 7, 100}) {
+      for (Shape shape : shapes) {
+        if (shape.numel() > 0) shape[axis] = length;
+        CAPTURE(axis, shape);
+        const int64_t n = Shape{3, 4, 5}[axis];
+        const Tensor index = indices(shape, -n, n, 8);
+        const auto op = [&](const Inputs& in) {
+          return gather(in[0], axis, index.to(in[0].device()));
+        };
+        CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}) < 1e-12);
+        CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}, DType::float32) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("a gradient of rows on the GPU has the same bits every time", "[indexing][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor index = indices({30000}, 0, 3, 10).to(Device::cuda);
+  const Tensor dz = numbers({30000, 5}, 11).to(Device::cuda);
+  std::vector<double> first;
+  for (int i = 0; i < 2; ++i) {
+    Tensor x = Tensor::zeros({1000, 5}, DType::float32, Device::cuda).set_requires_grad();
+    take(x, index).backward(dz);
+    CHECK(x.sparse_grad() == nullptr);
+    if (i == 0) first = x.grad().to_vector();
+    CHECK(x.grad().to_vector() == first);
+  }
+}
+
+TEST_CASE("indexing takes its index on the device of x", "[indexing][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::zeros({5, 2}, DType::float32, Device::cuda), index = Tensor::arange(2);
+  CHECK(error_of<DeviceError>([&] { take(x, index); }) ==
+        "take: index must be on cuda as what it indexes, is on cpu");
+  CHECK(error_of<DeviceError>([&] { embedding(x, index); }) ==
+        "embedding: index must be on cuda as what it indexes, is on cpu");
+  CHECK(error_of<DeviceError>([&] {
+          gather(x.to(Device::cpu), 0, index.reshape({2, 1}).to(Device::cuda));
+        }) == "gather: index must be on cpu as what it indexes, is on cuda");
 }

@@ -204,3 +204,58 @@ TEST_CASE("cross_entropy refuses what it cannot do", "[loss][error]") {
   CHECK(error_of<ValueError>([&] { cross_entropy(x, t, {.label_smoothing = -0.1}); }) != "");
   CHECK(error_of<ValueError>([&] { cross_entropy(x, t, {.label_smoothing = kNan}); }) != "");
 }
+
+TEST_CASE("cross_entropy on the GPU agrees with the CPU", "[loss][cuda]") {
+  const Shape shape = GENERATE(Shape{1, 1}, Shape{3, 5}, Shape{2, 9, 33}, Shape{1100, 4},
+                               Shape{3, 513}, Shape{2, 9001});
+  const Reduction reduction = GENERATE(Reduction::none, Reduction::sum, Reduction::mean);
+  const double smoothing = GENERATE(0.0, 0.3);
+  CAPTURE(shape, static_cast<int>(reduction), smoothing);
+  const Tensor targets = classes(shape.sub(0, shape.rank() - 1), shape[shape.rank() - 1], 1);
+  CrossEntropyOptions options{smoothing, std::nullopt, reduction};
+  const auto op = [&](const Inputs& in) {
+    return cross_entropy(in[0], targets.to(in[0].device()), options);
+  };
+  const auto narrow = [&](const Inputs& in) {
+    return cross_entropy(in[0], targets.to(DType::int32).to(in[0].device()), options);
+  };
+  const double most = reduction == Reduction::sum ? 1e-4 : 1e-5;
+  CHECK(test::cuda_difference(op, {leaf(shape, 2, 0, 2)}) < 1e-12);
+  CHECK(test::cuda_difference(narrow, {leaf(shape, 2, 0, 2)}, DType::float32) < most);
+  options.ignore_index = 0;
+  CHECK(test::cuda_difference(op, {leaf(shape, 2, 0, 2)}) < 1e-12);
+  CHECK(test::cuda_difference(narrow, {leaf(shape, 2, 0, 2)}, DType::float32) < most);
+}
+
+TEST_CASE("cross_entropy of no rows and of extreme ones on the GPU", "[loss][cuda]") {
+  for (const Reduction reduction : {Reduction::none, Reduction::sum, Reduction::mean}) {
+    CAPTURE(static_cast<int>(reduction));
+    const CrossEntropyOptions options{0.0, -1, reduction};
+    const auto op = [&](const Inputs& in) {
+      const Tensor targets = Tensor::full({in[0].size(0)}, -1, DType::int64, in[0].device());
+      return cross_entropy(in[0], targets, options);
+    };
+    const auto first = [&](const Inputs& in) {
+      const Tensor targets = Tensor::zeros({in[0].size(0)}, DType::int64, in[0].device());
+      return cross_entropy(in[0], targets, options);
+    };
+    CHECK(test::cuda_difference(op, {leaf({0, 3}, 1)}) == 0);
+    CHECK(test::cuda_difference(op, {leaf({4, 3}, 1)}) == 0);
+    const Tensor extreme =
+        Tensor::of<float>({4, 2}, {kNan, 1, 0, -kInf, -kInf, 0, 1e4f, -1e4f}).set_requires_grad();
+    CHECK(test::cuda_difference(first, {extreme}, DType::float32) < 1e-5);
+  }
+}
+
+TEST_CASE("a class that is none is an error of the GPU's next wait", "[loss][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor logits = numbers({3, 5}, 1), targets = Tensor::of<int32_t>({3}, {4, 5, -1});
+  const std::string message = error_of<IndexError>([&] { cross_entropy(logits, targets); });
+  CHECK(message == "cross_entropy: target classes must be in [0, 5), got 5 in row 1");
+  const Tensor there = logits.to(Device::cuda);
+  const Tensor loss = cross_entropy(there, targets.to(Device::cuda));
+  CHECK(error_of<IndexError>([&] { loss.item(); }) == message);
+  CHECK(std::isnan(loss.item()));
+  CHECK(error_of<DeviceError>([&] { cross_entropy(there, targets); }) ==
+        "cross_entropy: targets must be on cuda as logits, are on cpu");
+}

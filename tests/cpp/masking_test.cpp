@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 
 #include "catch.h"
@@ -5,9 +6,11 @@
 #include "gradcheck.h"
 
 using namespace normlab;
+using test::cuda_difference;
 using test::error_of;
 using test::gradient_error;
 using test::leaf;
+using test::Op;
 
 namespace {
 
@@ -97,4 +100,35 @@ TEST_CASE("a mask that was changed is noticed", "[masking][grad]") {
   const Tensor z = masked_fill(x, mask, 0);
   mask.fill_(0);
   CHECK_THROWS_AS(z.backward(Tensor::ones({3})), GradError);
+}
+
+TEST_CASE("masks on the GPU", "[masking][cuda]") {
+  const Op pick = [](const std::vector<Tensor>& in) { return where(in[0], in[1], in[2]); };
+  const std::vector<std::array<Shape, 3>> shapes = {{Shape{}, Shape{}, Shape{}},
+                                                    {Shape{0}, Shape{1}, Shape{0}},
+                                                    {Shape{513}, Shape{513}, Shape{513}},
+                                                    {Shape{64}, Shape{64}, Shape{64}},
+                                                    {Shape{6, 1}, Shape{64}, Shape{6, 64}},
+                                                    {Shape{3, 1, 4}, Shape{5, 1}, Shape{1, 5, 4}},
+                                                    {Shape{70000}, Shape{}, Shape{70000}}};
+  for (const auto& [mask, a, b] : shapes) {
+    CAPTURE(mask, a, b);
+    CHECK(cuda_difference(pick, {coins(mask, 1), leaf(a, 2), leaf(b, 3)}) < 1e-12);
+    CHECK(cuda_difference(pick, {coins(mask, 1), leaf(a, 2), leaf(b, 3)}, DType::float32) < 2e-5);
+    for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean})
+      CHECK(cuda_difference(pick, {coins(mask, 1), coins(a, 2).to(dtype), coins(b, 3).to(dtype)}) ==
+            0);
+  }
+  const Op fill = [](const std::vector<Tensor>& in) { return masked_fill(in[0], in[1], -7.25); };
+  for (const Shape& mask : {Shape{4, 33}, Shape{33}, Shape{4, 1}, Shape{}})
+    for (const DType dtype : {DType::float32, DType::float64})
+      CHECK(cuda_difference(fill, {leaf({4, 33}, 1), coins(mask, 3)}, dtype) == 0);
+  const Op fill_bytes = [](const std::vector<Tensor>& in) { return masked_fill(in[0], in[1], 7); };
+  CHECK(cuda_difference(fill_bytes, {coins({5}, 1).to(DType::uint8), coins({5}, 2)}) == 0);
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::ones({2}).to(Device::cuda), mask = Tensor::ones({2}, DType::boolean);
+  CHECK(error_of<DeviceError>([&] { where(mask, x, x); }) ==
+        "where: mask must be on cuda, got cpu");
+  CHECK(error_of<DeviceError>([&] { masked_fill(x, mask, 1); }) ==
+        "masked_fill: mask must be on cuda, got cpu");
 }

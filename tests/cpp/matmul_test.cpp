@@ -163,6 +163,177 @@ TEST_CASE("matmul: errors", "[matmul]") {
                   DtypeError);
 }
 
+// Of float32: sums of some hundred products of normal numbers, which cancel to about 1.
+constexpr double kLongSums = 5e-5;
+
+TEST_CASE("matmul: the GPU agrees with the CPU", "[matmul][cuda]") {
+  const auto op = [](const std::vector<Tensor>& in) { return matmul(in[0], in[1]); };
+  const std::vector<std::pair<Shape, Shape>> shapes = {{{3}, {3}},
+                                                       {{3}, {3, 4}},
+                                                       {{2, 3}, {3}},
+                                                       {{1, 1}, {1, 1}},
+                                                       {{1, 513}, {513, 7}},
+                                                       {{513, 3}, {3, 1}},
+                                                       {{70, 513}, {513}},
+                                                       {{65, 33}, {33, 70}},
+                                                       {{5, 2, 3}, {3, 4}},
+                                                       {{5, 2, 3}, {3}},
+                                                       {{5, 2, 3}, {5, 3, 4}},
+                                                       {{9, 40, 17}, {9, 17, 1}},
+                                                       {{3, 2, 5, 7}, {3, 2, 7, 5}},
+                                                       {{0, 3}, {3, 4}},
+                                                       {{4, 0}, {0, 3}},
+                                                       {{2, 70, 0}, {2, 0, 4}},
+                                                       {{0, 2, 3}, {3, 4}}};
+  for (const auto& [a, b] : shapes) {
+    CAPTURE(a.str(), b.str());
+    const std::vector<Tensor> inputs = {leaf(a, 1), leaf(b, 2)};
+    CHECK(cuda_difference(op, inputs) < 1e-12);
+    CHECK(cuda_difference(op, inputs, DType::float32) < kLongSums);
+  }
+}
+
+TEST_CASE("matmul: the GPU broadcasts as the CPU does", "[matmul][cuda]") {
+  const auto op = [](const std::vector<Tensor>& in) { return matmul(in[0], in[1]); };
+  for (const auto& [a, b] : std::vector<std::pair<Shape, Shape>>{{{3}, {5, 3, 4}},
+                                                                 {{2, 3}, {5, 3, 4}},
+                                                                 {{2, 1, 2, 3}, {3, 3, 2}},
+                                                                 {{1, 2, 3}, {4, 3, 2}},
+                                                                 {{4, 2, 3}, {1, 3, 2}},
+                                                                 {{2, 1, 3, 4, 5}, {6, 1, 5, 2}},
+                                                                 {{2, 1, 2, 0}, {3, 0, 2}}}) {
+    CAPTURE(a.str(), b.str());
+    const std::vector<Tensor> inputs = {leaf(a, 1), leaf(b, 2)};
+    CHECK(cuda_difference(op, inputs) < 1e-12);
+    CHECK(cuda_difference(op, inputs, DType::float32) < 1e-5);
+  }
+}
+
+TEST_CASE("matmul: the GPU takes addresses of any alignment", "[matmul][cuda]") {
+  const auto op = [](const std::vector<Tensor>& in) {
+    return matmul(in[0].slice(1, 8), in[1].slice(1, 6));
+  };
+  for (const int64_t n : {1, 3, 4, 34}) {
+    CAPTURE(n);
+    const std::vector<Tensor> inputs = {leaf({8, 5}, 1), leaf({6, n}, 2)};
+    CHECK(cuda_difference(op, inputs) < 1e-12);
+    CHECK(cuda_difference(op, inputs, DType::float32) < 1e-5);
+  }
+}
+
+TEST_CASE("matmul: operands stay on one device", "[matmul][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::ones({2, 3}), there = x.to(Device::cuda);
+  CHECK(error_of<DeviceError>([&] {
+          matmul(there, Tensor::ones({3, 2}));
+        }) == "matmul: operands must be on one device, got cuda and cpu");
+  CHECK(error_of<DeviceError>([&] { linear(there, x); }) ==
+        "linear: operands must be on one device, got cuda and cpu");
+  CHECK(error_of<DeviceError>([&] { linear(there, there, Tensor::ones({2})); }) ==
+        "linear: operands must be on one device, got cuda and cpu");
+}
+
+TEST_CASE("matmul: TF32 is off until it is turned on", "[matmul][cuda]") {
+  CHECK_FALSE(cuda::tf32_allowed());
+  if (!cuda::is_available()) return;
+  const Tensor a = random({33, 65}, 1), b = random({65, 17}, 2);
+  const std::vector<double> want = plain_product(a, b);
+  const auto error = [&] {
+    return worst(matmul(a.to(Device::cuda), b.to(Device::cuda)).to_vector(), want);
+  };
+  CHECK(error() < 1e-4);
+  cuda::set_allow_tf32(true);
+  CHECK(cuda::tf32_allowed());
+  const double rounded = error();
+  cuda::set_allow_tf32(false);
+  CHECK(rounded < 5e-2);
+  CHECK(error() < 1e-4);
+  if (cuda::properties().major >= 8) CHECK(rounded > 1e-4);
+}
+
+TEST_CASE("matmul: the GPU gives the same bits every time", "[matmul][linear][cuda]") {
+  if (!cuda::is_available()) return;
+  const auto run = [] {
+    Tensor x = random({700, 33}, 1).to(Device::cuda), w = random({50, 33}, 2).to(Device::cuda),
+           b = random({50}, 3).to(Device::cuda);
+    for (Tensor* t : {&x, &w, &b}) t->set_requires_grad();
+    const Tensor z = linear(x, w, b, Activation::gelu);
+    z.backward(random(z.shape(), 4).to(Device::cuda));
+    return joined({z, x.grad(), w.grad(), b.grad()});
+  };
+  const std::vector<double> first = run();
+  CHECK(run() == first);
+}
+
+TEST_CASE("linear: the GPU agrees with the CPU", "[linear][cuda]") {
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu,
+                                      Activation::tanh, Activation::sigmoid}) {
+    const auto op = [&](const std::vector<Tensor>& in) {
+      return linear(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), activation);
+    };
+    for (const auto& [x, w] : std::vector<std::pair<Shape, Shape>>{{{1}, {1, 1}},
+                                                                   {{33}, {5, 33}},
+                                                                   {{1, 3}, {513, 3}},
+                                                                   {{513, 3}, {1, 3}},
+                                                                   {{32, 80}, {10, 80}},
+                                                                   {{7, 100, 5}, {12, 5}},
+                                                                   {{300, 9}, {160, 9}},
+                                                                   {{0, 3}, {4, 3}},
+                                                                   {{3, 0}, {4, 0}},
+                                                                   {{3, 4}, {0, 4}}}) {
+      CAPTURE(name_of(activation), x.str(), w.str());
+      const std::vector<Tensor> inputs = {leaf(x, 1), leaf(w, 2), leaf({w[0]}, 3)};
+      CHECK(cuda_difference(op, inputs) < 1e-12);
+      CHECK(cuda_difference(op, inputs, DType::float32) < kLongSums);
+      CHECK(cuda_difference(op, {inputs[0], inputs[1]}) < 1e-12);
+    }
+  }
+}
+
+TEST_CASE("linear: the GPU takes addresses of any alignment", "[linear][cuda]") {
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu}) {
+    const auto op = [&](const std::vector<Tensor>& in) {
+      return linear(in[0].slice(1, 4), in[1].slice(1, 9), in[2].slice(1, 9), activation);
+    };
+    for (const int64_t n : {3, 8}) {
+      CAPTURE(name_of(activation), n);
+      const std::vector<Tensor> inputs = {leaf({4, n}, 1), leaf({9, n}, 2), leaf({9}, 3)};
+      CHECK(cuda_difference(op, inputs) < 1e-12);
+      CHECK(cuda_difference(op, inputs, DType::float32) < 1e-5);
+    }
+  }
+}
+
+TEST_CASE("linear: the GPU computes the gradients that are wanted", "[linear][cuda]") {
+  for (int wanted = 1; wanted < 8; ++wanted) {
+    const auto op = [](const std::vector<Tensor>& in) {
+      return linear(in[0], in[1], in[2], Activation::tanh);
+    };
+    std::vector<Tensor> inputs = {leaf({70, 5}, 1), leaf({6, 5}, 2), leaf({6}, 3)};
+    for (size_t i = 0; i < 3; ++i) inputs[i] = inputs[i].detach();
+    for (size_t i = 0; i < 3; ++i)
+      if (wanted >> i & 1) inputs[i].set_requires_grad();
+    CAPTURE(wanted);
+    CHECK(cuda_difference(op, inputs) < 1e-12);
+  }
+}
+
+TEST_CASE("linear: NaN and infinity pass through the GPU's activations", "[linear][cuda]") {
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu,
+                                      Activation::tanh, Activation::sigmoid}) {
+    for (const DType dtype : {DType::float32, DType::float64}) {
+      CAPTURE(name_of(activation), dtype);
+      const Tensor x = Tensor::of<double>({4, 2}, {NAN, 1, INFINITY, 1, -INFINITY, 1, 2, 3});
+      const auto op = [&](const std::vector<Tensor>& in) {
+        return linear(in[0], in[1], in[2], activation);
+      };
+      Tensor w = Tensor::of<double>({3, 2}, {1, 2, 3, 1, 2, 1}),
+             b = Tensor::of<double>({3}, {1, 2, 3});
+      CHECK(cuda_difference(op, {x, w, b}, dtype) < 1e-5);
+    }
+  }
+}
+
 TEST_CASE("linear: is act(x weight^T + bias)", "[linear]") {
   const std::vector<Activation> activations = {Activation::none, Activation::relu, Activation::gelu,
                                                Activation::tanh, Activation::sigmoid};

@@ -141,6 +141,37 @@ TEST_CASE("pool: no planes", "[pool]") {
   CHECK(x.grad().shape() == x.shape());
 }
 
+TEST_CASE("pool: the GPU agrees with the CPU", "[pool][cuda]") {
+  const std::vector<std::pair<Shape, Pool2dOptions>> cases = {
+      {{2, 3, 4, 4}, {}},     {{2, 20, 24, 24}, {}},          {{1, 3, 7, 9}, {}},
+      {{2, 2, 7, 9}, {3, 2}}, {{2, 2, 11, 8}, {3, 3, 2, 1}},  {{1, 2, 9, 9}, {2, 2, 3, 4}},
+      {{1, 1, 1, 1}, {1, 1}}, {{1, 1, 513, 3}, {3, 3, 1, 1}}, {{0, 3, 4, 4}, {}}};
+  for (const auto& [shape, options] : cases) {
+    CAPTURE(shape.str(), options.kernel_h, options.kernel_w, options.stride_h, options.stride_w);
+    const auto max = [&, o = options](const std::vector<Tensor>& in) {
+      return max_pool2d(in[0], o);
+    };
+    const auto mean = [&, o = options](const std::vector<Tensor>& in) {
+      return avg_pool2d(in[0], o);
+    };
+    const std::vector<Tensor> inputs = {leaf(shape, 1)};
+    for (const DType dtype : {DType::float32, DType::float64}) {
+      CHECK(cuda_difference(max, inputs, dtype) < (dtype == DType::float32 ? 1e-6 : 1e-14));
+      CHECK(cuda_difference(mean, inputs, dtype) < (dtype == DType::float32 ? 1e-6 : 1e-14));
+    }
+  }
+}
+
+TEST_CASE("pool: the GPU's equals and NaN are the CPU's", "[pool][cuda]") {
+  Tensor x = Tensor::of<double>({1, 1, 4, 4}, {1, 1, NAN, 2, 1, 1, 3, NAN, 0, 0, 5, 5, 0, 0, 5, 5});
+  x.set_requires_grad();
+  for (const Pool2dOptions& o : {Pool2dOptions{}, Pool2dOptions{3, 3, 1, 1}}) {
+    const auto op = [&](const std::vector<Tensor>& in) { return max_pool2d(in[0], o); };
+    CHECK(cuda_difference(op, {x}, DType::float32) < 1e-6);
+    CHECK(cuda_difference(op, {x}) < 1e-6);
+  }
+}
+
 TEST_CASE("pool: errors", "[pool]") {
   const auto of = [](const Shape& x, const Pool2dOptions& o) {
     return error_of<ValueError>([&] { max_pool2d(Tensor::ones(x), o); });

@@ -8,10 +8,12 @@
 #include "gradcheck.h"
 
 using namespace normlab;
+using test::cuda_difference;
 using test::error_of;
 using test::gradient_error;
 using test::leaf;
 using test::max_difference;
+using test::Op;
 
 namespace {
 
@@ -289,4 +291,71 @@ TEST_CASE("reductions refuse what they cannot do", "[reduce][error]") {
         "mean: x must be float32 or float64, got int64");
   CHECK(error_of<DtypeError>([&] { var(Tensor::arange(3)); }) ==
         "var: x must be float32 or float64, got int64");
+}
+
+TEST_CASE("reductions on the GPU", "[reduce][cuda]") {
+  std::vector<Case> all = cases();
+  all.insert(all.end(), {{{0, 3}, {0}},
+                         {{3, 0}, {0}},
+                         {{100000}, {}},
+                         {{2, 40000, 3}, {1}},
+                         {{3000, 40}, {0}},
+                         {{300, 9}, {1}},
+                         {{5, 33}, {1}},
+                         {{2, 3, 1025}, {2}},
+                         {{6, 5, 4, 3}, {0, 2}}});
+  for (const Case& c : all) {
+    CAPTURE(c.shape, c.axes.size());
+    const Tensor x = leaf(c.shape, 1, 0.5);
+    const Op total = [&](const std::vector<Tensor>& in) { return sum(in[0], c.axes); };
+    CHECK(cuda_difference(total, {x}) < 1e-12);
+    CHECK(cuda_difference(total, {x}, DType::float32) < 2e-6);
+    for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean})
+      CHECK(cuda_difference(total, {mul(abs(x.detach()), 5).to(dtype)}) == 0);
+    if (x.numel() == 0) continue;
+    const Op average = [&](const std::vector<Tensor>& in) { return mean(in[0], c.axes, true); };
+    CHECK(cuda_difference(average, {x}) < 1e-12);
+    CHECK(cuda_difference(average, {x}, DType::float32) < 1e-6);
+    const Op variance = [&](const std::vector<Tensor>& in) { return var(in[0], c.axes); };
+    CHECK(cuda_difference(variance, {x}) < 1e-12);
+    CHECK(cuda_difference(variance, {x}, DType::float32) < 1e-5);
+  }
+}
+
+TEST_CASE("greatest elements on the GPU", "[reduce][cuda]") {
+  const std::vector<std::pair<Shape, int>> shapes = {
+      {{1}, 0},        {{3, 5}, 1},    {{3, 5}, 0},    {{7, 513}, -1},
+      {{513, 7}, 0},   {{2, 9, 4}, 1}, {{2, 1500}, 1}, {{40000, 2}, 0},
+      {{1, 40000}, 1}, {{0, 3}, 1},    {{33, 1, 2}, 1}};
+  for (const auto& [shape, axis] : shapes) {
+    CAPTURE(shape, axis);
+    const Op greatest = [axis = axis](const std::vector<Tensor>& in) { return max(in[0], axis); };
+    const Op place = [axis = axis](const std::vector<Tensor>& in) { return argmax(in[0], axis); };
+    const Op whole = [](const std::vector<Tensor>& in) { return max(in[0]); };
+    const Tensor x = leaf(shape, 4), equals = round(x.detach());
+    for (const DType dtype : {DType::float32, DType::float64}) {
+      CHECK(cuda_difference(greatest, {x}, dtype) == 0);
+      CHECK(cuda_difference(place, {equals}, dtype) == 0);
+      CHECK(cuda_difference(greatest, {equals.clone().set_requires_grad()}, dtype) == 0);
+      if (x.numel() > 0) CHECK(cuda_difference(whole, {x}, dtype) == 0);
+      const Tensor with_nan = where(compare(x.detach(), 1.5, Comparison::gt),
+                                    Tensor::scalar(NAN, DType::float64), x.detach());
+      CHECK(cuda_difference(greatest, {with_nan}, dtype) == 0);
+      CHECK(cuda_difference(place, {with_nan}, dtype) == 0);
+    }
+    for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean}) {
+      CHECK(cuda_difference(greatest, {abs(equals).to(dtype)}) == 0);
+      CHECK(cuda_difference(place, {abs(equals).to(dtype)}) == 0);
+    }
+  }
+  const Tensor lowest = Tensor::full({3, 40}, -INFINITY, DType::float64);
+  const Op place = [](const std::vector<Tensor>& in) { return argmax(in[0], 1); };
+  CHECK(cuda_difference(place, {lowest}) == 0);
+}
+
+TEST_CASE("reductions on the GPU give the same bits every time", "[reduce][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor x = numbers({90000, 3}).to(Device::cuda);
+  CHECK(sum(x).item() == sum(x).item());
+  CHECK(sum(x, {0}).to_vector() == sum(x, {0}).to_vector());
 }

@@ -5,10 +5,12 @@
 #include "gradcheck.h"
 
 using namespace normlab;
+using test::cuda_difference;
 using test::error_of;
 using test::gradient_error;
 using test::leaf;
 using test::max_difference;
+using test::Op;
 
 namespace {
 
@@ -211,4 +213,104 @@ TEST_CASE("shape operations refuse what they cannot do", "[shape][error]") {
         "slice: elements [1, 4) must lie within the 3 of axis 1 of shape [2, 3]");
   CHECK(error_of<ValueError>([&] { slice(x, 1, 0, 3, 0); }) ==
         "slice: step must be positive, got 0");
+}
+
+TEST_CASE("shape operations on the GPU", "[shape][cuda]") {
+  const std::vector<std::pair<Shape, std::vector<int>>> orders{
+      {{5}, {0}},
+      {{3, 7}, {1, 0}},
+      {{33, 65}, {1, 0}},
+      {{9, 8}, {1, 0}},
+      {{200, 130}, {1, 0}},
+      {{2, 33, 18}, {0, 2, 1}},
+      {{4, 5, 3, 16}, {0, 2, 1, 3}},
+      {{2, 3, 17, 19}, {0, 2, 3, 1}},
+      {{2, 17, 19, 3}, {0, 3, 1, 2}},
+      {{40, 2, 3, 50}, {3, 1, 0, 2}},
+      {{3, 1, 4, 1, 5}, {4, 3, 2, 1, 0}},
+      {{2, 3, 2, 3, 2, 3}, {5, 0, 3, 2, -2, 1}},
+      {{0, 4}, {1, 0}},
+  };
+  for (const auto& [shape, order] : orders) {
+    CAPTURE(shape);
+    const Op op = [order = order](const std::vector<Tensor>& in) {
+      return transpose(in[0], order);
+    };
+    CHECK(cuda_difference(op, {leaf(shape, 1)}) == 0);
+    CHECK(cuda_difference(op, {leaf(shape, 1)}, DType::float32) == 0);
+    CHECK(cuda_difference(op, {counting(shape).to(DType::int32).to(DType::boolean)}) == 0);
+  }
+  const std::vector<std::pair<Shape, Shape>> targets{
+      {{}, {1000}},         {{}, {3, 4}},    {{1}, {0, 3}}, {{5, 1}, {5, 64}},
+      {{5, 1}, {5, 7}},     {{64}, {9, 64}}, {{3}, {9, 3}}, {{2, 1, 8}, {4, 2, 3, 8}},
+      {{70000}, {2, 70000}}};
+  for (const auto& [from, to] : targets) {
+    CAPTURE(from, to);
+    const Op op = [to = to](const std::vector<Tensor>& in) { return broadcast_to(in[0], to); };
+    CHECK(cuda_difference(op, {leaf(from, 2)}) < 1e-12);
+    CHECK(cuda_difference(op, {leaf(from, 2)}, DType::float32) < 1e-5);
+    CHECK(cuda_difference(op, {Tensor::arange(from.numel()).reshape(from).to(DType::uint8)}) == 0);
+  }
+}
+
+TEST_CASE("parts of tensors on the GPU", "[shape][cuda]") {
+  for (const Shape& shape : {Shape{1}, Shape{33}, Shape{12, 64}, Shape{7, 5, 6}, Shape{3, 0, 2}}) {
+    for (int axis = 0; axis < shape.rank(); ++axis) {
+      CAPTURE(shape, axis);
+      const int64_t n = shape[axis];
+      const Op joined = [=](const std::vector<Tensor>& in) {
+        return concat({in[0], in[1], in[0]}, axis);
+      };
+      Shape longer = shape;
+      longer[axis] += 3;
+      for (const DType dtype : {DType::float32, DType::float64})
+        CHECK(cuda_difference(joined, {leaf(shape, 1), leaf(longer, 2)}, dtype) < 1e-6);
+      CHECK(cuda_difference(joined, {Tensor::ones(shape, DType::boolean),
+                                     Tensor::zeros(longer, DType::boolean)}) == 0);
+      for (const int64_t step : {int64_t{1}, int64_t{2}, int64_t{5}, int64_t{1} << 60}) {
+        const Op part = [=](const std::vector<Tensor>& in) {
+          return slice(in[0], axis, n > 2 ? 1 : 0, n, step);
+        };
+        CHECK(cuda_difference(part, {leaf(shape, 3)}) == 0);
+        CHECK(cuda_difference(part, {leaf(shape, 3)}, DType::float32) == 0);
+        CHECK(cuda_difference(part, {counting(shape).to(DType::int32).to(DType::uint8)}) == 0);
+      }
+    }
+    const Op flat = [](const std::vector<Tensor>& in) { return flatten(in[0]); };
+    CHECK(cuda_difference(flat, {leaf(shape, 4)}) == 0);
+  }
+  const Op row = [](const std::vector<Tensor>& in) { return in[0][-2] + in[0].slice(1, 2); };
+  CHECK(cuda_difference(row, {leaf({4, 5}, 1)}) == 0);
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::ones({2});
+  CHECK(error_of<DeviceError>([&] {
+          concat({x.to(Device::cuda), x});
+        }) == "concat: all parts must be on cuda, as part 0 is; part 1 is on cpu");
+}
+
+TEST_CASE("dtypes change on the GPU", "[shape][cuda]") {
+  const DType all[] = {DType::float32, DType::float64, DType::int32,
+                       DType::int64,   DType::uint8,   DType::boolean};
+  for (const DType from : all)
+    for (const DType to : all) {
+      CAPTURE(from, to);
+      const Op op = [=](const std::vector<Tensor>& in) { return in[0].to(from).to(to); };
+      for (const int64_t n : {0, 1, 513}) {
+        const Tensor x = Tensor::arange(n).to(DType::float64) / 4.0 + 0.3;
+        CHECK(cuda_difference(op, {x}) == 0);
+      }
+    }
+  const Op there_and_back = [](const std::vector<Tensor>& in) {
+    return in[0].to(DType::float64).to(DType::float32) * in[0];
+  };
+  CHECK(cuda_difference(there_and_back, {leaf({33}, 1)}, DType::float32) < 1e-6);
+  if (!cuda::is_available()) return;
+  const Tensor x =
+      Tensor::of<double>({7}, {300, -7, NAN, 1e300, -1e300, 254.9, -0.9}).to(Device::cuda);
+  CHECK(x.to(DType::uint8).to_vector() == std::vector<double>{255, 0, 0, 255, 0, 254, 0});
+  CHECK(x.to(DType::int32).to_vector() ==
+        std::vector<double>{300, -7, 0, 2147483647, -2147483648.0, 254, 0});
+  CHECK(x.to(DType::float32).to(DType::int64).to_vector() ==
+        std::vector<double>{300, -7, 0, 0x1p63, -0x1p63, 254, 0});
+  CHECK(x.to(DType::boolean).to_vector() == std::vector<double>(7, 1));
 }

@@ -116,3 +116,28 @@ TEST_CASE("softmax refuses what it cannot do", "[softmax][error]") {
         "log_softmax: axis must be in [-1, 1) for shape [3], got 1");
   CHECK(error_of<IndexError>([] { softmax(Tensor::scalar(1)); }) != "");
 }
+
+TEST_CASE("softmax on the GPU agrees with the CPU", "[softmax][cuda]") {
+  const Shape shape =
+      GENERATE(Shape{1}, Shape{3, 1}, Shape{7, 3}, Shape{9, 33}, Shape{3, 513}, Shape{2, 3, 129},
+               Shape{2, 8192}, Shape{2, 8200}, Shape{0, 5}, Shape{3, 0});
+  const bool log = GENERATE(false, true);
+  CAPTURE(shape, log);
+  const auto op = [&](const std::vector<Tensor>& in) {
+    return log ? log_softmax(in[0]) : softmax(in[0]);
+  };
+  const auto part = [&](const std::vector<Tensor>& in) { return op({in[0].slice(1, 3)}); };
+  CHECK(test::cuda_difference(op, {leaf(shape, 1, 0, 3)}) < 1e-12);
+  CHECK(test::cuda_difference(op, {leaf(shape, 1, 0, 3)}, DType::float32) < 1e-5);
+  if (shape[0] >= 3)  // begins at an odd address
+    CHECK(test::cuda_difference(part, {leaf(shape, 2, 0, 3)}, DType::float32) < 1e-5);
+}
+
+TEST_CASE("softmax of extreme rows on the GPU", "[softmax][cuda]") {
+  const Tensor x = Tensor::of<float>(
+      {5, 3}, {1e4f, -1e4f, 0, kNan, 1, 2, kInf, 0, 1, -kInf, 0, 1, -kInf, -kInf, -kInf});
+  const auto op = [](const std::vector<Tensor>& in) { return softmax(in[0]); };
+  const auto of_log = [](const std::vector<Tensor>& in) { return log_softmax(in[0]); };
+  CHECK(test::cuda_difference(op, {x}, DType::float32) < 1e-5);
+  CHECK(test::cuda_difference(of_log, {x}, DType::float32) < 1e-5);
+}

@@ -1,5 +1,6 @@
 #include "emulator.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -13,12 +14,12 @@ namespace emulator {
 Shape shape;
 Place here;
 
-namespace {
-
-[[noreturn]] void die(const char* what) {
+void die(const char* what) {
   std::fprintf(stderr, "CUDA emulator: %s\n", what);
   std::abort();
 }
+
+namespace {
 
 // --- switching stacks ---------------------------------------------------------------------------
 
@@ -311,10 +312,21 @@ using namespace emulator;
 constexpr size_t kMemory = size_t{2} << 30;
 size_t used = 0;
 
+constexpr size_t kGuard = 256;
 struct Header {  // before each block of memory
   size_t bytes;
-  char rest[248];
+  char guard[kGuard - sizeof(size_t)];
 };
+
+/// Ends the process if anything was written just before or behind the block.
+void check_guards(const Header& header) {
+  const char* behind = reinterpret_cast<const char*>(&header + 1) + header.bytes;
+  const auto intact = [](const char* guard, size_t n) {
+    return std::all_of(guard, guard + n, [](char c) { return c == 0x5a; });
+  };
+  if (!intact(header.guard, sizeof header.guard) || !intact(behind, kGuard))
+    die("something was written outside of a block of memory");
+}
 
 }  // namespace
 
@@ -376,11 +388,14 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard lock(mutex);
   if (captured && !relaxed) return failed(cudaErrorStreamCaptureUnsupported);
   if (bytes > kMemory - used) return failed(cudaErrorMemoryAllocation);
-  auto* header = static_cast<Header*>(std::aligned_alloc(256, (bytes + 511) / 256 * 256));
+  auto* header =
+      static_cast<Header*>(std::aligned_alloc(256, (bytes + 3 * kGuard - 1) / 256 * 256));
   if (!header) return failed(cudaErrorMemoryAllocation);
   header->bytes = bytes;
   used += bytes;
   *memory = header + 1;
+  std::memset(header->guard, 0x5a, sizeof header->guard);
+  std::memset(static_cast<char*>(*memory) + bytes, 0x5a, kGuard);
   std::memset(*memory, 0xff, bytes);  // NaN: what is read before it is written shows
   return cudaSuccess;
 }
@@ -388,9 +403,14 @@ cudaError_t cudaFree(void* memory) {
   const std::lock_guard lock(mutex);
   if (!memory) return cudaSuccess;
   Header* header = static_cast<Header*>(memory) - 1;
+  check_guards(*header);
   used -= header->bytes;
   std::free(header);
   return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  *memory = std::malloc(bytes);
+  return *memory ? cudaSuccess : failed(cudaErrorMemoryAllocation);
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *free = kMemory - used;

@@ -31,6 +31,9 @@ void meet(unsigned mask, uint64_t bits, uint64_t (&all)[32]);
 /// The block's dynamic shared memory.
 void* dynamic_shared();
 
+/// Ends the process with a message: for what would hang or be undefined on a GPU.
+[[noreturn]] void die(const char* what);
+
 /// Queues a kernel: runs it now, or keeps it for the graph being captured.
 cudaError_t launch(const Shape& of, size_t shared_bytes, const std::function<void()>& thread);
 /// The same for any other work on the stream.

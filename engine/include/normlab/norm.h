@@ -123,7 +123,7 @@ bool splits_over_features(const NormTraits& variant);
 ///   z[i] = bias + sum over p of (gain * y + norm bias)[p] weight[p];
 /// y is linear in x but for two numbers an example, so W y comes apart into sums over the pairs;
 /// adanorm's y^2 (Xu et al., NeurIPS 2019, section 4) likewise.
-/// @param table     [V, E]; its gradient arrives as sparse rows.
+/// @param table     [V, E]; its gradient arrives as sparse rows, on the GPU dense.
 /// @param features  int32 [N, P], rows of the table (IndexError naming place and row otherwise).
 /// @param weight    [P, E, H].
 /// @param bias      [H] or undefined.

@@ -128,14 +128,16 @@ Tensor concat(const std::vector<Tensor>& parts, int axis = 0);
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step = 1);
 
 // --- indexing ---------------------------------------------------------------------------------
-// Indices are int32 or int64; each in [-n, n) of its axis, else IndexError with place and value.
+// Indices are int32 or int64, on the device of x; each in [-n, n) of its axis, else IndexError with
+// place and value. On the GPU the error comes at the next call that waits (item(), to_vector(),
+// to(Device::cpu), synchronize()); until then what such an index picks is NaN, or 0 of integers.
 /// z[i, j, ...] = x[i, index[i, j, ...], ...] along `axis`; index has x's rank and is at most
 /// as long on the other axes. Repeated indices add their gradients.
 Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// Rows of the first axis: shape index.shape + x.shape[1:]. Any dtype.
 Tensor take(const Tensor& x, const Tensor& index);
-/// take() from a weight table [V, D] whose gradient arrives as sparse rows (see SparseRows);
-/// the gradient of row `padding_index`, if any, is zero.
+/// take() from a weight table [V, D] whose gradient arrives as sparse rows (see SparseRows), on the
+/// GPU dense; the gradient of row `padding_index`, if any, is zero.
 Tensor embedding(const Tensor& weight, const Tensor& index,
                  std::optional<int64_t> padding_index = std::nullopt);
 
@@ -181,16 +183,18 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;     ///< mean over the rows that count; NaN if none does
 };
 /// -log softmax(logits)[target]: logits [..., V], targets int32/int64 [...], classes in [0, V)
-/// (IndexError naming row and class otherwise). Result: scalar, or [...] for Reduction::none.
+/// (IndexError naming row and class otherwise; on the GPU at the next call that waits, and the loss
+/// of such a row is NaN). Result: scalar, or [...] for Reduction::none.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                      const CrossEntropyOptions& options = {});
 
 // --- features ---------------------------------------------------------------------------------
 /// The first layer of a network on sparse features (Chen & Manning 2014): what embedding() of the
 /// features, joined, and linear() would give, but each distinct pair of position and row is
-/// multiplied once, forward and backward, however often it comes in the batch:
+/// multiplied once, forward and backward, however often it comes in the batch (on the GPU the rows
+/// are written out and multiplied as they are):
 /// z[i] = bias + sum over p of table[features[i, p]] weight[p].
-/// @param table     [V, E]; its gradient arrives as sparse rows.
+/// @param table     [V, E]; its gradient arrives as sparse rows, on the GPU dense.
 /// @param features  int32 [N, P], rows of the table (IndexError naming place and row otherwise).
 /// @param weight    [P, E, H].
 /// @param bias      [H] or undefined.
@@ -200,13 +204,15 @@ Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor&
 
 // --- packed sentences -------------------------------------------------------------------------
 // Sentences one after the other without padding: sentence i is rows [offsets[i], offsets[i + 1])
-// of x [T, D]. offsets, int64 [S + 1], rise from 0 to T (ValueError naming the place otherwise).
+// of x [T, D]. offsets, int64 [S + 1], rise from 0 to T (ValueError naming the place otherwise, on
+// the GPU at the next call that waits).
 /// Scaled dot-product self-attention within each sentence, all heads, forward and backward fused:
 /// softmax(q k^T / sqrt(D / heads)) v (Vaswani et al. 2017, eq. 1). What backward keeps is qkv,
 /// the result and one number a row and head: linear in T.
 /// @param qkv  [T, 3 D]: queries, keys and values, each of `heads` heads side by side.
 /// @return     [T, D].
 /// @throws ShapeError  qkv is not [T, 3 D] with D a multiple of heads.
+/// @throws DeviceError  on the GPU, heads of more than 256 elements.
 Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads);
 /// Mean of the rows of each sentence: [S, D]; zeros for an empty one.
 Tensor segment_mean(const Tensor& x, const Tensor& offsets);

@@ -10,20 +10,26 @@
 #include <string>
 #include <vector>
 
+#include "normlab/bfloat16.h"
 #include "normlab/error.h"
 
 namespace normlab {
 
-/// Element types. Users train in float32; float64 is there for gradient tests.
-enum class DType : uint8_t { float32, float64, int32, int64, uint8, boolean };
+/// Element types. Users train in float32; float64 is there for gradient tests. bfloat16 halves the
+/// GPU's memory traffic; the CPU stores, copies and converts it, and refuses to compute with it.
+enum class DType : uint8_t { float32, float64, int32, int64, uint8, boolean, bfloat16 };
 
 /// Bytes of one element.
 int64_t size_of(DType dtype);
 /// "float32", ..., "bool": NumPy's names.
 const char* name_of(DType dtype);
-/// True for float32 and float64, the types that can carry a gradient.
+/// True for float32 and float64, the types that every op on real numbers takes.
 constexpr bool is_floating(DType dtype) {
   return dtype == DType::float32 || dtype == DType::float64;
+}
+/// True for the types that can carry a gradient: float32, float64 and bfloat16.
+constexpr bool carries_gradient(DType dtype) {
+  return is_floating(dtype) || dtype == DType::bfloat16;
 }
 std::ostream& operator<<(std::ostream& out, DType dtype);
 
@@ -45,6 +51,8 @@ template <>
 inline constexpr DType dtype_of<uint8_t> = DType::uint8;
 template <>
 inline constexpr DType dtype_of<bool> = DType::boolean;
+template <>
+inline constexpr DType dtype_of<bfloat16> = DType::bfloat16;
 
 /// Where a tensor lives.
 enum class Device : uint8_t { cpu, cuda };
@@ -171,7 +179,8 @@ class Tensor {
   /// A copy with storage of its own, off the tape.
   Tensor clone() const;
   /// A copy with another dtype (or this handle if it is the same). Floating to floating is
-  /// recorded for autograd.
+  /// recorded for autograd. ValueError for a value that an integer dtype cannot hold; on the GPU it
+  /// becomes the nearest that fits, NaN 0.
   Tensor to(DType dtype) const;
   /// A copy on another device (or this handle if it is the same). DeviceError if it is absent.
   Tensor to(Device device) const;

@@ -1,14 +1,18 @@
 #include "backend/cuda.h"
 
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
 #include "backend/cuda_graph.h"
 #include "backend/cuda_lent.h"
 #include "core/tensor_impl.h"
 
-#include <dlfcn.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <optional>
+#include "backend/cuda_graph.h"
+#include "backend/cuda_lent.h"
 
 namespace normlab::cuda {
 namespace {
@@ -67,6 +71,8 @@ const Loaded& loaded() {
   return *instance;
 }
 
+std::atomic<bool> the_tf32{false};
+
 }  // namespace
 
 bool is_available() {
@@ -87,9 +93,18 @@ const Properties& properties() {
   return loaded().properties;
 }
 
+void set_allow_tf32(bool allowed) {
+  the_tf32 = allowed;
+}
+
+bool tf32_allowed() {
+  return the_tf32;
+}
+
 void synchronize() {
   check_not_capturing("synchronize");
   call("synchronize", backend().synchronize);
+  raise_fault();
   finish_lent();
 }
 

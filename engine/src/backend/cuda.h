@@ -8,6 +8,11 @@ namespace normlab::cuda {
 /// The loaded library's functions. DeviceError with the reason if no GPU can be used.
 const Backend& backend();
 
+/// What an op says about the values of a tensor of that shape, see fault.h.
+ValueCheck value_check(const char* op, const Shape& shape, int64_t bound);
+/// After a call that waited for the GPU: throws what kernels found since the last time.
+void raise_fault();
+
 /// DeviceError while another thread captures a graph: what is queued would become part of it.
 void check_stream_is_free(const char* op);
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "backend/cuda.h"
 #include "backend/cuda_graph.h"
 #include "backend/parallel.h"
 #include "core/accumulate.h"
@@ -18,6 +19,7 @@ struct Edge {
   std::shared_ptr<TensorImpl> leaf;
   Shape shape;
   DType dtype;
+  Device device;
   bool needed() const { return node || leaf; }
 };
 
@@ -67,8 +69,9 @@ bool wants_grad(const Tensor& x) {
 Edge edge_to(const Tensor& x) {
   if (!wants_grad(x)) return {};
   const std::shared_ptr<TensorImpl>& impl = x.impl();
-  if (impl->node) return {impl->node, nullptr, impl->shape, impl->dtype};
-  return {nullptr, impl, impl->shape, impl->dtype};
+  const Device device = impl->storage->device;
+  if (impl->node) return {impl->node, nullptr, impl->shape, impl->dtype, device};
+  return {nullptr, impl, impl->shape, impl->dtype, device};
 }
 
 std::shared_ptr<Node> make_node(const char* op, const Tensor& z,
@@ -84,7 +87,7 @@ std::shared_ptr<Node> make_node(const char* op, const Tensor& z,
 }
 
 bool should_record(const Tensor& z, const std::vector<Tensor>& inputs) {
-  return recording && is_floating(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
+  return recording && carries_gradient(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
 }
 
 void attach(const Tensor& z, std::shared_ptr<Node> node) {
@@ -106,6 +109,9 @@ void add_blocks(void (*add)(T*, const T*, int64_t), T* into, const T* from, int6
 }
 
 void add_in_place(Tensor& into, const Tensor& from) {
+  if (into.device() == Device::cuda)
+    return cuda::call("backward", cuda::backend().elementwise->add_in_place, into.dtype(),
+                      device_data(into), device_data(from), from.numel());
   const AccumulateKernels& kernels = accumulate_kernels_for_cpu();
   if (into.dtype() == DType::float32)
     add_blocks(kernels.add_float, into.data<float>(), from.data<float>(), from.numel());
@@ -128,9 +134,12 @@ Gradient accumulate(Gradient total, Gradient more) {
 
 void check_gradient(const Node& node, const Edge& edge, const Gradient& gradient) {
   const Shape& shape = gradient.sparse ? gradient.sparse->shape : gradient.dense.shape();
-  const DType dtype = gradient.sparse ? gradient.sparse->values.dtype() : gradient.dense.dtype();
-  check<GradError>(shape == edge.shape && dtype == edge.dtype, node.op, "its derivative gave ",
-                   dtype, " ", shape, " for an input of ", edge.dtype, " ", edge.shape);
+  const Tensor& values = gradient.sparse ? gradient.sparse->values : gradient.dense;
+  check<GradError>(shape == edge.shape && values.dtype() == edge.dtype, node.op,
+                   "its derivative gave ", values.dtype(), " ", shape, " for an input of ",
+                   edge.dtype, " ", edge.shape);
+  check<DeviceError>(values.device() == edge.device, node.op, "its derivative is on ",
+                     values.device(), " for an input on ", edge.device);
 }
 
 void add_to_leaf(const std::shared_ptr<TensorImpl>& leaf, Gradient gradient) {
@@ -211,15 +220,21 @@ Tensor seed_gradient(const Tensor& z, const Tensor& g) {
   check<DtypeError>(g.dtype() == z.dtype(), "backward", "the gradient must be ", z.dtype(),
                     ", got ", g.dtype());
   check<DeviceError>(g.device() == z.device(), "backward", "the gradient must be on ", z.device(),
-                     ", is on ", g.device());
+                     ", got ", g.device());
   return g;
 }
 
 }  // namespace
 
 Tensor SparseRows::dense() const {
-  Tensor full = Tensor::zeros(shape, values.dtype());
+  Tensor full = Tensor::zeros(shape, values.dtype(), values.device());
   const int64_t n = rows.numel();
+  if (values.device() == Device::cuda) {
+    cuda::call("backward", cuda::backend().shape->scatter_rows,
+               static_cast<const int64_t*>(device_data(rows)), device_data(values), n,
+               n > 0 ? values.nbytes() / n : 0, device_data(full));
+    return full;
+  }
   const size_t row_bytes = n > 0 ? static_cast<size_t>(values.nbytes() / n) : 0;
   for (int64_t i = 0; i < n; ++i)
     std::memcpy(static_cast<char*>(full.raw()) + rows.data<int64_t>()[i] * row_bytes,
@@ -271,8 +286,8 @@ bool Tensor::requires_grad() const {
 }
 
 Tensor& Tensor::set_requires_grad(bool on) {
-  check<DtypeError>(!on || is_floating(dtype()), "set_requires_grad",
-                    "only float32 and float64 tensors have gradients, got ", dtype());
+  check<DtypeError>(!on || carries_gradient(dtype()), "set_requires_grad",
+                    "only float32, float64 and bfloat16 tensors have gradients, got ", dtype());
   check<GradError>(is_leaf(), "set_requires_grad",
                    "only leaves can be switched; detach() the result of an op first");
   impl_->requires_grad = on;
@@ -299,7 +314,7 @@ void Tensor::set_grad(const Tensor& grad) {
   check<DtypeError>(grad.dtype() == dtype(), "set_grad", "the gradient must be ", dtype(), ", got ",
                     grad.dtype());
   check<DeviceError>(grad.device() == device(), "set_grad", "the gradient must be on ", device(),
-                     ", is on ", grad.device());
+                     ", got ", grad.device());
   impl_->grad = grad.detach();
 }
 

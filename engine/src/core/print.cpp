@@ -34,11 +34,15 @@ class Printer {
 
  private:
   std::string text(int64_t i) const {
-    return dispatch(x_.dtype(), [&]<class T>() -> std::string {
+    return dispatch_stored(x_.dtype(), [&]<class T>() -> std::string {
       const T value = x_.data<T>()[i];
       if constexpr (std::is_same_v<T, bool>) return value ? "true" : "false";
-      if constexpr (std::is_floating_point_v<T>) return format(static_cast<double>(value));
-      return std::to_string(value);
+      if constexpr (std::is_same_v<T, bfloat16>)
+        return format(static_cast<double>(static_cast<float>(value)));
+      else if constexpr (std::is_floating_point_v<T>)
+        return format(static_cast<double>(value));
+      else
+        return std::to_string(value);
     });
   }
 
@@ -85,10 +89,12 @@ class Printer {
 std::string to_string(const Tensor& x) {
   if (!x.defined()) return "tensor(undefined)";
   std::ostringstream out;
-  std::string values = Printer(x).str();
+  const Tensor on_cpu = x.detach().to(Device::cpu);
+  std::string values = Printer(on_cpu).str();
   for (size_t at = 0; (at = values.find('\n', at)) != std::string::npos; at += 8)
     values.replace(at, 1, "\n       ");
   out << "tensor(" << values << ", shape=" << x.shape() << ", dtype=" << x.dtype();
+  if (x.device() != Device::cpu) out << ", device=" << x.device();
   if (x.requires_grad()) out << ", requires_grad";
   out << ')';
   return out.str();

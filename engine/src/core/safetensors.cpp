@@ -25,8 +25,9 @@ struct Format {
 };
 /// In the order in which the reference implementation lays tensors out, which keeps them aligned.
 constexpr Format kFormats[] = {
-    {DType::int64, "I64"}, {DType::float64, "F64"}, {DType::float32, "F32"},
-    {DType::int32, "I32"}, {DType::uint8, "U8"},    {DType::boolean, "BOOL"},
+    {DType::int64, "I64"},    {DType::float64, "F64"},   {DType::float32, "F32"},
+    {DType::int32, "I32"},    {DType::bfloat16, "BF16"}, {DType::uint8, "U8"},
+    {DType::boolean, "BOOL"},
 };
 
 const Format* format_of(DType dtype) {
@@ -133,7 +134,7 @@ Entry read_entry(const InputFile& file, JsonReader& json, const std::string& nam
       const std::string dtype = json.string();
       entry.format = std::ranges::find(kFormats, dtype, &Format::name);
       file.check(entry.format != std::end(kFormats), who, " has the dtype ", json_excerpt(dtype),
-                 ", known are I64, F64, F32, I32, U8, BOOL");
+                 ", known are I64, F64, F32, I32, BF16, U8, BOOL");
     } else if (field == "shape") {
       json.array([&] {
         file.check(entry.shape.rank() < Shape::kMaxRank, who, " has more than ", Shape::kMaxRank,

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "normlab/tensor.h"
+#include "core/tensor_impl.h"
 
 namespace normlab {
 
@@ -67,6 +67,15 @@ Shape broadcast(const char* op, const Shape& a, const Shape& b) {
     joint.push_back(x == 1 ? y : x);
   }
   return joint;
+}
+
+Shape position(const Shape& shape, int64_t k) {
+  Shape at = shape;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    at[i] = k % shape[i];
+    k /= shape[i];
+  }
+  return at;
 }
 
 }  // namespace normlab

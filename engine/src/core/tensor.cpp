@@ -17,7 +17,7 @@
 namespace normlab {
 
 int64_t size_of(DType dtype) {
-  return dispatch(dtype, []<class T>() -> int64_t { return sizeof(T); });
+  return dispatch_stored(dtype, []<class T>() -> int64_t { return sizeof(T); });
 }
 
 const char* name_of(DType dtype) {
@@ -34,6 +34,8 @@ const char* name_of(DType dtype) {
       return "uint8";
     case DType::boolean:
       return "bool";
+    case DType::bfloat16:
+      return "bfloat16";
   }
   return "unknown";
 }
@@ -100,15 +102,22 @@ TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl) {
 
 template <class To, class From>
 To convert(From value) {
-  if constexpr (std::is_floating_point_v<From> && !std::is_floating_point_v<To> &&
-                !std::is_same_v<To, bool>) {
-    // Rounding towards zero must land in range; anything else would be undefined behaviour.
-    const double v = std::trunc(static_cast<double>(value));
-    const double low = static_cast<double>(std::numeric_limits<To>::min());
-    const double high = std::ldexp(1.0, std::numeric_limits<To>::digits);
-    check<ValueError>(v >= low && v < high, "to", "value ", value, " does not fit ", dtype_of<To>);
+  if constexpr (std::is_same_v<From, bfloat16> && !std::is_same_v<To, bfloat16>) {
+    return convert<To>(static_cast<float>(value));
+  } else if constexpr (std::is_same_v<To, bfloat16> && !std::is_same_v<From, bfloat16>) {
+    return bfloat16(static_cast<float>(value));
+  } else {
+    if constexpr (std::is_floating_point_v<From> && !std::is_floating_point_v<To> &&
+                  !std::is_same_v<To, bool>) {
+      // Rounding towards zero must land in range; anything else would be undefined behaviour.
+      const double v = std::trunc(static_cast<double>(value));
+      const double low = static_cast<double>(std::numeric_limits<To>::min());
+      const double high = std::ldexp(1.0, std::numeric_limits<To>::digits);
+      check<ValueError>(v >= low && v < high, "to", "value ", value, " does not fit ",
+                        dtype_of<To>);
+    }
+    return static_cast<To>(value);
   }
-  return static_cast<To>(value);
 }
 
 /// Between tensors of equal bytes, wherever they live; their memory may overlap on the CPU.
@@ -119,14 +128,29 @@ void copy_values(const Tensor& to, const Tensor& from) {
   const int64_t bytes = to.nbytes();
   if (bytes == 0 || target == source) return;
   if (to_gpu != from_gpu) cuda::check_not_capturing("copy");
-  if (to_gpu || from_gpu)
+  if (to_gpu || from_gpu) {
     cuda::call("copy",
                !from_gpu ? cuda::backend().upload
                : to_gpu  ? cuda::backend().copy
                          : cuda::backend().download,
                target, source, bytes);
-  else
+    if (!to_gpu) cuda::raise_fault();
+  } else
     std::memmove(target, source, static_cast<size_t>(bytes));
+}
+
+/// On the GPU what does not fit becomes the nearest that does: to refuse it would mean to wait.
+void convert_values(const Tensor& from, const Tensor& to) {
+  if (from.device() == Device::cuda)
+    return cuda::call("to", cuda::backend().shape->convert, from.dtype(), device_data(from),
+                      to.dtype(), device_data(to), from.numel());
+  dispatch_stored(from.dtype(), [&]<class From>() {
+    dispatch_stored(to.dtype(), [&]<class To>() {
+      const From* values = from.data<From>();
+      To* out = static_cast<To*>(to.raw());
+      for (int64_t i = 0, n = from.numel(); i < n; ++i) out[i] = convert<To>(values[i]);
+    });
+  });
 }
 
 }  // namespace
@@ -228,9 +252,9 @@ double Tensor::item() const {
 std::vector<double> Tensor::to_vector() const {
   if (device() != Device::cpu) return detach().to(Device::cpu).to_vector();
   std::vector<double> values(static_cast<size_t>(numel()));
-  dispatch(dtype(), [&]<class T>() {
+  dispatch_stored(dtype(), [&]<class T>() {
     const T* p = data<T>();
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(p[i]);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = convert<double>(p[i]);
   });
   return values;
 }
@@ -295,15 +319,9 @@ Tensor Tensor::clone() const {
 
 Tensor Tensor::to(DType want) const {
   if (want == dtype()) return *this;
-  Tensor z = empty(shape(), want);
-  dispatch(dtype(), [&]<class From>() {
-    dispatch(want, [&]<class To>() {
-      const From* from = data<From>();
-      To* out = z.data<To>();
-      for (int64_t i = 0, n = numel(); i < n; ++i) out[i] = convert<To>(from[i]);
-    });
-  });
-  if (!is_floating(want)) return z;
+  Tensor z = empty(shape(), want, device());
+  convert_values(*this, z);
+  if (!carries_gradient(want)) return z;
   return record("to", z, {*this},
                 [from = dtype()](const Tensor& dz, Needs) -> Grads { return {dz.to(from)}; });
 }
@@ -331,7 +349,7 @@ void Tensor::fill_(double value) {
   check<GradError>(is_leaf(), "fill_",
                    "only leaves can be changed in place; this is the result of a "
                    "recorded op");
-  dispatch(dtype(), [&]<class T>() {
+  dispatch_stored(dtype(), [&]<class T>() {
     const T element = convert<T>(value);
     if (device() == Device::cuda)
       cuda::call("fill_", cuda::backend().fill, device_data(*this), &element,

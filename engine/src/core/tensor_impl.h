@@ -36,6 +36,14 @@ struct TensorImpl {
 /// Pointer to the first element wherever the tensor lives: for what hands it to the GPU. Tensor's
 /// own data() and raw() refuse memory that the CPU cannot read.
 void* device_data(const Tensor& x);
+/// The same as T*, null for an undefined tensor.
+template <class T>
+T* device_data_or_null(const Tensor& x) {
+  return x.defined() ? static_cast<T*>(device_data(x)) : nullptr;
+}
+
+/// The multi-index of element k of a tensor of that shape.
+Shape position(const Shape& shape, int64_t k);
 
 /// A new handle on the storage of x, `offset` bytes further, off the tape.
 Tensor view_of(const Tensor& x, int64_t offset, const Shape& shape);

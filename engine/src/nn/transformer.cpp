@@ -1,12 +1,13 @@
 #include "normlab/nn.h"
+#include "ops/segments.h"
 
 namespace normlab::nn {
 namespace {
 
 /// The offsets of x taken as one sentence.
-Tensor one_sentence(const char* op, const Tensor& x) {
+Tensor offsets_of(const char* op, const Tensor& x) {
   check(x.rank() == 2, op, "x must be [T, D], got ", x.shape());
-  return Tensor::of<int64_t>({2}, {0, x.size(0)});
+  return one_sentence(x);
 }
 
 std::shared_ptr<Norm> make_norm(const TransformerOptions& options) {
@@ -28,7 +29,7 @@ SelfAttention::SelfAttention(int64_t size, int64_t heads) : heads_(heads) {
 }
 
 Tensor SelfAttention::forward(const Tensor& x) {
-  return forward(x, one_sentence("SelfAttention", x));
+  return forward(x, offsets_of("SelfAttention", x));
 }
 
 Tensor SelfAttention::forward(const Tensor& x, const Tensor& offsets) {
@@ -61,7 +62,7 @@ Tensor TransformerLayer::feed_forward(const Tensor& x) {
 }
 
 Tensor TransformerLayer::forward(const Tensor& x) {
-  return forward(x, one_sentence("TransformerLayer", x));
+  return forward(x, offsets_of("TransformerLayer", x));
 }
 
 Tensor TransformerLayer::forward(const Tensor& x, const Tensor& offsets) {
@@ -88,7 +89,7 @@ TransformerEncoder::TransformerEncoder(const TransformerOptions& options) : opti
 }
 
 Tensor TransformerEncoder::forward(const Tensor& x) {
-  return forward(x, one_sentence("TransformerEncoder", x));
+  return forward(x, offsets_of("TransformerEncoder", x));
 }
 
 Tensor TransformerEncoder::forward(const Tensor& x, const Tensor& offsets) {

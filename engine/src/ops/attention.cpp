@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cuda.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "normlab/ops.h"
 #include "ops/segments.h"
 
@@ -71,13 +73,54 @@ void run(const Call& c) {
   });
 }
 
+// --- on the GPU -------------------------------------------------------------------------------
+
+void check_depth(int64_t depth) {
+  constexpr int64_t kMost = cuda::AttentionFunctions::kMostDepth;
+  check<DeviceError>(depth <= kMost, "attention", "heads on cuda have at most ", kMost,
+                     " elements, got ", depth);
+}
+
+cuda::AttentionArgs gpu_args(const Call& c) {
+  cuda::AttentionArgs args{};
+  args.dtype = c.qkv.dtype();
+  args.offsets = static_cast<const int64_t*>(device_data(c.offsets));
+  args.rows = c.qkv.size(0);
+  args.sentences = c.offsets.numel() - 1;
+  args.heads = c.heads;
+  args.depth = c.z.size(1) / c.heads;
+  args.scale = 1 / std::sqrt(static_cast<double>(args.depth));
+  args.qkv = device_data(c.qkv);
+  args.z = device_data(c.z);
+  args.log_sum = device_data(c.log_sum);
+  args.check = cuda::value_check("attention", c.offsets.shape(), args.rows);
+  return args;
+}
+
+void run_on_gpu(const Call& c) {
+  cuda::AttentionArgs args = gpu_args(c);
+  const cuda::AttentionFunctions& gpu = *cuda::backend().attention;
+  if (!c.dqkv) return cuda::call("attention", gpu.forward, args);
+  const Tensor delta = Tensor::empty(c.log_sum.shape(), c.qkv.dtype(), Device::cuda);
+  args.dz = device_data(c.dz);
+  args.delta = device_data(delta);
+  args.dqkv = device_data(c.dqkv);
+  cuda::call("attention", gpu.backward, args);
+}
+
+void run_anywhere(const Call& c) {
+  if (c.qkv.device() == Device::cuda) return run_on_gpu(c);
+  dispatch_floating("attention", c.qkv.dtype(), [&]<class T>() { run<T>(c); });
+}
+
 void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
   check<DtypeError>(is_floating(qkv.dtype()), "attention", "qkv must be float32 or float64, got ",
                     qkv.dtype());
   check<ValueError>(heads > 0, "attention", "heads must be positive, got ", heads);
   check(qkv.rank() == 2 && qkv.size(1) % (3 * heads) == 0 && qkv.size(1) > 0, "attention",
         "qkv must be [T, 3 D] with D a multiple of ", heads, " heads, got ", qkv.shape());
-  check_offsets("attention", offsets, qkv.size(0));
+  if (qkv.device() == Device::cuda) check_depth(qkv.size(1) / 3 / heads);
+  check_offsets("attention", offsets, qkv);
 }
 
 }  // namespace
@@ -85,20 +128,16 @@ void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
 Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
   check_attention(qkv, offsets, heads);
   const int64_t rows = qkv.size(0);
-  Tensor z = Tensor::empty({rows, qkv.size(1) / 3}, qkv.dtype());
-  const Tensor log_sum = Tensor::empty({heads, rows}, qkv.dtype());
-  dispatch_floating("attention", qkv.dtype(), [&]<class T>() {
-    run<T>({qkv, offsets, z, log_sum, heads});
-  });
+  Tensor z = Tensor::empty({rows, qkv.size(1) / 3}, qkv.dtype(), qkv.device());
+  const Tensor log_sum = Tensor::empty({heads, rows}, qkv.dtype(), qkv.device());
+  run_anywhere({qkv, offsets, z, log_sum, heads});
   if (!needs_grad({qkv})) return z;
   return record("attention", z, {qkv},
                 [kept = Saved(qkv), kept_z = Saved(z), kept_offsets = Saved(offsets), log_sum,
                  heads](const Tensor& dz, Needs) -> Grads {
                   const Tensor& qkv = kept.get();
-                  Tensor dqkv = Tensor::empty(qkv.shape(), qkv.dtype());
-                  dispatch_floating("attention", qkv.dtype(), [&]<class T>() {
-                    run<T>({qkv, kept_offsets.get(), kept_z.get(), log_sum, heads, dz, dqkv});
-                  });
+                  Tensor dqkv = Tensor::empty(qkv.shape(), qkv.dtype(), qkv.device());
+                  run_anywhere({qkv, kept_offsets.get(), kept_z.get(), log_sum, heads, dz, dqkv});
                   return {dqkv};
                 });
 }

@@ -21,28 +21,34 @@ void broadcast_steps(const Shape& operand, const Shape& shape, int64_t* steps) {
 
 }  // namespace
 
+JoinedAxes broadcast_axes(const Shape& shape, std::initializer_list<const Tensor*> operands) {
+  int64_t steps[JoinedAxes::kMaxTensors][Shape::kMaxRank];
+  JoinedAxes axes;
+  for (const Tensor* x : operands) broadcast_steps(x->shape(), shape, steps[axes.tensors++]);
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    int64_t at_axis[JoinedAxes::kMaxTensors];
+    for (int k = 0; k < axes.tensors; ++k) at_axis[k] = steps[k][axis];
+    if (shape[axis] != 1) axes.add(shape[axis], at_axis);
+  }
+  axes.finish();
+  return axes;
+}
+
 BroadcastLoop::BroadcastLoop(const Shape& shape, std::initializer_list<const Tensor*> operands)
-    : count_(static_cast<int>(operands.size())), numel_(shape.numel()) {
-  int64_t steps[kMaxOperands][Shape::kMaxRank];
+    : axes_(broadcast_axes(shape, operands)), numel_(shape.numel()) {
   int k = 0;
   for (const Tensor* x : operands) {
-    broadcast_steps(x->shape(), shape, steps[k]);
-    sources_[k].data = static_cast<const char*>(x->raw());
-    sources_[k++].item = size_of(x->dtype());
+    Source& source = sources_[k];
+    source.data = static_cast<const char*>(x->raw());
+    source.item = size_of(x->dtype());
+    source.steps = axes_.steps[k++];
+    classify(source);
   }
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    int64_t at_axis[kMaxOperands];
-    for (k = 0; k < count_; ++k) at_axis[k] = steps[k][axis];
-    if (shape[axis] != 1) add_axis(shape[axis], at_axis);
-  }
-  constexpr int64_t kOnes[kMaxOperands] = {1, 1, 1};
-  if (rank_ == 0) add_axis(1, kOnes);
-  for (k = 0; k < count_; ++k) classify(sources_[k]);
   if (numel_ == 0) return;
-  in_rows_ = rank_ == 1 || lengths_[0] >= kLongRow;
-  block_ = in_rows_ ? std::min(lengths_[0], kInPlace) : std::min(numel_, kCopied);
-  blocks_per_row_ = (lengths_[0] + block_ - 1) / block_;
-  blocks_ = in_rows_ ? numel_ / lengths_[0] * blocks_per_row_ : (numel_ + block_ - 1) / block_;
+  in_rows_ = axes_.rank == 1 || axes_.lengths[0] >= kLongRow;
+  block_ = in_rows_ ? std::min(axes_.lengths[0], kInPlace) : std::min(numel_, kCopied);
+  blocks_per_row_ = (axes_.lengths[0] + block_ - 1) / block_;
+  blocks_ = in_rows_ ? numel_ / axes_.lengths[0] * blocks_per_row_ : (numel_ + block_ - 1) / block_;
 }
 
 void BroadcastLoop::run_blocks(int64_t cost, const void* body, Block call) const {
@@ -54,53 +60,40 @@ void BroadcastLoop::run_blocks(int64_t cost, const void* body, Block call) const
   });
 }
 
-void BroadcastLoop::add_axis(int64_t length, const int64_t* steps) {
-  const int inner = rank_ - 1;
-  bool joins = rank_ > 0;
-  for (int k = 0; k < count_; ++k)
-    joins = joins && steps[k] == sources_[k].steps[inner] * lengths_[inner];
-  if (joins) {
-    lengths_[inner] *= length;
-    return;
-  }
-  for (int k = 0; k < count_; ++k) sources_[k].steps[rank_] = steps[k];
-  lengths_[rank_++] = length;
-}
-
 void BroadcastLoop::classify(Source& source) const {
   source.contiguous = source.scalar = true;
   int64_t step = 1;
-  for (int axis = 0; axis < rank_; ++axis) {
+  for (int axis = 0; axis < axes_.rank; ++axis) {
     source.contiguous = source.contiguous && source.steps[axis] == step;
     source.scalar = source.scalar && source.steps[axis] == 0;
-    step *= lengths_[axis];
+    step *= axes_.lengths[axis];
   }
 }
 
 int64_t BroadcastLoop::length(int64_t block) const {
-  const int64_t whole = in_rows_ ? lengths_[0] : numel_;
+  const int64_t whole = in_rows_ ? axes_.lengths[0] : numel_;
   const int64_t begin = (in_rows_ ? block % blocks_per_row_ : block) * block_;
   return std::min(block_, whole - begin);
 }
 
 int64_t BroadcastLoop::row_block(int64_t i, Operand* operands) const {
   const int64_t row = i / blocks_per_row_, begin = i % blocks_per_row_ * block_;
-  for (int k = 0; k < count_; ++k) {
+  for (int k = 0; k < axes_.tensors; ++k) {
     const Source& source = sources_[k];
     int64_t offset = source.steps[0] * begin, rest = row;
-    for (int axis = 1; axis < rank_; ++axis) {
-      offset += rest % lengths_[axis] * source.steps[axis];
-      rest /= lengths_[axis];
+    for (int axis = 1; axis < axes_.rank; ++axis) {
+      offset += rest % axes_.lengths[axis] * source.steps[axis];
+      rest /= axes_.lengths[axis];
     }
     operands[k] = {source.data + offset * source.item, source.steps[0] == 0};
   }
-  return row * lengths_[0] + begin;
+  return row * axes_.lengths[0] + begin;
 }
 
 int64_t BroadcastLoop::flat_block(int64_t i, Operand* operands,
                                   char (*copies)[kCopied * sizeof(double)]) const {
   const int64_t begin = i * block_;
-  for (int k = 0; k < count_; ++k) {
+  for (int k = 0; k < axes_.tensors; ++k) {
     const Source& source = sources_[k];
     operands[k] = {source.data + (source.contiguous ? begin * source.item : 0), source.scalar};
     if (source.contiguous || source.scalar) continue;
@@ -119,10 +112,10 @@ int64_t BroadcastLoop::flat_block(int64_t i, Operand* operands,
 template <class T>
 void BroadcastLoop::repeat(const Source& source, int64_t begin, int64_t n, T* out) const {
   const T* row = reinterpret_cast<const T*>(source.data);
-  int64_t done = std::min(lengths_[0], n);
-  for (int64_t i = 0, at = begin % lengths_[0]; i < done; ++i) {
+  int64_t done = std::min(axes_.lengths[0], n);
+  for (int64_t i = 0, at = begin % axes_.lengths[0]; i < done; ++i) {
     out[i] = row[at];
-    if (++at == lengths_[0]) at = 0;
+    if (++at == axes_.lengths[0]) at = 0;
   }
   for (; done < n; done = std::min(2 * done, n))
     std::copy_n(out, std::min(done, n - done), out + done);
@@ -130,15 +123,15 @@ void BroadcastLoop::repeat(const Source& source, int64_t begin, int64_t n, T* ou
 
 template <class T>
 void BroadcastLoop::copy(const Source& source, int64_t begin, int64_t n, T* out) const {
-  if (rank_ == 2 && source.steps[1] == 0) return repeat(source, begin, n, out);
+  if (axes_.rank == 2 && source.steps[1] == 0) return repeat(source, begin, n, out);
   int64_t index[Shape::kMaxRank], offset = 0;
-  for (int axis = 0; axis < rank_; ++axis) {
-    index[axis] = begin % lengths_[axis];
-    begin /= lengths_[axis];
+  for (int axis = 0; axis < axes_.rank; ++axis) {
+    index[axis] = begin % axes_.lengths[axis];
+    begin /= axes_.lengths[axis];
     offset += index[axis] * source.steps[axis];
   }
   for (const T* from = reinterpret_cast<const T*>(source.data); n > 0;) {
-    const int64_t run = std::min(lengths_[0] - index[0], n);
+    const int64_t run = std::min(axes_.lengths[0] - index[0], n);
     if (source.steps[0] == 0)
       std::fill_n(out, run, from[offset]);
     else
@@ -147,10 +140,10 @@ void BroadcastLoop::copy(const Source& source, int64_t begin, int64_t n, T* out)
     n -= run;
     offset -= index[0] * source.steps[0];
     index[0] = 0;
-    for (int axis = 1; axis < rank_; ++axis) {
+    for (int axis = 1; axis < axes_.rank; ++axis) {
       offset += source.steps[axis];
-      if (++index[axis] < lengths_[axis]) break;
-      offset -= lengths_[axis] * source.steps[axis];
+      if (++index[axis] < axes_.lengths[axis]) break;
+      offset -= axes_.lengths[axis] * source.steps[axis];
       index[axis] = 0;
     }
   }

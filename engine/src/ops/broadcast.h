@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 
+#include "backend/joined_axes.h"
 #include "normlab/tensor.h"
 
 namespace normlab {
@@ -17,14 +18,19 @@ struct Operand {
   }
 };
 
+/// How a loop over a result of that shape walks through operands that broadcast to it.
+JoinedAxes broadcast_axes(const Shape& shape, std::initializer_list<const Tensor*> operands);
+
 /// A loop over a result of some shape in fixed blocks, with operands that broadcast to it. A
 /// block's operand is read in place where it can be, else from a copy small enough for the L1.
 class BroadcastLoop {
  public:
-  static constexpr int kMaxOperands = 3;
+  static constexpr int kMaxOperands = JoinedAxes::kMaxTensors;
 
   /// The operands must broadcast to `shape`, and outlive the loop.
   BroadcastLoop(const Shape& shape, std::initializer_list<const Tensor*> operands);
+  BroadcastLoop(const BroadcastLoop&) = delete;
+  BroadcastLoop& operator=(const BroadcastLoop&) = delete;
 
   /// Calls body(begin, n, operands) for every block [begin, begin + n) of the result. `cost` is
   /// the work of one element. body must not throw.
@@ -40,18 +46,17 @@ class BroadcastLoop {
   static constexpr int64_t kInPlace = 4096;  ///< elements of a block that needs none
   static constexpr int64_t kLongRow = 256;   ///< rows from here on are blocks of their own
 
-  /// An operand, with its steps in elements along the joint axes, innermost first.
+  /// An operand, with its steps along the joint axes.
   struct Source {
     const char* data;
     int64_t item;
-    int64_t steps[Shape::kMaxRank];
+    const int64_t* steps;
     bool contiguous, scalar;
   };
 
   using Block = void (*)(const void* body, int64_t begin, int64_t n, const Operand* operands);
 
   void run_blocks(int64_t cost, const void* body, Block call) const;
-  void add_axis(int64_t length, const int64_t* steps);
   void classify(Source& source) const;
   int64_t length(int64_t block) const;
   int64_t row_block(int64_t i, Operand* operands) const;
@@ -61,11 +66,8 @@ class BroadcastLoop {
   template <class T>
   void repeat(const Source& source, int64_t begin, int64_t n, T* out) const;
 
-  // Neighbouring axes that no operand tells apart are joined.
-  int64_t lengths_[Shape::kMaxRank] = {};
-  int rank_ = 0;
+  JoinedAxes axes_;
   Source sources_[kMaxOperands] = {};
-  int count_ = 0;
   int64_t numel_;
   bool in_rows_ = true;  ///< each block lies within one run of the innermost axis
   int64_t blocks_per_row_ = 1, blocks_ = 0, block_ = 1;

@@ -1,6 +1,8 @@
 #include "ops/conv.h"
 
+#include "backend/cuda.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "ops/activation.h"
 #include "ops/elementwise.h"
 
@@ -65,7 +67,7 @@ Call call_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options
   Call call;
   call.s = shape_of(x, weight, options);
   call.activation = options.activation;
-  call.direct = x.dtype() == DType::float32 && takes_direct(call.s);
+  call.direct = x.device() == Device::cpu && x.dtype() == DType::float32 && takes_direct(call.s);
   call.direct_weights = call.direct && takes_direct_weights(call.s);
   return call;
 }
@@ -85,6 +87,83 @@ template <class T>
 const T* data_or_null(const Tensor& t) {
   return t.defined() ? t.data<T>() : nullptr;
 }
+
+/// What backward keeps: x and weight where a gradient needs them, and what the activation needs.
+struct Kept {
+  Saved x, weight, activation;
+};
+
+// --- on the GPU -------------------------------------------------------------------------------
+
+/// Bias and activation are part of the kernel.
+Tensor forward_on_gpu(const Call& call, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      bool recorded, Tensor& before) {
+  const ConvShape& s = call.s;
+  Tensor z = Tensor::empty({s.N, s.O, s.OH, s.OW}, x.dtype(), Device::cuda);
+  if (z.numel() == 0) return z;
+  if (recorded && keeps_input(call.activation))
+    before = Tensor::empty(z.shape(), z.dtype(), Device::cuda);
+  cuda::ConvArgs args{};
+  args.dtype = x.dtype();
+  args.shape = s;
+  args.x = device_data(x);
+  args.w = device_data(weight);
+  args.bias = device_data_or_null<void>(bias);
+  args.z = device_data(z);
+  args.before = device_data_or_null<void>(before);
+  args.activation = call.activation;
+  cuda::call("conv2d", cuda::backend().conv->forward, args);
+  return z;
+}
+
+/// dz times the activation's derivative.
+Tensor before_activation_on_gpu(const Tensor& dz, const Tensor& kept, Activation activation) {
+  Tensor dpre = Tensor::empty(dz.shape(), dz.dtype(), Device::cuda);
+  cuda::ActivationGradArgs args{};
+  args.dtype = dz.dtype();
+  args.activation = activation;
+  args.rows = 1;
+  args.width = dz.numel();
+  args.dz = device_data(dz);
+  args.kept = device_data(kept);
+  args.dx = device_data(dpre);
+  cuda::call("conv2d", cuda::backend().matmul->activation_backward, args);
+  return dpre;
+}
+
+Grads backward_on_gpu(const Call& call, const Kept& kept, const Tensor& dz, Needs needs) {
+  const ConvShape& s = call.s;
+  const cuda::ConvFunctions& gpu = *cuda::backend().conv;
+  const auto wanted = [&](bool need, const Shape& shape) {
+    return need ? Tensor::empty(shape, dz.dtype(), Device::cuda) : Tensor();
+  };
+  const bool relu = call.activation == Activation::relu;  // the kernels' own
+  const Tensor known =
+      call.activation == Activation::none ? Tensor() : kept.activation.get().detach();
+  const Tensor dpre =
+      known.defined() && !relu ? before_activation_on_gpu(dz, known, call.activation) : dz;
+  const Tensor x = needs[1] ? kept.x.get() : Tensor(), w = needs[0] ? kept.weight.get() : Tensor();
+  const Tensor dx = wanted(needs[0], {s.N, s.C, s.H, s.W});
+  const Tensor dw = wanted(needs[1], {s.O, s.C, s.KH, s.KW}), db = wanted(needs[2], {s.O});
+  cuda::ConvArgs args{};
+  args.dtype = dz.dtype();
+  args.shape = s;
+  args.x = device_data_or_null<void>(x);
+  args.w = device_data_or_null<void>(w);
+  args.dz = device_data(dpre);
+  args.relu_z = relu ? device_data(known) : nullptr;
+  args.dx = device_data_or_null<void>(dx);
+  args.dw = device_data_or_null<void>(dw);
+  args.db = device_data_or_null<void>(db);
+  args.parts = gpu.parts(s);
+  const Tensor partials =
+      wanted(args.parts > 1 && (needs[1] || needs[2]), {args.parts, s.weights() + s.O});
+  args.partials = device_data_or_null<void>(partials);
+  cuda::call("conv2d", gpu.backward, args);
+  return {dx, dw, db};
+}
+
+// --- on the CPU -------------------------------------------------------------------------------
 
 /// z, and in `before` what it was before the activation, where backward needs that.
 template <class T>
@@ -119,11 +198,6 @@ void run_backward(const Call& call, const double* x, const double* w, const doub
   conv_backward_reference(call.s, x, w, g, grads);
 }
 
-/// What backward keeps: x and weight where a gradient needs them, and what the activation needs.
-struct Kept {
-  Saved x, weight, activation;
-};
-
 /// An uninitialised tensor for a gradient, if it is wanted.
 template <class T>
 Tensor wanted(bool need, const Shape& shape, T*& data) {
@@ -155,9 +229,11 @@ Grads backward(const Call& call, const Kept& kept, const Tensor& dz, Needs needs
 }
 
 /// Without images there is nothing to sum.
-Grads backward_of_nothing(const ConvShape& s, DType dtype) {
-  return {Tensor::zeros({s.N, s.C, s.H, s.W}, dtype), Tensor::zeros({s.O, s.C, s.KH, s.KW}, dtype),
-          Tensor::zeros({s.O}, dtype)};
+Grads backward_of_nothing(const ConvShape& s, const Tensor& dz) {
+  const auto zeros = [&](const Shape& shape) {
+    return Tensor::zeros(shape, dz.dtype(), dz.device());
+  };
+  return {zeros({s.N, s.C, s.H, s.W}), zeros({s.O, s.C, s.KH, s.KW}), zeros({s.O})};
 }
 
 }  // namespace
@@ -169,7 +245,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const bool recorded = needs_grad({x, weight, bias});
   return dispatch_floating("conv2d", x.dtype(), [&]<class T>() {
     Tensor before;
-    Tensor z = forward<T>(call, x, weight, bias, recorded, before);
+    Tensor z = x.device() == Device::cuda ? forward_on_gpu(call, x, weight, bias, recorded, before)
+                                          : forward<T>(call, x, weight, bias, recorded, before);
     if (!recorded) return z;
     Kept kept;
     if (weight.requires_grad()) kept.x = Saved(x);
@@ -177,7 +254,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
     if (call.activation != Activation::none) kept.activation = Saved(before.defined() ? before : z);
     return record("conv2d", std::move(z), {x, weight, bias},
                   [call, kept](const Tensor& dz, Needs needs) -> Grads {
-                    if (dz.numel() == 0) return backward_of_nothing(call.s, dz.dtype());
+                    if (dz.numel() == 0) return backward_of_nothing(call.s, dz);
+                    if (dz.device() == Device::cuda) return backward_on_gpu(call, kept, dz, needs);
                     return backward<T>(call, kept, dz, needs);
                   });
   });

@@ -2,20 +2,9 @@
 
 #include "backend/isa.h"
 #include "normlab/ops.h"
+#include "ops/window_shapes.h"
 
 namespace normlab {
-
-/// x [N, C, H, W] * weight [O, C, KH, KW] -> z [N, O, OH, OW].
-struct ConvShape {
-  int64_t N = 0, C = 0, H = 0, W = 0;
-  int64_t O = 0, KH = 0, KW = 0;
-  int64_t OH = 0, OW = 0;
-  int64_t stride_h = 1, stride_w = 1, padding_h = 0, padding_w = 0;
-
-  int64_t weights() const { return O * C * KH * KW; }
-  /// Multiplications for one image.
-  int64_t work() const { return OH * OW * weights(); }
-};
 
 /// What a backward pass is asked for: null is not wanted.
 template <class T>

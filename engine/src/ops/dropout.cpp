@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cuda.h"
+#include "backend/cuda_graph.h"
 #include "backend/parallel.h"
+#include "core/tensor_impl.h"
 #include "normlab/ops.h"
 
 namespace normlab {
@@ -11,11 +14,40 @@ namespace {
 
 constexpr int64_t kBlock = 4096;  ///< a multiple of every batch of words
 
-/// x with the elements dropped that this stretch of the stream says: backward draws it again.
-Tensor drop(const Tensor& x, double p, Stream stream) {
-  Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
-  const auto threshold = static_cast<uint32_t>(std::min(std::round(p * 0x1p32), 0x1p32 - 1));
-  const double scale = 1 / (1 - p);
+/// A stretch of the stream, from which backward draws again what forward did.
+struct Mask {
+  double p;
+  Stream stream;
+  const uint64_t* replay;  ///< see cuda::replay_offset()
+
+  uint32_t threshold() const {
+    return static_cast<uint32_t>(std::min(std::round(p * 0x1p32), 0x1p32 - 1));
+  }
+  double scale() const { return 1 / (1 - p); }
+};
+
+Tensor drop_on_gpu(const Tensor& x, const Mask& mask) {
+  const Tensor z = Tensor::empty(x.shape(), x.dtype(), Device::cuda);
+  const cuda::DropoutArgs args{.dtype = x.dtype(),
+                               .x = device_data(x),
+                               .n = x.numel(),
+                               .seed = mask.stream.seed,
+                               .block = mask.stream.block,
+                               .replay = mask.replay,
+                               .threshold = mask.threshold(),
+                               .scale = mask.scale(),
+                               .z = device_data(z)};
+  cuda::call("dropout", cuda::backend().random->dropout, args);
+  return z;
+}
+
+/// x with the elements dropped that the mask says.
+Tensor drop(const Tensor& x, const Mask& mask) {
+  if (x.device() == Device::cuda) return drop_on_gpu(x, mask);
+  Tensor z = Tensor::empty(x.shape(), x.dtype());
+  const Stream stream = mask.stream;
+  const uint32_t threshold = mask.threshold();
+  const double scale = mask.scale();
   const auto run = [&](auto loop, auto type) {
     using T = decltype(type);
     const T* from = x.data<T>();
@@ -40,9 +72,10 @@ Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
   check<ValueError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
   if (!training || p == 0) return x;
   const auto blocks = static_cast<uint64_t>((x.numel() + 3) / 4);
-  const Stream stream{generator.seed(), generator.advance(blocks)};
-  return record("dropout", drop(x, p, stream), {x},
-                [p, stream](const Tensor& dz, Needs) -> Grads { return {drop(dz, p, stream)}; });
+  const uint64_t* replay = x.device() == Device::cuda ? cuda::replay_offset(generator) : nullptr;
+  const Mask mask{p, {generator.seed(), generator.advance(blocks)}, replay};
+  return record("dropout", drop(x, mask), {x},
+                [mask](const Tensor& dz, Needs) -> Grads { return {drop(dz, mask)}; });
 }
 
 }  // namespace normlab

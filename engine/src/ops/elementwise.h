@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/cuda/elementwise.h"
 #include "backend/isa.h"
 #include "normlab/ops.h"
 #include "ops/broadcast.h"
@@ -8,7 +9,7 @@
 // loops of it, elementwise.cpp checks, broadcasts and records.
 namespace normlab {
 
-inline constexpr int kDTypes = 6;
+inline constexpr int kDTypes = 7;
 
 // clang-format off
 enum class Unary {
@@ -64,10 +65,15 @@ struct ElementwiseOps {
 };
 NORMLAB_KERNEL_TABLE(ElementwiseOps, elementwise_ops)
 
+/// x as an operand of a GPU kernel: its memory, or the number itself for a scalar on the CPU, which
+/// only scalar_for() makes.
+cuda::Source source_of(const Tensor& x);
+
 /// DeviceError and DtypeError unless a and b are of one device and dtype.
 void check_same(const char* op, const Tensor& a, const Tensor& b);
-/// `value` as a scalar tensor; DtypeError if an integer dtype cannot hold it. Arithmetic on uint8
-/// wraps around, so that there x - 3 is x + 253.
+/// `value` as a scalar tensor on the CPU, whatever the device of the other operand; DtypeError if
+/// an integer dtype cannot hold it. Arithmetic on uint8 wraps around, so that there x - 3 is x +
+/// 253.
 Tensor scalar_for(const char* op, double value, DType dtype, bool wraps = false);
 
 }  // namespace normlab

@@ -2,6 +2,7 @@
 
 // Loops that apply a function of elementwise_table.h to arrays; for *_cpu.cpp only.
 
+#include "ops/elementwise_simd.h"
 #include "ops/elementwise_table.h"
 
 namespace normlab::NORMLAB_ISA {

@@ -1,83 +1,25 @@
 #pragma once
 
-// All elementwise mathematics, one row an op. For *_cpu.cpp only: a row is instantiated for
-// vfloat (float32), double and, where it is numeric, the integers.
+// All elementwise mathematics, one row an op: each is instantiated for float32 (vectors of it on the
+// CPU), float64 and, where it is numeric, the integers. *_cpu.cpp includes elementwise_simd.h before.
 
-#include <cmath>
-#include <concepts>
 #include <tuple>
-#include <type_traits>
 
-#include "backend/simd_math.h"
 #include "ops/elementwise.h"
+#include "ops/elementwise_scalar.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {  // NOLINT
 
-// --- what the rows are written with, for V = vfloat, double and integers ------------------------
-template <class F>
-vfloat lanewise(const F& f, vfloat x) {
-  for (int i = 0; i < kLanes; ++i) x[i] = f(x[i]);
-  return x;
-}
-inline vfloat vsqrt(vfloat x) {
-  return lanewise([](float v) { return std::sqrt(v); }, x);
-}
-inline vfloat vfloor(vfloat x) {
-  return lanewise([](float v) { return std::floor(v); }, x);
-}
-inline vfloat vround(vfloat x) {
-  return lanewise([](float v) { return std::nearbyint(v); }, x);
-}
-inline vfloat vpow(vfloat x, vfloat y) {
-  for (int i = 0; i < kLanes; ++i) x[i] = std::pow(x[i], y[i]);
-  return x;
-}
-/// Integers wrap around, which C++ grants to unsigned types only.
 template <class V>
-auto wrapping(V x) {
-  if constexpr (std::is_integral_v<V>)
-    return static_cast<std::make_unsigned_t<V>>(x);
-  else
-    return x;
-}
-template <std::integral V>
-V vabs(V x) {
-  return x < 0 ? static_cast<V>(-wrapping(x)) : x;
-}
-// clang-format off
-inline double vabs(double x) { return std::abs(x); }
-inline double vexp(double x) { return std::exp(x); }
-inline double vlog(double x) { return std::log(x); }
-inline double vtanh(double x) { return std::tanh(x); }
-inline double vsqrt(double x) { return std::sqrt(x); }
-inline double vfloor(double x) { return std::floor(x); }
-inline double vround(double x) { return std::nearbyint(x); }
-inline double vpow(double x, double y) { return std::pow(x, y); }
-// clang-format on
-inline double vclamp(double x, double low, double high) {
-  return x < low ? low : x > high ? high : x;
-}
-inline double vsigmoid(double x) {
-  const double e = std::exp(-std::abs(x));
-  return (x < 0 ? e : 1.0) / (1.0 + e);
-}
-struct NormalDouble {
-  double cdf, bell;
-};
-inline NormalDouble vnormal(double x) {
-  return {0.5 * std::erfc(x * -0.70710678118654752), std::exp(-0.5 * x * x)};
-}
-
-template <class V>
-V constant(double c) {
-  if constexpr (std::is_same_v<V, vfloat>)
-    return broadcast(static_cast<float>(c));
-  else
+constexpr V constant(double c) {
+  if constexpr (std::is_arithmetic_v<V>)
     return static_cast<V>(c);
+  else
+    return V{} + static_cast<float>(c);
 }
 template <class V>
-auto is_nan(V x) {
+constexpr auto is_nan(V x) {
   if constexpr (std::is_integral_v<V>)
     return false;
   else
@@ -86,21 +28,21 @@ auto is_nan(V x) {
 
 /// Whether maximum / minimum take a; NaN wins.
 template <class V>
-auto at_least(V a, V b) {
+constexpr auto at_least(V a, V b) {
   return (a >= b) | is_nan(a);
 }
 template <class V>
-auto at_most(V a, V b) {
+constexpr auto at_most(V a, V b) {
   return (a <= b) | is_nan(a);
 }
 
 /// x Phi(x). Beyond +-40 it is 0 or x: the clamps keep infinity times 0 out.
 template <class V>
-V gelu(V x) {
+NORMLAB_ANYWHERE V gelu(V x) {
   return (x < -40.0f ? constant<V>(-40.0) : x) * vnormal(x).cdf;
 }
 template <class V>
-V gelu_slope(V x) {
+NORMLAB_ANYWHERE V gelu_slope(V x) {
   const auto [cdf, bell] = vnormal(x);
   return cdf + vclamp(x, -40.0f, 40.0f) * bell * constant<V>(0.39894228040143268);
 }

@@ -168,6 +168,8 @@ void check_feature_linear(const char* op, const Tensor& table, const Tensor& fea
                     table.dtype());
   check<DtypeError>(features.dtype() == DType::int32, op, "features must be int32, got ",
                     features.dtype());
+  check<DeviceError>(features.device() == table.device(), op, "features must be on ",
+                     table.device(), " as table, are on ", features.device());
   check(table.rank() == 2, op, "table must be [V, E], got ", table.shape());
   check(features.rank() == 2, op, "features must be [N, P], got ", features.shape());
   check(weight.rank() == 3 && weight.size(0) == features.size(1) && weight.size(1) == table.size(1),
@@ -223,9 +225,23 @@ void sum_pairs(const PairSums<double>& p, int64_t first, int64_t last, int64_t b
       }
 }
 
+// --- on the GPU -------------------------------------------------------------------------------
+
+Tensor joined_rows(const char* op, const Tensor& table, const Tensor& features) {
+  return taken_on_gpu(op, table, features, cuda::FaultKind::feature)
+      .reshape({features.size(0), features.size(1) * table.size(1)});
+}
+
+Tensor joined_product(const Tensor& rows, const Tensor& weight, const Tensor& bias) {
+  const Tensor z = matmul(rows, weight.reshape({rows.size(1), weight.size(2)}));
+  return bias ? z + bias : z;
+}
+
 Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
                       const Tensor& bias) {
   check_feature_linear(kOp, table, features, weight, bias);
+  if (table.device() == Device::cuda)
+    return joined_product(joined_rows(kOp, table, features), weight, bias);
   const Lengths n = {weight.size(0), weight.size(1), weight.size(2)};
   const auto pairs =
       std::make_shared<const FeaturePairs>(feature_pairs(kOp, features, table.size(0)));

@@ -28,6 +28,11 @@ FeaturePairs feature_pairs(const char* op, const Tensor& features, int64_t table
 void check_feature_linear(const char* op, const Tensor& table, const Tensor& features,
                           const Tensor& weight, const Tensor& bias);
 
+/// On the GPU, under the name `op`: the rows that each example joins, [N, P E], are written out and
+/// multiplied as they are. One large product suits it better than finding equal pairs.
+Tensor joined_rows(const char* op, const Tensor& table, const Tensor& features);
+Tensor joined_product(const Tensor& rows, const Tensor& weight, const Tensor& bias);
+
 /// Columns that are worked on together.
 inline constexpr int64_t kColumnBlock = 128;
 

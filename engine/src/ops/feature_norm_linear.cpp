@@ -309,6 +309,9 @@ Tensor feature_norm_linear(const Tensor& table, const Tensor& features, const Te
   check_options(weight, variant, options);
   if (variant.scale == Scale::none || weight.size(0) * weight.size(1) == 0)
     return feature_linear(table, features, weight, bias);
+  if (table.device() == Device::cuda)
+    return joined_product(normalize(joined_rows(kFeatureNorm, table, features), variant, options),
+                          weight, bias);
   return dispatch_floating(kFeatureNorm, table.dtype(), [&]<class T>() {
     const auto batch = batch_of<T>(table, features, weight, variant, options);
     const bool keep = needs_grad({table, weight, bias, options.gain, options.bias});

@@ -6,28 +6,25 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/cuda.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "normlab/ops.h"
 #include "ops/axis.h"
 
 namespace normlab {
 namespace {
 
-/// The multi-index of element k of a tensor of that shape.
-Shape position(const Shape& shape, int64_t k) {
-  Shape at = shape;
-  for (int i = shape.rank() - 1; i >= 0; --i) {
-    at[i] = k % shape[i];
-    k /= shape[i];
-  }
-  return at;
+void check_index(const char* op, const Tensor& x, const Tensor& index) {
+  check<DtypeError>(index.dtype() == DType::int32 || index.dtype() == DType::int64, op,
+                    "index must be int32 or int64, got ", index.dtype());
+  check<DeviceError>(index.device() == x.device(), op, "index must be on ", x.device(),
+                     " as what it indexes, is on ", index.device());
 }
 
 /// The indices as int64 in [0, n); IndexError with place and value where one is not in [-n, n).
 Tensor checked_index(const char* op, const Tensor& index, int64_t n) {
-  check<DtypeError>(index.dtype() == DType::int32 || index.dtype() == DType::int64, op,
-                    "index must be int32 or int64, got ", index.dtype());
   Tensor wrapped = Tensor::empty(index.shape(), DType::int64);
   int64_t* to = wrapped.data<int64_t>();
   dispatch(index.dtype(), [&]<class T>() {
@@ -48,11 +45,15 @@ Tensor checked_index(const char* op, const Tensor& index, int64_t n) {
 
 // --- rows of the first axis -------------------------------------------------------------------
 
-/// Rows of the first axis of x, `index` already checked.
-Tensor taken(const Tensor& x, const Tensor& index) {
+Shape taken_shape(const Tensor& x, const Tensor& index) {
   Shape shape = index.shape();
   for (int i = 1; i < x.rank(); ++i) shape.push_back(x.size(i));
-  Tensor z = Tensor::empty(shape, x.dtype());
+  return shape;
+}
+
+/// Rows of the first axis of x, `index` already checked.
+Tensor taken(const Tensor& x, const Tensor& index) {
+  Tensor z = Tensor::empty(taken_shape(x, index), x.dtype());
   if (z.numel() == 0) return z;
   const int64_t bytes = z.nbytes() / index.numel();
   const int64_t* at = index.data<int64_t>();
@@ -144,7 +145,111 @@ Tensor gather_backward(const Tensor& dz, const Shape& shape, int axis, const Ten
   return dx;
 }
 
+// --- on the GPU -------------------------------------------------------------------------------
+
+/// The byte of what a bad index gives: of floating types NaN, else 0.
+int missing_byte(DType dtype) {
+  return is_floating(dtype) ? 0xff : 0;
+}
+
+int64_t* rows_on_gpu(const Tensor& at) {
+  return at ? static_cast<int64_t*>(device_data(at)) : nullptr;
+}
+
+/// The rows of dz summed by at [...], where negative means none: the gradient of a tensor [rows,
+/// width] that they were taken from. `shape` is that tensor's own.
+Tensor scattered_on_gpu(const char* op, const Tensor& dz, const Tensor& at, const Shape& shape,
+                        int64_t rows, std::optional<int64_t> without = std::nullopt) {
+  const cuda::IndexFunctions& gpu = *cuda::backend().index;
+  const int64_t width = rows > 0 ? shape.numel() / rows : 0, count = at.numel();
+  const Tensor dx = Tensor::empty(shape, dz.dtype(), Device::cuda);
+  const Tensor scratch =
+      Tensor::empty({gpu.scatter_scratch(count, width)}, DType::uint8, Device::cuda);
+  const cuda::ScatterArgs args{.dtype = dz.dtype(),
+                               .at = rows_on_gpu(at),
+                               .count = count,
+                               .without = without.value_or(-1),
+                               .dz = device_data(dz),
+                               .rows = rows,
+                               .width = width,
+                               .dx = device_data(dx),
+                               .scratch = device_data(scratch)};
+  cuda::call(op, gpu.scatter, args);
+  return dx;
+}
+
+Tensor gathered_on_gpu(const Tensor& x, int axis, const Tensor& index, const Tensor& elements) {
+  const Tensor z = Tensor::empty(index.shape(), x.dtype(), Device::cuda);
+  cuda::GatherArgs args{};
+  args.x = device_data(x);
+  args.n = x.size(axis);
+  args.step = x.shape().numel(axis + 1, x.rank());
+  args.rank = index.rank();
+  for (int i = 0; i < args.rank; ++i) {
+    args.lengths[i] = index.size(i);
+    args.steps[i] = i == axis ? 0 : x.shape().numel(i + 1, x.rank());
+  }
+  args.index = device_data(index);
+  args.index_dtype = index.dtype();
+  args.count = index.numel();
+  args.item = size_of(x.dtype());
+  args.missing = missing_byte(x.dtype());
+  args.z = device_data(z);
+  args.elements = rows_on_gpu(elements);
+  args.check = cuda::value_check("gather", index.shape(), args.n);
+  cuda::call("gather", cuda::backend().index->gather, args);
+  return z;
+}
+
+/// One thread a line is enough up to this length; longer ones are sorted.
+constexpr int64_t kShortLine = 64;
+
+Tensor gather_backward_on_gpu(const Tensor& dz, const Shape& shape, int axis,
+                              const Tensor& elements) {
+  const int64_t length = elements.size(axis);
+  if (length > kShortLine) return scattered_on_gpu("gather", dz, elements, shape, shape.numel());
+  const Tensor dx = Tensor::zeros(shape, dz.dtype(), Device::cuda);
+  const Shape& of = elements.shape();
+  cuda::call("gather", cuda::backend().index->scatter_lines, dz.dtype(), rows_on_gpu(elements),
+             of.numel(0, axis), length, of.numel(axis + 1, of.rank()), device_data(dz),
+             device_data(dx));
+  return dx;
+}
+
+Tensor gather_on_gpu(const Tensor& x, int axis, const Tensor& index) {
+  const Tensor elements =
+      needs_grad({x}) ? Tensor::empty(index.shape(), DType::int64, Device::cuda) : Tensor();
+  return record("gather", gathered_on_gpu(x, axis, index, elements), {x},
+                [shape = x.shape(), axis, elements](const Tensor& dz, Needs) -> Grads {
+                  return {gather_backward_on_gpu(dz, shape, axis, elements)};
+                });
+}
+
 }  // namespace
+
+Tensor taken_on_gpu(const char* op, const Tensor& x, const Tensor& index, cuda::FaultKind kind,
+                    std::optional<int64_t> without) {
+  const int64_t n = x.size(0);
+  const Tensor z = Tensor::empty(taken_shape(x, index), x.dtype(), Device::cuda);
+  const Tensor rows =
+      needs_grad({x}) ? Tensor::empty({index.numel()}, DType::int64, Device::cuda) : Tensor();
+  const cuda::TakeArgs args{.x = device_data(x),
+                            .n = n,
+                            .bytes = x.shape().numel(1, x.rank()) * size_of(x.dtype()),
+                            .index = device_data(index),
+                            .index_dtype = index.dtype(),
+                            .count = index.numel(),
+                            .kind = kind,
+                            .missing = missing_byte(x.dtype()),
+                            .z = device_data(z),
+                            .rows = rows_on_gpu(rows),
+                            .check = cuda::value_check(op, index.shape(), n)};
+  cuda::call(op, cuda::backend().index->take, args);
+  return record(op, z, {x},
+                [op, shape = x.shape(), rows, without](const Tensor& dz, Needs) -> Grads {
+                  return {scattered_on_gpu(op, dz, rows, shape, shape[0], without)};
+                });
+}
 
 SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
                        std::optional<int64_t> without) {
@@ -179,6 +284,8 @@ SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   const int a = checked_axis("gather", x.shape(), axis);
   check_gather(x, a, index);
+  check_index("gather", x, index);
+  if (x.device() == Device::cuda) return gather_on_gpu(x, a, index);
   const Tensor at = checked_index("gather", index, x.size(a));
   Tensor z = Tensor::empty(at.shape(), x.dtype());
   dispatch(x.dtype(), [&]<class T>() {
@@ -194,6 +301,8 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
 
 Tensor take(const Tensor& x, const Tensor& index) {
   check(x.rank() > 0, "take", "x must have at least one axis, got a scalar");
+  check_index("take", x, index);
+  if (x.device() == Device::cuda) return taken_on_gpu("take", x, index, cuda::FaultKind::index);
   const Tensor at = checked_index("take", index, x.size(0));
   return record("take", taken(x, at), {x},
                 [shape = x.shape(), at](const Tensor& dz, Needs) -> Grads {
@@ -211,6 +320,9 @@ Tensor embedding(const Tensor& weight, const Tensor& index, std::optional<int64_
                       "padding_index must be in [", -n, ", ", n, "), got ", *padding_index);
     if (*padding_index < 0) *padding_index += n;
   }
+  check_index("embedding", weight, index);
+  if (weight.device() == Device::cuda)
+    return taken_on_gpu("embedding", weight, index, cuda::FaultKind::index, padding_index);
   const Tensor at = checked_index("embedding", index, n);
   return record("embedding", taken(weight, at), {weight},
                 [shape = weight.shape(), at, padding_index](const Tensor& dz, Needs) -> Grads {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "backend/cuda/fault.h"
 #include "backend/isa.h"
 #include "normlab/autograd.h"
 
@@ -21,5 +22,10 @@ NORMLAB_KERNEL_TABLE(IndexingKernels, indexing_kernels)
 /// from which they were taken. Those of index `without` count nothing.
 SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
                        std::optional<int64_t> without = std::nullopt);
+
+/// take() on the GPU under the name `op`, where its indices are checked as `kind` says. The
+/// gradient of x is dense.
+Tensor taken_on_gpu(const char* op, const Tensor& x, const Tensor& index, cuda::FaultKind kind,
+                    std::optional<int64_t> without = std::nullopt);
 
 }  // namespace normlab

@@ -1,5 +1,6 @@
-#include "backend/onednn.h"
+#include "backend/cuda.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "ops/activation.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
@@ -31,22 +32,30 @@ Shape with_last(Shape shape, int64_t length) {
   return shape;
 }
 
+/// a b = c, all lengths left to the caller.
+template <class T>
+MatrixProduct<T> product(const Tensor& a, const Tensor& b, const Tensor& c) {
+  MatrixProduct<T> p;
+  p.a = static_cast<const T*>(device_data(a));
+  p.b = static_cast<const T*>(device_data(b));
+  p.c = static_cast<T*>(device_data(c));
+  p.device = c.device();
+  return p;
+}
+
 template <class T>
 Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
                const Lengths& n, Tensor& before) {
-  Tensor z = Tensor::empty(with_last(x.shape(), n.out), x.dtype());
-  MatrixProduct<T> p;
-  const bool turn = n.rows >= kRowsToTurn;
+  Tensor z = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
+  const bool turn = x.device() == Device::cpu && n.rows >= kRowsToTurn;
   const Tensor right = turn ? transpose(weight.detach()) : weight;
-  p.a = x.data<T>();
-  p.b = right.data<T>();
-  p.c = z.data<T>();
+  MatrixProduct<T> p = product<T>(x, right, z);
   p.b_transposed = !turn;
   p.M = n.rows;
   p.N = n.out;
   p.K = n.in;
-  p.bias = bias.defined() ? bias.data<T>() : nullptr;
-  p.before = before.defined() ? before.data<T>() : nullptr;
+  p.bias = device_data_or_null<const T>(bias);
+  p.before = device_data_or_null<T>(before);
   p.activation = activation;
   multiply("linear", p);
   return z;
@@ -55,11 +64,8 @@ Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activa
 /// dx = dpre weight.
 template <class T>
 Tensor input_gradient(const Tensor& dpre, const Tensor& weight, const Lengths& n) {
-  Tensor dx = Tensor::empty(with_last(dpre.shape(), n.in), dpre.dtype());
-  MatrixProduct<T> p;
-  p.a = dpre.data<T>();
-  p.b = weight.data<T>();
-  p.c = dx.data<T>();
+  Tensor dx = Tensor::empty(with_last(dpre.shape(), n.in), dpre.dtype(), dpre.device());
+  MatrixProduct<T> p = product<T>(dpre, weight, dx);
   p.M = n.rows;
   p.N = n.in;
   p.K = n.out;
@@ -70,11 +76,8 @@ Tensor input_gradient(const Tensor& dpre, const Tensor& weight, const Lengths& n
 /// dweight = dpre^T x.
 template <class T>
 Tensor weight_gradient(const Tensor& dpre, const Tensor& x, const Lengths& n) {
-  Tensor dw = Tensor::empty({n.out, n.in}, x.dtype());
-  MatrixProduct<T> p;
-  p.a = dpre.data<T>();
-  p.b = x.data<T>();
-  p.c = dw.data<T>();
+  Tensor dw = Tensor::empty({n.out, n.in}, x.dtype(), x.device());
+  MatrixProduct<T> p = product<T>(dpre, x, dw);
   p.a_transposed = true;
   p.M = n.out;
   p.N = n.in;
@@ -83,13 +86,51 @@ Tensor weight_gradient(const Tensor& dpre, const Tensor& x, const Lengths& n) {
   return dw;
 }
 
-/// The gradient before the activation; dz itself if there is none.
+/// The gradient before the activation, dz itself if there is none, and that of the bias.
+struct BeforeActivation {
+  Tensor dpre, dbias;
+};
+
 template <class T>
-Tensor before_activation(const Tensor& dz, const Saved& kept, Activation activation) {
-  if (activation == Activation::none) return dz;
-  Tensor dpre = Tensor::empty(dz.shape(), dz.dtype());
-  activation_backward(dz.data<T>(), kept.get().data<T>(), dpre.data<T>(), dz.numel(), activation);
-  return dpre;
+BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activation activation,
+                                   const Lengths& n, bool with_bias) {
+  BeforeActivation result{dz, {}};
+  if (activation != Activation::none) {
+    result.dpre = Tensor::empty(dz.shape(), dz.dtype());
+    activation_backward(dz.data<T>(), kept.get().data<T>(), result.dpre.data<T>(), dz.numel(),
+                        activation);
+  }
+  if (with_bias) result.dbias = sum(result.dpre.reshape({n.rows, n.out}), {0});
+  return result;
+}
+
+/// The same in one pass.
+BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
+                                          Activation activation, const Lengths& n, bool with_bias) {
+  BeforeActivation result{dz, {}};
+  const cuda::MatmulFunctions& gpu = *cuda::backend().matmul;
+  cuda::ActivationGradArgs args{};
+  args.dtype = dz.dtype();
+  args.activation = activation;
+  args.rows = n.rows;
+  args.width = n.out;
+  args.dz = device_data(dz);
+  args.parts = gpu.parts(n.rows, n.out);
+  Tensor input, partials;
+  if (activation != Activation::none) {
+    input = kept.get();
+    result.dpre = Tensor::empty(dz.shape(), dz.dtype(), Device::cuda);
+    args.kept = device_data(input);
+    args.dx = device_data(result.dpre);
+  }
+  if (with_bias) {
+    result.dbias = Tensor::empty({n.out}, dz.dtype(), Device::cuda);
+    args.dbias = device_data(result.dbias);
+    if (args.parts > 1) partials = Tensor::empty({args.parts, n.out}, dz.dtype(), Device::cuda);
+    args.partials = device_data_or_null<void>(partials);
+  }
+  if (args.dx || args.dbias) cuda::call("linear", gpu.activation_backward, args);
+  return result;
 }
 
 }  // namespace
@@ -101,7 +142,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   return dispatch_floating("linear", x.dtype(), [&]<class T>() {
     Tensor before;
     if (recorded && keeps_input(activation))
-      before = Tensor::empty(with_last(x.shape(), n.out), x.dtype());
+      before = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
     Tensor z = forward<T>(x, weight, bias, activation, n, before);
     if (!recorded) return z;
     Saved kept, kept_x, kept_weight;
@@ -110,11 +151,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
     if (x.requires_grad()) kept_weight = Saved(weight);
     return record("linear", std::move(z), {x, weight, bias},
                   [=](const Tensor& dz, Needs needs) -> Grads {
-                    const Tensor dpre = before_activation<T>(dz, kept, activation);
+                    const auto [dpre, dbias] =
+                        dz.device() == Device::cuda
+                            ? before_activation_on_gpu(dz, kept, activation, n, needs[2])
+                            : before_activation<T>(dz, kept, activation, n, needs[2]);
                     Grads grads(3);
                     if (needs[0]) grads[0] = input_gradient<T>(dpre, kept_weight.get(), n);
                     if (needs[1]) grads[1] = weight_gradient<T>(dpre, kept_x.get(), n);
-                    if (needs[2]) grads[2] = sum(dpre.reshape({n.rows, n.out}), {0});
+                    grads[2] = dbias;
                     return grads;
                   });
   });

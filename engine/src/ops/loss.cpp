@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "backend/cuda.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "normlab/ops.h"
 
 namespace normlab {
@@ -26,6 +28,8 @@ void check_inputs(const Tensor& logits, const Tensor& targets) {
                     targets.dtype(), " ", targets.shape());
   check(targets.shape() == rows, kOp, "targets must be ", rows,
         ", one class for each row of logits ", logits.shape(), ", got ", targets.shape());
+  check<DeviceError>(targets.device() == logits.device(), kOp, "targets must be on ",
+                     logits.device(), " as logits, are on ", targets.device());
 }
 
 /// The class of every row, -1 where the row is to be ignored.
@@ -92,12 +96,75 @@ Tensor reduced(const Tensor& loss, double count) {
   return Tensor::scalar(count > 0 ? total / count : nan, loss.dtype());
 }
 
+// --- on the GPU -------------------------------------------------------------------------------
+
+cuda::LossSum sum_of(Reduction reduction) {
+  if (reduction == Reduction::none) return cuda::LossSum::none;
+  return reduction == Reduction::sum ? cuda::LossSum::sum : cuda::LossSum::mean;
+}
+
+/// What forward leaves for backward.
+struct GpuRows {
+  Tensor classes, stats, count;
+};
+
+cuda::LossArgs gpu_args(const Tensor& logits, const GpuRows& rows,
+                        const CrossEntropyOptions& options) {
+  cuda::LossArgs args{};
+  args.dtype = logits.dtype();
+  args.logits = device_data(logits);
+  args.rows = rows.classes.numel();
+  args.n = logits.size(-1);
+  args.smoothing = options.label_smoothing;
+  args.sum = sum_of(options.reduction);
+  args.classes = static_cast<int64_t*>(device_data(rows.classes));
+  args.stats = device_data(rows.stats);
+  args.count = static_cast<double*>(device_data(rows.count));
+  return args;
+}
+
+Tensor gpu_backward(const Tensor& logits, const GpuRows& rows, const CrossEntropyOptions& options,
+                    const Tensor& dz) {
+  const Tensor dx = Tensor::empty(logits.shape(), logits.dtype(), Device::cuda);
+  cuda::LossArgs args = gpu_args(logits, rows, options);
+  args.dz = device_data(dz);
+  args.dlogits = device_data(dx);
+  cuda::call(kOp, cuda::backend().softmax->loss_backward, args);
+  return dx;
+}
+
+Tensor gpu_cross_entropy(const Tensor& logits, const Tensor& targets,
+                         const CrossEntropyOptions& options) {
+  const auto empty = [](const Shape& shape, DType dtype) {
+    return Tensor::empty(shape, dtype, Device::cuda);
+  };
+  const GpuRows rows{empty({targets.numel()}, DType::int64),
+                     empty({targets.numel(), 2}, logits.dtype()), empty({1}, DType::float64)};
+  const Tensor losses = empty(targets.shape(), logits.dtype());
+  const bool each = options.reduction == Reduction::none;
+  const Tensor loss = each ? losses : empty({}, logits.dtype());
+  cuda::LossArgs args = gpu_args(logits, rows, options);
+  args.targets = device_data(targets);
+  args.target_dtype = targets.dtype();
+  args.ignores = options.ignore_index.has_value();
+  args.ignored = options.ignore_index.value_or(0);
+  args.check = cuda::value_check(kOp, targets.shape(), args.n);
+  args.losses = device_data(losses);
+  args.loss = device_data(loss);
+  cuda::call(kOp, cuda::backend().softmax->loss, args);
+  return record(kOp, loss, {logits},
+                [saved = Saved(logits), rows, options](const Tensor& dz, Needs) -> Grads {
+                  return {gpu_backward(saved.get(), rows, options, dz)};
+                });
+}
+
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                      const CrossEntropyOptions& options) {
   check_options(options);
   check_inputs(logits, targets);
+  if (logits.device() == Device::cuda) return gpu_cross_entropy(logits, targets, options);
   const int64_t n = logits.size(-1);
   const Tensor classes = checked_classes(targets, n, options.ignore_index);
   const int64_t* of = classes.data<int64_t>();

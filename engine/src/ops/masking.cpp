@@ -1,15 +1,24 @@
 #include "ops/masking.h"
 
+#include "backend/cuda.h"
+#include "core/tensor_impl.h"
 #include "ops/elementwise.h"
 
 namespace normlab {
 namespace {
 
-/// mask ? a : b, all of which broadcast to `shape`.
-Tensor select(const Shape& shape, const Tensor& mask, const Tensor& a, const Tensor& b) {
-  Tensor z = Tensor::empty(shape, a.dtype(), a.device());
-  const SelectKernels& kernels = select_kernels_for_cpu();
+/// mask ? a : b, all of which broadcast to `shape`; a or b may be a number of scalar_for().
+Tensor select(const char* op, const Shape& shape, const Tensor& mask, const Tensor& a,
+              const Tensor& b) {
+  Tensor z = Tensor::empty(shape, a.dtype(), mask.device());
   const int64_t item = size_of(a.dtype());
+  if (mask.device() == Device::cuda) {
+    cuda::call(op, cuda::backend().elementwise->select, item,
+               broadcast_axes(shape, {&mask, &a, &b}), source_of(mask), source_of(a), source_of(b),
+               device_data(z));
+    return z;
+  }
+  const SelectKernels& kernels = select_kernels_for_cpu();
   const auto loop = item == 8   ? kernels.eight_bytes
                     : item == 4 ? kernels.four_bytes
                                 : kernels.one_byte;
@@ -32,15 +41,15 @@ Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
   check_same("where", a, b);
   check_mask("where", mask, a);
   const Shape shape = broadcast("where", mask.shape(), broadcast("where", a.shape(), b.shape()));
-  const Tensor z = select(shape, mask, a, b);
+  const Tensor z = select("where", shape, mask, a, b);
   if (!needs_grad({a, b})) return z;
   return record(
       "where", z, {a, b},
       [kept = Saved(mask), sa = a.shape(), sb = b.shape()](const Tensor& dz, Needs needs) -> Grads {
-        const Tensor zero = Tensor::scalar(0, dz.dtype());
+        const Tensor zero = scalar_for("where", 0, dz.dtype());
         Grads grads(2);
-        if (needs[0]) grads[0] = sum_to(select(dz.shape(), kept.get(), dz, zero), sa);
-        if (needs[1]) grads[1] = sum_to(select(dz.shape(), kept.get(), zero, dz), sb);
+        if (needs[0]) grads[0] = sum_to(select("where", dz.shape(), kept.get(), dz, zero), sa);
+        if (needs[1]) grads[1] = sum_to(select("where", dz.shape(), kept.get(), zero, dz), sb);
         return grads;
       });
 }
@@ -50,10 +59,12 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
   const Shape joint = broadcast("masked_fill", mask.shape(), x.shape());
   check(joint == x.shape(), "masked_fill", "mask must broadcast to x ", x.shape(), ", got ",
         mask.shape());
-  const Tensor z = select(x.shape(), mask, scalar_for("masked_fill", value, x.dtype()), x);
+  const Tensor filling = scalar_for("masked_fill", value, x.dtype());
+  const Tensor z = select("masked_fill", x.shape(), mask, filling, x);
   if (!needs_grad({x})) return z;
   return record("masked_fill", z, {x}, [kept = Saved(mask)](const Tensor& dz, Needs) -> Grads {
-    return {select(dz.shape(), kept.get(), Tensor::scalar(0, dz.dtype()), dz)};
+    const Tensor zero = scalar_for("masked_fill", 0, dz.dtype());
+    return {select("masked_fill", dz.shape(), kept.get(), zero, dz)};
   });
 }
 

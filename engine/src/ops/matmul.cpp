@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "backend/cuda.h"
 #include "backend/onednn.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
@@ -84,13 +85,35 @@ void finish_block(const MatrixProduct<T>& p, const ResultBlock& block) {
 }
 
 template <class T>
+void multiply_on_gpu(const char* op, const MatrixProduct<T>& p) {
+  const cuda::ProductArgs args = {.dtype = dtype_of<T>,
+                                  .a = p.a,
+                                  .b = p.b,
+                                  .c = p.c,
+                                  .a_transposed = p.a_transposed,
+                                  .b_transposed = p.b_transposed,
+                                  .M = p.M,
+                                  .N = p.N,
+                                  .K = p.K,
+                                  .batch = p.batch,
+                                  .a_step = p.a_step,
+                                  .b_step = p.b_step,
+                                  .bias = p.bias,
+                                  .before = p.before,
+                                  .activation = p.activation,
+                                  .tf32 = cuda::tf32_allowed()};
+  cuda::call(op, cuda::backend().matmul->multiply, args);
+}
+
+template <class T>
 void multiply_typed(const char* op, MatrixProduct<T> p) {
-  if (p.batch * p.M * p.N == 0) return;
+  if (p.batch == 0 || p.M == 0 || p.N == 0) return;
   // Rows that meet the same right side are one taller matrix.
   if (p.batch > 1 && p.b_step == 0 && !p.a_transposed && p.a_step == p.M * p.K) {
     p.M *= p.batch;
     p.batch = 1;
   }
+  if (p.device == Device::cuda) return multiply_on_gpu(op, p);
   const Cut cut = cut_of(p);
   const int64_t work = cut.length * std::min(p.M, p.N) * p.K * cut.matrices;
   onednn::parallel_for(op, cut.jobs(p.batch), work / 8, [&](int64_t job) {
@@ -187,18 +210,19 @@ Tensor turned(const Tensor& x) {
 Tensor product(const Tensor& a, const Layout& left, const Tensor& b, const Layout& right,
                const Shape& leading) {
   const int64_t rows = left.height() * (right.leading.numel() == 1 ? leading.numel() : 1);
-  if (right.transposed && rows >= kRowsToTurn)
+  if (a.device() == Device::cpu && right.transposed && rows >= kRowsToTurn)
     return product(a, left, turned(b), {right.leading, right.columns, right.rows}, leading);
   Shape shape = leading;
   shape.push_back(left.height());
   shape.push_back(right.width());
-  Tensor z = Tensor::empty(shape, a.dtype());
+  Tensor z = Tensor::empty(shape, a.dtype(), a.device());
   if (z.numel() == 0) return z;
   dispatch_floating("matmul", z.dtype(), [&]<class T>() {
     MatrixProduct<T> p;
-    p.a = a.data<T>();
-    p.b = b.data<T>();
-    p.c = z.data<T>();
+    p.a = static_cast<const T*>(device_data(a));
+    p.b = static_cast<const T*>(device_data(b));
+    p.c = static_cast<T*>(device_data(z));
+    p.device = a.device();
     p.a_transposed = left.transposed;
     p.b_transposed = right.transposed;
     p.M = left.height();

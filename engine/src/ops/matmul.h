@@ -16,6 +16,7 @@ struct MatrixProduct {
   int64_t M = 0, N = 0, K = 0;
   int64_t batch = 1;
   int64_t a_step = 0, b_step = 0;  ///< elements from one matrix to the next, 0: always the same
+  Device device = Device::cpu;     ///< where all pointers lead to
 
   // Applied to C while it is in the cache: + bias [N] or null, then the activation, see
   // add_bias_and_activate().
@@ -24,8 +25,8 @@ struct MatrixProduct {
   Activation activation = Activation::none;
 };
 
-/// The product on all threads; K = 0 gives zeros. Every sum over K is done by one thread in an
-/// order that the shape alone decides.
+/// The product, on all threads or on the GPU; K = 0 gives zeros. Every sum over K is done by one
+/// thread in an order that the shape alone decides.
 void multiply(const char* op, MatrixProduct<float> p);
 void multiply(const char* op, MatrixProduct<double> p);
 

@@ -2,8 +2,10 @@
 
 #include <limits>
 
+#include "backend/cuda.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 
 namespace normlab {
 namespace {
@@ -35,9 +37,10 @@ PoolShape shape_of(const char* op, const Tensor& x, const Pool2dOptions& o) {
   return s;
 }
 
+/// Whether the CPU's kernel for pairs takes it.
 bool in_pairs(const Tensor& x, const PoolShape& s) {
-  return x.dtype() == DType::float32 && s.KH == 2 && s.KW == 2 && s.stride_h == 2 &&
-         s.stride_w == 2;
+  return x.device() == Device::cpu && x.dtype() == DType::float32 && s.KH == 2 && s.KW == 2 &&
+         s.stride_h == 2 && s.stride_w == 2;
 }
 
 const PoolKernels<float>& kernels(float) {
@@ -64,7 +67,43 @@ void for_planes(const PoolShape& s, const Body& body) {
                [&](int64_t i) { body(i * s.H * s.W, i * s.OH * s.OW); });
 }
 
+// --- on the GPU -------------------------------------------------------------------------------
+
+using PoolCall = cuda::Failure (*)(const cuda::PoolArgs&);
+
+/// x -> z; winner only for max.
+void forward_on_gpu(const char* op, PoolCall function, const PoolShape& s, const Tensor& x,
+                    const Tensor& z, const Tensor& winner) {
+  cuda::PoolArgs args{};
+  args.dtype = x.dtype();
+  args.shape = s;
+  args.x = device_data(x);
+  args.z = device_data(z);
+  args.winner = device_data_or_null<int32_t>(winner);
+  cuda::call(op, function, args);
+}
+
+Tensor backward_on_gpu(const char* op, PoolCall function, const PoolShape& s, const Tensor& dz,
+                       const Tensor& winner, const Shape& shape) {
+  Tensor dx = Tensor::empty(shape, dz.dtype(), Device::cuda);
+  cuda::PoolArgs args{};
+  args.dtype = dz.dtype();
+  args.shape = s;
+  args.dz = device_data(dz);
+  args.dx = device_data(dx);
+  args.winner = device_data_or_null<int32_t>(winner);
+  cuda::call(op, function, args);
+  return dx;
+}
+
+// --- on the CPU -------------------------------------------------------------------------------
+
 Tensor max_forward(PoolShape s, const Tensor& x, Tensor& z, bool pairs) {
+  if (x.device() == Device::cuda) {
+    Tensor winner = Tensor::empty(z.shape(), DType::int32, Device::cuda);
+    forward_on_gpu("max_pool2d", cuda::backend().conv->max_pool, s, x, z, winner);
+    return winner;
+  }
   if (pairs) {
     Tensor winner = Tensor::empty(z.shape(), DType::uint8);
     for_planes(s, [&, from = x.data<float>(), to = z.data<float>(), w = winner.data<uint8_t>()](
@@ -85,6 +124,9 @@ Tensor max_forward(PoolShape s, const Tensor& x, Tensor& z, bool pairs) {
 
 Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, const Shape& shape,
                     bool pairs) {
+  if (dz.device() == Device::cuda)
+    return backward_on_gpu("max_pool2d", cuda::backend().conv->max_pool_backward, s, dz, winner,
+                           shape);
   Tensor dx = Tensor::empty(shape, dz.dtype());
   if (pairs) {
     for_planes(s, [&, from = dz.data<float>(), to = dx.data<float>(), w = winner.data<uint8_t>()](
@@ -103,14 +145,24 @@ Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, 
 }
 
 template <class T>
-void mean_forward(PoolShape s, const T* x, T* z) {
+void mean_forward(PoolShape s, const Tensor& x, Tensor& z) {
+  if (x.device() == Device::cuda)
+    return forward_on_gpu("avg_pool2d", cuda::backend().conv->avg_pool, s, x, z, {});
   const Tensor table = origins(s);
-  for_planes(s, [&](int64_t in, int64_t out) { kernels(T()).mean(s, x + in, z + out); });
+  for_planes(s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
+    kernels(T()).mean(s, from + in, to + out);
+  });
 }
 
 template <class T>
-void mean_backward(const PoolShape& s, const T* dz, T* dx) {
-  for_planes(s, [&](int64_t in, int64_t out) { kernels(T()).mean_backward(s, dz + out, dx + in); });
+Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
+  if (dz.device() == Device::cuda)
+    return backward_on_gpu("avg_pool2d", cuda::backend().conv->avg_pool_backward, s, dz, {}, shape);
+  Tensor dx = Tensor::empty(shape, dz.dtype());
+  for_planes(s, [&, from = dz.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
+    kernels(T()).mean_backward(s, from + out, to + in);
+  });
+  return dx;
 }
 
 }  // namespace
@@ -118,7 +170,7 @@ void mean_backward(const PoolShape& s, const T* dz, T* dx) {
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
   const PoolShape s = shape_of("max_pool2d", x, options);
   const bool pairs = in_pairs(x, s);
-  Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype());
+  Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype(), x.device());
   const Tensor winner = max_forward(s, x, z, pairs);
   return record("max_pool2d", std::move(z), {x},
                 [s, pairs, winner, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
@@ -129,13 +181,11 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
 Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
   const PoolShape s = shape_of("avg_pool2d", x, options);
   return dispatch_floating("avg_pool2d", x.dtype(), [&]<class T>() {
-    Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype());
-    mean_forward(s, x.data<T>(), z.data<T>());
+    Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype(), x.device());
+    mean_forward<T>(s, x, z);
     return record("avg_pool2d", std::move(z), {x},
                   [s, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
-                    Tensor dx = Tensor::empty(shape, dz.dtype());
-                    mean_backward(s, dz.data<T>(), dx.data<T>());
-                    return {dx};
+                    return {mean_backward<T>(s, dz, shape)};
                   });
   });
 }

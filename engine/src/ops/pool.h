@@ -2,17 +2,9 @@
 
 #include "backend/isa.h"
 #include "normlab/ops.h"
+#include "ops/window_shapes.h"
 
 namespace normlab {
-
-/// Windows of KH x KW over planes of H x W; those that do not fit are left out.
-struct PoolShape {
-  int64_t planes = 0;  ///< N * C
-  int64_t H = 0, W = 0, KH = 0, KW = 0;
-  int64_t stride_h = 0, stride_w = 0;
-  int64_t OH = 0, OW = 0;
-  const int32_t* origin = nullptr;  ///< [OH, OW]: where each window begins in its plane
-};
 
 /// All for one plane. A later element wins only if it is greater or NaN: so the first of equals
 /// does, and NaN is passed on.

@@ -1,5 +1,6 @@
 #include "ops/reduce.h"
 
+#include "backend/cuda.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
 #include "normlab/ops.h"
@@ -61,11 +62,27 @@ Plan plan(const char* op, const Shape& shape, const std::vector<int>& axes, bool
   return p;
 }
 
+const cuda::ReduceFunctions& on_gpu() {
+  return *cuda::backend().reduce;
+}
+
+Tensor gpu_scratch(AxisView view) {
+  return Tensor::empty({on_gpu().scratch(view.outer, view.n, view.inner)}, DType::uint8,
+                       Device::cuda);
+}
+
 /// scale * sum of x over one group of axes, or of (x - center)^2 where a center is given; integers
 /// give int64.
-Tensor sum_pass(const Tensor& x, const Tensor& center, AxisView view, double scale,
+Tensor sum_pass(const char* op, const Tensor& x, const Tensor& center, AxisView view, double scale,
                 const Shape& result) {
-  Tensor z = Tensor::empty(result, is_floating(x.dtype()) ? x.dtype() : DType::int64);
+  Tensor z =
+      Tensor::empty(result, carries_gradient(x.dtype()) ? x.dtype() : DType::int64, x.device());
+  if (x.device() == Device::cuda) {
+    cuda::call(op, on_gpu().sum, x.dtype(), device_data(x), center ? device_data(center) : nullptr,
+               view.outer, view.n, view.inner, scale, device_data(gpu_scratch(view)),
+               device_data(z));
+    return z;
+  }
   dispatch(x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
     const T* around = center ? center.data<T>() : nullptr;
@@ -81,11 +98,11 @@ Tensor sum_pass(const Tensor& x, const Tensor& center, AxisView view, double sca
   return z;
 }
 
-Tensor scaled_sum(const Tensor& x, const Plan& p, double scale) {
+Tensor scaled_sum(const char* op, const Tensor& x, const Plan& p, double scale) {
   Tensor z = x;
   for (size_t k = 0; k + 1 < p.passes.size(); ++k)
-    z = sum_pass(z, {}, p.passes[k], 1.0, {p.passes[k].outer * p.passes[k].inner});
-  return sum_pass(z, {}, p.passes.back(), scale, p.result);
+    z = sum_pass(op, z, {}, p.passes[k], 1.0, {p.passes[k].outer * p.passes[k].inner});
+  return sum_pass(op, z, {}, p.passes.back(), scale, p.result);
 }
 
 void check_floating(const char* op, const Tensor& x) {
@@ -97,20 +114,37 @@ struct Greatest {
 };
 
 Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
+  check<DtypeError>(x.dtype() != DType::bfloat16, op,
+                    "does not take bfloat16; to(float32) converts");
   check(p.n > 0, op, "no elements to choose from in shape ", x.shape());
-  Greatest g{Tensor::empty(p.result, x.dtype()), Tensor::empty(p.result, DType::int64)};
+  Greatest g{Tensor::empty(p.result, x.dtype(), x.device()),
+             Tensor::empty(p.result, DType::int64, x.device())};
+  const AxisView view = p.passes[0];
+  if (x.device() == Device::cuda) {
+    cuda::call(op, on_gpu().max, x.dtype(), device_data(x), view.outer, view.n, view.inner,
+               device_data(gpu_scratch(view)), device_data(g.value),
+               static_cast<int64_t*>(device_data(g.place)));
+    return g;
+  }
   int64_t* place = g.place.data<int64_t>();
   dispatch(x.dtype(), [&]<class T>() {
     if constexpr (std::is_same_v<T, float>)
-      reduce_kernels_for_cpu().max(x.data<T>(), p.passes[0], g.value.data<T>(), place);
+      reduce_kernels_for_cpu().max(x.data<T>(), view, g.value.data<T>(), place);
     else
-      reference::max(x.data<T>(), p.passes[0], g.value.data<T>(), place);
+      reference::max(x.data<T>(), view, g.value.data<T>(), place);
   });
   return g;
 }
 
 /// Zeros but for dz at the places of the greatest elements.
 Tensor max_backward(const Tensor& dz, const Tensor& place, AxisView view, const Shape& shape) {
+  if (dz.device() == Device::cuda) {
+    Tensor dx = Tensor::empty(shape, dz.dtype(), dz.device());
+    cuda::call("max", on_gpu().max_backward, dz.dtype(), device_data(dz),
+               static_cast<const int64_t*>(device_data(place)), view.outer, view.n, view.inner,
+               device_data(dx));
+    return dx;
+  }
   Tensor dx = Tensor::zeros(shape, dz.dtype());
   dispatch_floating("max", dz.dtype(), [&]<class T>() {
     const int64_t* at = place.data<int64_t>();
@@ -151,7 +185,12 @@ Tensor var_of_transposed(const Tensor& x, const Plan& p, int correction) {
 
 Tensor var_backward(const Tensor& x, const Tensor& center, const Tensor& dz, AxisView view,
                     double scale) {
-  Tensor dx = Tensor::empty(x.shape(), x.dtype());
+  Tensor dx = Tensor::empty(x.shape(), x.dtype(), x.device());
+  if (x.device() == Device::cuda) {
+    cuda::call("var", on_gpu().var_backward, x.dtype(), device_data(x), device_data(center),
+               device_data(dz), view.outer, view.n, view.inner, scale, device_data(dx));
+    return dx;
+  }
   dispatch_floating("var", x.dtype(), [&]<class T>() {
     const T *from = x.data<T>(), *around = center.data<T>(), *g = dz.data<T>();
     if constexpr (std::is_same_v<T, float>)
@@ -166,18 +205,18 @@ Tensor var_backward(const Tensor& x, const Tensor& center, const Tensor& dz, Axi
 
 Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
   const Plan p = plan("sum", x.shape(), axes, keepdim);
-  return record("sum", scaled_sum(x, p, 1.0), {x},
+  return record("sum", scaled_sum("sum", x, p, 1.0), {x},
                 [kept = p.kept, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
                   return {expand(view_of(dz, 0, kept), shape)};
                 });
 }
 
 Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  check_floating("mean", x);
+  check<DtypeError>(is_computable(x), "mean", "x must be float32 or float64, got ", x.dtype());
   const Plan p = plan("mean", x.shape(), axes, keepdim);
   check(p.n > 0, "mean", "no elements to average in shape ", x.shape());
   const double scale = 1.0 / static_cast<double>(p.n);
-  return record("mean", scaled_sum(x, p, scale), {x},
+  return record("mean", scaled_sum("mean", x, p, scale), {x},
                 [kept = p.kept, shape = x.shape(), scale](const Tensor& dz, Needs) -> Grads {
                   return {expand(mul(view_of(dz, 0, kept), scale), shape)};
                 });
@@ -191,9 +230,9 @@ Tensor var(const Tensor& x, const std::vector<int>& axes, bool keepdim, int corr
         " elements to reduce, got ", p.n, " in shape ", x.shape());
   if (p.passes.size() > 1) return var_of_transposed(x, p, correction);
   const AxisView view = p.passes[0];
-  const Tensor center = sum_pass(x, {}, view, 1.0 / static_cast<double>(p.n), p.result);
+  const Tensor center = sum_pass("var", x, {}, view, 1.0 / static_cast<double>(p.n), p.result);
   const double scale = 1.0 / static_cast<double>(p.n - correction);
-  return record("var", sum_pass(x, center, view, scale, p.result), {x},
+  return record("var", sum_pass("var", x, center, view, scale, p.result), {x},
                 [saved = Saved(x), center, view, scale](const Tensor& dz, Needs) -> Grads {
                   return {var_backward(saved.get(), center, dz, view, 2 * scale)};
                 });

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "backend/cuda.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "normlab/ops.h"
 
 namespace normlab {
@@ -58,13 +60,61 @@ Tensor spread(const Tensor& dz, const Tensor& offsets, int64_t rows) {
   return dx;
 }
 
+// --- on the GPU -------------------------------------------------------------------------------
+
+cuda::SegmentArgs gpu_args(const char* op, const Tensor& offsets, int64_t rows, int64_t size) {
+  return {.offsets = static_cast<const int64_t*>(device_data(offsets)),
+          .sentences = offsets.numel() - 1,
+          .rows = rows,
+          .size = size,
+          .check = cuda::value_check(op, offsets.shape(), rows)};
+}
+
+Tensor means_on_gpu(const Tensor& x, const Tensor& offsets) {
+  const int64_t size = x.size(1);
+  const Tensor z = Tensor::empty({offsets.numel() - 1, size}, x.dtype(), Device::cuda);
+  cuda::call("segment_mean", cuda::backend().segments->mean, x.dtype(),
+             gpu_args("segment_mean", offsets, x.size(0), size), device_data(x), device_data(z));
+  return z;
+}
+
+Tensor spread_on_gpu(const Tensor& dz, const Tensor& offsets, int64_t rows) {
+  const int64_t size = dz.size(1);
+  const Tensor dx = Tensor::empty({rows, size}, dz.dtype(), Device::cuda);
+  cuda::call("segment_mean", cuda::backend().segments->mean_backward, dz.dtype(),
+             gpu_args("segment_mean", offsets, rows, size), device_data(dz), device_data(dx));
+  return dx;
+}
+
 }  // namespace
 
-void check_offsets(const char* op, const Tensor& offsets, int64_t rows) {
+Tensor positions_on_gpu(const Tensor& offsets, int64_t rows, int64_t size, double scale) {
+  const Tensor z = Tensor::empty({rows, size}, DType::float32, Device::cuda);
+  cuda::call("positions", cuda::backend().segments->positions,
+             gpu_args("positions", offsets, rows, size), scale,
+             static_cast<float*>(device_data(z)));
+  return z;
+}
+
+Tensor one_sentence(const Tensor& x) {
+  // Filled where it lies, so that a graph can capture it.
+  Tensor offsets = Tensor::full({2}, static_cast<double>(x.size(0)), DType::int64, x.device());
+  offsets.slice(0, 1).fill_(0);
+  return offsets;
+}
+
+void check_offsets(const char* op, const Tensor& offsets, const Tensor& x) {
+  const int64_t rows = x.size(0);
   check<DtypeError>(offsets.dtype() == DType::int64, op, "offsets must be int64, got ",
                     offsets.dtype());
   check(offsets.rank() == 1 && offsets.numel() > 0, op, "offsets must be [S + 1], got ",
         offsets.shape());
+  check<DeviceError>(offsets.device() == x.device(), op, "offsets must be on ", x.device(),
+                     " as what they divide, are on ", offsets.device());
+  if (x.device() == Device::cuda) {
+    if (rows == 0) cuda::call(op, cuda::backend().segments->check, gpu_args(op, offsets, rows, 0));
+    return;
+  }
   const int64_t* at = offsets.data<int64_t>();
   const int64_t last = offsets.numel() - 1;
   check<ValueError>(at[0] == 0, op, "offsets must begin with 0, got ", at[0]);
@@ -79,12 +129,14 @@ Tensor segment_mean(const Tensor& x, const Tensor& offsets) {
   check<DtypeError>(is_floating(x.dtype()), "segment_mean", "x must be float32 or float64, got ",
                     x.dtype());
   check(x.rank() == 2, "segment_mean", "x must be [T, D], got ", x.shape());
-  check_offsets("segment_mean", offsets, x.size(0));
+  check_offsets("segment_mean", offsets, x);
+  const bool gpu = x.device() == Device::cuda;
   return dispatch_floating("segment_mean", x.dtype(), [&]<class T>() {
-    return record("segment_mean", means<T>(x, offsets), {x},
-                  [kept = Saved(offsets), rows = x.size(0)](const Tensor& dz, Needs) -> Grads {
-                    return {spread<T>(dz, kept.get(), rows)};
-                  });
+    return record(
+        "segment_mean", gpu ? means_on_gpu(x, offsets) : means<T>(x, offsets), {x},
+        [gpu, kept = Saved(offsets), rows = x.size(0)](const Tensor& dz, Needs) -> Grads {
+          return {gpu ? spread_on_gpu(dz, kept.get(), rows) : spread<T>(dz, kept.get(), rows)};
+        });
   });
 }
 

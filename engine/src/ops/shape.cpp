@@ -4,6 +4,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "backend/cuda.h"
+#include "backend/joined_axes.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
@@ -108,12 +110,41 @@ void copy_tiles(const T* from, T* to, std::vector<Axis> axes, size_t source_axis
   });
 }
 
+/// Copies elements of a space of that shape, wherever they lie in two tensors on the GPU; offsets
+/// and strides in elements.
+void copy_on_gpu(const char* op, const Tensor& from, int64_t from_offset,
+                 const std::vector<int64_t>& from_strides, const Tensor& to, int64_t to_offset,
+                 const std::vector<int64_t>& to_strides, const Shape& shape) {
+  JoinedAxes axes;
+  axes.tensors = 2;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    const int64_t steps[2] = {from_strides[i], to_strides[i]};
+    if (shape[i] != 1) axes.add(shape[i], steps);
+  }
+  axes.finish();
+  const int64_t item = size_of(from.dtype());
+  const auto at = [&](const Tensor& x, int64_t offset) {
+    return static_cast<char*>(device_data(x)) + offset * item;
+  };
+  cuda::call(op, cuda::backend().shape->copy, item, at(from, from_offset), at(to, to_offset), axes);
+}
+
+std::vector<int64_t> strides_of(const Shape& shape) {
+  std::vector<int64_t> strides(shape.rank());
+  for (int i = 0; i < shape.rank(); ++i) strides[i] = shape.numel(i + 1, shape.rank());
+  return strides;
+}
+
 /// The tensor of that shape whose elements lie `strides` apart in x, `offset` elements from its
 /// start; a copy, off the tape.
-Tensor strided_copy(const Tensor& x, int64_t offset, const Shape& shape,
+Tensor strided_copy(const char* op, const Tensor& x, int64_t offset, const Shape& shape,
                     const std::vector<int64_t>& strides) {
-  Tensor z = Tensor::empty(shape, x.dtype());
+  Tensor z = Tensor::empty(shape, x.dtype(), x.device());
   if (z.numel() == 0) return z;
+  if (x.device() == Device::cuda) {
+    copy_on_gpu(op, x, offset, strides, z, 0, strides_of(shape), shape);
+    return z;
+  }
   const std::vector<Axis> axes = joined_axes(shape, strides);
   const auto unit = std::ranges::find(axes, 1, &Axis::from);
   const bool tiles = axes.back().from > 1 && unit != axes.end();
@@ -127,12 +158,6 @@ Tensor strided_copy(const Tensor& x, int64_t offset, const Shape& shape,
   return z;
 }
 
-std::vector<int64_t> strides_of(const Shape& shape) {
-  std::vector<int64_t> strides(shape.rank());
-  for (int i = 0; i < shape.rank(); ++i) strides[i] = shape.numel(i + 1, shape.rank());
-  return strides;
-}
-
 Tensor permuted(const Tensor& x, const std::vector<int>& order) {
   const std::vector<int64_t> from = strides_of(x.shape());
   Shape shape;
@@ -141,7 +166,7 @@ Tensor permuted(const Tensor& x, const std::vector<int>& order) {
     shape.push_back(x.size(axis));
     strides.push_back(from[axis]);
   }
-  return strided_copy(x, 0, shape, strides);
+  return strided_copy("transpose", x, 0, shape, strides);
 }
 
 std::vector<int> checked_order(const Shape& shape, const std::vector<int>& order) {
@@ -173,9 +198,20 @@ void copy_spaced(const char* from, int64_t from_step, char* to, int64_t to_step,
 }
 
 /// Copies between `part`, whole along `axis`, and the stretch of `whole` from `begin` on.
-void copy_part(const Tensor& from, const Tensor& to, int axis, int64_t begin, bool out) {
+void copy_part(const char* op, const Tensor& from, const Tensor& to, int axis, int64_t begin,
+               bool out) {
   const Tensor &whole = out ? from : to, &part = out ? to : from;
   const AxisView view = view_around(part.shape(), axis);
+  if (from.device() == Device::cuda) {
+    const std::vector<int64_t> in_whole = strides_of(whole.shape()),
+                               in_part = strides_of(part.shape());
+    const int64_t offset = begin * in_whole[axis];
+    if (out)
+      copy_on_gpu(op, from, offset, in_whole, to, 0, in_part, part.shape());
+    else
+      copy_on_gpu(op, from, 0, in_part, to, offset, in_whole, part.shape());
+    return;
+  }
   const int64_t inner = view.inner * size_of(part.dtype());
   const int64_t step = whole.size(axis) * inner, bytes = view.n * inner;
   char* const in_whole = static_cast<char*>(whole.raw()) + begin * inner;
@@ -188,9 +224,16 @@ void copy_part(const Tensor& from, const Tensor& to, int axis, int64_t begin, bo
 
 /// Zeros of `shape` but for the elements begin, begin + step, ... along `axis`, which are dz.
 Tensor slice_backward(const Tensor& dz, const Shape& shape, int axis, int64_t begin, int64_t step) {
-  Tensor dx = Tensor::zeros(shape, dz.dtype());
+  Tensor dx = Tensor::zeros(shape, dz.dtype(), dz.device());
   if (step == 1) {
-    copy_part(dz, dx, axis, begin, false);
+    copy_part("slice", dz, dx, axis, begin, false);
+    return dx;
+  }
+  if (dz.device() == Device::cuda) {
+    std::vector<int64_t> strides = strides_of(shape);
+    const int64_t offset = begin * strides[axis];
+    if (dz.size(axis) > 1) strides[axis] *= step;  // a lone element may have a step of any size
+    copy_on_gpu("slice", dz, 0, strides_of(dz.shape()), dx, offset, strides, dz.shape());
     return dx;
   }
   const AxisView view = view_around(dz.shape(), axis);
@@ -209,6 +252,8 @@ Shape concat_shape(const std::vector<Tensor>& parts, int axis) {
     const Shape& part = parts[k].shape();
     check<DtypeError>(parts[k].dtype() == parts[0].dtype(), "concat", "all parts must be ",
                       parts[0].dtype(), ", as part 0 is; part ", k, " is ", parts[k].dtype());
+    check<DeviceError>(parts[k].device() == parts[0].device(), "concat", "all parts must be on ",
+                       parts[0].device(), ", as part 0 is; part ", k, " is on ", parts[k].device());
     bool fits = part.rank() == shape.rank();
     for (int i = 0; fits && i < shape.rank(); ++i) fits = i == axis || part[i] == shape[i];
     check(fits, "concat", "part ", k, " must have the lengths of part 0, ", parts[0].shape(),
@@ -225,7 +270,7 @@ Tensor expand(const Tensor& x, const Shape& shape) {
   for (int i = 0; i < x.rank(); ++i)
     if (x.size(i) == 1) strides[i] = 0;
   strides.insert(strides.begin(), shape.rank() - x.rank(), 0);
-  return strided_copy(x, 0, shape, strides);
+  return strided_copy("expand", x, 0, shape, strides);
 }
 
 Tensor transpose(const Tensor& x, const std::vector<int>& order) {
@@ -262,11 +307,11 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 Tensor concat(const std::vector<Tensor>& parts, int axis) {
   check<ValueError>(!parts.empty(), "concat", "needs at least one part, got none");
   const int a = checked_axis("concat", parts[0].shape(), axis);
-  const Tensor z = Tensor::empty(concat_shape(parts, a), parts[0].dtype());
+  const Tensor z = Tensor::empty(concat_shape(parts, a), parts[0].dtype(), parts[0].device());
   int64_t begin = 0;
   std::vector<Shape> shapes;
   for (const Tensor& part : parts) {
-    copy_part(part, z, a, begin, false);
+    copy_part("concat", part, z, a, begin, false);
     begin += part.size(a);
     shapes.push_back(part.shape());
   }
@@ -275,8 +320,8 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
     int64_t begin = 0;
     for (size_t k = 0; k < shapes.size(); begin += shapes[k++][a]) {
       if (!needs[k]) continue;
-      const Tensor dx = Tensor::empty(shapes[k], dz.dtype());
-      copy_part(dz, dx, a, begin, true);
+      const Tensor dx = Tensor::empty(shapes[k], dz.dtype(), dz.device());
+      copy_part("concat", dz, dx, a, begin, true);
       grads[k] = dx;
     }
     return grads;
@@ -294,7 +339,7 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
   std::vector<int64_t> strides = strides_of(x.shape());
   const int64_t offset = begin * strides[a];
   if (shape[a] > 1) strides[a] *= step;  // a lone element may have a step of any size
-  return record("slice", strided_copy(x, offset, shape, strides), {x},
+  return record("slice", strided_copy("slice", x, offset, shape, strides), {x},
                 [from = x.shape(), a, begin, step](const Tensor& dz, Needs) -> Grads {
                   return {slice_backward(dz, from, a, begin, step)};
                 });

@@ -2,33 +2,54 @@
 
 #include <numeric>
 
+#include "backend/cuda.h"
 #include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "normlab/ops.h"
 #include "ops/axis.h"
 
 namespace normlab {
 namespace {
 
-Tensor over_last_axis(const char* op, const Tensor& x, bool log) {
-  const int64_t n = x.size(-1), rows = x.shape().numel(0, x.rank() - 1);
-  Tensor z = Tensor::empty(x.shape(), x.dtype());
+Tensor forward(const char* op, const Tensor& x, int64_t rows, int64_t n, bool log) {
+  Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
+  if (x.device() == Device::cuda) {
+    cuda::call(op, cuda::backend().softmax->forward, x.dtype(), device_data(x), rows, n, log,
+               device_data(z));
+    return z;
+  }
   dispatch_floating(op, x.dtype(), [&]<class T>() {
     if constexpr (std::is_same_v<T, float>)
       softmax_kernels_for_cpu().forward(x.data<T>(), rows, n, log, z.data<T>());
     else
       reference::softmax(x.data<T>(), rows, n, log, z.data<T>());
   });
-  return record(op, z, {x}, [saved = Saved(z), rows, n, log](const Tensor& dz, Needs) -> Grads {
-    const Tensor& z = saved.get();
-    Tensor dx = Tensor::empty(z.shape(), z.dtype());
-    dispatch_floating("softmax", z.dtype(), [&]<class T>() {
-      const T *from = z.data<T>(), *g = dz.data<T>();
-      if constexpr (std::is_same_v<T, float>)
-        softmax_kernels_for_cpu().backward(from, g, rows, n, log, dx.data<T>());
-      else
-        reference::softmax_backward(from, g, rows, n, log, dx.data<T>());
-    });
-    return {dx};
+  return z;
+}
+
+Tensor backward(const char* op, const Tensor& z, const Tensor& dz, int64_t rows, int64_t n,
+                bool log) {
+  Tensor dx = Tensor::empty(z.shape(), z.dtype(), z.device());
+  if (z.device() == Device::cuda) {
+    cuda::call(op, cuda::backend().softmax->backward, z.dtype(), device_data(z), device_data(dz),
+               rows, n, log, device_data(dx));
+    return dx;
+  }
+  dispatch_floating(op, z.dtype(), [&]<class T>() {
+    const T *from = z.data<T>(), *g = dz.data<T>();
+    if constexpr (std::is_same_v<T, float>)
+      softmax_kernels_for_cpu().backward(from, g, rows, n, log, dx.data<T>());
+    else
+      reference::softmax_backward(from, g, rows, n, log, dx.data<T>());
+  });
+  return dx;
+}
+
+Tensor over_last_axis(const char* op, const Tensor& x, bool log) {
+  const int64_t n = x.size(-1), rows = x.shape().numel(0, x.rank() - 1);
+  const Tensor z = forward(op, x, rows, n, log);
+  return record(op, z, {x}, [op, saved = Saved(z), rows, n, log](const Tensor& dz, Needs) -> Grads {
+    return {backward(op, saved.get(), dz, rows, n, log)};
   });
 }
 

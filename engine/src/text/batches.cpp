@@ -19,7 +19,7 @@ void check_integers(const char* op, const char* name, const Tensor& x) {
 void check_packed(const char* op, const Packed& sentences) {
   check_integers(op, "tokens", sentences.tokens);
   check<ValueError>(sentences.offsets.defined(), op, "offsets is undefined");
-  check_offsets(op, sentences.offsets, sentences.tokens.numel());
+  check_offsets(op, sentences.offsets, sentences.tokens);
 }
 
 /// The sentences' numbers, shuffled, then by length in steps of `bucket`.

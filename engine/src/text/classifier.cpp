@@ -26,6 +26,8 @@ Tensor sine_positions(int64_t length, int64_t size, double scale) {
 
 /// The place of every word in its sentence, [T, D].
 Tensor positions(const Packed& sentences, int64_t size, double scale) {
+  if (sentences.tokens.device() == Device::cuda)
+    return positions_on_gpu(sentences.offsets, sentences.tokens.numel(), size, scale);
   Tensor place = Tensor::empty({sentences.tokens.numel()}, DType::int64);
   int64_t* to = place.data<int64_t>();
   const int64_t* offset = sentences.offsets.data<int64_t>();
@@ -60,7 +62,7 @@ Tensor Classifier::forward(const Packed& sentences) {
                     "tokens and offsets must be given");
   check(sentences.tokens.rank() == 1, "Classifier", "tokens must be [T], got ",
         sentences.tokens.shape());
-  check_offsets("Classifier", sentences.offsets, sentences.tokens.numel());
+  check_offsets("Classifier", sentences.offsets, sentences.tokens);
   const Tensor words = embedding_->forward(sentences.tokens);
   const Tensor x = words + positions(sentences, options_.encoder.size, options_.position_scale);
   return output_->forward(segment_mean(encoder_->forward(x, sentences.offsets), sentences.offsets));
@@ -68,7 +70,7 @@ Tensor Classifier::forward(const Packed& sentences) {
 
 Tensor Classifier::forward(const Tensor& tokens) {
   check(tokens.rank() == 1, "Classifier", "tokens must be [T], got ", tokens.shape());
-  return forward(Packed{tokens, Tensor::of<int64_t>({2}, {0, tokens.numel()})})[0];
+  return forward(Packed{tokens, one_sentence(tokens)})[0];
 }
 
 }  // namespace normlab::text

@@ -5,12 +5,14 @@
 #include "backend/cuda/attention.h"
 #include "backend/cuda/conv.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/fault.h"
 #include "backend/cuda/index.h"
 #include "backend/cuda/matmul.h"
 #include "backend/cuda/norm.h"
 #include "backend/cuda/optim.h"
 #include "backend/cuda/random.h"
 #include "backend/cuda/reduce.h"
+#include "backend/cuda/segments.h"
 #include "backend/cuda/shape.h"
 #include "backend/cuda/softmax.h"
 #include "backend/cuda/stream.h"
@@ -42,11 +44,14 @@ struct Backend {
   /// Bytes of the device that are free, and all of them.
   Failure (*memory)(int64_t* free, int64_t* total);
   Failure (*synchronize)();
+  /// Whether the last call that waited (synchronize, download) came upon a value that does not fit;
+  /// says so once.
+  bool (*take_fault)(Fault* fault);
 
   Failure (*copy)(void* to, const void* from, int64_t bytes);
   Failure (*upload)(void* to, const void* from, int64_t bytes);    ///< the source may go at once
   Failure (*download)(void* to, const void* from, int64_t bytes);  ///< waits for the result
-  /// Writes `count` copies of an element of 1, 4 or 8 bytes.
+  /// Writes `count` copies of an element of 1, 2, 4 or 8 bytes.
   Failure (*fill)(void* to, const void* element, int64_t size, int64_t count);
 
   const StreamFunctions* stream;
@@ -58,6 +63,7 @@ struct Backend {
   const ConvFunctions* conv;
   const SoftmaxFunctions* softmax;
   const AttentionFunctions* attention;
+  const SegmentFunctions* segments;
   const IndexFunctions* index;
   const RandomFunctions* random;
   const OptimFunctions* optim;

@@ -1,0 +1,349 @@
+#include <cublasLt.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "emulator.h"
+
+// The part of cuBLASLt that engine/cuda calls, in plain loops. Descriptors hold what was set;
+// attributes, types and combinations that are unknown here end the process.
+
+namespace {
+
+using emulator::die;
+
+/// Each kind of descriptor begins with its own number: one that was never made is recognised.
+enum class Kind : uint64_t {
+  operation = 0x6f70,
+  layout = 0x6c61,
+  preference = 0x7072,
+  algo = 0x616c
+};
+
+struct Operation {
+  Kind kind;
+  cublasComputeType_t compute;
+  cudaDataType_t scale;
+  int32_t transa, transb;
+  uint32_t epilogue;
+  const void* bias;
+};
+struct Layout {
+  Kind kind;
+  cudaDataType type;
+  int32_t batch;
+  uint64_t rows, columns;
+  int64_t ld, step;
+};
+struct Preference {
+  Kind kind;
+  uint64_t workspace;
+  uint32_t reductions;
+  uint32_t alignment[4];  ///< of A, B, C, D
+};
+/// What an algorithm was chosen for.
+struct Algo {
+  Kind kind;
+  uint64_t m, n;
+  uint32_t epilogue;
+  uint32_t alignment[4];
+  uint64_t workspace;
+};
+
+template <class To, class From>
+To& as(From* descriptor, Kind kind) {
+  static_assert(sizeof(To) <= sizeof(From));
+  auto* to = reinterpret_cast<To*>(descriptor);
+  if (!to || to->kind != kind) die("a cuBLASLt descriptor that was never made");
+  return *to;
+}
+template <class To, class From>
+void make(From* descriptor, size_t size, const To& value) {
+  static_assert(sizeof(To) <= sizeof(From));
+  if (size != sizeof(From)) die("a cuBLASLt descriptor of another size");
+  std::memset(descriptor, 0, size);
+  std::memcpy(descriptor, &value, sizeof value);
+}
+
+template <class Value>
+void take(Value& to, const void* from, size_t size) {
+  if (size != sizeof to || !from) die("a cuBLASLt attribute of another size");
+  std::memcpy(&to, from, size);
+}
+
+size_t size_of(cudaDataType type) {
+  if (type == CUDA_R_32F) return 4;
+  if (type == CUDA_R_64F) return 8;
+  die("a type that the emulated cuBLASLt does not know");
+}
+
+/// op(A) [m, k] op(B) [k, n] = D [m, n].
+struct Problem {
+  Operation op;
+  Layout a, b, d;
+  uint64_t m, n, k;
+};
+
+bool has_bias(const Operation& op) {
+  return op.epilogue & CUBLASLT_EPILOGUE_BIAS;
+}
+
+void check_types(const Problem& p) {
+  const bool wide = p.op.compute == CUBLAS_COMPUTE_64F;
+  if (!wide && p.op.compute != CUBLAS_COMPUTE_32F && p.op.compute != CUBLAS_COMPUTE_32F_FAST_TF32)
+    die("a compute type that the emulated cuBLASLt does not know");
+  const cudaDataType want = wide ? CUDA_R_64F : CUDA_R_32F;
+  if (p.op.scale != want || p.a.type != want || p.b.type != want || p.d.type != want)
+    die("types that do not go together in cuBLASLt");
+  switch (p.op.epilogue) {
+    case CUBLASLT_EPILOGUE_DEFAULT:
+    case CUBLASLT_EPILOGUE_RELU:
+    case CUBLASLT_EPILOGUE_BIAS:
+    case CUBLASLT_EPILOGUE_RELU_BIAS:
+      return;
+    default:
+      die("an epilogue that the emulated cuBLASLt does not know");
+  }
+}
+
+Problem problem_of(cublasLtMatmulDesc_t op, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                   cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d) {
+  Problem p{as<Operation>(op, Kind::operation),
+            as<Layout>(a, Kind::layout),
+            as<Layout>(b, Kind::layout),
+            as<Layout>(d, Kind::layout),
+            0,
+            0,
+            0};
+  if (c != d) die("the emulated cuBLASLt wants C's layout to be D's");
+  check_types(p);
+  const bool ta = p.op.transa == CUBLAS_OP_T, tb = p.op.transb == CUBLAS_OP_T;
+  p.m = ta ? p.a.columns : p.a.rows;
+  p.k = ta ? p.a.rows : p.a.columns;
+  p.n = tb ? p.b.rows : p.b.columns;
+  const bool fits = (tb ? p.b.columns : p.b.rows) == p.k && p.d.rows == p.m && p.d.columns == p.n;
+  if (!fits) die("cuBLASLt matrices that do not fit each other");
+  for (const Layout& l : {p.a, p.b, p.d}) {
+    if (l.rows == 0 || l.columns == 0) die("an empty matrix given to cuBLASLt");
+    if (l.ld < static_cast<int64_t>(l.rows)) die("a leading dimension shorter than the column");
+    if (l.batch != p.d.batch || l.batch < 1) die("cuBLASLt batches that differ");
+  }
+  if (p.d.batch > 1 && p.d.step < p.d.ld * static_cast<int64_t>(p.n))
+    die("cuBLASLt results that overlap");
+  return p;
+}
+
+/// Ten bits of fraction, rounded to nearest.
+float to_tf32(float x) {
+  if (!std::isfinite(x)) return x;
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0xfffu + (bits >> 13 & 1)) & ~0x1fffu;
+  std::memcpy(&x, &bits, sizeof bits);
+  return x;
+}
+
+template <class T>
+struct Run {
+  Problem p;
+  T alpha, beta;
+  const T *a, *b, *c;
+  T* d;
+
+  static T at(const Layout& l, const T* x, bool transposed, int64_t i, int64_t j) {
+    return transposed ? x[j + i * l.ld] : x[i + j * l.ld];
+  }
+  T operand(T x) const {
+    if constexpr (sizeof(T) == 4)
+      if (p.op.compute == CUBLAS_COMPUTE_32F_FAST_TF32) return to_tf32(x);
+    return x;
+  }
+  T element(int64_t matrix, int64_t i, int64_t j) const {
+    const T *from_a = a + matrix * p.a.step, *from_b = b + matrix * p.b.step;
+    T sum = 0;
+    for (int64_t k = 0; k < static_cast<int64_t>(p.k); ++k)
+      sum += operand(at(p.a, from_a, p.op.transa == CUBLAS_OP_T, i, k)) *
+             operand(at(p.b, from_b, p.op.transb == CUBLAS_OP_T, k, j));
+    T value = alpha * sum;
+    if (beta != 0) value += beta * at(p.d, c + matrix * p.d.step, false, i, j);
+    if (has_bias(p.op)) value += static_cast<const T*>(p.op.bias)[i];
+    return p.op.epilogue & CUBLASLT_EPILOGUE_RELU && value < 0 ? T(0) : value;
+  }
+  void operator()() const {
+    for (int64_t matrix = 0; matrix < p.d.batch; ++matrix)
+      for (int64_t j = 0; j < static_cast<int64_t>(p.n); ++j)
+        for (int64_t i = 0; i < static_cast<int64_t>(p.m); ++i)
+          d[matrix * p.d.step + i + j * p.d.ld] = element(matrix, i, j);
+  }
+};
+
+template <class T>
+Run<T> run_of(const Problem& p, const void* alpha, const void* beta, const void* a, const void* b,
+              const void* c, void* d) {
+  return {p,
+          *static_cast<const T*>(alpha),
+          *static_cast<const T*>(beta),
+          static_cast<const T*>(a),
+          static_cast<const T*>(b),
+          static_cast<const T*>(c),
+          static_cast<T*>(d)};
+}
+
+void check_aligned(const void* p, uint64_t bytes) {
+  if (reinterpret_cast<uintptr_t>(p) % bytes != 0)
+    die("an address less aligned than the algorithm was promised");
+}
+
+}  // namespace
+
+struct cublasLtContext {};
+
+extern "C" {
+
+const char* cublasLtGetStatusName(cublasStatus_t) {
+  return "CUBLAS_STATUS";
+}
+const char* cublasLtGetStatusString(cublasStatus_t) {
+  return "an error of the emulated cuBLASLt";
+}
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  static cublasLtContext context;
+  *handle = &context;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t descriptor, size_t size,
+                                               cublasComputeType_t compute, cudaDataType_t scale) {
+  make(descriptor, size,
+       Operation{Kind::operation, compute, scale, CUBLAS_OP_N, CUBLAS_OP_N,
+                 CUBLASLT_EPILOGUE_DEFAULT, nullptr});
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t descriptor,
+                                              cublasLtMatmulDescAttributes_t attribute,
+                                              const void* value, size_t size) {
+  auto& op = as<Operation>(descriptor, Kind::operation);
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      take(op.transa, value, size);
+      break;
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      take(op.transb, value, size);
+      break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      take(op.epilogue, value, size);
+      break;
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      take(op.bias, value, size);
+      break;
+    default:
+      die("a matmul attribute that the emulated cuBLASLt does not know");
+  }
+  if (op.transa == CUBLAS_OP_C || op.transb == CUBLAS_OP_C)
+    die("the emulated cuBLASLt has no complex numbers");
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t descriptor, size_t size,
+                                                 cudaDataType type, uint64_t rows, uint64_t columns,
+                                                 int64_t ld) {
+  make(descriptor, size, Layout{Kind::layout, type, 1, rows, columns, ld, 0});
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t descriptor,
+                                                cublasLtMatrixLayoutAttribute_t attribute,
+                                                const void* value, size_t size) {
+  auto& layout = as<Layout>(descriptor, Kind::layout);
+  switch (attribute) {
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+      take(layout.batch, value, size);
+      break;
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+      take(layout.step, value, size);
+      break;
+    default:
+      die("a layout attribute that the emulated cuBLASLt does not know");
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t descriptor,
+                                                     size_t size) {
+  make(descriptor, size,
+       Preference{Kind::preference, 0, CUBLASLT_REDUCTION_SCHEME_MASK, {256, 256, 256, 256}});
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t descriptor,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute,
+                                                    const void* value, size_t size) {
+  auto& preference = as<Preference>(descriptor, Kind::preference);
+  switch (attribute) {
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      take(preference.workspace, value, size);
+      break;
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+      take(preference.reductions, value, size);
+      break;
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+      take(preference.alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value,
+           size);
+      break;
+    default:
+      die("a preference that the emulated cuBLASLt does not know");
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// As versions of the real one do, it has nothing for a result of one row, nor for a bias with a
+// single column: callers must have something of their own.
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t op,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int requested,
+                                              cublasLtMatmulHeuristicResult_t results[],
+                                              int* found) {
+  const Problem p = problem_of(op, a, b, c, d);
+  const auto& wish = as<Preference>(preference, Kind::preference);
+  if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
+  *found = 0;
+  if (p.m == 1) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (has_bias(p.op) && p.n == 1) return CUBLAS_STATUS_INVALID_VALUE;
+  Algo algo{Kind::algo, p.m, p.n, p.op.epilogue, {}, wish.workspace};
+  std::memcpy(algo.alignment, wish.alignment, sizeof algo.alignment);
+  std::memset(results, 0, sizeof *results);
+  make(&results->algo, sizeof results->algo, algo);
+  results->workspaceSize = static_cast<size_t>(wish.workspace);
+  *found = 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, const void* alpha,
+                              const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
+                              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
+                              cublasLtMatrixLayout_t c_layout, void* d,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algo,
+                              void* workspace, size_t workspace_bytes, cudaStream_t) {
+  if (!handle || !algo) die("cuBLASLt called without handle or algorithm");
+  const Problem p = problem_of(op, a_layout, b_layout, c_layout, d_layout);
+  const auto& chosen = as<const Algo>(algo, Kind::algo);
+  if (chosen.m != p.m || chosen.n != p.n || chosen.epilogue != p.op.epilogue)
+    die("an algorithm chosen for another product");
+  if (workspace_bytes < chosen.workspace || (workspace_bytes > 0 && !workspace))
+    die("less workspace than the algorithm was promised");
+  check_aligned(a, chosen.alignment[0]);
+  check_aligned(b, chosen.alignment[1]);
+  check_aligned(c, chosen.alignment[2]);
+  check_aligned(d, chosen.alignment[3]);
+  if (has_bias(p.op)) check_aligned(p.op.bias, 16);
+  if (size_of(p.a.type) == 8)
+    emulator::queue(run_of<double>(p, alpha, beta, a, b, c, d));
+  else
+    emulator::queue(run_of<float>(p, alpha, beta, a, b, c, d));
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+}  // extern "C"
