@@ -12,9 +12,16 @@ storage with it, everything else copies. Element types: float32, float64, int32,
 bool. ``np.asarray(t)``, ``t.numpy()`` and ``np.from_dlpack(t)`` give NumPy the same memory.
 )doc";
 
+/// The values where Python can read them; waits for the GPU.
+Tensor on_cpu(const Tensor& x) {
+  if (x.device() == Device::cpu) return x;
+  return without_gil([&] { return x.detach().to(Device::cpu); });
+}
+
 /// The only element as int, float or bool.
-py::object item(const Tensor& x) {
-  check(x.numel() == 1, "item", "needs a tensor of one element, got shape ", x.shape());
+py::object item(const Tensor& tensor) {
+  check(tensor.numel() == 1, "item", "needs a tensor of one element, got shape ", tensor.shape());
+  const Tensor x = on_cpu(tensor);
   switch (x.dtype()) {
     case DType::float32:
       return py::float_(*x.data<float>());
@@ -35,7 +42,7 @@ py::object item(const Tensor& x) {
 std::string repr(const Tensor& x) {
   const py::module_ numpy = py::module_::import("numpy");
   const std::string values = py::str(numpy.attr("array2string")(
-      numpy_view(x), py::arg("separator") = ", ", py::arg("prefix") = "tensor("));
+      numpy_view(on_cpu(x)), py::arg("separator") = ", ", py::arg("prefix") = "tensor("));
   std::string line;  // all in one line, if it is short
   for (size_t i = 0; i < values.size(); ++i) {
     line += values[i] == '\n' ? ' ' : values[i];
@@ -45,6 +52,7 @@ std::string repr(const Tensor& x) {
   std::string text = "tensor(" + (line.size() <= 75 ? line : values);
   text += ", shape=" + std::string(py::repr(py::cast(x.shape())));
   text += std::string(", dtype=") + name_of(x.dtype());
+  if (x.device() != Device::cpu) text += std::string(", device=") + name_of(x.device());
   if (x.requires_grad()) text += ", requires_grad";
   return text + ')';
 }
@@ -132,14 +140,14 @@ void bind_attributes(TensorClass& c) {
 void bind_conversions(TensorClass& c) {
   c.def("item", &item, "The only element, as a Python number. ShapeError unless there is one.");
   c.def(
-      "tolist", [](const Tensor& x) { return Any(numpy_view(x).attr("tolist")()); },
+      "tolist", [](const Tensor& x) { return Any(numpy_view(on_cpu(x)).attr("tolist")()); },
       "The elements as nested lists of Python numbers.");
   c.def("__float__", [](const Tensor& x) { return py::float_(item(x)); });
   c.def("__int__", [](const Tensor& x) { return py::int_(item(x)); });
   c.def("__bool__", [](const Tensor& x) {
     check<ValueError>(x.numel() == 1, "bool", "only a tensor of one element is true or false; ",
                       "shape ", x.shape(), " has ", x.numel());
-    return x.item() != 0;
+    return on_cpu(x).item() != 0;
   });
   c.def("__index__", [](const Tensor& x) {
     check<DtypeError>(!is_floating(x.dtype()) && x.dtype() != DType::boolean && x.numel() == 1,
@@ -151,7 +159,8 @@ void bind_conversions(TensorClass& c) {
 
 The array keeps the memory alive, also when the tensor is gone. It is a detached view: for a
 tensor that requires a gradient, what NumPy does with it is not recorded. After writing into it,
-call ``bump_version()`` if a tape may have saved the tensor.
+call ``bump_version()`` if a tape may have saved the tensor. DeviceError for a tensor on the GPU:
+``x.to("cpu").numpy()``.
 )doc");
   c.def("__array__", &array_of, py::arg("dtype") = py::none(), py::kw_only(),
         py::arg("copy") = py::none(), "What ``np.asarray`` calls: as ``numpy()``.");
@@ -182,9 +191,15 @@ void bind_storage(TensorClass& c) {
   c.def("to", &to, py::arg("target"), R"doc(A copy with another dtype or on another device.
 
 Args:
-    target: a dtype (``"float64"``, ``np.int64``, ...) or a device (``"cpu"``).
+    target: a dtype (``"float64"``, ``np.int64``, ...) or a device (``"cpu"``, ``"cuda"``).
 
-The tensor itself if nothing changes. From floating to floating it is recorded.
+The tensor itself if nothing changes. From floating to floating it is recorded, and so is a change
+of device.
+
+Raises:
+    ValueError: a value does not fit an integer dtype. On the GPU it becomes the nearest that does,
+        NaN becomes 0.
+    DeviceError: there is no GPU; :func:`normlab.cuda.why_not` says why.
 )doc");
   c.def(
       "astype", [](const Tensor& x, DType dtype) { return x.to(dtype); }, py::arg("dtype"),
@@ -213,13 +228,15 @@ first axis with step 1 share storage; everything else copies. All of it is recor
       "__deepcopy__",
       [](const Tensor& x, const py::typing::Dict<Any, Any>&) { return copied_leaf(x, "deepcopy"); },
       py::arg("memo"));
-  using State = py::typing::Tuple<py::array, py::bool_>;
+  using State = py::typing::Tuple<py::array, py::bool_, py::str>;
   c.def(py::pickle(
       [](const Tensor& x) {
-        return State(py::make_tuple(numpy_view(copied_leaf(x, "pickle")), x.requires_grad()));
+        return State(py::make_tuple(numpy_view(on_cpu(copied_leaf(x, "pickle"))), x.requires_grad(),
+                                    name_of(x.device())));
       },
       [](const State& state) {
-        Tensor x = tensor_from_array(py::array(state[0]), std::nullopt, true);
+        const Device device = device_named(state[2].cast<std::string>());
+        Tensor x = tensor_from_array(py::array(state[0]), std::nullopt, true).to(device);
         if (state[1].cast<bool>()) x.set_requires_grad();
         return x;
       }));
@@ -265,7 +282,7 @@ Args:
     array: an array, a number or nested lists of numbers.
     requires_grad: whether ``backward()`` shall give it a gradient.
     dtype: the element type; by default the array's.
-    device: ``"cpu"``.
+    device: ``"cpu"`` or ``"cuda"``.
     copy: copy even where the memory could be shared.
 
 Raises:

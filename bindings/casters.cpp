@@ -110,6 +110,8 @@ DType dtype_from(py::handle source) {
 }
 
 py::array numpy_view(const Tensor& x) {
+  check<DeviceError>(x.device() == Device::cpu, "numpy", "NumPy cannot read a tensor on ",
+                     x.device(), "; x.to('cpu') copies it to where it can");
   const Tensor owner = x.detach();
   const std::vector<py::ssize_t> lengths(x.shape().begin(), x.shape().end());
   return py::array(numpy_dtype(x.dtype()), lengths, x.raw(), py::cast(owner));
