@@ -162,7 +162,8 @@ void bind_conversions(TensorClass& c) {
 
 The array keeps the memory alive, also when the tensor is gone. It is a detached view: for a
 tensor that requires a gradient, what NumPy does with it is not recorded. After writing into it,
-call ``bump_version()`` if a tape may have saved the tensor. DeviceError on a GPU: see ``to("cpu")``.
+call ``bump_version()`` if a tape may have saved the tensor. DeviceError for a tensor on the GPU:
+``x.to("cpu").numpy()``.
 )doc");
   c.def("__array__", &array_of, py::arg("dtype") = py::none(), py::kw_only(),
         py::arg("copy") = py::none(), "What ``np.asarray`` calls: as ``numpy()``.");
@@ -197,8 +198,13 @@ void bind_storage(TensorClass& c) {
 Args:
     target: a dtype (``"float64"``, ``np.int64``, ...) or a device (``"cpu"``, ``"cuda"``).
 
-The tensor itself if nothing changes. From floating to floating, and to another device, it is
-recorded. DeviceError without a GPU.
+The tensor itself if nothing changes. From floating to floating it is recorded, and so is a change
+of device.
+
+Raises:
+    ValueError: a value does not fit an integer dtype. On the GPU it becomes the nearest that does,
+        NaN becomes 0.
+    DeviceError: there is no GPU; :func:`normlab.cuda.why_not` says why.
 )doc");
   c.def(
       "astype", [](const Tensor& x, DType dtype) { return x.to(dtype); }, py::arg("dtype"),

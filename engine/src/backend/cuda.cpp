@@ -11,9 +11,6 @@
 #include "backend/cuda_lent.h"
 #include "core/tensor_impl.h"
 
-#include "backend/cuda_graph.h"
-#include "backend/cuda_lent.h"
-
 namespace normlab::cuda {
 namespace {
 
