@@ -40,6 +40,11 @@ inline bool is_computable(const Tensor& x) {
   return is_floating(x.dtype()) || (x.dtype() == DType::bfloat16 && x.device() == Device::cuda);
 }
 
+/// What sums and statistics of a floating dtype are kept in.
+inline DType computed_in(DType dtype) {
+  return dtype == DType::bfloat16 ? DType::float32 : dtype;
+}
+
 /// dispatch() for float32 and float64 only; DtypeError naming op and dtype otherwise.
 template <class Body>
 auto dispatch_floating(const char* op, DType dtype, const Body& body) {
