@@ -2,6 +2,66 @@
 #include "normlab/cuda.h"
 
 namespace normlab::bindings {
+namespace {
+
+constexpr const char* kGraphDoc =
+    R"doc(A training step that is recorded once and then queued as a whole.
+
+A step of a small network takes longer to launch, kernel by kernel, than to run::
+
+    x, y = nl.zeros((32, 784), device="cuda"), nl.zeros(32, dtype="int64", device="cuda")
+
+    def step():
+        optimizer.zero_grad()  # first: gradients then have their place in the graph
+        loss = nl.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step()                      # once as it is: makes what is made at a first time
+    graph = nl.cuda.Graph()
+    loss = graph.capture(step)  # runs nothing
+    for images, labels in batches:
+        x.copy_(images)         # the inputs' tensors stay, their values change
+        y.copy_(labels)
+        graph.replay()          # bit for bit what step() would do; loss has its value
+
+Tensors that ``step`` makes get their values with each replay, always in the same place. What depends
+on the step's number goes along: the optimizer's learning rate and bias correction, and random
+numbers. What is used from outside must stay on the GPU where it is. What Python does within ``step``
+happens at ``capture()`` alone.
+)doc";
+
+void bind_graph(py::module_& m) {
+  py::class_<cuda::Graph>(m, "Graph", py::dynamic_attr(), kGraphDoc)
+      .def(py::init<>())
+      .def(
+          "capture",
+          [](const py::object& self, const py::function& body) {
+            self.attr("_body") = py::none();
+            py::object result;
+            self.cast<cuda::Graph&>().capture([&] { result = body(); });
+            self.attr("_body") = body;  // keeps alive what it uses
+            return Any(result);
+          },
+          py::arg("body"),
+          R"doc(Records what ``body()`` queues, in place of what was recorded, and returns its result.
+
+No other thread may use the GPU meanwhile.
+
+Raises:
+    DeviceError: no GPU, a capture within a capture, or something that would have to wait for a
+        result (``item()``, ``to("cpu")``, ...) or take values from the CPU.
+    GradError: a gradient that was there before the body's ``zero_grad()``.
+    Exception: whatever ``body`` raises. Nothing is recorded then.
+)doc")
+      .def("replay", &cuda::Graph::replay, ReleaseGil(),
+           "Queues it. ArgumentError if nothing is recorded, the random numbers have another seed "
+           "than at ``capture()``, or an optimizer is gone.")
+      .def_property_readonly("captured", &cuda::Graph::captured, "Whether something is recorded.");
+}
+
+}  // namespace
 
 void bind_cuda(py::module_& m) {
   m.def("is_available", &cuda::is_available, ReleaseGil(),
@@ -42,6 +102,11 @@ Args:
       "As nl.memory_stats(), of the GPU's memory. DeviceError without a GPU.");
   m.def("empty_cache", &cuda::empty_cache, ReleaseGil(),
         "Gives the cached blocks back to the driver. DeviceError without a GPU.");
+  m.def(
+      "stream", [] { return reinterpret_cast<uintptr_t>(cuda::native_stream()); },
+      "The address of the CUDA stream on which work is queued: for "
+      "``torch.cuda.ExternalStream(nl.cuda.stream())`` and its like.");
+  bind_graph(m);
 }
 
 }  // namespace normlab::bindings

@@ -25,19 +25,23 @@ Raises:
     ArgumentError: a name that the format reserves.
 )doc");
   m.def(
-      "load", [](const std::filesystem::path& path) { return load(path.string()).tensors; },
-      py::arg("path"), ReleaseGil(),
-      R"doc(Reads the tensors of a safetensors file, as a dict by name.
+      "load",
+      [](const std::filesystem::path& path, const std::string& device) {
+        return load(path.string(), device_named(device)).tensors;
+      },
+      py::arg("path"), py::kw_only(), py::arg("device") = "cpu", ReleaseGil(),
+      R"doc(Reads the tensors of a safetensors file to a device, as a dict by name.
 
 FileError, with the path and what is wrong, for a file that is absent or cannot be trusted.
 )doc");
   m.def(
       "load_with_metadata",
-      [](const std::filesystem::path& path) {
-        TensorFile file = load(path.string());
+      [](const std::filesystem::path& path, const std::string& device) {
+        TensorFile file = load(path.string(), device_named(device));
         return std::pair(std::move(file.tensors), std::move(file.metadata));
       },
-      py::arg("path"), ReleaseGil(), "Reads (tensors, metadata) of a safetensors file, two dicts.");
+      py::arg("path"), py::kw_only(), py::arg("device") = "cpu", ReleaseGil(),
+      "Reads (tensors, metadata) of a safetensors file, two dicts; the tensors to a device.");
 }
 
 }  // namespace normlab::bindings

@@ -252,6 +252,19 @@ void bind_base(Class& c) {
         return Self(self);
       },
       "``train(False)``. Returns self.");
+  c.def(
+      "to",
+      [](const py::object& self, const std::string& device) {
+        auto& module = self.cast<Module&>();
+        without_gil([&] { module.to(device_named(device)); });
+        return Self(self);
+      },
+      py::arg("device"),
+      R"doc(Moves parameters, gradients and buffers to ``"cpu"`` or ``"cuda"``, here and in submodules.
+
+They stay the same objects: an optimizer that was made before goes on with them, and takes its own
+state along at its next step. Returns self. DeviceError without a GPU; nothing is moved then.
+)doc");
   bind_registration(c);
   bind_inspection(c);
 }

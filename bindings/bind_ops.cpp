@@ -5,10 +5,10 @@ namespace {
 
 // --- binary operations on tensors and numbers -------------------------------------------------
 
-/// A number as a tensor that goes with x.
+/// A number as a tensor that goes with x, on its device.
 Tensor like(const Operand& value, const Tensor& x) {
   if (const auto* tensor = std::get_if<Tensor>(&value)) return *tensor;
-  return Tensor::scalar(std::get<double>(value), x.dtype());
+  return Tensor::full({}, std::get<double>(value), x.dtype(), x.device());
 }
 
 /// Both as tensors; two numbers become float32.

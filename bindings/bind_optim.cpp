@@ -19,7 +19,8 @@ void bind_base(py::module_& m) {
   py::class_<Optimizer, std::shared_ptr<Optimizer>>(
       m, "Optimizer", "Updates float32 parameters from their gradients, all in one fused pass.")
       .def("step", &Optimizer::step, ReleaseGil(),
-           "One update. Parameters without a gradient are left alone.")
+           "One update. Parameters without a gradient are left alone. DeviceError unless they are "
+           "all on one device.")
       .def("zero_grad", &Optimizer::zero_grad, ReleaseGil(), "Clears all gradients.")
       .def_property("lr", &Optimizer::lr, &Optimizer::set_lr,
                     "Learning rate. ArgumentError unless it is finite and not negative.")
@@ -88,7 +89,8 @@ void bind_optim(py::module_& m) {
         ReleaseGil(),
         R"doc(Scales all gradients so that their joint Euclidean length is at most ``max_norm``.
 
-Returns the length before. GradError if it is not finite; nothing is changed then.
+Returns the length before, a float64 scalar on their device. Nothing is changed if it is not finite:
+on the CPU that is a GradError; on the GPU nothing waits for it, and what is returned shows it.
 )doc");
   bind_schedules(m);
 }

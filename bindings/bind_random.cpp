@@ -40,30 +40,38 @@ void bind_random(py::module_& m) {
   bind_generator(m);
   m.def(
       "rand",
-      [](const Shape& shape, double low, double high, std::optional<DType> dtype,
-         MaybeGenerator g) { return rand(shape, low, high, or_float32(dtype), chosen(g)); },
+      [](const Shape& shape, double low, double high, std::optional<DType> dtype, MaybeGenerator g,
+         const std::string& device) {
+        return rand(shape, low, high, or_float32(dtype), chosen(g)).to(device_named(device));
+      },
       py::arg("shape"), py::kw_only(), py::arg("low") = 0.0, py::arg("high") = 1.0,
-      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), ReleaseGil(),
-      "Numbers uniform in [low, high), float32 or float64.");
+      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), py::arg("device") = "cpu",
+      ReleaseGil(), "Numbers uniform in [low, high), float32 or float64.");
   m.def(
       "randn",
-      [](const Shape& shape, double mean, double std, std::optional<DType> dtype,
-         MaybeGenerator g) { return randn(shape, mean, std, or_float32(dtype), chosen(g)); },
+      [](const Shape& shape, double mean, double std, std::optional<DType> dtype, MaybeGenerator g,
+         const std::string& device) {
+        return randn(shape, mean, std, or_float32(dtype), chosen(g)).to(device_named(device));
+      },
       py::arg("shape"), py::kw_only(), py::arg("mean") = 0.0, py::arg("std") = 1.0,
-      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), ReleaseGil(),
-      "Normal numbers of that mean and standard deviation, float32 or float64.");
+      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), py::arg("device") = "cpu",
+      ReleaseGil(), "Normal numbers of that mean and standard deviation, float32 or float64.");
   m.def(
       "randint",
-      [](int64_t low, int64_t high, const Shape& shape, MaybeGenerator g) {
-        return randint(low, high, shape, chosen(g));
+      [](int64_t low, int64_t high, const Shape& shape, MaybeGenerator g,
+         const std::string& device) {
+        return randint(low, high, shape, chosen(g)).to(device_named(device));
       },
       py::arg("low"), py::arg("high"), py::arg("shape"), py::kw_only(),
-      py::arg("generator") = py::none(), ReleaseGil(),
+      py::arg("generator") = py::none(), py::arg("device") = "cpu", ReleaseGil(),
       "Integers uniform in [low, high), int64. ArgumentError unless low < high.");
   m.def(
-      "permutation", [](int64_t n, MaybeGenerator g) { return permutation(n, chosen(g)); },
-      py::arg("n"), py::kw_only(), py::arg("generator") = py::none(), ReleaseGil(),
-      "0, 1, ..., n - 1 in random order, int64.");
+      "permutation",
+      [](int64_t n, MaybeGenerator g, const std::string& device) {
+        return permutation(n, chosen(g)).to(device_named(device));
+      },
+      py::arg("n"), py::kw_only(), py::arg("generator") = py::none(), py::arg("device") = "cpu",
+      ReleaseGil(), "0, 1, ..., n - 1 in random order, int64.");
 }
 
 }  // namespace normlab::bindings

@@ -10,11 +10,15 @@ Make one with :func:`normlab.tensor`, :func:`normlab.zeros`, :func:`normlab.rand
 A tensor always lies contiguously in memory: ``reshape`` and slices of the first axis share
 storage with it, everything else copies. Element types: float32, float64, int32, int64, uint8,
 bool. ``np.asarray(t)``, ``t.numpy()`` and ``np.from_dlpack(t)`` give NumPy the same memory.
+
+``t.to("cuda")`` takes it to the GPU, ``t.to("cpu")`` back; operations want all tensors on one
+device.
 )doc";
 
 /// The only element as int, float or bool.
-py::object item(const Tensor& x) {
-  check(x.numel() == 1, "item", "needs a tensor of one element, got shape ", x.shape());
+py::object item(const Tensor& given) {
+  check(given.numel() == 1, "item", "needs a tensor of one element, got shape ", given.shape());
+  const Tensor x = on_cpu(given);
   switch (x.dtype()) {
     case DType::float32:
       return py::float_(*x.data<float>());
@@ -38,7 +42,7 @@ std::string repr(const Tensor& x) {
   const py::module_ numpy = py::module_::import("numpy");
   const Tensor shown = x.dtype() == DType::bfloat16 ? x.detach().to(DType::float32) : x;
   const std::string values = py::str(numpy.attr("array2string")(
-      numpy_view(shown), py::arg("separator") = ", ", py::arg("prefix") = "tensor("));
+      numpy_view(on_cpu(shown)), py::arg("separator") = ", ", py::arg("prefix") = "tensor("));
   std::string line;  // all in one line, if it is short
   for (size_t i = 0; i < values.size(); ++i) {
     line += values[i] == '\n' ? ' ' : values[i];
@@ -48,15 +52,17 @@ std::string repr(const Tensor& x) {
   std::string text = "tensor(" + (line.size() <= 75 ? line : values);
   text += ", shape=" + std::string(py::repr(py::cast(x.shape())));
   text += std::string(", dtype=") + name_of(x.dtype());
+  if (x.device() != Device::cpu) text += std::string(", device=") + name_of(x.device());
   if (x.requires_grad()) text += ", requires_grad";
   return text + ')';
 }
 
-/// The dtype or device that to() was given.
+/// To the dtype or device that to() was given.
 Tensor to(const Tensor& x, const py::object& target) {
   if (py::isinstance<py::str>(target)) {
     const auto name = target.cast<std::string>();
-    if (name == "cpu" || name == "cuda") return x.to(device_named(name));
+    if (name == "cpu" || name == "cuda")
+      return without_gil([&] { return x.to(device_named(name)); });
   }
   const DType dtype = dtype_from(target);
   return without_gil([&] { return x.to(dtype); });
@@ -99,11 +105,13 @@ Tensor copied_leaf(const Tensor& x, const char* op) {
 py::capsule dlpack(const Tensor& x, const py::object& stream,
                    const std::optional<std::pair<int, int>>& max_version,
                    const std::optional<std::pair<int, int>>& device, std::optional<bool> copy) {
-  check<ValueError>(stream.is_none(), "__dlpack__", "stream must be None on the CPU, got ",
-                    std::string(py::repr(stream)));
-  if (device && device->first != 1)
-    throw py::buffer_error("__dlpack__: the tensor is in the CPU's memory, device (1, 0)");
-  return tensor_to_dlpack(x, max_version && max_version->first >= 1, copy.value_or(false));
+  const bool versioned = max_version && max_version->first >= 1;
+  if (!device || *device == dlpack_device(x))
+    return tensor_to_dlpack(x, versioned, copy.value_or(false), stream);
+  if (device != std::pair(1, 0) || copy == false)
+    throw py::buffer_error("__dlpack__: the tensor is on " + std::string(name_of(x.device())) +
+                           "; only the CPU, device (1, 0), can have a copy");
+  return tensor_to_dlpack(on_cpu(x), versioned, false, py::none());
 }
 
 void bind_attributes(TensorClass& c) {
@@ -135,14 +143,14 @@ void bind_attributes(TensorClass& c) {
 void bind_conversions(TensorClass& c) {
   c.def("item", &item, "The only element, as a Python number. ShapeError unless there is one.");
   c.def(
-      "tolist", [](const Tensor& x) { return Any(numpy_view(x).attr("tolist")()); },
+      "tolist", [](const Tensor& x) { return Any(numpy_view(on_cpu(x)).attr("tolist")()); },
       "The elements as nested lists of Python numbers.");
   c.def("__float__", [](const Tensor& x) { return py::float_(item(x)); });
   c.def("__int__", [](const Tensor& x) { return py::int_(item(x)); });
   c.def("__bool__", [](const Tensor& x) {
     check<ValueError>(x.numel() == 1, "bool", "only a tensor of one element is true or false; ",
                       "shape ", x.shape(), " has ", x.numel());
-    return x.item() != 0;
+    return without_gil([&] { return x.item(); }) != 0;
   });
   c.def("__index__", [](const Tensor& x) {
     check<DtypeError>(!is_floating(x.dtype()) && x.dtype() != DType::boolean && x.numel() == 1,
@@ -154,7 +162,8 @@ void bind_conversions(TensorClass& c) {
 
 The array keeps the memory alive, also when the tensor is gone. It is a detached view: for a
 tensor that requires a gradient, what NumPy does with it is not recorded. After writing into it,
-call ``bump_version()`` if a tape may have saved the tensor.
+call ``bump_version()`` if a tape may have saved the tensor. DeviceError for a tensor on the GPU:
+``x.to("cpu").numpy()``.
 )doc");
   c.def("__array__", &array_of, py::arg("dtype") = py::none(), py::kw_only(),
         py::arg("copy") = py::none(), "What ``np.asarray`` calls: as ``numpy()``.");
@@ -166,11 +175,13 @@ call ``bump_version()`` if a tape may have saved the tensor.
         R"doc(A DLPack capsule on the same memory: what ``np.from_dlpack`` and its like call.
 
 A detached view, also of a tensor that requires a gradient. The capsule is of version 1.0 if
-``max_version`` allows, else unversioned. ``copy=True`` exports a copy.
+``max_version`` allows, else unversioned. ``copy=True`` exports a copy, as does
+``dl_device=(1, 0)``, the CPU, of a tensor on the GPU. There ``stream`` is the consumer's CUDA
+stream (1 or None: the default one), which will wait for the work that computes the tensor; -1:
+nothing waits.
 )doc");
-  c.def(
-      "__dlpack_device__", [](const Tensor&) { return std::pair(1, 0); },
-      "``(1, 0)``: the CPU's memory.");
+  c.def("__dlpack_device__", &dlpack_device,
+        "``(1, 0)``: the CPU's memory; ``(2, 0)``: the GPU's.");
 }
 
 void bind_storage(TensorClass& c) {
@@ -185,9 +196,15 @@ void bind_storage(TensorClass& c) {
   c.def("to", &to, py::arg("target"), R"doc(A copy with another dtype or on another device.
 
 Args:
-    target: a dtype (``"float64"``, ``np.int64``, ...) or a device (``"cpu"``).
+    target: a dtype (``"float64"``, ``np.int64``, ...) or a device (``"cpu"``, ``"cuda"``).
 
-The tensor itself if nothing changes. From floating to floating it is recorded.
+The tensor itself if nothing changes. From floating to floating it is recorded, and so is a change
+of device.
+
+Raises:
+    ValueError: a value does not fit an integer dtype. On the GPU it becomes the nearest that does,
+        NaN becomes 0.
+    DeviceError: there is no GPU; :func:`normlab.cuda.why_not` says why.
 )doc");
   c.def(
       "astype", [](const Tensor& x, DType dtype) { return x.to(dtype); }, py::arg("dtype"),
@@ -216,13 +233,15 @@ first axis with step 1 share storage; everything else copies. All of it is recor
       "__deepcopy__",
       [](const Tensor& x, const py::typing::Dict<Any, Any>&) { return copied_leaf(x, "deepcopy"); },
       py::arg("memo"));
-  using State = py::typing::Tuple<py::array, py::bool_>;
+  using State = py::typing::Tuple<py::array, py::bool_, py::str>;
   c.def(py::pickle(
       [](const Tensor& x) {
-        return State(py::make_tuple(numpy_view(copied_leaf(x, "pickle")), x.requires_grad()));
+        return State(py::make_tuple(numpy_view(on_cpu(copied_leaf(x, "pickle"))), x.requires_grad(),
+                                    name_of(x.device())));
       },
       [](const State& state) {
-        Tensor x = tensor_from_array(py::array(state[0]), std::nullopt, true);
+        Tensor x = tensor_from_array(py::array(state[0]), std::nullopt, true)
+                       .to(device_named(state[2].cast<std::string>()));
         if (state[1].cast<bool>()) x.set_requires_grad();
         return x;
       }));
@@ -251,12 +270,13 @@ void bind_factories(py::module_& m) {
   m.def(
       "tensor",
       [](const Any& array, bool requires_grad, std::optional<DType> dtype,
-         const std::string& device, bool copy) {
-        const Device where = device_named(device);
-        return finished(tensor_from(array, dtype, copy).to(where), requires_grad);
+         const std::optional<std::string>& device, bool copy) {
+        const Tensor x = tensor_from(array, dtype, copy);
+        const Device where = device ? device_named(*device) : x.device();
+        return finished(without_gil([&] { return x.to(where); }), requires_grad);
       },
       py::arg("array"), py::arg("requires_grad") = false, py::kw_only(),
-      py::arg("dtype") = py::none(), py::arg("device") = "cpu", py::arg("copy") = false,
+      py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("copy") = false,
       R"doc(A tensor of what ``array`` holds.
 
 A NumPy array (or a tensor, or anything with ``__dlpack__``) of a supported dtype that is
@@ -268,7 +288,7 @@ Args:
     array: an array, a number or nested lists of numbers.
     requires_grad: whether ``backward()`` shall give it a gradient.
     dtype: the element type; by default the array's.
-    device: ``"cpu"``.
+    device: ``"cpu"`` or ``"cuda"``; by default where the array is.
     copy: copy even where the memory could be shared.
 
 Raises:
@@ -279,8 +299,10 @@ Raises:
   m.def("from_dlpack", &tensor_from_dlpack, py::arg("source"),
         R"doc(A tensor on the memory of any object with ``__dlpack__`` (PyTorch, JAX, CuPy, ...).
 
-Without a copy where it is writable, contiguous and of a supported dtype, else a copy.
-DeviceError unless it is in the CPU's memory.
+Without a copy where it is writable, contiguous and of a supported dtype, else a copy. On the GPU
+it must be contiguous and of a supported dtype; what the engine does with it waits for the work that
+computes it, and the memory is given back when the engine is done with it. DeviceError if it is
+neither in the CPU's nor in the first GPU's memory.
 )doc");
   bind_factory(m, "zeros", &Tensor::zeros, "Zeros, float32 by default.");
   bind_factory(m, "ones", &Tensor::ones, "Ones, float32 by default.");
@@ -298,10 +320,10 @@ DeviceError unless it is in the CPU's memory.
       "A tensor of one value everywhere, float32 by default.");
   m.def(
       "arange",
-      [](int64_t n, std::optional<DType> dtype) {
-        return Tensor::arange(n, dtype.value_or(DType::int64));
+      [](int64_t n, std::optional<DType> dtype, const std::string& device) {
+        return Tensor::arange(n, dtype.value_or(DType::int64)).to(device_named(device));
       },
-      py::arg("n"), py::kw_only(), py::arg("dtype") = py::none(),
+      py::arg("n"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = "cpu",
       "0, 1, ..., n - 1; int64 by default.");
 }
 

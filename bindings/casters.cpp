@@ -114,7 +114,14 @@ DType dtype_from(py::handle source) {
   return *found;
 }
 
+Tensor on_cpu(const Tensor& x) {
+  if (x.device() == Device::cpu) return x;
+  return without_gil([&] { return x.detach().to(Device::cpu); });
+}
+
 py::array numpy_view(const Tensor& x) {
+  check<DeviceError>(x.device() == Device::cpu, "numpy", "the tensor is on ", x.device(),
+                     ", whose memory NumPy cannot read; x.to('cpu') takes its values to the CPU");
   const Tensor owner = x.detach();
   const std::vector<py::ssize_t> lengths(x.shape().begin(), x.shape().end());
   return py::array(numpy_dtype(x.dtype()), lengths, x.raw(), py::cast(owner));

@@ -29,8 +29,10 @@ using ReleaseGil = py::call_guard<GilRelease>;
 py::dtype numpy_dtype(DType dtype);
 /// The engine's type for anything that numpy.dtype() takes. DtypeError if it has none.
 DType dtype_from(py::handle source);
-/// A NumPy array on the same memory, which it keeps alive.
+/// A NumPy array on the same memory, which it keeps alive. DeviceError on a GPU.
 py::array numpy_view(const Tensor& x);
+/// x, or its values brought from the GPU.
+Tensor on_cpu(const Tensor& x);
 /// A tensor on the array's memory where dtype and layout allow it, else a copy.
 Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype = std::nullopt,
                          bool copy = false);
@@ -38,7 +40,11 @@ Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype = st
 Tensor tensor_from(py::handle source, std::optional<DType> dtype = std::nullopt, bool copy = false);
 /// A tensor on the memory of an object with __dlpack__.
 Tensor tensor_from_dlpack(const py::object& source);
-py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied);
+/// (device type, device number), as DLPack has them.
+std::pair<int, int> dlpack_device(const Tensor& x);
+/// `stream`, of a consumer on the GPU, will wait for what computes x.
+py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
+                             const py::object& stream);
 /// x[key] by NumPy's rules, as far as the engine has them.
 Tensor tensor_index(const Tensor& x, const py::object& key);
 

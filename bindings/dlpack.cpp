@@ -9,7 +9,7 @@ namespace {
 struct DLDevice {
   int32_t type, id;
 };
-constexpr int32_t kDLCPU = 1;
+constexpr int32_t kDLCPU = 1, kDLCUDA = 2;
 
 struct DLDataType {
   uint8_t code, bits;
@@ -94,8 +94,14 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied) {
     e->shape[i] = x.size(i);
     e->strides[i] = x.shape().numel(i + 1, rank);
   }
-  e->managed.tensor = {x.raw(),  {kDLCPU, 0}, rank, dlpack_dtype(x.dtype()),
-                       e->shape, e->strides,  0};
+  const bool gpu = x.device() == Device::cuda;
+  e->managed.tensor = {gpu ? cuda::data(x) : x.raw(),
+                       {gpu ? kDLCUDA : kDLCPU, 0},
+                       rank,
+                       dlpack_dtype(x.dtype()),
+                       e->shape,
+                       e->strides,
+                       0};
   e->managed.owner = e;
   e->managed.deleter = [](Managed* m) { delete static_cast<Export<Managed>*>(m->owner); };
   if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>) {
@@ -114,24 +120,35 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied) {
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
-/// A NumPy array on the capsule's memory; it calls the exporter's deleter when it goes.
+/// Whether it is there, and the first one.
+void check_device(int type, int id) {
+  if (type == kDLCUDA) cuda::properties();
+  check<DeviceError>(type == kDLCPU || (type == kDLCUDA && id == 0), "from_dlpack",
+                     "the memory must be the CPU's or the first GPU's, got DLPack device type ",
+                     type, ", number ", id);
+}
+
+/// What calls the exporter's deleter when it goes; the capsule is taken.
 template <class Managed>
-py::array import_as(const py::object& capsule) {
-  auto* m = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), Managed::kName));
-  if (!m) throw py::error_already_set();
+py::capsule owner_of(Managed* m, const py::object& capsule) {
+  py::capsule owner(m, [](void* p) {
+    auto* managed = static_cast<Managed*>(p);
+    if (managed->deleter) managed->deleter(managed);
+  });
+  PyCapsule_SetName(capsule.ptr(), Managed::kUsed);
+  return owner;
+}
+
+/// A NumPy array on the CPU's memory.
+template <class Managed>
+py::array array_on(Managed* m, const py::object& capsule) {
   const DLTensor& t = m->tensor;
-  check<DeviceError>(t.device.type == kDLCPU, "from_dlpack",
-                     "the memory must be the CPU's, got DLPack device type ", t.device.type);
   const py::dtype dtype = numpy_dtype(t.dtype);
   const std::vector<py::ssize_t> shape(t.shape, t.shape + t.ndim);
   std::vector<py::ssize_t> strides;
   if (t.strides)
     for (int i = 0; i < t.ndim; ++i) strides.push_back(t.strides[i] * dtype.itemsize());
-  const py::capsule owner(m, [](void* p) {
-    auto* managed = static_cast<Managed*>(p);
-    if (managed->deleter) managed->deleter(managed);
-  });
-  PyCapsule_SetName(capsule.ptr(), Managed::kUsed);
+  const py::capsule owner = owner_of(m, capsule);
   auto* data = static_cast<char*>(t.data) + t.byte_offset;
   py::array array(dtype, shape, strides, data, owner);
   if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>)
@@ -139,14 +156,73 @@ py::array import_as(const py::object& capsule) {
   return array;
 }
 
-py::object capsule_of(const py::object& source) {
+DType dtype_on_gpu(const DLDataType& t) {
+  for (const DType dtype :
+       {DType::float32, DType::float64, DType::int32, DType::int64, DType::uint8, DType::boolean}) {
+    const DLDataType ours = dlpack_dtype(dtype);
+    if (t.code == ours.code && t.bits == ours.bits && t.lanes == 1) return dtype;
+  }
+  fail<DtypeError>("from_dlpack", "on cuda elements must be float32, float64, int32, int64, uint8 ",
+                   "or bool, got DLPack type code ", int{t.code}, " with ", int{t.bits}, " bits");
+}
+
+/// Whether elements lie in C order; a stride along one element or none means nothing.
+bool is_contiguous(const DLTensor& t) {
+  int64_t step = 1;
+  for (int i = t.ndim - 1; i >= 0; --i) {
+    if (t.shape[i] == 0) return true;
+    if (t.strides && t.shape[i] > 1 && t.strides[i] != step) return false;
+    step *= t.shape[i];
+  }
+  return true;
+}
+
+/// A tensor on the GPU's memory.
+template <class Managed>
+Tensor tensor_on(Managed* m, const py::object& capsule) {
+  const DLTensor& t = m->tensor;
+  const DType dtype = dtype_on_gpu(t.dtype);
+  const Shape shape(std::span<const int64_t>(t.shape, static_cast<size_t>(t.ndim)));
+  check(is_contiguous(t), "from_dlpack", "on cuda memory must be contiguous; shape ", shape,
+        " has other strides, copy it first");
+  auto* data = static_cast<char*>(t.data) + t.byte_offset;
+  const std::shared_ptr<PyObject> owner(owner_of(m, capsule).release().ptr(), release_python);
+  const Tensor x = Tensor::wrap(
+      data, shape, dtype, [owner] {}, Device::cuda);
+  if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>)
+    if (m->flags & kReadOnly) return x.clone();
+  return x;
+}
+
+template <class Managed>
+Tensor import_as(const py::object& capsule) {
+  auto* m = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), Managed::kName));
+  if (!m) throw py::error_already_set();
+  check_device(m->tensor.device.type, m->tensor.device.id);
+  return m->tensor.device.type == kDLCUDA ? tensor_on(m, capsule)
+                                          : tensor_from_array(array_on(m, capsule));
+}
+
+/// The exporter lets our stream wait for what computes the memory's values.
+py::object capsule_of(const py::object& source, bool gpu) {
   const py::object method = source.attr("__dlpack__");
+  py::dict how;
+  if (gpu) how["stream"] = reinterpret_cast<uintptr_t>(cuda::native_stream());
   try {
-    return method(py::arg("max_version") = py::make_tuple(1, 0));
+    return method(py::arg("max_version") = py::make_tuple(1, 0), **how);
   } catch (py::error_already_set& e) {
     if (!e.matches(PyExc_TypeError)) throw;
   }
-  return method();  // an exporter from before DLPack 1.0
+  return method(**how);  // an exporter from before DLPack 1.0
+}
+
+/// Lets the consumer's stream wait for ours: None and 1 are the default one, -1 none.
+void let_wait(const py::object& stream) {
+  const auto number = stream.is_none() ? 1 : stream.cast<int64_t>();
+  check<ValueError>(number >= -1 && number != 0, "__dlpack__",
+                    "stream must be None, -1 or a CUDA stream, not 0 (1 is the default one), got ",
+                    number);
+  if (number > 0) cuda::let_wait(reinterpret_cast<void*>(number));
 }
 
 }  // namespace
@@ -154,19 +230,28 @@ py::object capsule_of(const py::object& source) {
 Tensor tensor_from_dlpack(const py::object& source) {
   check<DtypeError>(py::hasattr(source, "__dlpack__"), "from_dlpack",
                     "needs an object with __dlpack__, got ", Py_TYPE(source.ptr())->tp_name);
+  int type = kDLCPU;
   if (py::hasattr(source, "__dlpack_device__")) {
-    const auto device = py::tuple(source.attr("__dlpack_device__")())[0].cast<int>();
-    check<DeviceError>(device == kDLCPU, "from_dlpack",
-                       "the memory must be the CPU's, got DLPack device type ", device);
+    const py::tuple device = source.attr("__dlpack_device__")();
+    type = device[0].cast<int>();
+    check_device(type, device[1].cast<int>());
   }
-  const py::object capsule = capsule_of(source);
+  const py::object capsule = capsule_of(source, type == kDLCUDA);
   const bool versioned = PyCapsule_IsValid(capsule.ptr(), DLManagedTensorVersioned::kName);
-  return tensor_from_array(versioned ? import_as<DLManagedTensorVersioned>(capsule)
-                                     : import_as<DLManagedTensor>(capsule));
+  return versioned ? import_as<DLManagedTensorVersioned>(capsule)
+                   : import_as<DLManagedTensor>(capsule);
 }
 
-py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied) {
+std::pair<int, int> dlpack_device(const Tensor& x) {
+  return {x.device() == Device::cuda ? kDLCUDA : kDLCPU, 0};
+}
+
+py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
+                             const py::object& stream) {
+  check<ValueError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
+                    "stream must be None on the CPU, got ", std::string(py::repr(stream)));
   const Tensor shared = copied ? x.clone() : x.detach();
+  if (x.device() == Device::cuda) let_wait(stream);
   return versioned ? export_as<DLManagedTensorVersioned>(shared, copied)
                    : export_as<DLManagedTensor>(shared, copied);
 }

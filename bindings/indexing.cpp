@@ -16,8 +16,9 @@ bool is_ellipsis(const py::object& item) {
   return item.ptr() == Py_Ellipsis;
 }
 
-/// An integer array or a mask; DtypeError for anything else.
-Tensor index_array(const py::object& item) {
+/// An integer array or a mask, on `device` unless it is a tensor, which stays where it is;
+/// DtypeError for anything else.
+Tensor index_array(const py::object& item, Device device = Device::cpu) {
   const bool list = py::isinstance<py::list>(item) || py::isinstance<py::array>(item);
   check<DtypeError>(list || py::isinstance<Tensor>(item), "index",
                     "must be made of integers, slices, ..., None, integer arrays and masks, got ",
@@ -26,7 +27,8 @@ Tensor index_array(const py::object& item) {
   if (py::isinstance<py::list>(item) && index.numel() == 0) index = index.to(DType::int64);
   check<DtypeError>(!is_floating(index.dtype()), "index",
                     "an array of indices must hold integers or booleans, got ", index.dtype());
-  return index.dtype() == DType::uint8 ? index.to(DType::int64) : index;
+  if (index.dtype() == DType::uint8) index = index.to(DType::int64);
+  return list ? index.to(device) : index;
 }
 
 /// How many of x's axes the item speaks of.
@@ -80,13 +82,15 @@ Tensor cut(const Tensor& x, int axis, const py::object& item) {
   return without_gil([&] { return slice(x, axis, begin, end, step); });
 }
 
-/// Positions of true, row-major.
+/// Positions of true, row-major, on the mask's device; their number is needed, so this waits for
+/// the GPU.
 Tensor positions(const Tensor& mask) {
   std::vector<int64_t> found;
-  const bool* p = mask.data<bool>();
+  const Tensor on_cpu = mask.to(Device::cpu);
+  const bool* p = on_cpu.data<bool>();
   for (int64_t i = 0, n = mask.numel(); i < n; ++i)
     if (p[i]) found.push_back(i);
-  return Tensor::of({static_cast<int64_t>(found.size())}, found);
+  return Tensor::of({static_cast<int64_t>(found.size())}, found).to(mask.device());
 }
 
 /// x[mask]: the mask covers x's first axes.
@@ -129,7 +133,7 @@ Tensor tensor_index(const Tensor& x, const py::object& key) {
       check<IndexError>(axis == 0 && z.rank() == x.rank(), "index",
                         "an array of indices or a mask must be the first index; transpose() to "
                         "bring its axis to the front, or use nl.gather");
-      const Tensor index = index_array(item);
+      const Tensor index = index_array(item, x.device());
       const bool mask = index.dtype() == DType::boolean;
       z = without_gil([&] { return mask ? select(z, index) : take(z, index); });
       axis = mask ? 1 : index.rank();

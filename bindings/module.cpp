@@ -42,5 +42,6 @@ PYBIND11_MODULE(_core, m) {
   rename_module(nn, "normlab.nn");
   rename_module(optim, "normlab.optim");
   rename_module(text, "normlab.text");
+  rename_module(cuda, "normlab.cuda");
   rename_module(parse, "normlab.parse");
 }

@@ -1,27 +1,31 @@
 """The GPU: whether there is one, its facts and its memory.
 
 Tensors go there with ``x.to("cuda")`` or ``device="cuda"`` and come back with ``.to("cpu")``. Work
-is queued on one stream and runs behind the caller; reading a value waits for it. Operations that
-cannot go there yet raise DeviceError.
+is queued on one stream and runs behind the caller; reading a value waits for it. A step of a small
+network is best captured as a Graph. Operations that cannot go there yet raise DeviceError.
 """
 
 from ._core.cuda import (
+    Graph,
     allow_tf32,
     empty_cache,
     is_available,
     memory_stats,
     properties,
+    stream,
     synchronize,
     tf32_allowed,
     why_not,
 )
 
 __all__ = [
+    "Graph",
     "allow_tf32",
     "empty_cache",
     "is_available",
     "memory_stats",
     "properties",
+    "stream",
     "synchronize",
     "tf32_allowed",
     "why_not",

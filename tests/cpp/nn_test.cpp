@@ -325,3 +325,34 @@ TEST_CASE("nn: gradients reach every parameter", "[nn][grad]") {
   block.zero_grad();
   for (const Tensor& p : block.parameters()) CHECK(!p.grad());
 }
+
+TEST_CASE("nn: a module moves, its tensors stay the same objects", "[nn][cuda]") {
+  if (!cuda::is_available()) return;
+  Sequential net({std::make_shared<Linear>(3, 4), std::make_shared<Norm>("batchnorm", Shape{4})});
+  const std::vector<Tensor> parameters = net.parameters();
+  const Tensor gradient = Tensor::ones({4, 3});
+  Tensor(parameters[0]).set_grad(gradient);
+  const TensorMap before = [&] {
+    TensorMap copies;
+    for (const auto& [name, x] : net.state()) copies[name] = x.clone();
+    return copies;
+  }();
+  optim::Adam adam(parameters, 0.1);
+  net.to(Device::cuda);
+  for (const auto& [name, x] : net.state()) {
+    CHECK(x.device() == Device::cuda);
+    CHECK(x.to_vector() == before.at(name).to_vector());
+  }
+  for (const Tensor& p : parameters) CHECK((p.device() == Device::cuda && p.requires_grad()));
+  CHECK(parameters[0].grad().device() == Device::cuda);
+  adam.step();  // made before the move
+  CHECK(adam.state().at("0.exp_avg").device() == Device::cuda);
+  net.to(Device::cpu);
+  adam.step();
+  CHECK(net.parameters()[0].is(parameters[0]));
+  CHECK(std::abs(parameters[0].to_vector()[0] - before.at("0.weight").to_vector()[0] + 0.2) < 1e-5);
+  net.load_state(before);
+  net.to(Device::cuda);
+  net.load_state(before);  // from the CPU
+  CHECK(net.state().at("0.weight").to_vector() == before.at("0.weight").to_vector());
+}

@@ -100,15 +100,20 @@ struct PlainSgd {
 /// of several shapes, one of them longer than a chunk.
 template <class Plain>
 double error_against(const std::function<std::unique_ptr<Optimizer>(std::vector<Tensor>)>& make,
-                     const Plain& plain) {
+                     const Plain& plain, Device device = Device::cpu) {
   std::vector<Tensor> w = {parameter({3, 5}, 1), parameter({0, 4}, 2), parameter({}, 3),
                            parameter({513, 17}, 4)};
+  // Many, as a network has, and one that is not aligned.
+  for (unsigned k = 5; device == Device::cuda && k < 100; ++k) w.push_back(parameter({k}, k));
+  for (Tensor& x : w) x = x.detach().to(device).set_requires_grad();
+  if (device == Device::cuda)
+    w.push_back(normal({2049}, 1).to(device).slice(1, 2049).detach().set_requires_grad());
   std::vector<Plain> expected(w.size(), plain);
   for (size_t k = 0; k < w.size(); ++k) expected[k].w = w[k].to_vector();
   const std::unique_ptr<Optimizer> optimizer = make(w);
   for (unsigned step = 0; step < 7; ++step) {
     for (size_t k = 0; k < w.size(); ++k) {
-      w[k].set_grad(normal(w[k].shape(), 100 + 10 * step + static_cast<unsigned>(k)));
+      w[k].set_grad(normal(w[k].shape(), 100 + 10 * step + static_cast<unsigned>(k)).to(device));
       expected[k].update(w[k].grad().to_vector());
     }
     optimizer->step();
@@ -139,6 +144,47 @@ TEST_CASE("optim: Adam and AdamW follow their papers", "[optim]") {
     CHECK(error_against(maker<Adam>(0.01, o), PlainAdam{0.01, o, false, {}, {}, {}}) < 1e-6);
     CHECK(error_against(maker<AdamW>(0.01, o), PlainAdam{0.01, o, true, {}, {}, {}}) < 1e-6);
   }
+}
+
+TEST_CASE("optim: the GPU's steps follow the papers too", "[optim][cuda]") {
+  if (!cuda::is_available()) return;
+  const auto error = [](const auto& make, const auto& plain) {
+    return error_against(make, plain, Device::cuda);
+  };
+  for (const AdamOptions& o : {AdamOptions{}, {.beta1 = 0.8, .eps = 1e-3, .weight_decay = 0.1}}) {
+    CHECK(error(maker<Adam>(0.01, o), PlainAdam{0.01, o, false, {}, {}, {}}) < 1e-6);
+    CHECK(error(maker<AdamW>(0.01, o), PlainAdam{0.01, o, true, {}, {}, {}}) < 1e-6);
+  }
+  for (const SGDOptions& o : {SGDOptions{},
+                              {.weight_decay = 0.1},
+                              {.momentum = 0.9},
+                              {.momentum = 0.9, .nesterov = true}})
+    CHECK(error(maker<SGD>(0.1, o), PlainSgd{0.1, o, {}, {}}) < 1e-6);
+}
+
+TEST_CASE("optim: parameters of one device, their state where they go", "[optim][cuda]") {
+  if (!cuda::is_available()) return;
+  Tensor here = parameter({3}, 1), there = normal({3}, 1).to(Device::cuda).set_requires_grad();
+  CHECK(contains(error_of<DeviceError>([&] { here.set_grad(there.detach()); }), "must be on cpu"));
+  CHECK(contains(error_of<DeviceError>([&] {
+                   Adam({here, there}).step();
+                 }),
+                 "the first is on cpu, parameter 1 on cuda"));
+  here.set_grad(Tensor::ones({3}));
+  there.set_grad(Tensor::ones({3}, DType::float32, Device::cuda));
+  CHECK(contains(error_of<DeviceError>([&] { clip_grad_norm({here, there}, 1); }), "on cuda"));
+
+  Adam unbroken({there}, 0.1), resumed({there.detach().clone().set_requires_grad()}, 0.1);
+  unbroken.step();
+  resumed.load_state(unbroken.state());
+  resumed.parameters()[0].detach().copy_(there);
+  for (Adam* adam : {&unbroken, &resumed}) {
+    Tensor w = adam->parameters()[0];
+    w.set_grad(Tensor::ones({3}, DType::float32, Device::cuda));
+    adam->step();
+  }
+  CHECK(there.to_vector() == resumed.parameters()[0].to_vector());
+  CHECK(unbroken.state().at("0.exp_avg").device() == Device::cuda);
 }
 
 TEST_CASE("optim: SGD follows PyTorch's formula", "[optim]") {
@@ -320,11 +366,11 @@ TEST_CASE("optim: clip_grad_norm", "[optim]") {
   const Doubles direction = a.grad().to_vector();
 
   SECTION("leaves short gradients alone") {
-    CHECK(near(clip_grad_norm(all, 1e6), before, 1e-12));
+    CHECK(near(clip_grad_norm(all, 1e6).item(), before, 1e-12));
     CHECK(a.grad().to_vector() == direction);
   }
   SECTION("shortens long ones") {
-    CHECK(near(clip_grad_norm(all, 2.0), before, 1e-12));
+    CHECK(near(clip_grad_norm(all, 2.0).item(), before, 1e-12));
     CHECK(near(length(), 2.0, 1e-6));
     CHECK(near(a.grad().to_vector()[8999], direction[8999] * 2 / before, 1e-6));
     CHECK(rows.sparse_grad());
@@ -336,17 +382,46 @@ TEST_CASE("optim: clip_grad_norm", "[optim]") {
     CHECK(a.grad().to_vector() == direction);
   }
   SECTION("squares of large numbers do not overflow") {
-    CHECK(clip_grad_norm({a}, 1.0) > 0);
+    CHECK(clip_grad_norm({a}, 1.0).item() > 0);
     a.set_grad(Tensor::full(a.shape(), 1e30));
-    CHECK(near(clip_grad_norm({a}, 1.0), 1e30 * std::sqrt(9000.0), 1e-6));
+    CHECK(near(clip_grad_norm({a}, 1.0).item(), 1e30 * std::sqrt(9000.0), 1e-6));
   }
   SECTION("nothing to clip") {
-    CHECK(clip_grad_norm({idle}, 1.0) == 0);
+    CHECK(clip_grad_norm({idle}, 1.0).item() == 0);
   }
   SECTION("a length that makes no sense") {
     for (const double bad : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN()})
       CHECK_THROWS_AS(clip_grad_norm(all, bad), ValueError);
   }
+}
+
+TEST_CASE("optim: the GPU clips without looking", "[optim][cuda]") {
+  if (!cuda::is_available()) return;
+  std::vector<Tensor> here, there;
+  const auto add = [&](const Tensor& gradient) {
+    for (auto [all, device] : {std::pair(&here, Device::cpu), std::pair(&there, Device::cuda)}) {
+      const Shape shape = gradient.shape();
+      all->push_back(Tensor::zeros(shape, gradient.dtype(), device).set_requires_grad());
+      all->back().set_grad(gradient.clone().to(device));
+    }
+  };
+  CHECK(clip_grad_norm({Tensor::ones({2}, DType::float32, Device::cuda)}, 1).item() == 0);
+  for (unsigned k = 0; k < 90; ++k) add(normal({k}, k));
+  add(normal({300, 1000}, 1));  // more chunks than blocks
+  add(normal({3, 1001}, 2).to(DType::float64));
+  for (const double most : {1e6, 2.0}) {
+    const Tensor length = clip_grad_norm(there, most);
+    CHECK(length.device() == Device::cuda);
+    CHECK(near(length.item(), clip_grad_norm(here, most).item(), 1e-12));
+    for (size_t k = 0; k < here.size(); ++k)
+      CHECK(test::max_difference(here[k].grad(), there[k].grad()) < 1e-7);
+  }
+  const Doubles before = there[1].grad().to_vector();
+  there[5].set_grad(Tensor::full({5}, NAN, DType::float32, Device::cuda));
+  CHECK(std::isnan(clip_grad_norm(there, 1).item()));
+  there[5].set_grad(Tensor::full({5}, INFINITY, DType::float32, Device::cuda));
+  CHECK(std::isinf(clip_grad_norm(there, 1).item()));
+  CHECK(there[1].grad().to_vector() == before);
 }
 
 TEST_CASE("optim: schedules", "[optim]") {

@@ -268,6 +268,7 @@ namespace {
 
 using Work = std::vector<std::function<void()>>;
 std::unique_ptr<Work> captured;
+bool relaxed = false;  ///< whether memory may be allocated during the capture
 
 }  // namespace
 
@@ -369,7 +370,8 @@ cudaError_t cudaSetDevice(int) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = nullptr;
+  static char the_stream;  // an address like no other
+  *stream = reinterpret_cast<cudaStream_t>(&the_stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -384,7 +386,7 @@ cudaError_t cudaDeviceSynchronize() {
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard lock(mutex);
-  if (captured) return failed(cudaErrorStreamCaptureUnsupported);
+  if (captured && !relaxed) return failed(cudaErrorStreamCaptureUnsupported);
   if (bytes > kMemory - used) return failed(cudaErrorMemoryAllocation);
   auto* header =
       static_cast<Header*>(std::aligned_alloc(256, (bytes + 3 * kGuard - 1) / 256 * 256));
@@ -430,6 +432,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
   return cudaSuccess;
 }
+cudaError_t cudaEventQuery(cudaEvent_t) {
+  return captured ? failed(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
 cudaError_t cudaEventDestroy(cudaEvent_t) {
   return cudaSuccess;
 }
@@ -437,9 +442,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode mode) {
   const std::lock_guard lock(mutex);
   if (captured) return failed(cudaErrorIllegalState);
+  relaxed = mode == cudaStreamCaptureModeRelaxed;
   captured = std::make_unique<Work>();
   return cudaSuccess;
 }

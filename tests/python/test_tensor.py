@@ -472,3 +472,37 @@ def test_random():
         nl.randint(3, 3, (2,))
     with pytest.raises(TypeError):
         nl.randn(3, 4)  # the shape is one argument
+
+
+# --- on the GPU -------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not nl.cuda.is_available(), reason=nl.cuda.why_not())
+def test_a_tensor_on_the_gpu_reads_as_one_on_the_cpu() -> None:
+    here = nl.tensor(np.arange(12, dtype=np.float32).reshape(3, 4))
+    there = here.to("cuda")
+    assert repr(there) == repr(here).replace("float32", "float32, device=cuda")
+    assert there.tolist() == here.tolist()
+    assert there[1, 2].item() == 6
+    assert f"{there[0, 1]:.2f}" == "1.00"
+    assert bool(there[0, 1])
+    for key in (
+        0,
+        -1,
+        (0, 2),
+        slice(1, 3),
+        (slice(None), slice(1, 3)),
+        (..., None),
+        np.s_[::2, ::3],
+    ):
+        assert there[key].device == "cuda"
+        assert there[key].tolist() == here[key].tolist()
+    assert nl.maximum(there, 5).tolist() == nl.maximum(here, 5).tolist()
+    assert nl.where(there > 3, 1.0, there).tolist() == nl.where(here > 3, 1.0, here).tolist()
+    for copied in (copy.deepcopy(there), pickle.loads(pickle.dumps(there))):
+        assert copied.device == "cuda"
+        assert copied.tolist() == here.tolist()
+    with pytest.raises(nl.DeviceError, match=r"x\.to\('cpu'\)"):
+        there.numpy()
+    with pytest.raises(nl.DeviceError, match="one device"):
+        there + here

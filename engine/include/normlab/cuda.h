@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "normlab/tensor.h"
@@ -35,5 +37,59 @@ bool tf32_allowed();
 MemoryStats memory_stats();
 /// Gives its cached blocks back to the driver.
 void empty_cache();
+
+/// Where a tensor's first element lies in the GPU's memory. DeviceError if it is not there.
+void* data(const Tensor& x);
+/// The stream, a cudaStream_t: for work of others in order with the engine's.
+void* native_stream();
+/// What is queued on another stream (a cudaStream_t) from now on waits for all that is queued here
+/// so far.
+void let_wait(void* other);
+
+struct Recording;
+
+/// Work that is recorded once and then queued as a whole: a training step of a small network takes
+/// longer to launch, kernel by kernel, than to run.
+///
+///     const auto step = [&] {
+///       optimizer.zero_grad();  // first: gradients then have their place in the graph
+///       loss = cross_entropy(model(x), labels);
+///       loss.backward();
+///       optimizer.step();
+///     };
+///     step();               // once as it is: makes what is made at a first time
+///     graph.capture(step);  // runs nothing
+///     for (...) {
+///       x.copy_(...);       // the inputs' tensors stay, their values change
+///       graph.replay();     // bit for bit what step() would do
+///     }
+///
+/// Tensors that the body makes get their values with each replay, always in the same place. What
+/// depends on the step's number goes along: learning rate and bias correction of optimizers, and
+/// the random numbers of this thread's generator, and of others that must outlive the graph. So do
+/// the tensors and modules that were there before, which must stay on the GPU where they are.
+/// What the body does on the CPU happens at capture() alone.
+class Graph {
+ public:
+  Graph();
+  ~Graph();
+  Graph(Graph&&) noexcept;
+  Graph& operator=(Graph&&) noexcept;
+
+  /// Records what body() queues in place of what was recorded before; keeps body, and with it what
+  /// it holds. No other thread may use the GPU meanwhile.
+  /// @throws DeviceError  no GPU, a capture within a capture, or something in it that would have to
+  ///                      wait for a result (item(), to(Device::cpu), ...) or take values from the
+  ///                      CPU; whatever body throws. Nothing is recorded then.
+  /// @throws GradError    a gradient that was there before the body's zero_grad().
+  void capture(std::function<void()> body);
+  /// Queues it. ValueError if nothing is recorded, the generator has another seed than at
+  /// capture(), or an optimizer is gone.
+  void replay();
+  bool captured() const { return recording_ != nullptr; }
+
+ private:
+  std::unique_ptr<Recording> recording_;
+};
 
 }  // namespace normlab::cuda

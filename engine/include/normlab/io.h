@@ -20,8 +20,9 @@ struct TensorFile {
 /// ValueError for a tensor or metadata key that the format reserves ("__metadata__").
 void save(const std::string& path, const TensorMap& tensors, const Metadata& metadata = {});
 
-/// Reads a safetensors file. Trusts nothing in it: IoError names the path and what is wrong with
-/// header, dtype, shape or offsets (lying lengths, overlaps, holes, duplicates, oversized header).
-TensorFile load(const std::string& path);
+/// Reads a safetensors file, its tensors to that device. Trusts nothing in it: IoError names the
+/// path and what is wrong with header, dtype, shape or offsets (lying lengths, overlaps, holes,
+/// duplicates, oversized header).
+TensorFile load(const std::string& path, Device device = Device::cpu);
 
 }  // namespace normlab

@@ -36,6 +36,11 @@ class Module : public std::enable_shared_from_this<Module> {
   void train(bool on = true);
   void eval() { train(false); }
   void zero_grad();
+  /// Moves parameters, their gradients, and buffers to a device, here and in all submodules. The
+  /// tensors stay the same objects, so optimizers and others that hold them see them there; only
+  /// what shares their storage stays where it was. DeviceError or OutOfMemoryError before anything
+  /// is moved.
+  void to(Device device);
 
   /// Parameters and buffers by dotted name, sharing storage.
   TensorMap state() const;

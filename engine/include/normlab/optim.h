@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -10,13 +11,20 @@
 
 namespace normlab::optim {
 
+struct AdamStep;
+struct SgdStep;
+
 /// Updates float32 parameters from their gradients in one fused, parallel pass over all of them.
 /// Parameters without a gradient are left alone. Sparse gradients (embedding) count as zero on
-/// absent rows, so the numbers are those of the dense gradient.
+/// absent rows, so the numbers are those of the dense gradient. All parameters must be on one
+/// device; what is kept of them follows where Module::to() takes them.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  /// One update. GradError if a gradient's shape is not its parameter's.
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+  /// One update. GradError if a gradient's shape is not its parameter's, DeviceError if one is
+  /// elsewhere than the others.
   virtual void step() = 0;
   void zero_grad();
 
@@ -37,6 +45,8 @@ class Optimizer {
   Optimizer(std::vector<Tensor> parameters, double lr);
   std::vector<Tensor> parameters_;
   double lr_;
+  /// Tells captured graphs that the optimizer is still there.
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
 struct SGDOptions {
@@ -52,6 +62,8 @@ class SGD : public Optimizer {
   void load_state(const TensorMap& state) override;
 
  private:
+  SgdStep next_step() const;
+  void step_on_gpu();
   SGDOptions options_;
   std::vector<Tensor> momentum_;
 };
@@ -73,6 +85,8 @@ class Adam : public Optimizer {
   Adam(std::vector<Tensor> parameters, double lr, const AdamOptions& options, bool decoupled);
 
  private:
+  AdamStep next_step() const;
+  void step_on_gpu();
   AdamOptions options_;
   bool decoupled_ = false;
   int64_t step_ = 0;
@@ -86,9 +100,10 @@ class AdamW : public Adam {
 };
 
 /// Scales all gradients so that their joint Euclidean length is at most max_norm; returns the
-/// length before. ValueError unless max_norm > 0; GradError if the length is not finite (nothing
-/// is changed then).
-double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm);
+/// length before, a float64 scalar on their device. ValueError unless max_norm > 0. Nothing is
+/// changed if the length is not finite: on the CPU that is a GradError; on a GPU nothing waits for
+/// the length, and what is returned shows it.
+Tensor clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm);
 
 /// Learning rate as a function of the step number, which starts at 1. Each factory: ValueError for
 /// negative rates or step counts.

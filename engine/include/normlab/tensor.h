@@ -139,8 +139,10 @@ class Tensor {
   static Tensor of(const Shape& shape, std::initializer_list<T> values) {
     return of(shape, std::span<const T>(values.begin(), values.size()));
   }
-  /// Wraps foreign memory without a copy; `release` runs when the last handle goes.
-  static Tensor wrap(void* data, const Shape& shape, DType dtype, std::function<void()> release);
+  /// Wraps foreign memory without a copy; `release` runs when the last handle goes, for a GPU's
+  /// once the work that is queued by then is done.
+  static Tensor wrap(void* data, const Shape& shape, DType dtype, std::function<void()> release,
+                     Device device = Device::cpu);
 
   bool defined() const { return impl_ != nullptr; }
   explicit operator bool() const { return defined(); }

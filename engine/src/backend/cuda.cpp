@@ -7,6 +7,10 @@
 #include <filesystem>
 #include <optional>
 
+#include "backend/cuda_graph.h"
+#include "backend/cuda_lent.h"
+#include "core/tensor_impl.h"
+
 namespace normlab::cuda {
 namespace {
 
@@ -58,8 +62,6 @@ Loaded load() {
   return opened(backend);
 }
 
-thread_local const uint64_t* the_replay_offset = nullptr;
-
 /// Loaded once; never unloaded, since tensors in static variables may outlive every other static.
 const Loaded& loaded() {
   static const Loaded* instance = new Loaded(load());
@@ -88,14 +90,6 @@ const Properties& properties() {
   return loaded().properties;
 }
 
-const uint64_t* replay_offset() {
-  return the_replay_offset;
-}
-
-void set_replay_offset(const uint64_t* offset) {
-  the_replay_offset = offset;
-}
-
 void set_allow_tf32(bool allowed) {
   the_tf32 = allowed;
 }
@@ -105,8 +99,25 @@ bool tf32_allowed() {
 }
 
 void synchronize() {
+  check_not_capturing("synchronize");
   call("synchronize", backend().synchronize);
   raise_fault();
+  finish_lent();
+}
+
+void* data(const Tensor& x) {
+  check<DeviceError>(x.device() == Device::cuda, "data", "the tensor must be on cuda, is on ",
+                     x.device());
+  return device_data(x);
+}
+
+void* native_stream() {
+  return backend().stream->handle();
+}
+
+void let_wait(void* other) {
+  check_not_capturing("let_wait");
+  call("let_wait", backend().stream->let_wait, other);
 }
 
 }  // namespace normlab::cuda

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "backend/cuda.h"
@@ -54,22 +55,47 @@ void* from_gpu(int64_t size) {
   return block;
 }
 
+}  // namespace
+
+/// Blocks by size.
+struct GpuPool::Bins {
+  std::map<int64_t, std::vector<void*>> blocks;
+
+  /// The least block that is large enough, but a large request must not waste much: so batches
+  /// whose sizes change from step to step share their blocks.
+  Block take(int64_t size) {
+    const int64_t most = size < kLarge ? size : size + size / 2;
+    for (auto bin = blocks.lower_bound(size); bin != blocks.end() && bin->first <= most; ++bin) {
+      if (bin->second.empty()) continue;
+      const Block block = {bin->second.back(), bin->first};
+      bin->second.pop_back();
+      return block;
+    }
+    return {};
+  }
+  void give(Block block) { blocks[block.bytes].push_back(block.data); }
+};
+
+namespace {
+
+using Bins = GpuPool::Bins;
+
 class Cache {
  public:
   explicit Cache(const Source& source) : source_(source) {}
 
-  Block take(int64_t size) {
+  /// From the pool first, if one is given; it keeps what the block becomes.
+  Block take(int64_t size, Bins* pool) {
     const std::lock_guard lock(mutex_);
-    Block block = from_bins(size);
-    if (!block.data) {
-      block = {source_.allocate(size), size};
-      if (!block.data) {
-        release();
-        block.data = source_.allocate(size);
-      }
-      if (!block.data) return {};
-      ++stats_.system_calls;
-    }
+    if (pool)
+      if (const Block block = pool->take(size); block.data) return block;
+    Block block = cached_.take(size);
+    if (block.data)
+      stats_.cached -= block.bytes;
+    else
+      block = fresh(size, pool == nullptr);
+    if (!block.data) return {};
+    if (pool) owners_[block.data] = pool;
     stats_.in_use += block.bytes;
     if (stats_.in_use > stats_.peak) stats_.peak = stats_.in_use;
     return block;
@@ -77,13 +103,25 @@ class Cache {
 
   void give(Block block) noexcept {
     const std::lock_guard lock(mutex_);
-    stats_.in_use -= block.bytes;
+    const auto owner = owners_.find(block.data);
+    const bool pooled = owner != owners_.end();
+    if (!pooled) stats_.in_use -= block.bytes;
     try {
-      bins_[block.bytes].push_back(block.data);
-      stats_.cached += block.bytes;
-    } catch (...) {  // no memory for the list itself
-      source_.release(block.data);
+      (pooled ? *owner->second : cached_).give(block);
+      if (!pooled) stats_.cached += block.bytes;
+    } catch (...) {  // no memory for the list itself; a graph goes on using its block
+      if (!pooled) source_.release(block.data);
     }
+  }
+
+  /// The end of a pool.
+  void dissolve(Bins& pool) noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(owners_, [&](const auto& entry) { return entry.second == &pool; });
+    }
+    for (const auto& [size, blocks] : pool.blocks)
+      for (void* block : blocks) give({block, size});
   }
 
   void clear() {
@@ -97,22 +135,18 @@ class Cache {
   }
 
  private:
-  /// The least cached block that is large enough, but a large request must not waste much: so
-  /// batches whose sizes change from step to step share their blocks.
-  Block from_bins(int64_t size) {
-    const int64_t most = size < kLarge ? size : size + size / 2;
-    for (auto bin = bins_.lower_bound(size); bin != bins_.end() && bin->first <= most; ++bin) {
-      if (bin->second.empty()) continue;
-      const Block block = {bin->second.back(), bin->first};
-      bin->second.pop_back();
-      stats_.cached -= block.bytes;
-      return block;
+  Block fresh(int64_t size, bool may_release) {
+    Block block = {source_.allocate(size), size};
+    if (!block.data && may_release) {
+      release();
+      block.data = source_.allocate(size);
     }
-    return {};
+    if (block.data) ++stats_.system_calls;
+    return block;
   }
 
   void release() {
-    for (auto& [size, bin] : bins_) {
+    for (auto& [size, bin] : cached_.blocks) {
       for (void* block : bin) source_.release(block);
       bin.clear();
     }
@@ -121,9 +155,12 @@ class Cache {
 
   Source source_;
   std::mutex mutex_;
-  std::map<int64_t, std::vector<void*>> bins_;
+  Bins cached_;
+  std::unordered_map<void*, Bins*> owners_;  ///< of the blocks that belong to pools
   MemoryStats stats_;
 };
+
+thread_local Bins* pool_in_use = nullptr;
 
 // Never destroyed: tensors in static variables may outlive every other static.
 Cache& cpu_cache() {
@@ -154,13 +191,26 @@ Cache& cache(Device device) {
 }  // namespace
 
 Block allocate(int64_t bytes, Device device) {
-  const Block block = cache(device).take(size_class(bytes));
+  Bins* pool = device == Device::cuda ? pool_in_use : nullptr;
+  const Block block = cache(device).take(size_class(bytes), pool);
   if (!block.data) fail_for(bytes, device);
   return block;
 }
 
 void deallocate(Block block, Device device) noexcept {
   cache(device).give(block);
+}
+
+GpuPool::GpuPool() : bins_(std::make_unique<Bins>()) {}
+GpuPool::~GpuPool() {
+  gpu_cache().dissolve(*bins_);
+}
+
+GpuPool::Use::Use(GpuPool& pool) {
+  pool_in_use = pool.bins_.get();
+}
+GpuPool::Use::~Use() {
+  pool_in_use = nullptr;
 }
 
 MemoryStats memory_stats() {

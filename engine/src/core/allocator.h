@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "normlab/tensor.h"
 
@@ -19,5 +20,30 @@ Block allocate(int64_t bytes, Device device = Device::cpu);
 /// Puts a block of allocate() into the cache. A GPU's may still be used by work that is queued:
 /// what takes the block next is queued behind it.
 void deallocate(Block block, Device device = Device::cpu) noexcept;
+
+/// GPU memory of a captured graph, whose replays use it again and again: its blocks go to nobody
+/// else while the pool lives. They count as in use. When it goes, free ones go to the cache; others
+/// follow when they are free.
+class GpuPool {
+ public:
+  GpuPool();
+  ~GpuPool();
+  GpuPool(const GpuPool&) = delete;
+  GpuPool& operator=(const GpuPool&) = delete;
+
+  /// While it lives, this thread's GPU blocks are the pool's.
+  class Use {
+   public:
+    explicit Use(GpuPool& pool);
+    ~Use();
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+  };
+
+  struct Bins;
+
+ private:
+  std::unique_ptr<Bins> bins_;
+};
 
 }  // namespace normlab

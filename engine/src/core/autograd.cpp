@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backend/cuda.h"
+#include "backend/cuda_graph.h"
 #include "backend/parallel.h"
 #include "core/accumulate.h"
 #include "core/tensor_impl.h"
@@ -141,11 +142,12 @@ void check_gradient(const Node& node, const Edge& edge, const Gradient& gradient
                      values.device(), " for an input on ", edge.device);
 }
 
-void add_to_leaf(TensorImpl& leaf, Gradient gradient) {
+void add_to_leaf(const std::shared_ptr<TensorImpl>& leaf, Gradient gradient) {
+  cuda::on_leaf_gradient(leaf);
   // A leaf owns its gradient: clipping and optimizers may change it in place.
-  if (gradient.dense.defined() && !leaf.grad.defined() && !sole_owner(gradient.dense))
+  if (gradient.dense.defined() && !leaf->grad.defined() && !sole_owner(gradient.dense))
     gradient.dense = gradient.dense.clone();
-  leaf.grad = accumulate(std::move(leaf.grad), std::move(gradient));
+  leaf->grad = accumulate(std::move(leaf->grad), std::move(gradient));
 }
 
 /// One walk from a root: a heap of nodes that have received a gradient, newest first.
@@ -195,7 +197,7 @@ class Walk {
       if (!edge.needed() || !grads[i].defined()) continue;
       check_gradient(node, edge, grads[i]);
       if (edge.leaf)
-        add_to_leaf(*edge.leaf, std::move(grads[i]));
+        add_to_leaf(edge.leaf, std::move(grads[i]));
       else
         send(edge.node, std::move(grads[i]));
     }
@@ -326,7 +328,7 @@ void Tensor::backward(const Tensor& g) const {
                    "no_grad)");
   const Tensor seed = seed_gradient(*this, g);
   const NoGrad no_grad;
-  if (is_leaf()) return add_to_leaf(*impl_, seed.detach());
+  if (is_leaf()) return add_to_leaf(impl_, seed.detach());
   Walk walk;
   walk.send(impl_->node, seed.detach());
   walk.run();

@@ -223,14 +223,15 @@ void save(const std::string& path, const TensorMap& tensors, const Metadata& met
   file.commit();
 }
 
-TensorFile load(const std::string& path) {
+TensorFile load(const std::string& path, Device device) {
   const InputFile file("load", path);
   TensorFile result;
   const std::string header = header_of(file);
   const int64_t data = kPrefix + static_cast<int64_t>(header.size());
   std::vector<Entry> entries = read_header(file, header, result.metadata);
   check_layout(file, entries, file.size() - data);
-  for (const Entry& entry : entries) result.tensors[entry.name] = read_tensor(file, entry, data);
+  for (const Entry& entry : entries)
+    result.tensors[entry.name] = read_tensor(file, entry, data).to(device);
   return result;
 }
 

@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "backend/cuda.h"
+#include "backend/cuda_graph.h"
+#include "backend/cuda_lent.h"
 #include "core/accumulate.h"
 #include "core/allocator.h"
 #include "core/dispatch.h"
@@ -57,7 +59,9 @@ std::ostream& operator<<(std::ostream& out, Device device) {
 }
 
 Storage::~Storage() {
-  if (release) {
+  if (release && device == Device::cuda) {
+    cuda::release_after_work(std::move(release));
+  } else if (release) {
     release();
   } else {
     deallocate({data, bytes}, device);
@@ -123,6 +127,7 @@ void copy_values(const Tensor& to, const Tensor& from) {
   const void* const source = device_data(from);
   const int64_t bytes = to.nbytes();
   if (bytes == 0 || target == source) return;
+  if (to_gpu != from_gpu) cuda::check_not_capturing("copy");
   if (to_gpu || from_gpu) {
     cuda::call("copy",
                !from_gpu ? cuda::backend().upload
@@ -200,8 +205,10 @@ Tensor Tensor::copy_of(const Shape& shape, DType dtype, const void* values, int6
   return x;
 }
 
-Tensor Tensor::wrap(void* data, const Shape& shape, DType dtype, std::function<void()> release) {
-  auto storage = std::make_shared<Storage>(data, checked_bytes(shape, dtype), Device::cpu);
+Tensor Tensor::wrap(void* data, const Shape& shape, DType dtype, std::function<void()> release,
+                    Device device) {
+  if (device == Device::cuda) cuda::backend();
+  auto storage = std::make_shared<Storage>(data, checked_bytes(shape, dtype), device);
   storage->release = release ? std::move(release) : [] {};
   return on_storage(std::move(storage), 0, shape, dtype);
 }

@@ -3,6 +3,7 @@
 
 #include "core/json.h"
 #include "core/state.h"
+#include "core/tensor_impl.h"
 #include "normlab/nn.h"
 
 namespace normlab::nn {
@@ -93,6 +94,23 @@ void Module::train(bool on) {
 
 void Module::zero_grad() {
   for (Tensor& tensor : parameters()) tensor.zero_grad();
+}
+
+void Module::to(Device device) {
+  struct Move {
+    std::shared_ptr<TensorImpl> tensor;
+    Tensor value, gradient;
+  };
+  std::vector<Move> moves;
+  for (const auto& [name, tensor] : state())
+    if (tensor.device() != device)
+      moves.push_back({tensor.impl(), tensor.detach().to(device),
+                       tensor.grad() ? tensor.grad().to(device) : Tensor()});
+  for (Move& move : moves) {
+    move.tensor->storage = move.value.impl()->storage;
+    move.tensor->offset = 0;
+    move.tensor->grad = move.gradient;
+  }
 }
 
 TensorMap Module::state() const {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "backend/cuda.h"
+#include "backend/cuda_graph.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
@@ -72,7 +73,8 @@ Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
   check<ValueError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
   if (!training || p == 0) return x;
   const auto blocks = static_cast<uint64_t>((x.numel() + 3) / 4);
-  const Mask mask{p, {generator.seed(), generator.advance(blocks)}, cuda::replay_offset()};
+  const uint64_t* replay = x.device() == Device::cuda ? cuda::replay_offset(generator) : nullptr;
+  const Mask mask{p, {generator.seed(), generator.advance(blocks)}, replay};
   return record("dropout", drop(x, mask), {x},
                 [mask](const Tensor& dz, Needs) -> Grads { return {drop(dz, mask)}; });
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// All elementwise mathematics, one row an op: each is instantiated for float32 (vectors of it on the
-// CPU), float64 and, where it is numeric, the integers. *_cpu.cpp includes elementwise_simd.h before.
+// All elementwise mathematics, one row an op, instantiated for float32 (on the CPU vectors of it),
+// float64 and, where it is numeric, the integers. *_cpu.cpp includes elementwise_simd.h before it,
+// engine/cuda/elementwise.cu takes it as it is.
 
 #include <tuple>
 

@@ -21,10 +21,10 @@ Adam::Adam(std::vector<Tensor> parameters, double lr, const AdamOptions& options
   exp_avg_sq_ = zeros_like(parameters_);
 }
 
-void Adam::step() {
+AdamStep Adam::next_step() const {
   const auto f = [](double value) { return static_cast<float>(value); };
   const double step = static_cast<double>(step_ + 1), decay = options_.weight_decay;
-  const AdamStep constants{
+  return {
       .l2 = decoupled_ ? 0.0f : f(decay),
       .keep = decoupled_ ? f(1 - lr_ * decay) : 1.0f,
       .rate1 = f(1 - options_.beta1),
@@ -34,6 +34,14 @@ void Adam::step() {
       .root = f(1 / std::sqrt(1 - std::pow(options_.beta2, step))),
       .eps = f(options_.eps),
   };
+}
+
+void Adam::step() {
+  const Device device = device_of("Adam", "parameter", parameters_);
+  follow(parameters_, exp_avg_);
+  follow(parameters_, exp_avg_sq_);
+  if (device == Device::cuda) return step_on_gpu();
+  const AdamStep constants = next_step();
   const Kernels& kernels = optim_kernels_for_cpu();
   update_all("Adam", parameters_,
              [&](size_t i, int64_t begin, int64_t n, float* w, const float* g) {
@@ -41,6 +49,20 @@ void Adam::step() {
                             exp_avg_sq_[i].data<float>() + begin, n);
              });
   ++step_;
+}
+
+void Adam::step_on_gpu() {
+  std::vector<Slot> slots = slots_of("Adam", parameters_);
+  const auto done = [this, slots] {
+    ++step_;
+    mark_changed(slots);
+  };
+  const AdamStep* replayed = at_replay<AdamStep>(
+      "Adam", alive_, [this] { return next_step(); }, done);
+  const std::vector<cuda::OptimTensor> tensors = gpu_tensors(slots, exp_avg_, exp_avg_sq_);
+  cuda::call("Adam", cuda::backend().optim->adam, next_step(), replayed, tensors.data(),
+             static_cast<int64_t>(tensors.size()));
+  if (!replayed) done();
 }
 
 TensorMap Adam::state() const {

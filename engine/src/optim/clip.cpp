@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "core/tensor_impl.h"
 #include "normlab/optim.h"
 #include "optim/kernels.h"
 #include "optim/update.h"
@@ -34,11 +35,7 @@ void scale(Tensor x, int64_t begin, int64_t n, double factor) {
   for (int64_t i = 0; i < n; ++i) p[i] *= factor;
 }
 
-}  // namespace
-
-double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
-  check<ValueError>(max_norm > 0, "clip_grad_norm", "max_norm must be positive, got ", max_norm);
-  std::vector<Tensor> gradients = gradients_of(parameters);
+Tensor clip_on_cpu(std::vector<Tensor>& gradients, double max_norm) {
   std::vector<int64_t> sizes;
   for (const Tensor& gradient : gradients) sizes.push_back(gradient.numel());
   const std::vector<Chunk> chunks = chunks_of(sizes);
@@ -54,12 +51,37 @@ double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
   const double norm = std::sqrt(total);
   check<GradError>(std::isfinite(norm), "clip_grad_norm",
                    "the gradients' length must be finite, got ", norm);
-  if (norm <= max_norm) return norm;
+  if (norm > max_norm)
+    parallel_for(count, kChunk, [&](int64_t i) {
+      const Chunk& chunk = chunks[static_cast<size_t>(i)];
+      scale(gradients[chunk.owner], chunk.begin, chunk.n, max_norm / norm);
+    });
+  return Tensor::scalar(norm, DType::float64);
+}
 
-  parallel_for(count, kChunk, [&](int64_t i) {
-    const Chunk& chunk = chunks[static_cast<size_t>(i)];
-    scale(gradients[chunk.owner], chunk.begin, chunk.n, max_norm / norm);
-  });
+Tensor clip_on_gpu(const std::vector<Tensor>& gradients, double max_norm) {
+  std::vector<cuda::ClipTensor> tensors;
+  for (const Tensor& g : gradients)
+    if (g.numel() > 0) tensors.push_back({device_data(g), g.numel(), g.dtype()});
+  if (tensors.empty()) return Tensor::zeros({}, DType::float64, Device::cuda);
+  const cuda::OptimFunctions& optim = *cuda::backend().optim;
+  const auto count = static_cast<int64_t>(tensors.size());
+  const Tensor parts =
+      Tensor::empty({optim.clip_parts(tensors.data(), count)}, DType::float64, Device::cuda);
+  const Tensor norm = Tensor::empty({}, DType::float64, Device::cuda);
+  cuda::call("clip_grad_norm", optim.clip, tensors.data(), count, max_norm,
+             static_cast<double*>(device_data(parts)), static_cast<double*>(device_data(norm)));
+  return norm;
+}
+
+}  // namespace
+
+Tensor clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
+  check<ValueError>(max_norm > 0, "clip_grad_norm", "max_norm must be positive, got ", max_norm);
+  std::vector<Tensor> gradients = gradients_of(parameters);
+  const Device device = device_of("clip_grad_norm", "gradient", gradients);
+  const Tensor norm =
+      device == Device::cuda ? clip_on_gpu(gradients, max_norm) : clip_on_cpu(gradients, max_norm);
   for (Tensor& gradient : gradients) gradient.bump_version();
   return norm;
 }

@@ -18,16 +18,34 @@ SGD::SGD(std::vector<Tensor> parameters, double lr, const SGDOptions& options)
   if (options.momentum > 0) momentum_ = zeros_like(parameters_);
 }
 
+SgdStep SGD::next_step() const {
+  return {.l2 = static_cast<float>(options_.weight_decay),
+          .momentum = static_cast<float>(options_.momentum),
+          .lr = static_cast<float>(lr_),
+          .nesterov = options_.nesterov};
+}
+
 void SGD::step() {
-  const SgdStep constants{.l2 = static_cast<float>(options_.weight_decay),
-                          .momentum = static_cast<float>(options_.momentum),
-                          .lr = static_cast<float>(lr_),
-                          .nesterov = options_.nesterov};
+  const Device device = device_of("SGD", "parameter", parameters_);
+  follow(parameters_, momentum_);
+  if (device == Device::cuda) return step_on_gpu();
+  const SgdStep constants = next_step();
   const Kernels& kernels = optim_kernels_for_cpu();
   update_all("SGD", parameters_, [&](size_t i, int64_t begin, int64_t n, float* w, const float* g) {
     float* velocity = momentum_.empty() ? nullptr : momentum_[i].data<float>() + begin;
     kernels.sgd(constants, w, g, velocity, n);
   });
+}
+
+void SGD::step_on_gpu() {
+  std::vector<Slot> slots = slots_of("SGD", parameters_);
+  const auto done = [slots] { mark_changed(slots); };
+  const SgdStep* replayed = at_replay<SgdStep>(
+      "SGD", alive_, [this] { return next_step(); }, done);
+  const std::vector<cuda::OptimTensor> tensors = gpu_tensors(slots, momentum_, {});
+  cuda::call("SGD", cuda::backend().optim->sgd, next_step(), replayed, tensors.data(),
+             static_cast<int64_t>(tensors.size()));
+  if (!replayed) done();
 }
 
 TensorMap SGD::state() const {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/tensor_impl.h"
+
 namespace normlab::optim {
 
 const float* Slot::gradient(int64_t begin, int64_t n, float* buffer) const {
@@ -25,14 +27,23 @@ std::vector<Slot> slots_of(const char* op, const std::vector<Tensor>& parameters
   std::vector<Slot> slots;
   for (size_t i = 0; i < parameters.size(); ++i) {
     Slot slot{i, parameters[i], {}, parameters[i].sparse_grad()};
+    const bool gpu = parameters[i].device() == Device::cuda;
+    if (gpu) slot.sparse = nullptr;  // its kernels take dense gradients
     if (!slot.sparse) slot.dense = parameters[i].grad();
     if (!slot.sparse && !slot.dense) continue;
     const Shape& shape = slot.sparse ? slot.sparse->shape : slot.dense.shape();
     check<GradError>(shape == parameters[i].shape(), op, "parameter ", i, " has shape ",
                      parameters[i].shape(), ", its gradient ", shape);
+    const Device device = slot.sparse ? slot.sparse->values.device() : slot.dense.device();
+    check<DeviceError>(device == parameters[i].device(), op, "parameter ", i, " is on ",
+                       parameters[i].device(), ", its gradient on ", device);
     slots.push_back(std::move(slot));
   }
   return slots;
+}
+
+void mark_changed(const std::vector<Slot>& slots) {
+  for (const Slot& slot : slots) Tensor(slot.parameter).bump_version();
 }
 
 std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes) {
@@ -45,8 +56,37 @@ std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes) {
 
 std::vector<Tensor> zeros_like(const std::vector<Tensor>& parameters) {
   std::vector<Tensor> zeros;
-  for (const Tensor& parameter : parameters) zeros.push_back(Tensor::zeros(parameter.shape()));
+  for (const Tensor& p : parameters)
+    zeros.push_back(Tensor::zeros(p.shape(), p.dtype(), p.device()));
   return zeros;
+}
+
+Device device_of(const char* op, const char* what, const std::vector<Tensor>& tensors) {
+  const Device first = tensors.empty() ? Device::cpu : tensors[0].device();
+  for (size_t i = 1; i < tensors.size(); ++i)
+    check<DeviceError>(tensors[i].device() == first, op, "all ", what,
+                       "s must be on one device; the first is on ", first, ", ", what, ' ', i,
+                       " on ", tensors[i].device());
+  return first;
+}
+
+void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept) {
+  for (size_t i = 0; i < kept.size(); ++i) kept[i] = kept[i].to(parameters[i].device());
+}
+
+std::vector<cuda::OptimTensor> gpu_tensors(const std::vector<Slot>& slots,
+                                           const std::vector<Tensor>& first,
+                                           const std::vector<Tensor>& second) {
+  const auto pointer = [](const std::vector<Tensor>& all, size_t i) {
+    return all.empty() ? nullptr : static_cast<float*>(device_data(all[i]));
+  };
+  std::vector<cuda::OptimTensor> tensors;
+  for (const Slot& slot : slots)
+    tensors.push_back({static_cast<float*>(device_data(slot.parameter)),
+                       static_cast<const float*>(device_data(slot.dense)),
+                       pointer(first, slot.index), pointer(second, slot.index),
+                       slot.parameter.numel()});
+  return tensors;
 }
 
 }  // namespace normlab::optim

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "backend/cuda.h"
+#include "backend/cuda_graph.h"
 #include "backend/parallel.h"
 #include "normlab/autograd.h"
 
@@ -25,8 +27,12 @@ struct Slot {
   const float* gradient(int64_t begin, int64_t n, float* buffer) const;
 };
 
-/// The slots of all parameters that have a gradient. GradError if a shape differs.
+/// The slots of all parameters that have a gradient. GradError if a shape differs, DeviceError if
+/// the gradient is on another device.
 std::vector<Slot> slots_of(const char* op, const std::vector<Tensor>& parameters);
+
+/// Counts a change of the parameters' values.
+void mark_changed(const std::vector<Slot>& slots);
 
 /// A stretch of one tensor in a list of tensors.
 struct Chunk {
@@ -56,10 +62,35 @@ void update_all(const char* op, const std::vector<Tensor>& parameters, const Upd
     const float* g = slots[owner].gradient(begin, n, buffer);
     update(slots[owner].index, begin, n, values[owner] + begin, g);
   });
-  for (Slot& slot : slots) slot.parameter.bump_version();
+  mark_changed(slots);
 }
 
-/// A tensor of zeros for each parameter.
+/// A tensor of zeros for each parameter, on its device.
 std::vector<Tensor> zeros_like(const std::vector<Tensor>& parameters);
+
+// --- on a GPU -----------------------------------------------------------------------------------
+
+/// Where all tensors are; the CPU if there are none. DeviceError naming the first that is
+/// elsewhere.
+Device device_of(const char* op, const char* what, const std::vector<Tensor>& tensors);
+/// Takes what an optimizer keeps of its parameters to where these are now.
+void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept);
+/// What the kernels take. The moments may be empty.
+std::vector<cuda::OptimTensor> gpu_tensors(const std::vector<Slot>& slots,
+                                           const std::vector<Tensor>& first,
+                                           const std::vector<Tensor>& second);
+/// Within a capture: where the optimizer's constants of each replay will stand, see at_replay().
+template <class Step>
+const Step* at_replay(const char* op, const std::shared_ptr<const bool>& alive,
+                      std::function<Step()> next, std::function<void()> done) {
+  const std::weak_ptr<const bool> still = alive;
+  return cuda::at_replay<Step>(
+      [op, still, next = std::move(next)] {
+        check<ValueError>(!still.expired(), "replay", "the ", op,
+                          " whose step was captured is gone");
+        return next();
+      },
+      std::move(done));
+}
 
 }  // namespace normlab::optim

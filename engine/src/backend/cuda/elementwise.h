@@ -28,8 +28,7 @@ struct ElementwiseFunctions {
                             int64_t n);
   /// The axes are those of a and b.
   Failure (*binary)(Binary op, DType dtype, const JoinedAxes& axes, Source a, Source b, void* z);
-  /// The axes are those of dz, a and b; of a or b otherwise, dx is the gradient before it is
-  /// summed to the operand's shape.
+  /// The gradient of a, or else of b, in dz's shape; the axes are those of dz, a and b.
   Failure (*binary_backward)(Binary op, bool of_a, DType dtype, const JoinedAxes& axes,
                              const void* dz, Source a, Source b, void* dx);
   /// z is bool.

@@ -15,6 +15,7 @@
 #include "backend/cuda/segments.h"
 #include "backend/cuda/shape.h"
 #include "backend/cuda/softmax.h"
+#include "backend/cuda/stream.h"
 
 // What the engine asks of its CUDA library (engine/cuda), a shared object that is loaded when a GPU
 // is first asked for: plain functions and plain data, so that neither side needs the other's
@@ -53,6 +54,7 @@ struct Backend {
   /// Writes `count` copies of an element of 1, 2, 4 or 8 bytes.
   Failure (*fill)(void* to, const void* element, int64_t size, int64_t count);
 
+  const StreamFunctions* stream;
   const NormFunctions* norm;
   const ElementwiseFunctions* elementwise;
   const ReduceFunctions* reduce;

@@ -1,0 +1,116 @@
+#include <cstring>
+
+#include "launch.h"
+
+// The stream: its order with other streams, and graphs captured of it.
+
+namespace normlab::cuda {
+namespace {
+
+void* handle() {
+  return stream();
+}
+
+Failure make_event(cudaEvent_t* event) {
+  cudaError_t error = cudaEventCreateWithFlags(event, cudaEventDisableTiming);
+  if (error != cudaSuccess) return failure_of(error);
+  error = cudaEventRecord(*event, stream());
+  if (error == cudaSuccess) return nullptr;
+  cudaEventDestroy(*event);
+  return failure_of(error);
+}
+
+Failure let_wait(void* other) {
+  cudaEvent_t event = nullptr;
+  if (const Failure failure = make_event(&event)) return failure;
+  const cudaError_t error = cudaStreamWaitEvent(static_cast<cudaStream_t>(other), event, 0);
+  cudaEventDestroy(event);  // as soon as it has passed
+  return failure_of(error);
+}
+
+Failure mark(void** event) {
+  cudaEvent_t made = nullptr;
+  const Failure failure = make_event(&made);
+  *event = failure ? nullptr : made;
+  return failure;
+}
+
+Failure has_passed(void* event, bool* passed) {
+  const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event));
+  *passed = error == cudaSuccess;
+  return error == cudaErrorNotReady ? nullptr : failure_of(error);
+}
+
+void forget(void* event) {
+  cudaEventDestroy(static_cast<cudaEvent_t>(event));
+}
+
+Failure begin_capture() {
+  // Relaxed: memory may be allocated meanwhile, by this thread and by others.
+  return failure_of(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed));
+}
+
+Failure end_capture(void** graph) {
+  *graph = nullptr;
+  cudaGraph_t captured = nullptr;
+  cudaError_t error = cudaStreamEndCapture(stream(), &captured);
+  if (error != cudaSuccess) {
+    cudaGetLastError();  // the process stays usable
+    return failure_of(error);
+  }
+  cudaGraphExec_t executable = nullptr;
+  error = cudaGraphInstantiate(&executable, captured, 0);
+  cudaGraphDestroy(captured);
+  if (error == cudaSuccess) *graph = executable;
+  return failure_of(error);
+}
+
+void abort_capture() {
+  cudaGraph_t captured = nullptr;
+  if (cudaStreamEndCapture(stream(), &captured) == cudaSuccess && captured)
+    cudaGraphDestroy(captured);
+  cudaGetLastError();
+}
+
+Failure replay(void* graph) {
+  return failure_of(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream()));
+}
+
+void destroy(void* graph) {
+  cudaStreamSynchronize(stream());
+  cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+}
+
+struct Words {
+  uint32_t words[StreamFunctions::kMostWritten / 4];
+};
+
+__global__ void write_kernel(uint32_t* to, const __grid_constant__ Words from, int count) {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x))
+    to[i] = from.words[i];
+}
+
+Failure write(void* to, const void* from, int64_t bytes) {
+  Words words{};
+  std::memcpy(words.words, from, static_cast<size_t>(bytes));
+  return launch(write_kernel, 1, 128, static_cast<uint32_t*>(to), words,
+                static_cast<int>(bytes / 4));
+}
+
+}  // namespace
+
+const StreamFunctions stream_functions = {
+    .handle = handle,
+    .let_wait = let_wait,
+    .mark = mark,
+    .has_passed = has_passed,
+    .forget = forget,
+    .begin_capture = begin_capture,
+    .end_capture = end_capture,
+    .abort_capture = abort_capture,
+    .replay = replay,
+    .destroy = destroy,
+    .write = write,
+};
+
+}  // namespace normlab::cuda

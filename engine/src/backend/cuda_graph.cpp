@@ -1,0 +1,201 @@
+#include "backend/cuda_graph.h"
+
+#include <atomic>
+#include <unordered_set>
+#include <vector>
+
+#include "backend/cuda.h"
+#include "core/allocator.h"
+#include "core/tensor_impl.h"
+
+namespace normlab::cuda {
+namespace {
+
+constexpr int64_t kWords = StreamFunctions::kMostWritten;
+constexpr int64_t kSlot = 16;  ///< each value's place is a multiple of it
+
+/// A value that is written before each replay.
+struct Slot {
+  int64_t at;
+  Replayed value;
+};
+
+/// A generator that captured kernels draw from.
+struct Drawn {
+  Generator* own;  ///< null: the default one of the thread that replays
+  uint64_t seed, begin, blocks;
+  const uint64_t* word;
+  Generator& generator() const { return own ? *own : default_generator(); }
+};
+
+std::atomic<bool> some_thread_captures = false;
+
+}  // namespace
+
+/// A graph, and what must happen around its replays.
+struct Recording {
+  std::function<void()> body;
+  GpuPool pool;
+  Tensor words;  ///< on the device: what is written before each replay
+  int64_t used = 0;
+  std::vector<Slot> slots;
+  std::vector<Drawn> drawn;
+  std::unordered_set<std::shared_ptr<TensorImpl>> leaves;  ///< that got gradients, while capturing
+  void* graph = nullptr;
+
+  ~Recording() {
+    if (graph) backend().stream->destroy(graph);
+  }
+
+  const void* slot(int64_t bytes, Replayed value) {
+    const int64_t at = used;
+    check<DeviceError>(at + bytes <= kWords, "capture",
+                       "a graph has room for so many optimizers and generators only: ", kWords,
+                       " bytes");
+    used += (bytes + kSlot - 1) / kSlot * kSlot;
+    slots.push_back({at, std::move(value)});
+    return static_cast<const char*>(device_data(words)) + at;
+  }
+
+  const uint64_t* offset_of(Generator& generator) {
+    Generator* own = &generator == &default_generator() ? nullptr : &generator;
+    for (const Drawn& d : drawn)
+      if (d.own == own) return d.word;
+    const size_t i = drawn.size();
+    const auto write = [this, i](void* to) {
+      const uint64_t further = drawn[i].generator().offset() - drawn[i].begin;
+      std::memcpy(to, &further, sizeof further);
+    };
+    const auto done = [this, i] { drawn[i].generator().advance(drawn[i].blocks); };
+    const void* word = slot(sizeof(uint64_t), {write, done});
+    drawn.push_back(
+        {own, generator.seed(), generator.offset(), 0, static_cast<const uint64_t*>(word)});
+    return drawn.back().word;
+  }
+
+  /// Nothing has run: generators stand where they stood.
+  void rewind_generators() {
+    for (Drawn& d : drawn) {
+      d.blocks = d.generator().offset() - d.begin;
+      d.generator().set_state(d.seed, d.begin);
+    }
+  }
+};
+
+namespace {
+
+thread_local Recording* current = nullptr;
+
+}  // namespace
+
+bool is_capturing() {
+  return current != nullptr;
+}
+
+bool a_thread_captures() {
+  return some_thread_captures.load(std::memory_order_relaxed);
+}
+
+void check_not_capturing(const char* op) {
+  check<DeviceError>(!current, op,
+                     "a capture has no values yet: results cannot be read, and values from the CPU "
+                     "would be the same in each replay. Do it outside of the graph");
+}
+
+void check_stream_is_free(const char* op) {
+  check<DeviceError>(current || !a_thread_captures(), op, "another thread captures a graph");
+}
+
+const void* at_replay(int64_t bytes, Replayed value) {
+  return current ? current->slot(bytes, std::move(value)) : nullptr;
+}
+
+const uint64_t* replay_offset(Generator& generator) {
+  return current ? current->offset_of(generator) : nullptr;
+}
+
+void on_leaf_gradient(const std::shared_ptr<TensorImpl>& leaf) {
+  if (!current) return;
+  const bool first = current->leaves.insert(leaf).second;
+  check<GradError>(!first || !leaf->grad.defined(), "backward", "the gradient of a leaf of shape ",
+                   leaf->shape, " was there before the capture; zero_grad() must come first in it");
+}
+
+namespace {
+
+/// While it lives, this thread captures.
+class Capture {
+ public:
+  explicit Capture(Recording& recording) : recording_(recording), use_(recording.pool) {
+    check<DeviceError>(!some_thread_captures.exchange(true), "capture",
+                       "another capture is under way");
+    current = &recording_;
+    if (const Failure failure = backend().stream->begin_capture()) {
+      leave();
+      fail<DeviceError>("capture", failure);
+    }
+  }
+  ~Capture() {
+    if (!current) return;
+    backend().stream->abort_capture();
+    for (const auto& leaf : recording_.leaves) leaf->grad = {};  // never computed
+    leave();
+  }
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+
+  void finish() {
+    call("capture", backend().stream->end_capture, &recording_.graph);
+    leave();
+  }
+
+ private:
+  void leave() {
+    current = nullptr;
+    some_thread_captures = false;
+    recording_.rewind_generators();
+    recording_.leaves.clear();
+  }
+  Recording& recording_;
+  GpuPool::Use use_;
+};
+
+}  // namespace
+
+Graph::Graph() = default;
+Graph::~Graph() = default;
+Graph::Graph(Graph&&) noexcept = default;
+Graph& Graph::operator=(Graph&&) noexcept = default;
+
+void Graph::capture(std::function<void()> body) {
+  backend();
+  check<DeviceError>(!is_capturing(), "capture", "a graph cannot be captured within another");
+  recording_ = nullptr;
+  auto recording = std::make_unique<Recording>();
+  recording->words = Tensor::empty({kWords}, DType::uint8, Device::cuda);
+  recording->body = std::move(body);
+  {
+    Capture capture(*recording);
+    recording->body();
+    capture.finish();
+  }
+  recording_ = std::move(recording);
+}
+
+void Graph::replay() {
+  check<ValueError>(recording_ != nullptr, "replay", "nothing is captured");
+  check_not_capturing("replay");
+  Recording& r = *recording_;
+  for (const Drawn& d : r.drawn)
+    check<ValueError>(d.generator().seed() == d.seed, "replay", "the random numbers' seed was ",
+                      d.seed, " at the capture, is ", d.generator().seed(), "; capture again");
+  if (r.used > 0) {
+    alignas(kSlot) char words[kWords] = {};
+    for (const Slot& slot : r.slots) slot.value.write(words + slot.at);
+    call("replay", backend().stream->write, device_data(r.words), words, r.used);
+  }
+  call("replay", backend().stream->replay, r.graph);
+  for (const Slot& slot : r.slots) slot.value.done();
+}
+
+}  // namespace normlab::cuda

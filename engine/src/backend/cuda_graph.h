@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <type_traits>
+
+#include "normlab/random.h"
+
+// What the engine does otherwise while this thread captures a graph: a replay runs the same kernels
+// with the same arguments, so all that changes from step to step stands in the device's memory.
+
+namespace normlab {
+struct TensorImpl;
+}
+
+namespace normlab::cuda {
+
+/// Whether this thread captures a graph, and whether any does.
+bool is_capturing();
+bool a_thread_captures();
+/// DeviceError for `op`, which needs a result at once or values from the CPU, within a capture.
+void check_not_capturing(const char* op);
+
+/// A value on the device that each replay has anew.
+struct Replayed {
+  std::function<void(void*)> write;  ///< computes it for the next replay; may throw
+  std::function<void()> done;        ///< that replay is queued
+};
+/// Within a capture: where the value, of `bytes` bytes, will stand. Null outside.
+const void* at_replay(int64_t bytes, Replayed value);
+template <class T>
+const T* at_replay(std::function<T()> next, std::function<void()> done) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % 4 == 0);
+  const auto write = [next = std::move(next)](void* to) {
+    const T value = next();
+    std::memcpy(to, &value, sizeof value);
+  };
+  return static_cast<const T*>(at_replay(sizeof(T), {write, std::move(done)}));
+}
+
+/// Within a capture: where on the device stands how many blocks further than at the capture the
+/// generator's numbers begin; kernels add it to their offset, in the backward pass too. Null
+/// outside. To be asked before the generator advances, which it does with each replay again.
+const uint64_t* replay_offset(Generator& generator);
+
+/// Called before a leaf on the GPU gets its gradient: within a capture this must be its first, or
+/// one of the capture's own. Cleared again if the capture fails.
+void on_leaf_gradient(const std::shared_ptr<TensorImpl>& leaf);
+
+}  // namespace normlab::cuda
