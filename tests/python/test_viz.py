@@ -422,4 +422,31 @@ def test_viz_is_loaded_when_it_is_used():
         "assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert viz.__all__ == ["TreeDrawing", "tree"]
+    assert viz.__all__ == ["COLOURS", "MORE_COLOURS", "TreeDrawing", "look", "style", "tree"]
+
+
+def test_every_variant_looks_different():
+    looks = [viz.look(name) for name in nl.norm_variants()]
+    assert len({(x["color"], x["linestyle"], x["marker"]) for x in looks}) == len(looks)
+    # What tells variants apart in grey.
+    paper = [viz.look(name) for name in viz.COLOURS]
+    assert len({(x["linestyle"], x["marker"]) for x in looks}) > 15
+    assert len({x["marker"] for x in paper}) == len(paper)
+    assert viz.look("adanorm")["color"] == viz.COLOURS["adanorm"]
+    assert viz.look("adanorm", marker=False).keys() == {"color", "linestyle", "label"}
+    assert viz.look("mine")["label"] == "mine" and viz.look("mine") not in looks
+
+
+def test_style_is_what_matplotlib_takes():
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(viz.style(ink="#123456", faint="#abcdef", paper="#fedcba")):
+        ax = Figure().subplots()
+        lines = [ax.plot([0, 1], **viz.look(name))[0] for name in nl.norm_variants()]
+        plain = [ax.plot([0, 1])[0] for _ in range(8)]
+    assert [line.get_label() for line in lines] == list(nl.norm_variants())
+    assert len({(line.get_color(), line.get_linestyle()) for line in plain}) == 8
+    assert ax.xaxis.label.get_color() == "#123456"
+    assert ax.get_xgridlines()[0].get_color() == "#abcdef"
+    assert ax.figure.get_facecolor()[:3] == pytest.approx([0xFE / 255, 0xDC / 255, 0xBA / 255])

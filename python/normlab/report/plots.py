@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..viz import COLOURS as _COLOURS
+from ..viz import MORE_COLOURS as _MORE
+from ..viz import style as figure_style
 from .groups import BASELINE, Group, Row
 from .overfitting import Pair, pairs
 
@@ -16,15 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-# The paper's variants keep their colours in every picture; readable on white and on near-black.
-_COLOURS = {
-    "none": "#8b8f98",
-    "layernorm": "#3b82c4",
-    "layernorm_simple": "#2aa198",
-    "adanorm": "#e07b39",
-    "detachnorm": "#b565c9",
-}
-_MORE = ("#c9a227", "#d1495b", "#6c8f3a", "#7d6cc9", "#c06c9a", "#4f9dbd", "#a0764f", "#5aa469")
 _MOST_BANDS = 8  # more of them hide the lines
 _SERIES = (
     ("train_loss", "training loss"),
@@ -204,29 +198,8 @@ def _variants(ax: "Axes", group: Group) -> None:
     ax.set_ylim(len(group.rows) - 0.4, -0.6)
 
 
-def _dress(ax: "Axes", theme: Theme) -> None:
-    ax.grid(True, color=theme.faint, linewidth=0.7)
-    ax.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(length=0)
-
-
-def _style(theme: Theme) -> Any:
-    return {
-        "font.size": 10,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "svg.fonttype": "none",
-        "svg.hashsalt": "normlab",
-        "text.color": theme.ink,
-        "axes.labelcolor": theme.ink,
-        "axes.edgecolor": theme.ink,
-        "xtick.color": theme.ink,
-        "ytick.color": theme.ink,
-        "axes.titlecolor": theme.ink,
-    }
+def _style(theme: Theme) -> dict[str, Any]:
+    return figure_style(ink=theme.ink, faint=theme.faint, paper=theme.paper)
 
 
 def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figure":
@@ -236,9 +209,7 @@ def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figur
 
     theme = theme or Theme()
     with matplotlib.rc_context(_style(theme)):
-        figure = Figure(
-            figsize=(16, 4.7 * len(groups)), layout="constrained", facecolor=theme.paper
-        )
+        figure = Figure(figsize=(16, 4.7 * len(groups)), layout="constrained")
         for part, group in zip(
             figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, strict=True
         ):
@@ -247,10 +218,8 @@ def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figur
             for ax, (series, name) in zip(axes, _SERIES, strict=False):
                 curves(ax, group, series)
                 ax.set_title(name.format(group.first["metric"]))
-                _dress(ax, theme)
             tests(axes[-1], group)
             axes[-1].set_title(f"test {group.first['metric']}")
-            _dress(axes[-1], theme)
             _legend(part, axes[0])
         return figure
 
@@ -270,9 +239,7 @@ def overfitting_figure(groups: Sequence[Group], theme: Theme | None = None) -> "
     heights = [4.4 * math.ceil(len(several) / 2) for _, several in found]
     across = min(2, max(len(several) for _, several in found))
     with matplotlib.rc_context(_style(theme)):
-        figure = Figure(
-            figsize=(8 * across, sum(heights)), layout="constrained", facecolor=theme.paper
-        )
+        figure = Figure(figsize=(8 * across, sum(heights)), layout="constrained")
         parts = figure.subfigures(len(found), 1, squeeze=False, height_ratios=heights)[:, 0]
         for part, (group, several) in zip(parts, found, strict=True):
             title = textwrap.fill(f"Over-fitting: {group.title}", 60 * across)
@@ -288,7 +255,6 @@ def _draw_pair(place: "SubFigure", group: Group, pair: Pair, theme: Theme) -> No
     for ax, (series, (loss, _)) in zip(axes, _LOSSES.items(), strict=True):
         pair_curves(ax, group, pair, [series])
         ax.set_title(f"{loss} loss")
-        _dress(ax, theme)
     _legend(place, axes[0])
 
 
@@ -365,7 +331,6 @@ def panel_svg(panel: Panel, theme: Theme) -> str:
         ax = figure.subplots()
         ax.patch.set_alpha(0)
         panel.draw(ax)
-        _dress(ax, theme)
         figure.savefig(out, format="svg", metadata={"Date": None})
     svg = out.getvalue()
     return svg[svg.index("<svg") :]
