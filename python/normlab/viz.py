@@ -70,9 +70,8 @@ _LOOKS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def style(
-    *, ink: str = "#22262e", faint: str = "#dfe2e8", paper: str = "#ffffff"
-) -> dict[str, Any]:
+# Any: matplotlib's stubs want a dict of its own parameters' names, and not every version does.
+def style(*, ink: str = "#22262e", faint: str = "#dfe2e8", paper: str = "#ffffff") -> Any:
     """Matplotlib's settings for the figures of notebooks and reports.
 
     For ``plt.style.use(nl.viz.style())``, or ``with plt.style.context(nl.viz.style()):``.
@@ -83,7 +82,7 @@ def style(
         paper: Of the ground.
 
     Returns:
-        rcParams by name.
+        dict: rcParams by name.
     """
     colours = [*list(COLOURS.values())[1:], *MORE_COLOURS[:3], COLOURS["none"]]
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor")

@@ -198,7 +198,7 @@ def _variants(ax: "Axes", group: Group) -> None:
     ax.set_ylim(len(group.rows) - 0.4, -0.6)
 
 
-def _style(theme: Theme) -> dict[str, Any]:
+def _style(theme: Theme) -> Any:
     return figure_style(ink=theme.ink, faint=theme.faint, paper=theme.paper)
 
 
