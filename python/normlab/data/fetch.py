@@ -139,21 +139,22 @@ class _Resuming:
 
     def _write(self, response: Any, part: Path, start: int) -> None:
         import requests
-        from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
         from urllib3.exceptions import HTTPError
+
+        from ..progress import bar, is_watched
 
         have = start
         with (
             part.open("ab" if start else "wb") as out,
-            tqdm(
+            bar(
                 total=self.file.size,
                 initial=start,
                 desc=self.file.name,
                 unit="B",
                 unit_scale=True,
-                disable=not sys.stderr.isatty(),
+                disable=not is_watched(sys.stderr),
                 leave=False,
-            ) as bar,
+            ) as shown,
         ):
             try:
                 for chunk in response.raw.stream(_CHUNK, decode_content=False):
@@ -161,7 +162,7 @@ class _Resuming:
                     if have > self.file.size:
                         break
                     out.write(chunk)
-                    bar.update(len(chunk))
+                    shown.update(len(chunk))
             except HTTPError as error:
                 raise requests.exceptions.ConnectionError(
                     f"broke off after {have:,} of {self.file.size:,} bytes"
