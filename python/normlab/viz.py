@@ -1,7 +1,8 @@
-"""Pictures for notebooks and pages: dependency trees, and the style that all figures share.
+"""Pictures for notebooks and pages: dependency trees, a probe's records, the style of all figures.
 
 >>> nl.viz.tree(sentence)                      # in a notebook: the drawing
 >>> nl.viz.tree(parsed, compare=gold).save("tree.svg")
+>>> nl.viz.probed(probe.records)               # what norms did to the gradient, layer by layer
 >>> plt.style.use(nl.viz.style())              # every figure after it
 >>> ax.plot(losses, **nl.viz.look("adanorm"))  # a variant looks the same in every figure
 """
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from ._core import ArgumentError, DtypeError, FileError
+from ._probed import probed
 from .parse import Sentence, Word
 
-__all__ = ["COLOURS", "MORE_COLOURS", "TreeDrawing", "look", "style", "tree"]
+__all__ = ["COLOURS", "MORE_COLOURS", "TreeDrawing", "look", "probed", "style", "tree"]
 
 # --- figures -------------------------------------------------------------------------------------
 
