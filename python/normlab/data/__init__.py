@@ -10,6 +10,7 @@ from .reviews import standin_reviews
 from .rt import rt
 from .sst5 import sst5
 from .text import TextData, TextSplit
+from .trees import standin_treebank
 from .ud import Treebank, ud
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "sst5",
     "standin_digits",
     "standin_reviews",
+    "standin_treebank",
     "ud",
 ]
 
