@@ -2,8 +2,6 @@
 """What `normlab norms` and `normlab info` print."""
 
 import os
-import platform
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,8 +15,8 @@ from .data.mnist import FASHION_MNIST, MNIST
 from .data.places import Source, is_cached, local_folders
 from .data.rt import RT
 from .data.sst5 import SST5
+from .machine import processor, vector_instructions
 
-_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 _Y = {"none": "x", "std": "(x − μ)/σ", "rms": "x/rms", "l2": "x/‖x‖", "tanh": "tanh(αx)"}
 _Z = {
     "plain": "y",
@@ -86,7 +84,8 @@ def info_table() -> Table:
     table.add_column(overflow="fold")
     facts = {
         "normlab": f"{build['version']}, {build['compiler']}",
-        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "processor": processor(),
+        "vector instructions": ", ".join(vector_instructions()) or "none of interest",
         "instruction set": f"{build['isa']} kernels",
         "oneDNN": str(build["onednn"]),
         "threads": str(build["threads"]),
@@ -98,19 +97,6 @@ def info_table() -> Table:
     for name, text in facts.items():
         table.add_row(name, text)
     return table
-
-
-def processor() -> str:
-    """The processor's name and the vector instructions that matter here."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return name
-    facts = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-    has = facts.get("flags", "").split()
-    flags = ", ".join(flag for flag in _FLAGS if flag in has)
-    return facts.get("model name", name) + (f" ({flags})" if flags else "")
 
 
 def whereabouts(source: Source) -> str:

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..viz import COLOURS as _COLOURS
 from ..viz import MORE_COLOURS as _MORE
+from ..viz import look
 from ..viz import style as figure_style
 from .groups import BASELINE, Group, Row
 from .overfitting import Pair, pairs
+from .stats import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 _MOST_BANDS = 8  # more of them hide the lines
+_MARKERS = 5  # on a curve
+_AGAIN = ("*", "8", "p")  # markers of a variant that stands there again, with another C
 _SERIES = (
     ("train_loss", "training loss"),
     ("valid_loss", "validation loss"),
@@ -44,12 +48,13 @@ def colour(row: Row, group: Group) -> str:
     return _MORE[_others(group).index(row.name) % len(_MORE)]
 
 
-def _line_style(row: Row, group: Group) -> str:
-    """Beyond the colours, line styles tell variants apart."""
-    others = _others(group)
-    if row.name not in others:
-        return "-"
-    return ("-", "--", ":")[others.index(row.name) // len(_MORE) % 3]
+def _shape(row: Row, group: Group) -> dict[str, Any]:
+    """Line and marker, which tell variants apart where colours do not."""
+    if _is_first(row, group):
+        found = look(row.norm)
+        return {"linestyle": found["linestyle"], "marker": found["marker"]}
+    again = [other for other in group.rows if other.norm == row.norm].index(row)
+    return {"linestyle": "-", "marker": _AGAIN[again % len(_AGAIN)]}
 
 
 def _is_first(row: Row, group: Group) -> bool:
@@ -64,10 +69,12 @@ def _others(group: Group) -> list[str]:
 
 def curves(ax: "Axes", group: Group, series: str) -> None:
     """Mean over seeds by epoch; the band spans the seeds."""
-    for row in group.rows:
-        style = {"linestyle": _line_style(row, group), "label": row.name}
+    for i, row in enumerate(group.rows):
+        runs = row.curve(series)
+        step = max(1, max(map(len, runs)) // _MARKERS)
+        style = {"label": row.name, "markevery": (i % step, step), **_shape(row, group)}
         banded = len(group.rows) <= _MOST_BANDS
-        _mean_curve(ax, row.curve(series), colour(row, group), banded, style)
+        _mean_curve(ax, runs, colour(row, group), banded, style)
     _by_epochs(ax, "epoch", logarithmic=series.endswith("loss"))
 
 
@@ -152,7 +159,7 @@ def tests(ax: "Axes", group: Group) -> None:
         shade = colour(row, group)
         values = list(row.tests.values())
         ax.scatter(values, [i + 0.24] * len(values), s=14, color=shade, alpha=0.75, linewidths=0)
-        _interval(ax, i, row.test.mean, row.test.half, shade)
+        _interval(ax, i, row.test, row, group)
     label = f"test {group.metric}"
     if group.has_authors and not group.limits:  # else theirs is another experiment
         _diamonds(ax, [group.authors(row) for row in group.rows])
@@ -174,18 +181,18 @@ def differences(ax: "Axes", group: Group) -> None:
     ax.axvline(0, color=ax.xaxis.label.get_color(), linewidth=0.9, alpha=0.6)
     for i, row in enumerate(group.rows):
         if (difference := group.difference(row)) is not None:
-            _interval(ax, i, difference.mean, difference.half, colour(row, group))
+            _interval(ax, i, difference, row, group)
     _variants(ax, group)
     ax.set_xlabel(f"difference to {BASELINE}, paired by seed ({group.first['unit']})")
 
 
-def _interval(ax: "Axes", y: int, mean: float, half: float | None, shade: str) -> None:
+def _interval(ax: "Axes", y: int, value: Estimate, row: Row, group: Group) -> None:
     ax.errorbar(
-        [mean],
+        [value.mean],
         [y],
-        xerr=None if half is None else [half],
-        fmt="o",
-        color=shade,
+        xerr=None if value.half is None else [value.half],
+        fmt=_shape(row, group)["marker"],
+        color=colour(row, group),
         markersize=6,
         elinewidth=2.2,
         capsize=4,
@@ -287,7 +294,7 @@ class Panel:
 
 def panels(group: Group) -> list[Panel]:
     """The page's pictures: test numbers, differences, learning curves."""
-    size = (5.4, 0.9 + 0.38 * len(group.rows))
+    size = (4.5, 0.9 + 0.34 * len(group.rows))  # letters large enough on a phone
     metric = group.first["metric"]
     found = [Panel(f"Test {metric}", partial(tests, group=group), size, wide=True)]
     if any(group.difference(row) for row in group.rows):
@@ -295,13 +302,8 @@ def panels(group: Group) -> list[Panel]:
             Panel(f"Difference to {BASELINE}", partial(differences, group=group), size, wide=True)
         )
     for series, name in _SERIES:
-        found.append(
-            Panel(
-                name.format(metric).capitalize(),
-                partial(curves, group=group, series=series),
-                (4.2, 3.0),
-            )
-        )
+        title = name[0].upper() + name[1:].format(metric)
+        found.append(Panel(title, partial(curves, group=group, series=series), (3.4, 2.6)))
     return found
 
 
@@ -311,10 +313,18 @@ def overfitting_panels(group: Group) -> list[Panel]:
     def draw(ax: "Axes", pair: Pair) -> None:
         pair_curves(ax, group, pair, list(_LOSSES))
         ax.set_ylabel("loss")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+        ax.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.45, -0.2),
+            ncols=2,
+            frameon=False,
+            fontsize=9,
+            handlelength=1.7,
+            columnspacing=1.2,
+        )
 
     return [
-        Panel(f"Over-fitting: {pair.name}", partial(draw, pair=pair), (5.4, 3.9), wide=True)
+        Panel(f"Over-fitting: {pair.name}", partial(draw, pair=pair), (4.5, 3.7), wide=True)
         for pair in pairs(group)
     ]
 

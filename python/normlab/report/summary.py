@@ -41,11 +41,11 @@ def summary(source: str | Path | Iterable[Result]) -> Summary:
     Raises:
         FileError: The folder has no finished results, or they are damaged.
     """
-    folder = Path(source) if isinstance(source, str | Path) else None
-    results = ResultFile(folder).read() if folder else source
+    results = ResultFile(Path(source)).read() if isinstance(source, str | Path) else source
     found = groups(results, norm_variants())
     if not found:
-        raise FileError(f"{folder or 'summary'}: has no finished results to report")
+        place = source if isinstance(source, str | Path) else "summary"
+        raise FileError(f"{place}: has no finished results to report")
     return Summary(found)
 
 
