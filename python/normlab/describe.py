@@ -48,17 +48,20 @@ def norms_table() -> Group:
     )
     for heading in ("variant", "y", "z", "dx", "over"):
         table.add_column(heading, overflow="fold")
+    for row in formulas():
+        table.add_row(*row)
+    return Group(table, _NOTES)
+
+
+def formulas() -> list[tuple[str, ...]]:
+    """By variant: its name, y, z, dx, and what its statistics are taken over."""
+    found = []
     for name in norm_variants():
         traits = norm_traits(name)
+        over = "–" if traits["scale"] in ("none", "tanh") else _OVER[traits["group"]]
         y, z = _Y[traits["scale"]], _Z[traits["output"]]
-        table.add_row(
-            name,
-            y,
-            z,
-            gradient(traits),
-            "–" if traits["scale"] in ("none", "tanh") else _OVER[traits["group"]],
-        )
-    return Group(table, _NOTES)
+        found.append((name, y, z, gradient(traits), over))
+    return found
 
 
 def gradient(traits: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from normlab import _hints
 
 def things() -> dict[str, Any]:
     """What the hints speak of."""
-    net = nl.nn.Sequential(nl.nn.Linear(4, 3), nl.nn.ReLU())
+    net = nl.nn.Sequential(nl.nn.Linear(3, 3), nl.nn.ReLU())
     return {
         "x": nl.rand((4, 3)),
         "y": nl.rand((4, 3)),
