@@ -33,7 +33,8 @@ exclude_patterns = ["images"]
 
 html_theme = "furo"
 html_title = f"normlab {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["normlab.css"]
 html_show_sphinx = False
 html_copy_source = False
 
@@ -47,7 +48,7 @@ suppress_warnings = [
 autoclass_content = "both"
 autodoc_member_order = "groupwise"
 autodoc_typehints = "signature"
-autodoc_default_options = {"show-inheritance": True, "exclude-members": "extra_repr"}
+autodoc_default_options = {"exclude-members": "extra_repr"}
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -87,7 +88,7 @@ def _bars(*event: Any) -> None:
 def _sentences(app: Sphinx, what: str, *event: Any) -> None:
     """Keeps napoleon from taking what stands before a property's colon for its type."""
     if what in ("property", "attribute"):
-        event[-1].insert(0, "")
+        event[-1][:0] = ["..", ""]  # an empty comment
 
 
 def _bases(app: Sphinx, name: str, obj: object, options: object, bases: list[type]) -> None:

@@ -1,4 +1,4 @@
-"""What Python adds to the compiled classes: HTML for notebooks, hints for names that they lack.
+"""What Python adds to the compiled classes: texts and HTML, hints for names that they lack.
 
 What it takes is imported when it is first needed: the import of normlab stays light.
 """
@@ -23,6 +23,12 @@ def _module_html(module: Module) -> str:
     return module_html(module)
 
 
+def _optimizer_text(optimizer: Optimizer) -> str:
+    parameters = optimizer.parameters()
+    count = sum(parameter.size for parameter in parameters)
+    return f"{type(optimizer).__name__}(lr={optimizer.lr:g}, {count:,} parameters)"
+
+
 def _lacks(table: str) -> Callable[[Any, str], Any]:
     """Python calls this for a name that was not found, and only then."""
 
@@ -43,7 +49,7 @@ def attach() -> None:
     extras: dict[type, dict[str, Callable[..., Any]]] = {
         Tensor: {"__getattr__": _lacks("Tensor"), "_repr_html_": _tensor_html},
         Module: {"__getattr__": _lacks("Module"), "_repr_html_": _module_html},
-        Optimizer: {"__getattr__": _lacks("Optimizer")},
+        Optimizer: {"__getattr__": _lacks("Optimizer"), "__repr__": _optimizer_text},
     }
     for cls, members in extras.items():
         for name, function in members.items():

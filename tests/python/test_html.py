@@ -153,6 +153,11 @@ def test_foreign_names_are_escaped() -> None:
     assert evil + "& 2" in shown.rows[1][2]
 
 
+def test_an_optimizer_says_what_it_updates() -> None:
+    optimizer = nl.optim.AdamW(nl.nn.Linear(100, 20).parameters(), lr=0.002)
+    assert repr(optimizer) == "AdamW(lr=0.002, 2,020 parameters)"
+
+
 # --- reports -------------------------------------------------------------------------------------
 
 
