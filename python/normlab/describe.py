@@ -55,7 +55,7 @@ def norms_table() -> Group:
 
 def formulas() -> list[tuple[str, ...]]:
     """By variant: its name, y, z, dx, and what its statistics are taken over."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for name in norm_variants():
         traits = norm_traits(name)
         over = "–" if traits["scale"] in ("none", "tanh") else _OVER[traits["group"]]
