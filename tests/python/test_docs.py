@@ -77,6 +77,9 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
 
 
+PAGES_WITH_CPP = ("cpp.md", "../README.md")
+
+
 def test_the_python_of_the_first_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
@@ -87,9 +90,20 @@ def test_the_python_of_the_first_page_runs(tmp_path: Path, monkeypatch: pytest.M
     assert set(nl.load("model.safetensors")) == set(names["net"].state())
 
 
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    examples = blocks("../README.md", "python")
+    assert examples
+    for code in examples:
+        exec(code, names)
+    assert set(nl.load("model.safetensors")) == set(names["net"].state())
+
+
 @pytest.mark.skipif("NORMLAB_PREFIX" not in os.environ, reason="no installed engine is named")
-def test_the_cpp_example_compiles_and_learns(tmp_path: Path) -> None:
-    (code,) = blocks("cpp.md", "cpp")
+@pytest.mark.parametrize("page", [page for page in PAGES_WITH_CPP if blocks(page, "cpp")])
+def test_the_cpp_examples_compile_and_learn(page: str, tmp_path: Path) -> None:
+    (code,) = blocks(page, "cpp")
     (lines,) = blocks("cpp.md", "cmake")
     (tmp_path / "main.cpp").write_text(code)
     (tmp_path / "CMakeLists.txt").write_text(
