@@ -1,4 +1,4 @@
-"""Makes face.png, the picture of the README: python docs/images/face.py (MNIST at hand, a minute)."""
+"""Makes face.png, the README's picture: python docs/images/face.py, with MNIST at hand."""
 
 from pathlib import Path
 

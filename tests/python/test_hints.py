@@ -157,3 +157,61 @@ def test_present_names_do_not_pass_through_the_hints(monkeypatch: pytest.MonkeyP
             getattr(owner, name)
     with pytest.raises(AssertionError, match="asked"):
         nl.zeros(1).view  # noqa: B018
+
+
+# What a user of PyTorch types first: it works, or the error has the words that he needs.
+WORKS = [
+    *("x.T", "x @ y.T", "x.mean(1)", "x.mean(axis=1, keepdim=True)", "x.var(axis=0)", "x.max(1)"),
+    *("x.argmax(-1)", "x.shape", "x.sum().item()", "x.numpy()", "x.detach().numpy()", "x.clone()"),
+    *("x.to('cpu')", "x.to('float64')", "x.astype('int64')", "x.dtype == 'float32'", "x.device"),
+    *("x[0]", "x[..., 0]", "x[:, None]", "x[x > 0]", "x[[0, 2]]", "x[0, 1]", "x.reshape(3, 4)"),
+    *("x.reshape(-1)", "x.transpose(1, 0)", "x.flatten(0)", "x.softmax(-1)", "x.tolist()"),
+    *(
+        "x.fill_(0)",
+        "x.copy_(y)",
+        "x.grad",
+        "x == y",
+        "bool(x.sum() >= 0)",
+        "1 / x",
+        "-x",
+        "len(x)",
+    ),
+    *("nl.tensor([1.0, 2.0], requires_grad=True)", "nl.zeros((2, 3))", "nl.arange(10)", "abs(x)"),
+    *("nl.where(x > 0.5, x, 0)", "nl.manual_seed(0)", "nl.relu(x)", "nl.cross_entropy(x, targets)"),
+    *("nl.no_grad()", "nl.nn.Linear(4, 3, bias=False)", "nl.nn.Conv2d(1, 3, 3, padding=1)"),
+    *("nl.nn.Dropout(p=0.1)", "nl.nn.Embedding(10, 4)", "nl.nn.Parameter(nl.zeros(3))", "net[0]"),
+    *("nl.nn.Sequential(nl.nn.ReLU())", "net(x)", "net.train()", "net.eval()", "len(net)"),
+    *("list(net.parameters())", "dict(net.named_parameters())", "net.zero_grad()"),
+    *("optimizer.zero_grad()", "optimizer.step()", "nl.optim.SGD(net.parameters(), lr=0.1)"),
+    *("nl.optim.Adam(net.parameters(), lr=1e-3, betas=(0.9, 0.98))", "nl.set_num_threads(1)"),
+]
+TELLS = {
+    "x.mean(dim=1)": "axis",
+    "x.sum(dim=-1)": "axis",
+    "x.softmax(dim=-1)": "axis",
+    "x.mean(axis=1, keepdims=True)": "keepdim",
+    "nl.concat([x, y], dim=0)": "axis",
+    "nl.zeros(3, 4)": "shape",
+    "nl.randn(3, 4)": "shape",
+    "nl.Tensor([1.0])": "array",
+    "nl.nn.Embedding(10, 4, padding_idx=0)": "padding_index",
+    "nl.nn.Conv2d(1, 3, kernel_size=3)": "kernel",
+    "nl.save(net.state(), 'm.safetensors')": "path",
+    "nl.randint(10, (3,))": "low",
+    "x.__setitem__(0, 1.0)": "copy_",
+    "x.item()": "one element",
+    "x.to('cuda')": "cuda",
+    "x.backward()": "requires a gradient",
+}
+
+
+@pytest.mark.parametrize("code", WORKS)
+def test_what_is_typed_first_works(code: str) -> None:
+    eval(code, things())
+
+
+@pytest.mark.parametrize(("code", "word"), TELLS.items())
+def test_or_the_error_has_the_right_word(code: str, word: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        eval(code, things())
+    assert word in str(caught.value)
