@@ -18,8 +18,8 @@ _WORDS = {  # by strength
 _NOUNS = ("plot", "cast", "script", "ending", "music", "camera", "pace", "story", "humour")
 _LINKS = ("is", "seems", "feels", "remains")
 _SYLLABLES = ("ba", "de", "ki", "lo", "mu", "na", "ra", "so", "ti", "ve", "zu", "pa", "re", "go")
-_NAMES_IN_ALL = 1500  # of people and films: rare words that a network can learn by heart
-_WRONG = 0.08  # share of sentences whose strengths are drawn anew after the class was noted
+_NAMES_IN_ALL = 2500  # of people and films: rare words that a network can learn by heart
+_WRONG = 0.16  # share of sentences whose strengths are drawn anew after the class was noted
 
 
 def standin_reviews(
@@ -27,8 +27,8 @@ def standin_reviews(
 ) -> TextData:
     """Reviews generated from a few rules: NOT RT or SST5, and no number compares with theirs.
 
-    Each sentence praises or blames two or three things ("the plot is not dreadful"), names a
-    person that may never come again, and has the class of its mean strength; some have another
+    Each sentence praises or blames two or three things ("the plot is not dreadful"), names some
+    people that may never come again, and has the class of its mean strength; some have another
     one, as people err. Same arguments, same sentences.
 
     Args:
@@ -67,7 +67,8 @@ def _sentence(rng: np.random.Generator, classes: int) -> tuple[str, int]:
         strengths = rng.choice(_STRENGTH, len(strengths))
     nouns = rng.permutation(_NOUNS)[: len(strengths)]
     clauses = [_clause(rng, noun, int(s)) for noun, s in zip(nouns, strengths, strict=True)]
-    return f"{_name(rng)} 's film : " + " , and ".join(clauses) + " .", label
+    cast = " , ".join(_name(rng) for _ in range(rng.integers(2, 6)))
+    return f"{_name(rng)} 's film with {cast} : " + " , and ".join(clauses) + " .", label
 
 
 def _clause(rng: np.random.Generator, noun: str, strength: int) -> str:
@@ -77,7 +78,7 @@ def _clause(rng: np.random.Generator, noun: str, strength: int) -> str:
 
 
 def _name(rng: np.random.Generator) -> str:
-    number = int(rng.zipf(1.3)) % _NAMES_IN_ALL
+    number = int(rng.zipf(1.15)) % _NAMES_IN_ALL
     n = len(_SYLLABLES)
     return "".join(_SYLLABLES[number // n**i % n] for i in range(3))
 
