@@ -113,6 +113,8 @@ def test_a_notebook_in_jupyterlab(lab: str, page: Any, output_folder: Path) -> N
         assert bars.count() == 2
         for i in range(2):
             assert bars.nth(i).evaluate("bar => bar.style.width") == "100%"
+        bars.first.scroll_into_view_if_needed()
+        page.screenshot(path=output_folder / "browser_bars.png")
         pictures.first.scroll_into_view_if_needed()
         page.screenshot(path=output_folder / "browser_pictures.png")
 
@@ -129,10 +131,10 @@ def test_a_notebook_in_jupyterlab(lab: str, page: Any, output_folder: Path) -> N
         assert drawing.inner_html() != before
         assert all(word in drawing.inner_html() for word in ("Parsers", "draw", "trees"))
         page.locator(".widget-dropdown select").select_option("detachnorm")
-        drawing.wait_for()
+        page.locator(".widget-html").get_by_text("with detachnorm parses it").wait_for()
         page.screenshot(path=output_folder / "browser_widgets.png")
         line.fill("")
         line.press("Enter")
-        page.locator(".widget-html").get_by_text("no words").wait_for()
+        page.locator(".widget-html").get_by_text("must have words").wait_for()
     finally:
         page.screenshot(path=output_folder / "browser_last.png")

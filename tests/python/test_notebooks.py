@@ -155,6 +155,7 @@ def test_studies_show_a_bar(widgets: bool, tmp_path: Path, monkeypatch: pytest.M
     cell = (
         "from dataclasses import replace\nfrom pathlib import Path\nimport normlab as nl\n"
         "from normlab.study.images import ImageTask\n"
+        "nl.data.cache_folder()\n"
         "read = lambda: nl.data.standin_digits(train=64, valid=32, test=32)\n"
         "task = ImageTask('toy', 'Toy', read, 0.1, 0.3)\n"
         "settings = nl.study.Overrides(epochs=2)\n"

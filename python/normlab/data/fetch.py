@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +39,7 @@ class RemoteFile:
 
 def cache_folder() -> Path:
     """The folder that keeps downloads: the system's usual one, XDG_CACHE_HOME/normlab on Linux."""
-    import pooch  # type: ignore[import-untyped,unused-ignore]
-
-    return Path(pooch.os_cache("normlab"))
+    return Path(_pooch().os_cache("normlab"))
 
 
 def fetch(
@@ -58,7 +57,7 @@ def fetch(
         DataMissingError: No address gave the file; the message says why, and what else to do.
         FileError: The cache cannot be written.
     """
-    import pooch  # type: ignore[import-untyped,unused-ignore]
+    pooch = _pooch()
     import requests
 
     pooch.get_logger().setLevel(logging.ERROR)
@@ -174,6 +173,14 @@ class _Resuming:
             raise requests.exceptions.ConnectionError(
                 f"ended after {have:,} of {self.file.size:,} bytes"
             )
+
+
+def _pooch() -> Any:
+    """The package, which imports tqdm and with it a warning where a notebook has no ipywidgets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pooch  # type: ignore[import-untyped,unused-ignore]
+    return pooch
 
 
 @contextmanager
