@@ -19,7 +19,7 @@ NAMES: Mapping[str, str] = {
 }
 """What the code in the hints speaks of."""
 
-_CUDA = '`x.to("cuda")`, where nl.build_info()["cuda"] is true'
+_CUDA = '`x.to("cuda")`, where nl.cuda.is_available()'
 _DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
 
@@ -31,7 +31,7 @@ def _as_type(name: str) -> str:
     return f'use `x.astype("{name}")`'
 
 
-_NO_HALF = "elements are float32 or float64"
+_NO_HALF = 'of the short types there is bfloat16, for the GPU: `x.to("bfloat16")`'
 _NO_STATE_DICT = "use `net.state()`"
 _DATA = (
     "a data set is arrays or tensors; draw batches with `nl.permutation(len(x))` and "
@@ -190,8 +190,7 @@ _FUNCTIONS: Mapping[str, str] = {
     "seed": "use `nl.manual_seed(0)`",
     "device": 'devices are text: `nl.zeros(3, device="cpu")`',
     **dict.fromkeys(
-        ("cuda", "backends", "mps"),
-        'use `nl.build_info()["cuda"]`; devices are text: "cpu", "cuda"',
+        ("backends", "mps"), 'use `nl.cuda.is_available()`; devices are text: "cpu", "cuda"'
     ),
     "Size": "shapes are tuples: `x.shape`",
     "autograd": f"use `x.backward` and `x.grad`; {_ONE_GRAPH}",
@@ -281,10 +280,9 @@ DATA: Mapping[str, str] = dict.fromkeys(
 MODULE: Mapping[str, str] = {
     "state_dict": _NO_STATE_DICT,
     "load_state_dict": "use `net.load_state(net.state())`",
-    **dict.fromkeys(
-        ("to", "cuda", "cpu", "half", "double", "float"),
-        "parameters are float32 in the CPU's memory; another module's go in by load_state()",
-    ),
+    "cuda": 'use `net.to("cuda")`, where nl.cuda.is_available()',
+    "cpu": 'use `net.to("cpu")`',
+    **dict.fromkeys(("half", "double", "float", "bfloat16"), "parameters are float32"),
     **dict.fromkeys(
         ("modules", "children", "named_children"), "use `[part for _, part in net.named_modules()]`"
     ),
