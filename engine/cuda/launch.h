@@ -46,11 +46,6 @@ Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, d
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream();
-  if (shared > (48 << 10)) {  // more than that only on request
-    const cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-    if (error != cudaSuccess) return failure_of(error);
-  }
   return failure_of(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 

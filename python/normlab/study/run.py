@@ -24,6 +24,7 @@ from .. import (
     tensor,
 )
 from .._core import FileError
+from ..machine import processor
 from .norms import norm_options
 from .results import HISTORY, NOTHING_IS_LOST, Result, identify
 from .task import NormChoice, Settings
@@ -218,6 +219,7 @@ class Trainer:
             "fingerprint": run.fingerprint,
             "threads": num_threads(),
             "isa": info.get("isa"),
+            "processor": processor(),
             "peak_memory_mib": _peak_memory_mib(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "id": run.id,
