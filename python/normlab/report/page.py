@@ -205,6 +205,7 @@ def _facts(group: Group) -> str:
     facts = {
         "Data": "; ".join(group.origins),
         "Seeds": ", ".join(map(str, group.seeds)),
+        "Device": ", ".join(sorted({str(r.get("gpu") or "CPU") for r in group.results})),
         "Instruction set": ", ".join(sorted({str(r.get("isa")) for r in group.results})),
         "Threads": ", ".join(sorted({str(r.get("threads")) for r in group.results})),
         "Settings": ", ".join(
