@@ -67,6 +67,13 @@ def _examples() -> str:
     return "\n\n".join(("[bold]Examples[/bold]", *lines))
 
 
+class Device(str, Enum):
+    """Where networks are."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Denominator(str, Enum):
     """Where eps goes."""
 
@@ -184,9 +191,15 @@ def study(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Runs at a time, sharing the threads.", show_default="one a thread, up to 8"
+            min=1,
+            help="Runs at a time, sharing the threads.",
+            show_default="one a thread, up to 8; 1 on a GPU",
         ),
     ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(help="Where to train and test: the CPU, or an NVIDIA GPU."),
+    ] = Device.cpu,
     save: Annotated[
         bool,
         typer.Option(
@@ -207,9 +220,10 @@ def study(
         quick=quick,
         threads=threads,
         # Runs side by side wait for nobody: faster than one run on all threads.
-        jobs=jobs or min(threads or nl.num_threads(), _MOST_JOBS),
+        jobs=jobs or (1 if device is Device.cuda else min(threads or nl.num_threads(), _MOST_JOBS)),
         scales=_positive("--C", scales) if scales else None,
         save=save,
+        device=device.value,
     )
     try:
         plan.run()

@@ -531,7 +531,8 @@ struct ParserOptions {
   int64_t width = 64;
 };
 
-/// Parses greedily, with a copy of a model's weights. Threads may share it.
+/// Parses greedily on the CPU, with a copy of a model's weights wherever these are. Threads may
+/// share it.
 class Parser {
  public:
   explicit Parser(Model model, const ParserOptions& options = {});

@@ -112,8 +112,9 @@ struct Model {
   std::vector<std::string> labels;  ///< one a class
   Metadata notes = {};              ///< free text that goes along: task, scores, ...
 
-  /// Logits [n, classes] of n lines of text, without gradients, dropout off. Those of a line do
-  /// not depend on the others, to the last bit. Threads may share a model in evaluation mode.
+  /// Logits [n, classes] of n lines of text, without gradients, dropout off, on the CPU wherever
+  /// the classifier is. Those of a line do not depend on the others, to the last bit. Threads may
+  /// share a model in evaluation mode.
   Tensor logits(const std::vector<std::string>& lines) const;
   /// Logits [classes] and label of a line.
   std::pair<Tensor, std::string> label(std::string_view line) const;

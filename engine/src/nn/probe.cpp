@@ -44,8 +44,11 @@ struct RowSums {
   }
 };
 
-/// Sums over the rows of x; z, if given, is what adanorm with scale C made of it.
-RowSums row_sums(const Tensor& x, int64_t H, const Tensor& z, float C) {
+/// Sums over the rows of x; z, if given, is what adanorm with scale C made of it. From a GPU their
+/// values are fetched: probes look now and then only.
+RowSums row_sums(const Tensor& given, int64_t H, const Tensor& given_z, float C) {
+  const Tensor x = given.detach().to(Device::cpu);
+  const Tensor z = given_z ? given_z.detach().to(Device::cpu) : Tensor();
   const ProbeKernels& kernels = probe_kernels_for_cpu();
   const int64_t rows = x.numel() / H;
   const int64_t block = std::max<int64_t>(1, 16384 / H);

@@ -79,6 +79,9 @@ Tensor clip_on_gpu(const std::vector<Tensor>& gradients, double max_norm) {
 Tensor clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
   check<ValueError>(max_norm > 0, "clip_grad_norm", "max_norm must be positive, got ", max_norm);
   std::vector<Tensor> gradients = gradients_of(parameters);
+  for (const Tensor& gradient : gradients)
+    check<DtypeError>(gradient.dtype() != DType::bfloat16, "clip_grad_norm",
+                      "gradients must be float32 or float64, got bfloat16");
   const Device device = device_of("clip_grad_norm", "gradient", gradients);
   const Tensor norm =
       device == Device::cuda ? clip_on_gpu(gradients, max_norm) : clip_on_cpu(gradients, max_norm);

@@ -18,7 +18,7 @@ Tensor with_padding(const Tensor& x, int64_t width) {
   const int64_t n = x.size(last);
   shape[last] = width;
   Tensor z = Tensor::zeros(shape);
-  const Tensor from = x.detach();
+  const Tensor from = x.detach().to(Device::cpu);
   for (int64_t i = 0; i < from.numel() / std::max<int64_t>(n, 1); ++i)
     std::copy_n(from.data<float>() + i * n, n, z.data<float>() + i * width);
   return z;
@@ -58,7 +58,7 @@ FrozenNetwork::FrozenNetwork(const Network& network, std::span<const RowRange> k
       norm_(copy_of(network.norm_)),
       known_(known.begin(), known.end()) {
   const NoGrad no_grad;
-  table_ = network.table_.detach().clone();
+  table_ = network.table_.detach().to(Device::cpu).clone();
   weight_ = with_padding(network.weight_, width_);
   base_ = with_padding(network.bias_, width_);
   output_ = with_padding(transpose(network.output_->weight.detach()), class_width_);

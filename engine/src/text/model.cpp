@@ -48,13 +48,14 @@ class Evaluation {
   std::vector<std::pair<std::shared_ptr<nn::Module>, bool>> parts_;
 };
 
-/// Logits [classes] of a line; without gradients and in evaluation mode.
+/// Logits [classes] of a line, on the CPU; without gradients and in evaluation mode.
 Tensor logits_of(std::string_view line, const Model& model) {
   const std::vector<std::string> words = tokenize(line);
   Tensor numbers = Tensor::empty({static_cast<int64_t>(words.size())}, DType::int64);
   std::ranges::transform(words, numbers.data<int64_t>(),
                          [&](const std::string& word) { return model.vocabulary.number(word); });
-  return model.classifier->Classifier::forward(numbers);
+  const Device device = model.classifier->parameters().front().device();
+  return model.classifier->Classifier::forward(numbers.to(device)).to(Device::cpu);
 }
 
 }  // namespace

@@ -143,6 +143,8 @@ class Group:
         unusual = [
             str(self.settings[x]) for x, usual in _USUAL.items() if self.settings[x] != usual
         ]
+        if self.first.get("device", "cpu") != "cpu":
+            unusual.append(f"on {self.first['device']}")
         return ", ".join([self.name, *unusual])
 
     @property
@@ -209,7 +211,13 @@ def groups(results: Iterable[Result], order: Sequence[str]) -> list[Group]:
     for result in results:
         if not result["candidate"]:
             key = json.dumps(
-                [result["task"], result["fingerprint"], result["settings"]], sort_keys=True
+                [
+                    result["task"],
+                    result["fingerprint"],
+                    result["settings"],
+                    result.get("device", "cpu"),
+                ],
+                sort_keys=True,
             )
             # One variant searched over different C's is not one row.
             row = json.dumps([result["norm"], sorted(result.get("C_candidates") or ())])

@@ -215,6 +215,7 @@ def _facts(group: Group) -> str:
         "Hardware": _hardware(group),
         "Memory": _memory(group),
         "Seeds": ", ".join(map(str, group.seeds)),
+        "Device": ", ".join(sorted({str(r.get("gpu") or "CPU") for r in group.results})),
         "Settings": ", ".join(
             f"{name} {value}" for name, value in group.settings.items() if value is not None
         ),

@@ -3,7 +3,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,10 @@ class Examples:
     images: Tensor
     labels: Tensor
 
+    def to(self, device: str) -> "Examples":
+        """The same on a device."""
+        return Examples(self.images.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True)
 class ImageTensors:
@@ -46,6 +50,12 @@ class ImageTensors:
     warning: str
     train_items: int
     splits: Mapping[str, Examples]
+    device: str = "cpu"
+
+    def to(self, device: str) -> "ImageTensors":
+        """See task.Dataset."""
+        splits = {name: examples.to(device) for name, examples in self.splits.items()}
+        return replace(self, splits=splits, device=device)
 
 
 class ImageTask:
@@ -134,7 +144,8 @@ class ImageTask:
             logits = model(take(train.images, index))
             return cross_entropy(logits, labels), logits, labels
 
-        return train_pass(optimizer, shuffled(n, settings.batch), n, step, tick)
+        batches = shuffled(n, settings.batch, data.device)
+        return train_pass(optimizer, batches, n, step, tick, capture=True)
 
     def evaluate(self, model: nn.Module, data: ImageTensors, split: SplitName) -> Score:
         """Mean loss and accuracy of a whole split."""

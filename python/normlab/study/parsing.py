@@ -64,6 +64,27 @@ _TAGGER_HIDDEN = 128
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Examples of transitions: the tensors of parse.Examples."""
+
+    features: Tensor
+    classes: Tensor
+    moves: Tensor
+
+    @classmethod
+    def of(cls, examples: parse.Examples) -> "Steps":
+        """Of a treebank."""
+        return cls(examples.features, examples.classes, examples.moves)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def to(self, device: str) -> "Steps":
+        """The same on a device."""
+        return Steps(self.features.to(device), self.classes.to(device), self.moves.to(device))
+
+
+@dataclass(frozen=True)
 class TreebankTensors:
     """A treebank as the networks take it; see task.Dataset."""
 
@@ -74,11 +95,17 @@ class TreebankTensors:
     vocabulary: parse.Vocabulary
     tag_vocabulary: parse.TagVocabulary
     masks: Tensor
-    examples: Mapping[str, parse.Examples]
+    examples: Mapping[str, Steps]
     tag_examples: parse.TagExamples
     sentences: Mapping[str, list[parse.Sentence]]
     kept: dict[str, nn.Module] = field(default_factory=dict)
     """The tagger once it is trained."""
+    device: str = "cpu"
+
+    def to(self, device: str) -> "TreebankTensors":
+        """See task.Dataset. The tagger, one for all variants, is trained on the CPU."""
+        examples = {name: steps.to(device) for name, steps in self.examples.items()}
+        return replace(self, examples=examples, masks=self.masks.to(device), device=device)
 
 
 class ParseTask:
@@ -130,7 +157,7 @@ class ParseTask:
             vocabulary=vocabulary,
             tag_vocabulary=tag_vocabulary,
             masks=vocabulary.transitions.masks(),
-            examples=examples,
+            examples={name: Steps.of(split) for name, split in examples.items()},
             tag_examples=parse.tag_examples(treebank.train, tag_vocabulary),
             sentences={name: splits[name] for name in ("valid", "test")},
         )
@@ -174,7 +201,8 @@ class ParseTask:
             classes, moves = take(train.classes, index), take(train.moves, index)
             return parse.transition_loss(logits, data.masks, classes, moves), logits, classes
 
-        return train_pass(optimizer, shuffled(n, settings.batch), n, step, tick)
+        batches = shuffled(n, settings.batch, data.device)
+        return train_pass(optimizer, batches, n, step, tick, capture=True)
 
     def evaluate(self, model: nn.Module, data: TreebankTensors, split: SplitName) -> Score:
         """Mean loss of the oracle's transitions, and the parser's UAS (CoNLL 2018)."""

@@ -64,11 +64,12 @@ def choices(
     norms: Sequence[str],
     seeds: Sequence[int],
     scales: Sequence[float],
+    device: str = "cpu",
 ) -> list[Choice]:
     """Seed by seed, so that every variant has a number early."""
 
     def run(norm: str, seed: int, scale: float | None) -> Run:
-        return Run(task.name, norm, seed, settings, data.fingerprint, scale)
+        return Run(task.name, norm, seed, settings, data.fingerprint, scale, device)
 
     return [
         Choice(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import (
     Tensor,
     build_info,
+    cuda,
     get_rng_state,
     load_with_metadata,
     manual_seed,
@@ -47,6 +48,7 @@ class Run:
         settings: Everything else that decides the numbers.
         fingerprint: The data's sum.
         C: AdaNorm's scale, None for the others.
+        device: "cpu" or "cuda", which round differently.
     """
 
     task: str
@@ -55,11 +57,19 @@ class Run:
     settings: Settings
     fingerprint: str
     C: float | None = None
+    device: str = "cpu"
 
     @property
     def id(self) -> str:
         """Names the run's checkpoint and its line in the results."""
-        return identify({"run": asdict(self)})
+        return identify({"run": self.facts()})
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values. The device stands there only if it is not the CPU."""
+        facts = asdict(self)
+        if self.device == "cpu":
+            del facts["device"]
+        return facts
 
     @property
     def label(self) -> str:
@@ -104,7 +114,7 @@ class Trainer:
         self.task, self.data, self.run, self.checkpoint = task, data, run, checkpoint
         manual_seed(run.seed)
         choice = NormChoice(run.norm, norm_options(run.norm, run.settings, run.C))
-        self.model: nn.Module = task.build(data, choice)
+        self.model: nn.Module = task.build(data, choice).to(run.device)
         self.optimizer: optim.Optimizer = task.optimizer(self.model, run.settings)
         self.best: dict[str, Tensor] = {}
         self.progress = Progress()
@@ -168,7 +178,7 @@ class Trainer:
         }
         metadata = {
             "id": self.run.id,
-            "run": json.dumps(asdict(self.run)),
+            "run": json.dumps(self.run.facts()),
             "rng": json.dumps(get_rng_state()),
             "progress": json.dumps(asdict(self.progress)),
         }
@@ -220,6 +230,8 @@ class Trainer:
             "threads": num_threads(),
             "isa": info.get("isa"),
             "processor": processor(),
+            "device": run.device,
+            "gpu": cuda.properties()["name"] if run.device == "cuda" else None,
             "peak_memory_mib": _peak_memory_mib(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "id": run.id,
@@ -259,7 +271,7 @@ def _seldom(report: Report) -> Report:
 
 
 def _copy(value: Tensor) -> Tensor:
-    return tensor(value.numpy().copy())
+    return tensor(value, copy=True, device="cpu")
 
 
 def _finite(number: float) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import num_threads, set_num_threads
+from .. import cuda, num_threads, set_num_threads
 from .._core import ArgumentError, FileError
 from .display import Display, display
 from .norms import norm_options
@@ -40,6 +40,7 @@ class Study:
         threads: None: as the engine chose. No number depends on it.
         jobs: Runs at a time, sharing the threads.
         save: Keep the model of the run that is best on validation as model.safetensors.
+        device: "cpu" or "cuda", where networks are trained and tested.
     """
 
     tasks: Sequence[Task[Any]]
@@ -52,25 +53,34 @@ class Study:
     threads: int | None = None
     jobs: int = 1
     save: bool = False
+    device: str = "cpu"
 
     def run(self, show: Display | None = None) -> list[Result]:
         """Trains what is not finished yet, writes the report, returns this study's lines.
 
         Raises:
             FileError: No data, or an output folder that cannot be used; before any training.
+            DeviceError: No GPU for device "cuda", with the reason; before anything else.
             Interrupted: Ctrl-C. The same call goes on.
         """
         from ..report import write_report
 
         if self.save and len(self.tasks) > 1:
             raise ArgumentError("save: keeps one model, so it takes one task")
+        if self.device == "cuda":
+            cuda.properties()
+        elif self.device != "cpu":
+            raise ArgumentError(f"device: must be 'cpu' or 'cuda'; is {self.device!r}")
         if self.threads is not None:
             set_num_threads(self.threads)
         with locked(self.out):
             file = ResultFile(self.out)
             warning = file.repair()
             finished = {result["id"]: result for result in file.read()}
-            tasks = {task.name: (task, task.load(quick=self.quick)) for task in self.tasks}
+            tasks = {
+                task.name: (task, task.load(quick=self.quick).to(self.device))
+                for task in self.tasks
+            }
             plan = self._plan(tasks)
             with show or display() as shown:
                 for text in (warning, *(data.warning for _, data in tasks.values())):
@@ -87,7 +97,7 @@ class Study:
             for norm in self.norms:  # a variant that refuses its options does so before training
                 task.build(data, NormChoice(norm, norm_options(norm, settings, None)))
             scales = task.scales if self.scales is None else self.scales
-            plan += choices(task, data, settings, self.norms, self.seeds, scales)
+            plan += choices(task, data, settings, self.norms, self.seeds, scales, self.device)
         return plan
 
     def _train(

@@ -64,7 +64,10 @@ class NormChoice:
 
 
 class Dataset(Protocol):
-    """A task's data in memory; the rest is the task's own affair."""
+    """A task's data in memory; the rest is the task's own affair.
+
+    Networks are trained where the data was taken to.
+    """
 
     @property
     def origin(self) -> str:
@@ -81,6 +84,9 @@ class Dataset(Protocol):
     @property
     def warning(self) -> str:
         """What every table, picture and line must say of this data; empty for the real thing."""
+
+    def to(self, device: str) -> "Dataset":
+        """The same data for networks on "cpu" or "cuda"."""
 
 
 D = TypeVar("D", bound=Dataset)

@@ -71,6 +71,19 @@ class TextTensors:
     labels: tuple[str, ...]
     vocabulary: text.Vocabulary
     splits: Mapping[str, Examples]
+    device: str = "cpu"
+
+    def to(self, device: str) -> "TextTensors":
+        """See task.Dataset. Batches are put together on the CPU, and then go there."""
+        return replace(self, device=device)
+
+    def batch(self, split: str, index: Tensor) -> tuple[text.Packed, Tensor]:
+        """Sentences of these numbers, and their classes, on the device."""
+        examples = self.splits[split]
+        sentences = text.take(examples.sentences, index)
+        labels = take(examples.labels, index).to(self.device)
+        tokens, offsets = sentences.tokens.to(self.device), sentences.offsets.to(self.device)
+        return text.Packed(tokens, offsets), labels
 
 
 class TextTask:
@@ -173,8 +186,8 @@ class TextTask:
         n = min(settings.train_items or data.train_items, data.train_items)
 
         def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            labels = take(train.labels, index)
-            logits = model(text.take(train.sentences, index))
+            sentences, labels = data.batch("train", index)
+            logits = model(sentences)
             return cross_entropy(logits, labels), logits, labels
 
         batches = text.token_batches(train.lengths[:n], settings.batch)
@@ -188,8 +201,8 @@ class TextTask:
         loss_sum, right = 0.0, 0
         with no_grad():
             for index in _in_order(examples.lengths, _EVALUATION_TOKENS):
-                labels = take(examples.labels, index)
-                logits = model(text.take(examples.sentences, index))
+                sentences, labels = data.batch(split, index)
+                logits = model(sentences)
                 loss_sum += cross_entropy(logits, labels).item() * len(labels)
                 right += count_right(logits, labels)
         return Score(loss_sum / n, 100 * right / n)

@@ -149,7 +149,7 @@ def _work(
             run: Run = pipe.recv()
             task = tasks[run.task]
             if run.task not in loaded:
-                loaded[run.task] = task.load(quick=quick)
+                loaded[run.task] = task.load(quick=quick).to(run.device)
             trainer = Trainer(task, loaded[run.task], run, checkpoint_of(folder, run))
             result = trainer.finish(lambda epochs: pipe.send(float(epochs)))
             if save:
