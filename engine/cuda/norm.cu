@@ -3,6 +3,29 @@
 // All variants that share their statistics along a row, forward and backward: one kernel each, and
 // the table of traits decides. kGeneral: rows that are clamped, whose parameters change from
 // segment to segment, or that are too long for the registers.
+//
+// A norm does a few operations a byte, so memory alone bounds it: forward should move 2, backward 3
+// times x. A row is therefore read once, into registers, and everything else happens there. What
+// keeps the memory busy is bytes in flight: an H100 needs some 20 KB a multiprocessor (25 KB/us of
+// its 3.35 TB/s, for 0.8 us). Here they are
+//   forward   1,024 threads x 16 floats            64 KB (and 128 KB moved a round)
+//   backward    512 threads x 32 floats x 2 arrays 128 KB (and 192 KB moved a round)
+// A round (wait for the loads, compute, reduce, store) takes 3 to 4 us by itself, its bytes take 5
+// and 7.7 us of the multiprocessor's share of the memory: so even one block, whose phases do not
+// overlap, leaves the memory no pause, as the blocks are not in step.
+//
+// Backward's sums over rows, two more arrays of a row's length, would cost half of these registers.
+// They lie in shared memory instead: 16 bytes an element and row, a sixth of what that can move
+// meanwhile. As few blocks as fill the device go through all rows; each adds its rows of a moment
+// up before it writes [2, H]. The second stage (norm_parameters.cu) reads these parts, as a rule
+// still in L2: 132 x 8 H bytes written and read, against 12 H a row. That is 4 % at 8,192 rows;
+// with 1,000 rows of 16,384 it is a sixth, and shows.
+//
+// Rows beyond 16,384 floats: forward keeps the rest in shared memory, which takes it to 73,000;
+// beyond, and in backward beyond 44,000 (two arrays), the rest is read again, from L2: 132 rows of
+// 65,536 overflow it only by 22 MB. There is no room on the chip for their sums over rows, so a
+// kernel of its own reads x and dz once more: 5 arrays' traffic for 3. Two blocks or more that
+// share a row (clusters) would save that.
 
 namespace normlab::cuda {
 namespace {
@@ -264,7 +287,7 @@ struct Limits {
 template <class T>
 constexpr Limits kForward = {64 / sizeof(accumulate_t<T>), 1024};
 template <class T>
-constexpr Limits kBackward = {128 / sizeof(accumulate_t<T>), kBackwardThreads};
+constexpr Limits kBackward = {sizeof(T) == sizeof(double) ? 8 : 32, kBackwardThreads};
 
 /// Whether only the general kernels do.
 template <class T>

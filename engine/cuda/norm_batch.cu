@@ -43,6 +43,14 @@ struct Elements {
   }
 };
 
+/// An element of what no thread writes meanwhile.
+template <class T>
+__device__ accumulate_t<T> value_at(const T* x, int64_t at) {
+  accumulate_t<T> value[1];
+  unpack<T, 1>(__ldg(reinterpret_cast<const raw_t<T, 1>*>(x + at)), value);
+  return value[0];
+}
+
 /// Sums over threadIdx.y, for each channel. Every thread of the block must call it.
 template <class A, int K>
 __device__ void sum_channel(A (&values)[K]) {
@@ -74,13 +82,13 @@ __device__ Moments<A> own_moments(const NormArgs<T>& a, const Elements<T>& eleme
   A mean = 0;
   if (a.scale == Scale::std) {
     A total[1] = {0};
-    elements.each([&](int64_t at) { total[0] += static_cast<A>(a.x[at]); });
+    elements.each([&](int64_t at) { total[0] += value_at(a.x, at); });
     sum_channel(total);
     mean = total[0] / n;
   }
   A total[2] = {0, 0};
   elements.each([&](int64_t at) {
-    const A d = static_cast<A>(a.x[at]) - mean;
+    const A d = value_at(a.x, at) - mean;
     total[0] += d;
     total[1] += d * d;
   });
@@ -157,7 +165,7 @@ __global__ void __launch_bounds__(kThreads)
   if (first) keep_stats(a, c, stats);
   const A w = a.gain ? a.gain[c] : A(1), b = a.bias ? a.bias[c] : A(0);
   elements.each([&](int64_t at) {
-    const A x = static_cast<A>(a.x[at]);
+    const A x = value_at(a.x, at);
     a.z[at] = static_cast<T>(output_of(a, x, stats.normalized(x), w, b));
   });
 }
@@ -180,8 +188,8 @@ __global__ void __launch_bounds__(kThreads)
       for (int k = 0; k < 2; ++k) total[k] += a.scratch[(int64_t{i} * 2 + k) * a.rows + c];
   } else if (needs_sums(a)) {
     elements.each([&](int64_t at) {
-      const A y = stats.normalized(static_cast<A>(a.x[at]));
-      const A dy = gradient_of_y(a, static_cast<A>(a.dz[at]), y, A(1));
+      const A y = stats.normalized(value_at(a.x, at));
+      const A dy = gradient_of_y(a, value_at(a.dz, at), y, A(1));
       total[0] += dy;
       total[1] += dy * y;
     });
@@ -200,8 +208,8 @@ __global__ void __launch_bounds__(kThreads)
   const Through<A> through = through_stats(a, stats, total[0], total[1]);
   const A rate = stats.rstd * (a.gain ? a.gain[c] : A(1));
   elements.each([&](int64_t at) {
-    const A y = stats.normalized(static_cast<A>(a.x[at]));
-    const A dy = gradient_of_y(a, static_cast<A>(a.dz[at]), y, A(1));
+    const A y = stats.normalized(value_at(a.x, at));
+    const A dy = gradient_of_y(a, value_at(a.dz, at), y, A(1));
     a.dx[at] = static_cast<T>(rate * (dy - through.mean - y * through.scale));
   });
 }

@@ -67,6 +67,16 @@ __device__ void load_accumulators(const A* at, A (&values)[V]) {
     memcpy(values + k, &raw, sizeof raw);
   }
 }
+/// The same of what no thread writes meanwhile: such loads need not wait for stores before them.
+template <int V, class A>
+__device__ void load_constants(const A* at, A (&values)[V]) {
+  constexpr int kAtOnce = V * sizeof(A) <= 16 ? V : static_cast<int>(16 / sizeof(A));
+#pragma unroll
+  for (int k = 0; k < V; k += kAtOnce) {
+    const auto raw = __ldg(reinterpret_cast<const raw_t<A, kAtOnce>*>(at + k));
+    memcpy(values + k, &raw, sizeof raw);
+  }
+}
 template <int V, class A>
 __device__ void store_accumulators(A* at, const A (&values)[V]) {
   constexpr int kAtOnce = V * sizeof(A) <= 16 ? V : static_cast<int>(16 / sizeof(A));
@@ -94,7 +104,7 @@ struct Divider {
 template <int V, class A>
 __device__ void load_parameters(const A* p, int column, A absent, A (&values)[V]) {
   if (p) {
-    load_accumulators<V>(p + column, values);
+    load_constants<V>(p + column, values);
     return;
   }
 #pragma unroll
@@ -122,7 +132,8 @@ struct ParameterPlace {
     if constexpr (kGeneral) {
       if (p && !by_column) {
 #pragma unroll
-        for (int k = 0; k < V; ++k) values[k] = p[one_a_row ? first : first + segment(column + k)];
+        for (int k = 0; k < V; ++k)
+          values[k] = __ldg(p + (one_a_row ? first : first + segment(column + k)));
         return;
       }
     }

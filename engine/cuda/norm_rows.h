@@ -186,7 +186,9 @@ class RowPart {
   }
   __device__ Raw beyond(int k, int i) const {
     if (!row_[k]) return Raw{};
-    return i < in_shared_ ? *shared(k, i) : read<false>(row_[k] + column_beyond(i));
+    if (i < in_shared_) return *shared(k, i);
+    const Raw* raw = reinterpret_cast<const Raw*>(row_[k] + column_beyond(i));
+    return K == 1 ? *raw : __ldg(raw);  // one array: it may be a sum that this thread wrote
   }
 
   int first_, limit_, H_, in_shared_;
