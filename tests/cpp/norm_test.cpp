@@ -194,6 +194,7 @@ TEST_CASE("norm: the GPU agrees with the CPU", "[norm][cuda]") {
   };
   CHECK(cuda_difference(op, inputs) < 1e-12);
   CHECK(cuda_difference(op, inputs, DType::float32) < (H == 1 ? 1e-4 : 2e-5));
+  CHECK(cuda_difference(op, inputs, DType::bfloat16) < 1.0 / 256);
 }
 
 TEST_CASE("norm: results larger than the caches take the streaming kernels", "[norm]") {
