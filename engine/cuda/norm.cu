@@ -467,6 +467,7 @@ constexpr NormCalls<T> kCalls = {
 
 }  // namespace
 
-const NormFunctions norm_functions = {.of_float = kCalls<float>, .of_double = kCalls<double>};
+const NormFunctions norm_functions = {
+    .of_float = kCalls<float>, .of_double = kCalls<double>, .of_bfloat16 = kCalls<bfloat16>};
 
 }  // namespace normlab::cuda

@@ -267,6 +267,7 @@ Failure batch_backward(const NormArgs<T>& a) {
   template Failure batch_backward(const NormArgs<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)
+NORMLAB_INSTANTIATE(bfloat16)
 #undef NORMLAB_INSTANTIATE
 
 }  // namespace normlab::cuda

@@ -194,6 +194,7 @@ Failure sum_long_columns(const NormArgs<T>& a) {
   template Failure sum_long_columns(const NormArgs<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)
+NORMLAB_INSTANTIATE(bfloat16)
 #undef NORMLAB_INSTANTIATE
 
 }  // namespace normlab::cuda

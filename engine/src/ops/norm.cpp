@@ -81,8 +81,10 @@ void check_parameter(const char* name, bool taken, const Tensor& t, const Shape&
   check<ValueError>(taken, "normalize", "variant '", v.name, "' takes no ", name);
   check(t.shape() == want, "normalize", name, " must be ", want, " for x ", x.shape(), ", got ",
         t.shape(), " (variant '", v.name, "')");
-  check<DtypeError>(t.dtype() == x.dtype(), "normalize", name, " must be ", x.dtype(),
-                    " as x, got ", t.dtype());
+  const DType wide = computed_in(x.dtype());
+  check<DtypeError>(t.dtype() == x.dtype() || t.dtype() == wide, "normalize", name, " must be ",
+                    x.dtype(), " as x", wide == x.dtype() ? "" : ", or float32", ", got ",
+                    t.dtype());
   check<DeviceError>(t.device() == x.device(), "normalize", name, " must be on ", x.device(),
                      " as x, is on ", t.device());
 }
@@ -91,6 +93,9 @@ void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, c
   const bool batch = v.group == Group::batch;
   check_parameter("running_mean", batch, o.running_mean, l.parameter, x, v);
   check_parameter("running_var", batch, o.running_var, l.parameter, x, v);
+  for (const Tensor& t : {o.running_mean, o.running_var})
+    check<DtypeError>(!t.defined() || t.dtype() == computed_in(x.dtype()), "normalize",
+                      "running statistics of x ", x.dtype(), " must be float32, got ", t.dtype());
   check<ValueError>(o.running_mean.defined() == o.running_var.defined(), "normalize",
                     "running_mean and running_var must be given both or not at all");
   check<ValueError>(!batch || o.training || o.running_mean.defined(), "normalize",
@@ -481,8 +486,16 @@ BackwardResult gpu_backward(const Call& call, const Tensor& x, const Stats& stat
   return result;
 }
 
+/// With parameters that have the dtype that x is computed in. On the tape: their gradients have the
+/// dtypes that were given.
+NormOptions widened(NormOptions options, DType dtype) {
+  for (Tensor* t : {&options.gain, &options.bias, &options.alpha})
+    if (t->defined()) *t = t->to(computed_in(dtype));
+  return options;
+}
+
 Stats make_stats(const Call& call, const Tensor& x) {
-  const DType dtype = x.dtype();
+  const DType dtype = computed_in(x.dtype());
   Stats stats;
   if (call.traits.scale != Scale::tanh)
     stats.values = Tensor::empty({4, call.layout.rows}, dtype, x.device());
@@ -494,19 +507,21 @@ Stats make_stats(const Call& call, const Tensor& x) {
 /// normalize(). With a residual, x is memory for the sum of first and residual, which the kernel
 /// writes on its way.
 Tensor normalized(const Tensor& x, const Tensor& first, const Tensor& residual,
-                  const NormTraits& variant, const NormOptions& options) {
-  check<DtypeError>(is_floating(x.dtype()), "normalize", "x must be float32 or float64, got ",
-                    x.dtype());
-  Call call{variant, options, layout_of(x, variant, options)};
-  check_options(x, variant, options, call.layout);
+                  const NormTraits& variant, const NormOptions& given) {
+  check<DtypeError>(is_computable(x), "normalize", "x must be float32 or float64, got ", x.dtype());
+  const Layout layout = layout_of(x, variant, given);
+  check_options(x, variant, given, layout);
   if (variant.scale == Scale::none) return x;
+  const NormOptions options = widened(given, x.dtype());
+  Call call{variant, options, layout};
 
   const bool gpu = x.device() == Device::cuda;
   const bool swapped = variant.group == Group::batch && !gpu;
   const Tensor rows = swapped ? channels_first(x, call.layout) : x;
   Stats stats = make_stats(call, x);
-  Tensor z = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
-    if (!gpu) return run_forward<T>(call, rows, stats);
+  Tensor z = dispatch_computable("normalize", x.dtype(), [&]<class T>() {
+    if constexpr (!std::is_same_v<T, bfloat16>)
+      if (!gpu) return run_forward<T>(call, rows, stats);
     return gpu_forward<T>(call, residual ? first : x, stats, residual, residual ? x : Tensor());
   });
   if (swapped) z = channels_back(z, call.layout, x.shape());
@@ -524,10 +539,11 @@ Tensor normalized(const Tensor& x, const Tensor& first, const Tensor& residual,
         const Tensor g = swapped ? channels_first(dz, call.layout) : dz;
         const Tensor own_gain = has_gain ? gain.get() : Tensor(),
                      own_alpha = has_alpha ? alpha.get() : Tensor();
-        BackwardResult r = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
-          return x.device() == Device::cuda
-                     ? gpu_backward<T>(call, x, stats, own_gain, own_alpha, g, needs)
-                     : run_backward<T>(call, x, stats, own_gain, own_alpha, g, needs);
+        BackwardResult r = dispatch_computable("normalize", x.dtype(), [&]<class T>() {
+          if constexpr (!std::is_same_v<T, bfloat16>)
+            if (x.device() == Device::cpu)
+              return run_backward<T>(call, x, stats, own_gain, own_alpha, g, needs);
+          return gpu_backward<T>(call, x, stats, own_gain, own_alpha, g, needs);
         });
         if (swapped && r.dx) r.dx = channels_back(r.dx, call.layout, dz.shape());
         return {r.dx, r.gain, r.bias, r.alpha};

@@ -57,11 +57,14 @@ struct NormCalls {
 struct NormFunctions {
   NormCalls<float> of_float;
   NormCalls<double> of_double;
+  NormCalls<bfloat16> of_bfloat16;
 
   template <class T>
   const NormCalls<T>& of() const {
     if constexpr (std::is_same_v<T, double>)
       return of_double;
+    else if constexpr (std::is_same_v<T, bfloat16>)
+      return of_bfloat16;
     else
       return of_float;
   }
