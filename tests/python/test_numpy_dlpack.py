@@ -293,7 +293,7 @@ def test_dlpack_keeps_memory_alive():
 def test_dlpack_refusals():
     class Gpu(Exporter):
         def __dlpack_device__(self):
-            return (2, 0)
+            return (10, 0)
 
     with pytest.raises(nl.DeviceError, match="CPU"):
         nl.from_dlpack(Gpu(np.ones(2)))

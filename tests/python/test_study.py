@@ -19,6 +19,7 @@ import pytest
 
 import normlab as nl
 from normlab.data import DataMissingError, standin_digits
+from normlab.report.groups import groups
 from normlab.study import (
     TASKS,
     Interrupted,
@@ -48,6 +49,9 @@ class Points:
     fingerprint: str = "points"
     warning: str = ""
     train_items: int = ITEMS
+
+    def to(self, device: str) -> "Points":
+        return self
 
 
 class Toy:
@@ -387,6 +391,23 @@ def digits() -> ImageTask:
     )
     task.settings = Settings(epochs=2, patience=2, batch=32, lr=1e-3)
     return task
+
+
+@pytest.mark.skipif(not nl.cuda.is_available(), reason=nl.cuda.why_not())
+def test_the_network_learns_the_same_on_cuda(tmp_path: Path, digits: ImageTask) -> None:
+    digits._read = lambda: standin_digits(0, train=80, valid=20, test=20)
+    settings = {"norms": ("layernorm",), "seeds": (0,), "save": True}
+    (here,) = a_study(tmp_path / "cpu", digits, **settings).run()
+    (there,) = a_study(tmp_path / "cuda", digits, device="cuda", **settings).run()
+    for name in ("train_loss", "valid_loss"):
+        assert there["history"][name] == pytest.approx(here["history"][name], rel=1e-3)
+    assert (here["device"], there["device"]) == ("cpu", "cuda")
+    assert there["gpu"] == nl.cuda.properties()["name"]
+    assert here["id"] != there["id"]
+    kept = nl.load(tmp_path / "cuda" / "model.safetensors")
+    digits.build(None, NormChoice("layernorm", {})).load_state(kept)  # type: ignore[arg-type]
+    first, second = groups([here, there], ["layernorm"])
+    assert second.heading == first.heading + ", on cuda"
 
 
 def test_the_network_gives_the_same_numbers_for_any_number_of_threads(

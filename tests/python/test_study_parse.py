@@ -84,6 +84,18 @@ def test_it_learns_and_records_both_scores(tmp_path: Path, treebank: Path) -> No
         assert result["history"]["train_loss"][-1] < result["history"]["train_loss"][0]
 
 
+@pytest.mark.skipif(not nl.cuda.is_available(), reason=nl.cuda.why_not())
+@pytest.mark.parametrize("input_norm", [False, True])
+def test_it_learns_the_same_on_cuda(tmp_path: Path, treebank: Path, input_norm: bool) -> None:
+    settings = replace(SETTINGS, epochs=2, input_norm=input_norm)
+    (here,) = study(tmp_path / "cpu", treebank, settings)
+    (there,) = study(tmp_path / "cuda", treebank, settings, device="cuda")
+    assert there["device"] == "cuda"
+    for name in ("train_loss", "valid_loss"):
+        assert there["history"][name] == pytest.approx(here["history"][name], rel=1e-3)
+    assert there["uas"] == pytest.approx(here["uas"], abs=2)
+
+
 @pytest.mark.parametrize("norm", nl.norm_variants())
 def test_every_variant_trains(tmp_path: Path, treebank: Path, norm: str) -> None:
     (result,) = study(tmp_path, treebank, replace(SETTINGS, epochs=1), norms=(norm,))

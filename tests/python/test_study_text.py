@@ -69,6 +69,24 @@ def test_it_learns_and_records_its_settings(tmp_path: Path) -> None:
         assert history["train_loss"][-1] < history["train_loss"][0]
 
 
+@pytest.mark.skipif(not nl.cuda.is_available(), reason=nl.cuda.why_not())
+def test_it_learns_the_same_on_cuda(tmp_path: Path) -> None:
+    task = TextTask("toy", "Toy", reviews, replace(SETTINGS, epochs=1, layers=1))
+    settings = {"task": task, "norms": ("layernorm",), "seeds": (0,), "save": True}
+    (here,) = study(tmp_path / "cpu", **settings)
+    (there,) = study(tmp_path / "cuda", device="cuda", **settings)
+    assert there["device"] == "cuda"
+    for name in ("train_loss", "valid_loss"):
+        assert there["history"][name] == pytest.approx(here["history"][name], rel=1e-3)
+    model = text.load_model(tmp_path / "cuda" / "model.safetensors")
+    before = model.logits(["a good film", "dull"])
+    model.classifier.to("cuda")
+    after = model.logits(["a good film", "dull"])
+    assert after.device == "cpu"
+    assert np.allclose(after.numpy(), before.numpy(), atol=1e-4)
+    assert model.label("a good film")[1] in ("negative", "positive")
+
+
 @pytest.mark.parametrize("norm", nl.norm_variants())
 def test_every_variant_trains(tmp_path: Path, norm: str) -> None:
     task = TextTask("toy", "Toy", reviews, replace(SETTINGS, epochs=1))
