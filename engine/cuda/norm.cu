@@ -369,9 +369,13 @@ BackwardPlan backward_plan(const NormArgs<T>& a) {
   const bool sums = !kGeneral && sums_columns(a) && Sums::bytes(1, a.H) <= room;
   unsigned y = rows_in_block(a.rows, R, kOneWarp || !sums ? kWarpRowThreads : kBackwardThreads);
   while (sums && y > 1 && Sums::bytes(y, a.H) > room) --y;
+  // Sums of a parameter that all rows share need two registers: there more blocks cost nothing.
+  constexpr int kWithoutColumns = 8;
+  const bool takes_turns = sums || (sums_rows(a) && a.groups == 1);
   const unsigned needed = blocks_for(a.rows, y),
-                 at_once = static_cast<unsigned>(multiprocessors() * kAtOnce<A, E, kOneWarp>);
-  const bool in_turn = (sums || sums_rows(a)) && needed > at_once;
+                 at_once = static_cast<unsigned>(
+                     multiprocessors() * (sums ? kAtOnce<A, E, kOneWarp> : kWithoutColumns));
+  const bool in_turn = takes_turns && needed > at_once;
   return {{R, y}, in_turn ? at_once : needed, sums};
 }
 
