@@ -100,9 +100,19 @@ class RowPart {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) held_[k][i] = held(i) ? read<once>(row + column(i)) : Raw{};
     if constexpr (kGeneral) {
-#pragma unroll 4
-      for (int i = 0; i < in_shared_; ++i)
-        if (column_beyond(i) < H_) *shared(k, i) = read<once>(row + column_beyond(i));
+      for (int i = 0; i < in_shared_; i += kBatch) {
+        // All loads come before the first store, and without a condition: behind the row's end
+        // they read its beginning.
+        Raw batch[kBatch];
+#pragma unroll
+        for (int n = 0; n < kBatch; ++n) {
+          const int at = column_beyond(i + n);
+          batch[n] = read<once>(row + (at < H_ ? at : 0));
+        }
+#pragma unroll
+        for (int n = 0; n < kBatch; ++n)
+          if (i + n < in_shared_) *shared(k, i + n) = batch[n];
+      }
     }
   }
 
@@ -152,6 +162,7 @@ class RowPart {
 
  private:
   static constexpr int kHeld = Own::kVectors;
+  static constexpr int kBatch = 4;  ///< vectors that are loaded before the first is stored
 
   __device__ bool held(int i) const {
     return i * Own::kStep < limit_;
