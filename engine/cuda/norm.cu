@@ -30,7 +30,27 @@
 namespace normlab::cuda {
 namespace {
 
+/// How many elements of a row a thread has in registers, and how many threads a row has at most.
+struct Limits {
+  int elements, threads;
+  constexpr int64_t row() const { return int64_t{elements} * threads; }
+};
+
 // --- forward ----------------------------------------------------------------------------------
+
+template <class T>
+constexpr Limits kForward = {64 / sizeof(accumulate_t<T>), 1024};
+/// The same rows, longer than half of that: two blocks are at once on a multiprocessor, not one.
+template <class T>
+constexpr Limits kForwardLong = {2 * kForward<T>.elements, kForward<T>.threads / 2};
+
+/// Threads of a block of forward_rows at most, and its blocks that a multiprocessor must hold.
+template <class T, int E, bool kOneWarp>
+constexpr int kForwardThreads = kOneWarp                        ? 256
+                                : E == kForwardLong<T>.elements ? kForwardLong<T>.threads
+                                                                : kForward<T>.threads;
+template <class T, int E>
+constexpr int kForwardAtOnce = E == kForwardLong<T>.elements ? 2 : 1;
 
 /// Mean and scale of a row, by all of its threads: the deviations are summed around the mean as
 /// rounded, which also tells what rounding lost.
@@ -64,7 +84,7 @@ __device__ RowStats<A> find_stats(const NormArgs<T>& a, const Part& part, const 
 
 /// Row blockIdx.x * blockDim.y + threadIdx.y.
 template <class T, int V, int E, bool kOneWarp, bool kGeneral>
-__global__ void __launch_bounds__(kOneWarp ? 256 : 1024)
+__global__ void __launch_bounds__(kForwardThreads<T, E, kOneWarp>, kForwardAtOnce<T, E>)
     forward_rows(NormArgs<T> a, Divider segment, int in_shared) {
   using A = accumulate_t<T>;
   __shared__ RowSums<A> room;
@@ -211,6 +231,8 @@ struct NoSums {
 
 constexpr int kWarpRowThreads = 256;  ///< in a block where each warp has a row of its own
 constexpr int kBackwardThreads = 512;
+template <class T>
+constexpr Limits kBackward = {sizeof(T) == sizeof(double) ? 8 : 32, kBackwardThreads};
 
 /// Blocks of backward_rows that a multiprocessor must hold at once: its 65,536 registers are shared
 /// by so many.
@@ -279,16 +301,6 @@ __global__ void __launch_bounds__(kOneWarp ? kWarpRowThreads : kBackwardThreads,
 
 // --- launching --------------------------------------------------------------------------------
 
-/// How many elements of a row a thread has in registers, and how many threads a row has at most.
-struct Limits {
-  int elements, threads;
-  constexpr int64_t row() const { return int64_t{elements} * threads; }
-};
-template <class T>
-constexpr Limits kForward = {64 / sizeof(accumulate_t<T>), 1024};
-template <class T>
-constexpr Limits kBackward = {sizeof(T) == sizeof(double) ? 8 : 32, kBackwardThreads};
-
 /// Whether only the general kernels do.
 template <class T>
 bool is_general(const NormArgs<T>& a, const Limits& limits) {
@@ -342,15 +354,18 @@ int vectors_in_shared(int64_t H, const Limits& limits) {
 template <class T, int V>
 Failure forward(const NormArgs<T>& a) {
   constexpr Limits kLimits = kForward<T>;
+  const bool general = is_general(a, kLimits);
   const int in_shared = vectors_in_shared<T, V, 1>(a.H, kLimits);
-  return with_shape<T, kLimits.elements>(
-      a.H, is_general(a, kLimits), [&]<int E, bool kOneWarp, bool kGeneral>() {
-        const unsigned R = threads_for<E>(a.H, kLimits.threads);
-        const dim3 block(R, rows_in_block(a.rows, R, 256));
-        return launch_shared(sizeof(raw_t<T, V>) * R * static_cast<unsigned>(in_shared),
-                             forward_rows<T, V, E, kOneWarp, kGeneral>, blocks_for(a.rows, block.y),
-                             block, a, segment_divider(a.segment), in_shared);
-      });
+  const auto run = [&]<int E, bool kOneWarp, bool kGeneral>() {
+    const unsigned R = threads_for<E>(a.H, kForwardThreads<T, E, false>);
+    const dim3 block(R, rows_in_block(a.rows, R, 256));
+    return launch_shared(sizeof(raw_t<T, V>) * R * static_cast<unsigned>(in_shared),
+                         forward_rows<T, V, E, kOneWarp, kGeneral>, blocks_for(a.rows, block.y),
+                         block, a, segment_divider(a.segment), in_shared);
+  };
+  if (!general && a.H > kLimits.row() / 2)
+    return run.template operator()<kForwardLong<T>.elements, false, false>();
+  return with_shape<T, kLimits.elements>(a.H, general, run);
 }
 
 /// How backward runs: `sums`: its blocks sum the columns over the rows that they have in turn.
