@@ -233,6 +233,16 @@ constexpr int kWarpRowThreads = 256;  ///< in a block where each warp has a row 
 constexpr int kBackwardThreads = 512;
 template <class T>
 constexpr Limits kBackward = {sizeof(T) == sizeof(double) ? 8 : 32, kBackwardThreads};
+/// Rows just longer than half of that would leave a multiprocessor one block of 9 warps: with half
+/// the elements a thread it has twice the warps.
+template <class T>
+constexpr Limits kBackwardMiddle = {kBackward<T>.elements / 2, 640};
+
+/// Threads of a block of backward_rows at most.
+template <class T, int E, bool kOneWarp>
+constexpr int kBackwardThreadsOf = kOneWarp                           ? kWarpRowThreads
+                                   : E == kBackwardMiddle<T>.elements ? kBackwardMiddle<T>.threads
+                                                                      : kBackwardThreads;
 
 /// Blocks of backward_rows that a multiprocessor must hold at once: its 65,536 registers are shared
 /// by so many.
@@ -246,7 +256,7 @@ constexpr int kAtOnce = !kOneWarp              ? 1
 /// Rows blockIdx.x * blockDim.y + threadIdx.y and every gridDim.x * blockDim.y further. kSums: each
 /// column has parameters of its own whose gradients are wanted.
 template <class T, int V, int E, bool kOneWarp, bool kSums, bool kGeneral>
-__global__ void __launch_bounds__(kOneWarp ? kWarpRowThreads : kBackwardThreads,
+__global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kOneWarp>,
                                   kAtOnce<accumulate_t<T>, E, kOneWarp>)
     backward_rows(NormArgs<T> a, Divider segment, int in_shared, bool reads_x) {
   using A = accumulate_t<T>;
@@ -368,6 +378,15 @@ Failure forward(const NormArgs<T>& a) {
   return with_shape<T, kLimits.elements>(a.H, general, run);
 }
 
+/// run<E, kOneWarp, kGeneral>() as backward wants it.
+template <class T, class Run>
+auto with_backward_shape(const NormArgs<T>& a, const Run& run) {
+  const bool general = is_general(a, kBackward<T>);
+  if (!general && a.H > kBackward<T>.row() / 2 && a.H <= kBackwardMiddle<T>.row())
+    return run.template operator()<kBackwardMiddle<T>.elements, false, false>();
+  return with_shape<T, kBackward<T>.elements>(a.H, general, run);
+}
+
 /// How backward runs: `sums`: its blocks sum the columns over the rows that they have in turn.
 struct BackwardPlan {
   dim3 block;
@@ -379,7 +398,7 @@ template <class T, int E, bool kOneWarp, bool kGeneral>
 BackwardPlan backward_plan(const NormArgs<T>& a) {
   using A = accumulate_t<T>;
   using Sums = ColumnSums<A, 1>;
-  const unsigned R = threads_for<E>(a.H, kBackward<T>.threads);
+  const unsigned R = threads_for<E>(a.H, kBackwardThreadsOf<T, E, false>);
   const size_t room = free_shared_memory<T>();
   const bool sums = !kGeneral && sums_columns(a) && Sums::bytes(1, a.H) <= room;
   unsigned y = rows_in_block(a.rows, R, kOneWarp || !sums ? kWarpRowThreads : kBackwardThreads);
@@ -396,10 +415,9 @@ BackwardPlan backward_plan(const NormArgs<T>& a) {
 
 template <class T>
 BackwardPlan plan_of(const NormArgs<T>& a) {
-  return with_shape<T, kBackward<T>.elements>(a.H, is_general(a, kBackward<T>),
-                                              [&]<int E, bool kOneWarp, bool kGeneral>() {
-                                                return backward_plan<T, E, kOneWarp, kGeneral>(a);
-                                              });
+  return with_backward_shape(a, [&]<int E, bool kOneWarp, bool kGeneral>() {
+    return backward_plan<T, E, kOneWarp, kGeneral>(a);
+  });
 }
 
 template <class T, int V>
@@ -409,18 +427,16 @@ Failure launch_backward(const NormArgs<T>& a) {
   const Divider segment = segment_divider(a.segment);
   const bool reads_x = a.via_scale || a.dgain || a.extremes || a.output == Output::adaptive;
   const int in_shared = vectors_in_shared<T, V, 2>(a.H, kBackward<T>);
-  return with_shape<T, kBackward<T>.elements>(
-      a.H, is_general(a, kBackward<T>), [&]<int E, bool kOneWarp, bool kGeneral>() {
-        if constexpr (!kGeneral)
-          if (plan.sums)
-            return launch_shared(ColumnSums<accumulate_t<T>, V>::bytes(plan.block.y, a.H),
-                                 backward_rows<T, V, E, kOneWarp, true, false>, plan.blocks,
-                                 plan.block, a, segment, in_shared, reads_x);
-        return launch_shared(
-            2 * sizeof(raw_t<T, V>) * plan.block.x * static_cast<unsigned>(in_shared),
-            backward_rows<T, V, E, kOneWarp, false, kGeneral>, plan.blocks, plan.block, a, segment,
-            in_shared, reads_x);
-      });
+  return with_backward_shape(a, [&]<int E, bool kOneWarp, bool kGeneral>() {
+    if constexpr (!kGeneral)
+      if (plan.sums)
+        return launch_shared(ColumnSums<accumulate_t<T>, V>::bytes(plan.block.y, a.H),
+                             backward_rows<T, V, E, kOneWarp, true, false>, plan.blocks, plan.block,
+                             a, segment, in_shared, reads_x);
+    return launch_shared(2 * sizeof(raw_t<T, V>) * plan.block.x * static_cast<unsigned>(in_shared),
+                         backward_rows<T, V, E, kOneWarp, false, kGeneral>, plan.blocks, plan.block,
+                         a, segment, in_shared, reads_x);
+  });
 }
 
 /// What the parameters' gradients still need after launch_backward().
