@@ -26,6 +26,14 @@
 // 65,536 overflow it only by 22 MB. There is no room on the chip for their sums over rows, so a
 // kernel of its own reads x and dz once more: 5 arrays' traffic for 3. Two blocks or more that
 // share a row (clusters) would save that.
+//
+// Meant for 85 % of the memory's rate, which nobody has measured yet: layernorm, rmsnorm and what
+// is made like them, H % 4 == 0, forward to H = 65,536 and backward to 16,384. Not meant:
+//   gain's and bias's gradients beyond H = 16,384   60 %, as said: 5 arrays for 3
+//   x of 64 MB or less                              the second stage and the last round show
+//   groupnorm's backward with gain, batchnorm       5 arrays for 3
+//   topk                                            passes over the row to find the extremes
+//   H % 4 != 0                                      loads of 4 bytes, not 16
 
 namespace normlab::cuda {
 namespace {
