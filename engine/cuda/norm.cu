@@ -26,11 +26,39 @@
 // 65,536 overflow it only by 22 MB. There is no room on the chip for their sums over rows, so a
 // kernel of its own reads x and dz once more: 5 arrays' traffic for 3. Two blocks or more that
 // share a row (clusters) would save that.
+//
+// Meant for 85 % of the memory's rate, which nobody has measured yet: layernorm, rmsnorm and what
+// is made like them, H % 4 == 0, forward to H = 65,536 and backward to 16,384. Not meant:
+//   gain's and bias's gradients beyond H = 16,384   60 %, as said: 5 arrays for 3
+//   x of 64 MB or less                              the second stage and the last round show
+//   groupnorm's backward with gain, batchnorm       5 arrays for 3
+//   topk                                            passes over the row to find the extremes
+//   H % 4 != 0                                      loads of 4 bytes, not 16
 
 namespace normlab::cuda {
 namespace {
 
+/// How many elements of a row a thread has in registers, and how many threads a row has at most.
+struct Limits {
+  int elements, threads;
+  constexpr int64_t row() const { return int64_t{elements} * threads; }
+};
+
 // --- forward ----------------------------------------------------------------------------------
+
+template <class T>
+constexpr Limits kForward = {64 / sizeof(accumulate_t<T>), 1024};
+/// The same rows, longer than half of that: two blocks are at once on a multiprocessor, not one.
+template <class T>
+constexpr Limits kForwardLong = {2 * kForward<T>.elements, kForward<T>.threads / 2};
+
+/// Threads of a block of forward_rows at most, and its blocks that a multiprocessor must hold.
+template <class T, int E, bool kOneWarp>
+constexpr int kForwardThreads = kOneWarp                        ? 256
+                                : E == kForwardLong<T>.elements ? kForwardLong<T>.threads
+                                                                : kForward<T>.threads;
+template <class T, int E>
+constexpr int kForwardAtOnce = E == kForwardLong<T>.elements ? 2 : 1;
 
 /// Mean and scale of a row, by all of its threads: the deviations are summed around the mean as
 /// rounded, which also tells what rounding lost.
@@ -64,7 +92,7 @@ __device__ RowStats<A> find_stats(const NormArgs<T>& a, const Part& part, const 
 
 /// Row blockIdx.x * blockDim.y + threadIdx.y.
 template <class T, int V, int E, bool kOneWarp, bool kGeneral>
-__global__ void __launch_bounds__(kOneWarp ? 256 : 1024)
+__global__ void __launch_bounds__(kForwardThreads<T, E, kOneWarp>, kForwardAtOnce<T, E>)
     forward_rows(NormArgs<T> a, Divider segment, int in_shared) {
   using A = accumulate_t<T>;
   __shared__ RowSums<A> room;
@@ -211,6 +239,18 @@ struct NoSums {
 
 constexpr int kWarpRowThreads = 256;  ///< in a block where each warp has a row of its own
 constexpr int kBackwardThreads = 512;
+template <class T>
+constexpr Limits kBackward = {sizeof(T) == sizeof(double) ? 8 : 32, kBackwardThreads};
+/// Rows just longer than half of that would leave a multiprocessor one block of 9 warps: with half
+/// the elements a thread it has twice the warps.
+template <class T>
+constexpr Limits kBackwardMiddle = {kBackward<T>.elements / 2, 640};
+
+/// Threads of a block of backward_rows at most.
+template <class T, int E, bool kOneWarp>
+constexpr int kBackwardThreadsOf = kOneWarp                           ? kWarpRowThreads
+                                   : E == kBackwardMiddle<T>.elements ? kBackwardMiddle<T>.threads
+                                                                      : kBackwardThreads;
 
 /// Blocks of backward_rows that a multiprocessor must hold at once: its 65,536 registers are shared
 /// by so many.
@@ -224,7 +264,7 @@ constexpr int kAtOnce = !kOneWarp              ? 1
 /// Rows blockIdx.x * blockDim.y + threadIdx.y and every gridDim.x * blockDim.y further. kSums: each
 /// column has parameters of its own whose gradients are wanted.
 template <class T, int V, int E, bool kOneWarp, bool kSums, bool kGeneral>
-__global__ void __launch_bounds__(kOneWarp ? kWarpRowThreads : kBackwardThreads,
+__global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kOneWarp>,
                                   kAtOnce<accumulate_t<T>, E, kOneWarp>)
     backward_rows(NormArgs<T> a, Divider segment, int in_shared, bool reads_x) {
   using A = accumulate_t<T>;
@@ -279,16 +319,6 @@ __global__ void __launch_bounds__(kOneWarp ? kWarpRowThreads : kBackwardThreads,
 
 // --- launching --------------------------------------------------------------------------------
 
-/// How many elements of a row a thread has in registers, and how many threads a row has at most.
-struct Limits {
-  int elements, threads;
-  constexpr int64_t row() const { return int64_t{elements} * threads; }
-};
-template <class T>
-constexpr Limits kForward = {64 / sizeof(accumulate_t<T>), 1024};
-template <class T>
-constexpr Limits kBackward = {sizeof(T) == sizeof(double) ? 8 : 32, kBackwardThreads};
-
 /// Whether only the general kernels do.
 template <class T>
 bool is_general(const NormArgs<T>& a, const Limits& limits) {
@@ -342,15 +372,27 @@ int vectors_in_shared(int64_t H, const Limits& limits) {
 template <class T, int V>
 Failure forward(const NormArgs<T>& a) {
   constexpr Limits kLimits = kForward<T>;
+  const bool general = is_general(a, kLimits);
   const int in_shared = vectors_in_shared<T, V, 1>(a.H, kLimits);
-  return with_shape<T, kLimits.elements>(
-      a.H, is_general(a, kLimits), [&]<int E, bool kOneWarp, bool kGeneral>() {
-        const unsigned R = threads_for<E>(a.H, kLimits.threads);
-        const dim3 block(R, rows_in_block(a.rows, R, 256));
-        return launch_shared(sizeof(raw_t<T, V>) * R * static_cast<unsigned>(in_shared),
-                             forward_rows<T, V, E, kOneWarp, kGeneral>, blocks_for(a.rows, block.y),
-                             block, a, segment_divider(a.segment), in_shared);
-      });
+  const auto run = [&]<int E, bool kOneWarp, bool kGeneral>() {
+    const unsigned R = threads_for<E>(a.H, kForwardThreads<T, E, false>);
+    const dim3 block(R, rows_in_block(a.rows, R, 256));
+    return launch_shared(sizeof(raw_t<T, V>) * R * static_cast<unsigned>(in_shared),
+                         forward_rows<T, V, E, kOneWarp, kGeneral>, blocks_for(a.rows, block.y),
+                         block, a, segment_divider(a.segment), in_shared);
+  };
+  if (!general && a.H > kLimits.row() / 2)
+    return run.template operator()<kForwardLong<T>.elements, false, false>();
+  return with_shape<T, kLimits.elements>(a.H, general, run);
+}
+
+/// run<E, kOneWarp, kGeneral>() as backward wants it.
+template <class T, class Run>
+auto with_backward_shape(const NormArgs<T>& a, const Run& run) {
+  const bool general = is_general(a, kBackward<T>);
+  if (!general && a.H > kBackward<T>.row() / 2 && a.H <= kBackwardMiddle<T>.row())
+    return run.template operator()<kBackwardMiddle<T>.elements, false, false>();
+  return with_shape<T, kBackward<T>.elements>(a.H, general, run);
 }
 
 /// How backward runs: `sums`: its blocks sum the columns over the rows that they have in turn.
@@ -364,23 +406,26 @@ template <class T, int E, bool kOneWarp, bool kGeneral>
 BackwardPlan backward_plan(const NormArgs<T>& a) {
   using A = accumulate_t<T>;
   using Sums = ColumnSums<A, 1>;
-  const unsigned R = threads_for<E>(a.H, kBackward<T>.threads);
+  const unsigned R = threads_for<E>(a.H, kBackwardThreadsOf<T, E, false>);
   const size_t room = free_shared_memory<T>();
   const bool sums = !kGeneral && sums_columns(a) && Sums::bytes(1, a.H) <= room;
   unsigned y = rows_in_block(a.rows, R, kOneWarp || !sums ? kWarpRowThreads : kBackwardThreads);
   while (sums && y > 1 && Sums::bytes(y, a.H) > room) --y;
+  // Sums of a parameter that all rows share need two registers: there more blocks cost nothing.
+  constexpr int kWithoutColumns = 8;
+  const bool takes_turns = sums || (sums_rows(a) && a.groups == 1);
   const unsigned needed = blocks_for(a.rows, y),
-                 at_once = static_cast<unsigned>(multiprocessors() * kAtOnce<A, E, kOneWarp>);
-  const bool in_turn = (sums || sums_rows(a)) && needed > at_once;
+                 at_once = static_cast<unsigned>(
+                     multiprocessors() * (sums ? kAtOnce<A, E, kOneWarp> : kWithoutColumns));
+  const bool in_turn = takes_turns && needed > at_once;
   return {{R, y}, in_turn ? at_once : needed, sums};
 }
 
 template <class T>
 BackwardPlan plan_of(const NormArgs<T>& a) {
-  return with_shape<T, kBackward<T>.elements>(a.H, is_general(a, kBackward<T>),
-                                              [&]<int E, bool kOneWarp, bool kGeneral>() {
-                                                return backward_plan<T, E, kOneWarp, kGeneral>(a);
-                                              });
+  return with_backward_shape(a, [&]<int E, bool kOneWarp, bool kGeneral>() {
+    return backward_plan<T, E, kOneWarp, kGeneral>(a);
+  });
 }
 
 template <class T, int V>
@@ -390,18 +435,16 @@ Failure launch_backward(const NormArgs<T>& a) {
   const Divider segment = segment_divider(a.segment);
   const bool reads_x = a.via_scale || a.dgain || a.extremes || a.output == Output::adaptive;
   const int in_shared = vectors_in_shared<T, V, 2>(a.H, kBackward<T>);
-  return with_shape<T, kBackward<T>.elements>(
-      a.H, is_general(a, kBackward<T>), [&]<int E, bool kOneWarp, bool kGeneral>() {
-        if constexpr (!kGeneral)
-          if (plan.sums)
-            return launch_shared(ColumnSums<accumulate_t<T>, V>::bytes(plan.block.y, a.H),
-                                 backward_rows<T, V, E, kOneWarp, true, false>, plan.blocks,
-                                 plan.block, a, segment, in_shared, reads_x);
-        return launch_shared(
-            2 * sizeof(raw_t<T, V>) * plan.block.x * static_cast<unsigned>(in_shared),
-            backward_rows<T, V, E, kOneWarp, false, kGeneral>, plan.blocks, plan.block, a, segment,
-            in_shared, reads_x);
-      });
+  return with_backward_shape(a, [&]<int E, bool kOneWarp, bool kGeneral>() {
+    if constexpr (!kGeneral)
+      if (plan.sums)
+        return launch_shared(ColumnSums<accumulate_t<T>, V>::bytes(plan.block.y, a.H),
+                             backward_rows<T, V, E, kOneWarp, true, false>, plan.blocks, plan.block,
+                             a, segment, in_shared, reads_x);
+    return launch_shared(2 * sizeof(raw_t<T, V>) * plan.block.x * static_cast<unsigned>(in_shared),
+                         backward_rows<T, V, E, kOneWarp, false, kGeneral>, plan.blocks, plan.block,
+                         a, segment, in_shared, reads_x);
+  });
 }
 
 /// What the parameters' gradients still need after launch_backward().

@@ -100,9 +100,19 @@ class RowPart {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) held_[k][i] = held(i) ? read<once>(row + column(i)) : Raw{};
     if constexpr (kGeneral) {
-#pragma unroll 4
-      for (int i = 0; i < in_shared_; ++i)
-        if (column_beyond(i) < H_) *shared(k, i) = read<once>(row + column_beyond(i));
+      for (int i = 0; i < in_shared_; i += kBatch) {
+        // All loads come before the first store, and without a condition: behind the row's end
+        // they read its beginning.
+        Raw batch[kBatch];
+#pragma unroll
+        for (int n = 0; n < kBatch; ++n) {
+          const int at = column_beyond(i + n);
+          batch[n] = read<once>(row + (at < H_ ? at : 0));
+        }
+#pragma unroll
+        for (int n = 0; n < kBatch; ++n)
+          if (i + n < in_shared_) *shared(k, i + n) = batch[n];
+      }
     }
   }
 
@@ -116,14 +126,23 @@ class RowPart {
   /// Array 0's row is x + more; it goes to `total`, too.
   __device__ void load_sum(const T* x, const T* more, T* total) {
     row_[0] = total;
+    // A batch's loads all come before its first store, as the compiler cannot know them apart.
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      held_[0][i] = Raw{};
-      if (held(i)) held_[0][i] = add(x, more, total, column(i));
+    for (int begin = 0; begin < kHeld; begin += kBatch) {
+      Raw others[kBatch] = {};
+#pragma unroll
+      for (int i = begin; i < begin + kBatch && i < kHeld; ++i) {
+        held_[0][i] = held(i) ? read<true>(x + column(i)) : Raw{};
+        if (held(i)) others[i - begin] = read<true>(more + column(i));
+      }
+#pragma unroll
+      for (int i = begin; i < begin + kBatch && i < kHeld; ++i)
+        if (held(i)) held_[0][i] = add(held_[0][i], others[i - begin], total + column(i));
     }
     if constexpr (kGeneral)
       for (int i = 0; column_beyond(i) < H_; ++i) {
-        const Raw sum = add(x, more, total, column_beyond(i));
+        const int at = column_beyond(i);
+        const Raw sum = add(read<true>(x + at), read<true>(more + at), total + at);
         if (i < in_shared_) *shared(0, i) = sum;
       }
   }
@@ -152,6 +171,7 @@ class RowPart {
 
  private:
   static constexpr int kHeld = Own::kVectors;
+  static constexpr int kBatch = 4;  ///< vectors that are loaded before the first is stored
 
   __device__ bool held(int i) const {
     return i * Own::kStep < limit_;
@@ -169,14 +189,14 @@ class RowPart {
     const Raw* raw = reinterpret_cast<const Raw*>(at);
     return once ? __ldcs(raw) : *raw;
   }
-  static __device__ Raw add(const T* x, const T* more, T* total, int column) {
+  static __device__ Raw add(const Raw& x, const Raw& more, T* total) {
     A a[V], b[V];
-    unpack<T, V>(read<true>(x + column), a);
-    unpack<T, V>(read<true>(more + column), b);
+    unpack<T, V>(x, a);
+    unpack<T, V>(more, b);
 #pragma unroll
     for (int k = 0; k < V; ++k) a[k] += b[k];
     const Raw sum = pack<T, V>(a);
-    *reinterpret_cast<Raw*>(total + column) = sum;
+    *reinterpret_cast<Raw*>(total) = sum;
     return sum;
   }
   /// A thread touches its own part of the shared memory only.
@@ -220,15 +240,16 @@ class ColumnSums {
   }
 
   __device__ void add(int column, const A (&dz)[V], const A (&y)[V]) {
-    A sums[V];
-    load_accumulators<V>(own_ + column, sums);
+    A gain[V], bias[V];
+    load_accumulators<V>(own_ + column, gain);
+    load_accumulators<V>(own_ + H_ + column, bias);
 #pragma unroll
-    for (int k = 0; k < V; ++k) sums[k] += dz[k] * y[k];
-    store_accumulators<V>(own_ + column, sums);
-    load_accumulators<V>(own_ + H_ + column, sums);
-#pragma unroll
-    for (int k = 0; k < V; ++k) sums[k] += dz[k];
-    store_accumulators<V>(own_ + H_ + column, sums);
+    for (int k = 0; k < V; ++k) {
+      gain[k] += dz[k] * y[k];
+      bias[k] += dz[k];
+    }
+    store_accumulators<V>(own_ + column, gain);
+    store_accumulators<V>(own_ + H_ + column, bias);
   }
 
   /// Sums over threadIdx.y: those for gain go to to[0..H), for bias to to[stride...). Every thread
