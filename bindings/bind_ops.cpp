@@ -287,8 +287,8 @@ RangeError with place and value for an index outside.
         py::arg("padding_index") = py::none(), ReleaseGil(),
         R"doc(Rows of a weight table ``(V, D)``; shape ``index.shape + (D,)``.
 
-The gradient arrives as sparse rows (``weight.sparse_grad``); that of row ``padding_index`` is
-zero.
+The gradient arrives as sparse rows (``weight.sparse_grad``), on the GPU dense; that of row
+``padding_index`` is zero.
 )doc");
 }
 
@@ -424,7 +424,7 @@ The first layer of a network on sparse features (Chen and Manning 2014): each di
 position and row is multiplied once, forward and backward, however often it comes in the batch.
 
 Args:
-    table: ``(V, E)``; its gradient arrives as sparse rows.
+    table: ``(V, E)``; its gradient arrives as sparse rows, on the GPU dense.
     features: int32 ``(N, P)``, rows of the table.
     weight: ``(P, E, H)``.
     bias: ``(H,)`` or None.
@@ -461,7 +461,7 @@ position and row is still multiplied once, since y is linear in them but for two
 example, and adanorm's y**2 comes apart likewise.
 
 Args:
-    table: ``(V, E)``; its gradient arrives as sparse rows.
+    table: ``(V, E)``; its gradient arrives as sparse rows, on the GPU dense.
     features: int32 ``(N, P)``, rows of the table.
     weight: ``(P, E, H)``.
     bias: ``(H,)`` or None.
