@@ -94,8 +94,9 @@ void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, c
   check_parameter("running_mean", batch, o.running_mean, l.parameter, x, v);
   check_parameter("running_var", batch, o.running_var, l.parameter, x, v);
   for (const Tensor& t : {o.running_mean, o.running_var})
-    check<DtypeError>(!t.defined() || t.dtype() == computed_in(x.dtype()), "normalize",
-                      "running statistics of x ", x.dtype(), " must be float32, got ", t.dtype());
+    if (t.defined())
+      check<DtypeError>(t.dtype() == computed_in(x.dtype()), "normalize",
+                        "running statistics of x ", x.dtype(), " must be float32, got ", t.dtype());
   check<ValueError>(o.running_mean.defined() == o.running_var.defined(), "normalize",
                     "running_mean and running_var must be given both or not at all");
   check<ValueError>(!batch || o.training || o.running_mean.defined(), "normalize",
