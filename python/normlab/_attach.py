@@ -1,14 +1,34 @@
-"""What Python adds to the compiled classes: texts and HTML, hints for names that they lack.
+"""What Python adds to the compiled classes: texts and HTML, hints for what they lack.
 
 What it takes is imported when it is first needed: the import of normlab stays light.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ._core import Tensor
 from ._core.nn import Module
 from ._core.optim import Optimizer
+
+
+class _Size(int):
+    """The number of elements. PyTorch's ``x.size()`` calls it."""
+
+    __slots__ = ()
+
+    def __call__(self, *_: object) -> NoReturn:
+        from ._hints import SIZE
+
+        raise TypeError(f"Tensor: {SIZE}")
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (int(self),)
+
+
+def _counted(size: property) -> property:
+    """The property with numbers that explain themselves when they are called."""
+    count = size.fget
+    return property(lambda x: _Size(count(x)), doc=size.__doc__)
 
 
 def _tensor_html(x: Tensor) -> str:
@@ -54,3 +74,4 @@ def attach() -> None:
     for cls, members in extras.items():
         for name, function in members.items():
             setattr(cls, name, function)
+    Tensor.size = _counted(vars(Tensor)["size"])  # type: ignore[method-assign, assignment]

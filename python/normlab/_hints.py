@@ -1,7 +1,7 @@
-"""What to type instead, for names that other frameworks have and this one has not.
+"""What to type instead, for names and arguments that other frameworks have and this one has not.
 
-Each table maps a name to a text. Code in it stands between backticks, and the tests evaluate all
-of it, with the names of ``NAMES``. Nothing here is loaded before a name is missed.
+Most tables map a name to a text. Code in it stands between backticks, and the tests evaluate all
+of it, with the names of ``NAMES``. Nothing here is loaded before something is missed.
 """
 
 from collections.abc import Mapping
@@ -304,6 +304,61 @@ OPTIMIZER: Mapping[str, str] = {
     "param_groups": "use `optimizer.lr` and `optimizer.parameters()`: one rate for all",
     "add_param_group": "give all parameters at once: `nl.optim.Adam(net.parameters())`",
 }
+
+KEYWORDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("dim", "dims"), ("axis", "axes")),
+    "keepdims": ("keepdim",),
+    "start_dim": ("start",),
+    "end_dim": ("end",),
+    **dict.fromkeys(("size", "normalized_shape", "num_features"), ("shape", "size")),
+    **dict.fromkeys(("embedding_dim", "embed_dim", "d_model"), ("size",)),
+    "input": ("x", "logits", "a"),
+    "other": ("b",),
+    "condition": ("mask",),
+    "target": ("targets",),
+    "tensors": ("parts",),
+    "data": ("array",),
+    "fill_value": ("value",),
+    **dict.fromkeys(("dtype", "device"), ("target",)),
+    "gradient": ("g",),
+    "mode": ("on",),
+    "in_features": ("in_size",),
+    "out_features": ("out_size",),
+    "kernel_size": ("kernel",),
+    "num_embeddings": ("count",),
+    "padding_idx": ("padding_index",),
+    "num_groups": ("groups",),
+    **dict.fromkeys(("num_heads", "nhead"), ("heads",)),
+    "dim_feedforward": ("hidden",),
+    "num_layers": ("layers",),
+    "norm_first": ("pre_norm",),
+    "obj": ("tensors",),
+    "f": ("path",),
+}
+"""PyTorch's names of arguments, and ours: the first that the function has."""
+
+NO_KEYWORDS: Mapping[str, str] = {
+    "set_to_none": "leave it out: gradients are always cleared",
+    "inplace": "leave it out: results are new tensors",
+    **dict.fromkeys(("non_blocking", "memory_format"), "leave it out"),
+    "approximate": "leave it out: gelu is the exact form",
+    "unbiased": "use `x.var(correction=1)`, PyTorch's default",
+    **dict.fromkeys(("retain_graph", "create_graph"), _ONE_GRAPH),
+    **dict.fromkeys(
+        ("elementwise_affine", "affine"),
+        'the variant says it: `nl.nn.Norm("layernorm_simple", 128)`',
+    ),
+}
+"""PyTorch's names of arguments that have no counterpart."""
+
+CALLS: Mapping[str, str] = {
+    "save(path, tensors, metadata)": "the path comes first: nl.save(path, tensors)",
+    "Tensor(array)": "use `nl.tensor([1.0, 2.0])`",
+}
+"""What else to say where the arguments of these functions do not fit."""
+
+SIZE = "size is a number here; use `x.shape`, or `x.shape[0]`"
+"""For PyTorch's x.size()."""
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "nl": PACKAGE,

@@ -183,6 +183,8 @@ WORKS = [
     *("nl.nn.Sequential(nl.nn.ReLU())", "net(x)", "net.train()", "net.eval()", "len(net)"),
     *("list(net.parameters())", "dict(net.named_parameters())", "net.zero_grad()"),
     *("optimizer.zero_grad()", "optimizer.step()", "nl.optim.SGD(net.parameters(), lr=0.1)"),
+    *("nl.zeros(3, 4)", "nl.ones(2)", "nl.empty(2, 1, 3)", "nl.rand(3, 4)", "nl.randn(3, 4)"),
+    *("nl.transpose(x, 1, 0)", "x.fill_(0).sum()", "x.copy_(y) + 1"),
     *("nl.optim.Adam(net.parameters(), lr=1e-3, betas=(0.9, 0.98))", "nl.set_num_threads(1)"),
 ]
 TELLS = {
@@ -191,8 +193,6 @@ TELLS = {
     "x.softmax(dim=-1)": "axis",
     "x.mean(axis=1, keepdims=True)": "keepdim",
     "nl.concat([x, y], dim=0)": "axis",
-    "nl.zeros(3, 4)": "shape",
-    "nl.randn(3, 4)": "shape",
     "nl.Tensor([1.0])": "array",
     "nl.nn.Embedding(10, 4, padding_idx=0)": "padding_index",
     "nl.nn.Conv2d(1, 3, kernel_size=3)": "kernel",
