@@ -189,7 +189,7 @@ class ResultFile:
 
 
 def reference_results() -> dict[str, list[Result]]:
-    """normlab's own studies, by task: those that the README speaks of.
+    """Normlab's own studies, by task: those that the README speaks of.
 
     Returns:
         Their lines, for report.groups(); empty where the installation has none.
