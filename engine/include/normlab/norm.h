@@ -107,7 +107,8 @@ struct NormOptions {
 /// A row is what the last `axes` axes hold; H is its length. For groups of channels the first of
 /// these axes counts channels, the others places: [N, C, H, W] with axes = 3 is the usual
 /// batchnorm. Statistics take two passes in float32; a constant row gives y = 0.
-/// @param x  [..., row], float32 or float64.
+/// @param x  [..., row], float32 or float64; on the GPU also bfloat16, with parameters in bfloat16
+///           or float32 and running statistics in float32.
 /// @return   shape and dtype of x; x itself for "none".
 /// @throws ShapeError  gain, bias, alpha or running statistics of another shape; no such axes; one
 ///                     element a row under std_eps; groups that do not divide the channels.
