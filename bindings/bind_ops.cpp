@@ -267,7 +267,7 @@ void bind_shapes(py::module_& m, TensorClass& c) {
   const char* transpose_doc =
       "Axes in another order, reversed by default; copies. ``t.transpose(1, 0)`` or "
       "``t.transpose((1, 0))``: all axes, as NumPy's.";
-  const auto in_order = [](const Tensor& x, const py::Args<int>& axes) {
+  const auto in_order = [](const Tensor& x, const py::args& axes) {
     const std::vector<int> order = order_from(x, axes);
     return without_gil([&] { return transpose(x, order); });
   };

@@ -69,6 +69,14 @@ Tensor to(const Tensor& x, const py::object& target) {
   return without_gil([&] { return x.to(dtype); });
 }
 
+Shape shape_from(const py::args& args) {
+  py::detail::make_caster<Shape> shape;
+  const py::object source = args.size() == 1 ? py::object(args[0]) : py::object(args);
+  if (!shape.load(source, true))
+    fail<DtypeError>("reshape", "the shape must be integers, got ", std::string(py::repr(source)));
+  return py::detail::cast_op<Shape&>(shape);
+}
+
 py::array array_of(const Tensor& x, const std::optional<DType>& dtype, std::optional<bool> copy) {
   const bool converts = dtype && *dtype != x.dtype();
   if (converts && copy == false)
@@ -180,9 +188,7 @@ nothing waits.
 void bind_storage(TensorClass& c) {
   c.def(
       "reshape",
-      [](const Tensor& x, const py::args& shape) {
-        return x.reshape(shape_from("reshape", shape));
-      },
+      [](const Tensor& x, const py::args& shape) { return x.reshape(shape_from(shape)); },
       R"doc(Same storage, other shape; one length may be -1.
 
 ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``. ShapeError unless the number of elements stays.

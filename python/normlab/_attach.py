@@ -25,10 +25,10 @@ class _Size(int):
         return int, (int(self),)
 
 
-def _counted(size: property) -> property:
+def _sized(count: property) -> property:
     """The property with numbers that explain themselves when they are called."""
-    count = size.fget
-    return property(lambda x: _Size(count(x)), doc=size.__doc__)
+    get = count.__get__
+    return property(lambda x: _Size(get(x)), doc=count.__doc__)
 
 
 def _tensor_html(x: Tensor) -> str:
@@ -74,4 +74,4 @@ def attach() -> None:
     for cls, members in extras.items():
         for name, function in members.items():
             setattr(cls, name, function)
-    Tensor.size = _counted(vars(Tensor)["size"])  # type: ignore[method-assign, assignment]
+    Tensor.size = _sized(vars(Tensor)["size"])  # type: ignore[method-assign, assignment]

@@ -91,7 +91,7 @@ def _names(signatures: Iterable[Signature]) -> list[str]:
 
 def _takes(signature: Signature) -> str:
     """What there is to give; what can be given by its name alone has an equals sign."""
-    marks = {Parameter.VAR_POSITIONAL: "*{}", Parameter.KEYWORD_ONLY: "{}="}
+    marks: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*{}", Parameter.KEYWORD_ONLY: "{}="}
     listed = [marks.get(p.kind, "{}").format(p.name) for p in signature.parameters.values()]
     return f"it takes {', '.join(listed) or 'nothing'}"
 
@@ -108,12 +108,17 @@ def _wrong_types(signature: Signature, given: Mapping[str, Any]) -> str:
     """What must be what: of the arguments that surely fit nothing is said."""
     wanted = {name: signature.parameters[name].annotation for name in given}
     suspects = [name for name in given if not _fits(given[name], wanted[name])] or list(given)
+    called = {"args": "the arguments"}
     return "; ".join(
-        f"{name} must be {wanted[name]}, got {_said(given[name])}" for name in suspects
+        f"{called.get(name, name)} must be {wanted[name]}, got {_said(given[name])}"
+        for name in suspects
     )
 
 
 def _fits(value: Any, wanted: str) -> bool:
+    wanted = re.sub(r"\[.*?\]", "", wanted)
+    if isinstance(value, tuple) and wanted == "int":  # one by one
+        return all(_fits(length, wanted) for length in value)
     if isinstance(value, tuple | list | dict):
         return False  # what it holds may be wrong
     kinds = {"None"} if value is None else {kind.__name__ for kind in type(value).__mro__}
@@ -124,7 +129,8 @@ def _said(value: Any) -> str:
     """The value where it is short, else its type."""
     if isinstance(value, tuple | list) and len(value) <= 4:
         inside = ", ".join(map(_said, value))
-        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+        comma = "," if len(value) == 1 else ""
+        return f"({inside}{comma})" if isinstance(value, tuple) else f"[{inside}]"
     if value is None or isinstance(value, bool | int | float | str):
         return text if len(text := repr(value)) <= _SHORT else f"{text[:_SHORT]}..."
     return type(value).__name__
