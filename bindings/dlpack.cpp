@@ -157,14 +157,14 @@ py::array array_on(Managed* m, const py::object& capsule) {
 }
 
 DType dtype_on_gpu(const DLDataType& t) {
-  for (const DType dtype :
-       {DType::float32, DType::float64, DType::bfloat16, DType::int32, DType::int64, DType::uint8,
-        DType::boolean}) {
+  for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16, DType::int32,
+                            DType::int64, DType::uint8, DType::boolean}) {
     const DLDataType ours = dlpack_dtype(dtype);
     if (t.code == ours.code && t.bits == ours.bits && t.lanes == 1) return dtype;
   }
   fail<DtypeError>("from_dlpack", "on cuda elements must be float32, float64, bfloat16, int32, ",
-                   "int64, uint8 or bool, got DLPack type code ", int{t.code}, " with ", int{t.bits}, " bits");
+                   "int64, uint8 or bool, got DLPack type code ", int{t.code}, " with ",
+                   int{t.bits}, " bits");
 }
 
 /// Whether elements lie in C order; a stride along one element or none means nothing.
