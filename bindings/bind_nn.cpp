@@ -452,6 +452,19 @@ void bind_dropout_and_flatten(py::module_& m) {
   f.def("extra_repr", [](const nn::Flatten& l) { return joined(l.from(), ", ", l.to()); });
 }
 
+/// ", name=value" for each option that is not the default.
+std::string changed_options(const NormOptions& o) {
+  const NormOptions usual;
+  const auto number = [](const char* name, auto value, auto other) {
+    return value == other ? "" : joined(", ", name, '=', value);
+  };
+  return number("eps", o.eps, usual.eps) +
+         (o.denominator == usual.denominator ? "" : ", denominator='std_eps'") +
+         number("C", o.C, usual.C) + number("k", o.k, usual.k) +
+         number("groups", o.groups, usual.groups) + number("momentum", o.momentum, usual.momentum) +
+         number("topk_share", o.topk_share, usual.topk_share);
+}
+
 /// A learned tensor or running statistic of Norm, None where the variant has none.
 template <class Class>
 void bind_norm_member(Class& c, const char* name, Tensor NormOptions::*member, const char* doc) {
@@ -490,7 +503,7 @@ the names.
   c.def("extra_repr", [](const Norm& l) {
     std::string size = py::repr(py::cast(l.size()));
     if (l.size().rank() == 1) size = std::to_string(l.size()[0]);
-    return joined('\'', l.traits().name, "', ", size);
+    return joined('\'', l.traits().name, "', ", size, changed_options(l.options()));
   });
 }
 

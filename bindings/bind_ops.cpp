@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <numeric>
+
 #include "bind.h"
 
 namespace normlab::bindings {
@@ -229,20 +232,45 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       "flattened tensor, as NumPy does.");
 }
 
-std::vector<int> order_from(const py::args& args) {
+/// transpose(0, 1) swaps two axes in PyTorch, and is the order that all have in NumPy and here: for
+/// a matrix, the one it has already. Whoever means the swap shall not get what he did not mean.
+void check_not_swap(const Tensor& x, const std::vector<int>& order) {
+  const int rank = x.rank();
+  if (order.size() != 2 || rank < 2) return;
+  const int a = order[0] < 0 ? order[0] + rank : order[0];
+  const int b = order[1] < 0 ? order[1] + rank : order[1];
+  if (std::min(a, b) < 0 || std::max(a, b) >= rank || a == b) return;  // transpose() says it
+  std::vector<int> swapped(rank);
+  std::iota(swapped.begin(), swapped.end(), 0);
+  std::swap(swapped[a], swapped[b]);
+  if (swapped == std::vector{a, b}) return;
+  std::string axes;
+  for (const int axis : swapped) axes += (axes.empty() ? "" : ", ") + std::to_string(axis);
+  fail("transpose", "takes all axes in their new order, as NumPy's; transpose(", axes, ") swaps ",
+       order[0], " and ", order[1], " of a tensor of shape ", x.shape());
+}
+
+/// The order that transpose() was given: one argument, or axis by axis.
+std::vector<int> order_from(const Tensor& x, const py::args& args) {
   if (args.empty() || (args.size() == 1 && args[0].is_none())) return {};
   const bool listed = args.size() == 1 && PySequence_Check(py::object(args[0]).ptr());
   const py::object source = listed ? py::object(args[0]) : py::object(args);
   const auto axes = integers_from(source);
   if (!axes)
     fail<DtypeError>("transpose", "axes must be integers, got ", std::string(py::repr(source)));
-  return {axes->begin(), axes->end()};
+  std::vector<int> order(axes->begin(), axes->end());
+  if (!listed) check_not_swap(x, order);
+  return order;
 }
 
 void bind_shapes(py::module_& m, TensorClass& c) {
   const char* transpose_doc =
       "Axes in another order, reversed by default; copies. ``t.transpose(1, 0)`` or "
-      "``t.transpose((1, 0))``.";
+      "``t.transpose((1, 0))``: all axes, as NumPy's.";
+  const auto in_order = [](const Tensor& x, const py::Args<int>& axes) {
+    const std::vector<int> order = order_from(x, axes);
+    return without_gil([&] { return transpose(x, order); });
+  };
   m.def(
       "reshape", [](const Tensor& x, const Shape& shape) { return x.reshape(shape); }, py::arg("x"),
       py::arg("shape"), "Same storage, other shape; one length may be -1.");
@@ -251,13 +279,9 @@ void bind_shapes(py::module_& m, TensorClass& c) {
       [](const Tensor& x, const std::optional<Axes>& axes) { return transpose(x, list_of(axes)); },
       py::arg("x"), py::arg("axes") = py::none(), ReleaseGil(),
       "Axes in another order, reversed by default; copies.");
-  c.def(
-      "transpose",
-      [](const Tensor& x, const py::args& axes) {
-        const std::vector<int> order = order_from(axes);
-        return without_gil([&] { return transpose(x, order); });
-      },
-      transpose_doc);
+  m.def("transpose", in_order, py::arg("x"),
+        "The same, given axis by axis: ``transpose(x, 1, 0)``.");
+  c.def("transpose", in_order, transpose_doc);
   c.def_property_readonly(
       "T", [](const Tensor& x) { return without_gil([&] { return transpose(x); }); },
       "Axes reversed; a copy.");
@@ -287,8 +311,8 @@ RangeError with place and value for an index outside.
         py::arg("padding_index") = py::none(), ReleaseGil(),
         R"doc(Rows of a weight table ``(V, D)``; shape ``index.shape + (D,)``.
 
-The gradient arrives as sparse rows (``weight.sparse_grad``); that of row ``padding_index`` is
-zero.
+The gradient arrives as sparse rows (``weight.sparse_grad``), on the GPU dense; that of row
+``padding_index`` is zero.
 )doc");
 }
 
@@ -424,7 +448,7 @@ The first layer of a network on sparse features (Chen and Manning 2014): each di
 position and row is multiplied once, forward and backward, however often it comes in the batch.
 
 Args:
-    table: ``(V, E)``; its gradient arrives as sparse rows.
+    table: ``(V, E)``; its gradient arrives as sparse rows, on the GPU dense.
     features: int32 ``(N, P)``, rows of the table.
     weight: ``(P, E, H)``.
     bias: ``(H,)`` or None.
@@ -461,7 +485,7 @@ position and row is still multiplied once, since y is linear in them but for two
 example, and adanorm's y**2 comes apart likewise.
 
 Args:
-    table: ``(V, E)``; its gradient arrives as sparse rows.
+    table: ``(V, E)``; its gradient arrives as sparse rows, on the GPU dense.
     features: int32 ``(N, P)``, rows of the table.
     weight: ``(P, E, H)``.
     bias: ``(H,)`` or None.

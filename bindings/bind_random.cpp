@@ -1,4 +1,5 @@
 #include "bind.h"
+#include "shapes.h"
 
 namespace normlab::bindings {
 namespace {
@@ -38,24 +39,21 @@ Not to be used by two threads at once.
 
 void bind_random(py::module_& m) {
   bind_generator(m);
-  m.def(
-      "rand",
-      [](const Shape& shape, double low, double high, std::optional<DType> dtype, MaybeGenerator g,
-         const std::string& device) {
-        return rand(shape, low, high, or_float32(dtype), chosen(g)).to(device_named(device));
-      },
-      py::arg("shape"), py::kw_only(), py::arg("low") = 0.0, py::arg("high") = 1.0,
-      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), py::arg("device") = "cpu",
-      ReleaseGil(), "Numbers uniform in [low, high), float32 or float64.");
-  m.def(
-      "randn",
-      [](const Shape& shape, double mean, double std, std::optional<DType> dtype, MaybeGenerator g,
-         const std::string& device) {
-        return randn(shape, mean, std, or_float32(dtype), chosen(g)).to(device_named(device));
-      },
-      py::arg("shape"), py::kw_only(), py::arg("mean") = 0.0, py::arg("std") = 1.0,
-      py::arg("dtype") = py::none(), py::arg("generator") = py::none(), py::arg("device") = "cpu",
-      ReleaseGil(), "Normal numbers of that mean and standard deviation, float32 or float64.");
+  const auto uniform = [](const Shape& shape, double low, double high, std::optional<DType> dtype,
+                          MaybeGenerator g, const std::string& device) {
+    return rand(shape, low, high, or_float32(dtype), chosen(g)).to(device_named(device));
+  };
+  def_shaped(m, "rand", +uniform, "Numbers uniform in [low, high), float32 or float64.",
+             py::arg("low") = 0.0, py::arg("high") = 1.0, py::arg("dtype") = py::none(),
+             py::arg("generator") = py::none(), py::arg("device") = "cpu");
+  const auto normal = [](const Shape& shape, double mean, double std, std::optional<DType> dtype,
+                         MaybeGenerator g, const std::string& device) {
+    return randn(shape, mean, std, or_float32(dtype), chosen(g)).to(device_named(device));
+  };
+  def_shaped(m, "randn", +normal,
+             "Normal numbers of that mean and standard deviation, float32 or float64.",
+             py::arg("mean") = 0.0, py::arg("std") = 1.0, py::arg("dtype") = py::none(),
+             py::arg("generator") = py::none(), py::arg("device") = "cpu");
   m.def(
       "randint",
       [](int64_t low, int64_t high, const Shape& shape, MaybeGenerator g,

@@ -1,4 +1,5 @@
 #include "bind.h"
+#include "shapes.h"
 
 namespace normlab::bindings {
 namespace {
@@ -66,14 +67,6 @@ Tensor to(const Tensor& x, const py::object& target) {
   }
   const DType dtype = dtype_from(target);
   return without_gil([&] { return x.to(dtype); });
-}
-
-Shape shape_from(const py::args& args) {
-  py::detail::make_caster<Shape> shape;
-  const py::object source = args.size() == 1 ? py::object(args[0]) : py::object(args);
-  if (!shape.load(source, true))
-    fail<DtypeError>("reshape", "the shape must be integers, got ", std::string(py::repr(source)));
-  return py::detail::cast_op<Shape&>(shape);
 }
 
 py::array array_of(const Tensor& x, const std::optional<DType>& dtype, std::optional<bool> copy) {
@@ -187,7 +180,9 @@ nothing waits.
 void bind_storage(TensorClass& c) {
   c.def(
       "reshape",
-      [](const Tensor& x, const py::args& shape) { return x.reshape(shape_from(shape)); },
+      [](const Tensor& x, const py::args& shape) {
+        return x.reshape(shape_from("reshape", shape));
+      },
       R"doc(Same storage, other shape; one length may be -1.
 
 ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``. ShapeError unless the number of elements stays.
@@ -209,13 +204,19 @@ Raises:
   c.def(
       "astype", [](const Tensor& x, DType dtype) { return x.to(dtype); }, py::arg("dtype"),
       ReleaseGil(), "A copy with another dtype; the tensor itself if it has that already.");
-  c.def("copy_", &Tensor::copy_, py::arg("other"), ReleaseGil(),
-        R"doc(Takes the values of ``other`` (same shape and dtype), in place.
+  // Returning a reference to the object gives Python the same object.
+  c.def(
+      "copy_", [](Tensor& x, const Tensor& other) -> Tensor& { return x.copy_(other), x; },
+      py::arg("other"), ReleaseGil(),
+      R"doc(Takes the values of ``other`` (same shape and dtype), in place. Returns the tensor.
 
 GradError on the result of a recorded op; allowed on leaves such as parameters.
 )doc");
-  c.def("fill_", &Tensor::fill_, py::arg("value"), ReleaseGil(),
-        "Sets every element, in place. GradError on the result of a recorded op.");
+  c.def(
+      "fill_", [](Tensor& x, double value) -> Tensor& { return x.fill_(value), x; },
+      py::arg("value"), ReleaseGil(),
+      "Sets every element, in place. Returns the tensor. GradError on the result of a recorded "
+      "op.");
   c.def("__getitem__", &tensor_index, py::arg("key"), R"doc(NumPy's indexing, in part.
 
 Integers, slices with a positive step, ``...``, ``None`` and tuples of them; as the first index
@@ -253,17 +254,15 @@ Tensor finished(Tensor x, bool requires_grad) {
 }
 
 /// zeros() and its like.
-template <class Make>
-void bind_factory(py::module_& m, const char* name, Make make, const char* doc) {
-  m.def(
-      name,
-      [make](const Shape& shape, std::optional<DType> dtype, const std::string& device,
-             bool requires_grad) {
-        return finished(make(shape, dtype.value_or(DType::float32), device_named(device)),
-                        requires_grad);
-      },
-      py::arg("shape"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = "cpu",
-      py::arg("requires_grad") = false, doc);
+template <auto Make>
+void bind_factory(py::module_& m, const char* name, const char* doc) {
+  const auto make = [](const Shape& shape, std::optional<DType> dtype, const std::string& device,
+                       bool requires_grad) {
+    return finished(Make(shape, dtype.value_or(DType::float32), device_named(device)),
+                    requires_grad);
+  };
+  def_shaped(m, name, +make, doc, py::arg("dtype") = py::none(), py::arg("device") = "cpu",
+             py::arg("requires_grad") = false);
 }
 
 void bind_factories(py::module_& m) {
@@ -304,9 +303,9 @@ it must be contiguous and of a supported dtype; what the engine does with it wai
 computes it, and the memory is given back when the engine is done with it. DeviceError if it is
 neither in the CPU's nor in the first GPU's memory.
 )doc");
-  bind_factory(m, "zeros", &Tensor::zeros, "Zeros, float32 by default.");
-  bind_factory(m, "ones", &Tensor::ones, "Ones, float32 by default.");
-  bind_factory(m, "empty", &Tensor::empty, "Uninitialised elements, float32 by default.");
+  bind_factory<&Tensor::zeros>(m, "zeros", "Zeros, float32 by default.");
+  bind_factory<&Tensor::ones>(m, "ones", "Ones, float32 by default.");
+  bind_factory<&Tensor::empty>(m, "empty", "Uninitialised elements, float32 by default.");
   m.def(
       "full",
       [](const Shape& shape, double value, std::optional<DType> dtype, const std::string& device,

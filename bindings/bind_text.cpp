@@ -132,11 +132,12 @@ std::shared_ptr<M> make_classifier(int64_t vocabulary, int64_t classes, int64_t 
                                    double dropout, bool pre_norm, Activation activation,
                                    const std::string& norm, double eps,
                                    const std::string& denominator, double C, double k,
-                                   double topk_share) {
+                                   double topk_share, DType dtype) {
   return std::make_shared<M>(text::ClassifierOptions{
       vocabulary, classes, position_scale,
       transformer_options(size, heads, hidden, layers, dropout, pre_norm, activation, norm, eps,
-                          denominator, C, k, topk_share)});
+                          denominator, C, k, topk_share),
+      dtype});
 }
 
 void bind_classifier(py::module_& m) {
@@ -153,9 +154,11 @@ sentence do not depend on its company; one without words gets those of a zero ve
         py::arg("position_scale") = 1.0, py::arg("dropout") = 0.1, py::arg("pre_norm") = true,
         py::arg("activation") = "relu", py::arg("norm") = "layernorm", py::arg("eps") = 1e-5,
         py::arg("denominator") = "var_eps", py::arg("C") = 1.0, py::arg("k") = 0.1,
-        py::arg("topk_share") = 0.005,
-        "vocabulary: its words with the unknown one. position_scale: amplitude of the sines. The "
-        "rest as in nl.nn.TransformerEncoder.");
+        py::arg("topk_share") = 0.005, py::arg("dtype") = DType::float32,
+        "vocabulary: its words with the unknown one. position_scale: amplitude of the sines. "
+        "dtype: what the encoder's activations are stored as, float32, or bfloat16 on the GPU; "
+        "parameters and logits stay float32, and it is not saved. The rest as in "
+        "nl.nn.TransformerEncoder.");
   c.def(
       "forward", [](Classifier& m, const Packed& sentences) { return m.forward(sentences); },
       py::arg("sentences"), ReleaseGil(),

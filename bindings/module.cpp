@@ -1,4 +1,5 @@
 #include "bind.h"
+#include "misuse.h"
 
 namespace normlab::bindings {
 namespace {
@@ -38,6 +39,7 @@ PYBIND11_MODULE(_core, m) {
   py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
   bind_parse(parse);
 
+  for (const py::module_& module : {m, nn, optim, text, cuda, parse}) explain_misuse(module);
   rename_module(m, "normlab");
   rename_module(nn, "normlab.nn");
   rename_module(optim, "normlab.optim");

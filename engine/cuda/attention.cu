@@ -15,7 +15,8 @@ namespace {
 constexpr int kTile = 32;
 constexpr unsigned kAll = 0xffffffffu;
 
-/// How heads of up to D elements are cut up. Shared memory stays below 99 KB, what every GPU has.
+/// How heads of up to D elements are cut up, T being what they are computed in. Shared memory stays
+/// below 99 KB, what every GPU has.
 template <class T, int D>
 struct Cut {
   static constexpr int kBytes = D * static_cast<int>(sizeof(T));
@@ -74,21 +75,21 @@ __device__ Rows<T> head_of(const AttentionArgs& a, Void* z) {
 }
 
 /// Copies `there` rows from `first` on into shared memory; zeros up to `count` rows of D elements.
-template <class T, int D>
-__device__ void load(T* to, int stride, const Rows<const T>& from, int64_t first, int64_t there,
+template <class T, int D, class S>
+__device__ void load(T* to, int stride, const Rows<const S>& from, int64_t first, int64_t there,
                      int count, int64_t depth) {
   for (int i = threadIdx.x; i < count * D; i += Cut<T, D>::kThreads) {
     const int row = i / D, d = i % D;
-    to[row * stride + d] = row < there && d < depth ? from.at(first + row)[d] : T(0);
+    to[row * stride + d] = row < there && d < depth ? widened(from.at(first + row)[d]) : T(0);
   }
 }
 
-template <class T, int D>
-__device__ void load_rows(T* to, const Rows<const T>& from, int64_t first, const AttentionArgs& a) {
+template <class T, int D, class S>
+__device__ void load_rows(T* to, const Rows<const S>& from, int64_t first, const AttentionArgs& a) {
   load<T, D>(to, D, from, first, a.rows - first, Cut<T, D>::kBlockRows, a.depth);
 }
-template <class T, int D>
-__device__ void load_tile(T* to, const Rows<const T>& from, int64_t first, int64_t end,
+template <class T, int D, class S>
+__device__ void load_tile(T* to, const Rows<const S>& from, int64_t first, int64_t end,
                           const AttentionArgs& a) {
   load<T, D>(to, Cut<T, D>::kStride, from, first, end - first, kTile, a.depth);
 }
@@ -132,11 +133,11 @@ __device__ void add_weighted(const T* scores, const T* tile, int64_t rows,
   }
 }
 
-template <class T, int D>
-__device__ void store(const T (&sums)[Cut<T, D>::kColumns], T factor, T* to, int64_t depth) {
+template <class T, int D, class S>
+__device__ void store(const T (&sums)[Cut<T, D>::kColumns], T factor, S* to, int64_t depth) {
 #pragma unroll
   for (int c = 0; c < Cut<T, D>::kColumns; ++c)
-    if (32 * c + lane() < depth) to[32 * c + lane()] = sums[c] * factor;
+    if (32 * c + lane() < depth) to[32 * c + lane()] = static_cast<S>(sums[c] * factor);
 }
 
 /// The sentence of a row; -1 for all threads of the block if the offsets are bad, which the first
@@ -207,18 +208,19 @@ struct Softmax {
   }
 };
 
-template <class T, int D>
-__global__ void __launch_bounds__(Cut<T, D>::kThreads)
+template <class S, int D>
+__global__ void __launch_bounds__(Cut<compute_t<S>, D>::kThreads)
     attention_forward(AttentionArgs a, Checker checker) {
+  using T = compute_t<S>;
   using C = Cut<T, D>;
   T* queries = dynamic_shared<T>();
   T* keys = queries + C::kBlockRows * D;
   T* values = C::kTwoTiles ? keys + C::kTileSize : keys;
   T* my_queries = queries + warp() * C::kRows * D;
   T* my_weights = values + C::kTileSize + warp() * C::kRows * kTile;
-  const Rows<const T> q = part_of<const T>(a, a.qkv, kQuery), k = part_of<const T>(a, a.qkv, kKey),
-                      v = part_of<const T>(a, a.qkv, kValue);
-  const Rows<T> z = head_of<T>(a, a.z);
+  const Rows<const S> q = part_of<const S>(a, a.qkv, kQuery), k = part_of<const S>(a, a.qkv, kKey),
+                      v = part_of<const S>(a, a.qkv, kValue);
+  const Rows<S> z = head_of<S>(a, a.z);
   T* log_sum = static_cast<T*>(a.log_sum) + blockIdx.y * a.rows;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * C::kBlockRows;
   const int64_t mine = first + warp() * C::kRows;
@@ -271,13 +273,14 @@ constexpr int kDeltaWarps = 8;
 
 /// delta = dz z of each row and head: what the softmax takes from the gradients of its scores. A
 /// warp for each.
-template <class T>
+template <class S>
 __global__ void __launch_bounds__(32 * kDeltaWarps) find_delta(AttentionArgs a) {
+  using T = compute_t<S>;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kDeltaWarps + warp();
   if (row >= a.rows) return;
-  const T *z = head_of<T>(a, a.z).at(row), *dz = head_of<const T>(a, a.dz).at(row);
+  const S *z = head_of<S>(a, a.z).at(row), *dz = head_of<const S>(a, a.dz).at(row);
   T sum = 0;
-  for (int64_t d = lane(); d < a.depth; d += 32) sum += z[d] * dz[d];
+  for (int64_t d = lane(); d < a.depth; d += 32) sum += widened(z[d]) * widened(dz[d]);
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kAll, sum, step);
   if (lane() == 0) static_cast<T*>(a.delta)[blockIdx.y * a.rows + row] = sum;
@@ -297,8 +300,9 @@ __device__ Query<T> query_at(const AttentionArgs& a, int64_t row, bool there) {
 
 /// The gradients of the block's rows: of queries, which the keys and values pass by, or (Keys) of
 /// keys and values, which the queries and dz pass by.
-template <class T, int D, bool Keys>
+template <class S, int D, bool Keys>
 __device__ void gradients_of_rows(const AttentionArgs& a, int64_t sentence) {
+  using T = compute_t<S>;
   using C = Cut<T, D>;
   T* rows = dynamic_shared<T>();                                 // queries or keys
   T* partners = rows + C::kBlockRows * D;                        // their dz or values
@@ -307,9 +311,9 @@ __device__ void gradients_of_rows(const AttentionArgs& a, int64_t sentence) {
   T* weights = tile_partners + C::kTileSize + warp() * C::kRows * kTile;
   T* dscores = weights + C::kScores;
   const int at_warp = warp() * C::kRows * D;
-  const Rows<const T> q = part_of<const T>(a, a.qkv, kQuery), k = part_of<const T>(a, a.qkv, kKey),
-                      v = part_of<const T>(a, a.qkv, kValue), dz = head_of<const T>(a, a.dz);
-  const Rows<const T> passing = Keys ? q : k, passing_partners = Keys ? dz : v;
+  const Rows<const S> q = part_of<const S>(a, a.qkv, kQuery), k = part_of<const S>(a, a.qkv, kKey),
+                      v = part_of<const S>(a, a.qkv, kValue), dz = head_of<const S>(a, a.dz);
+  const Rows<const S> passing = Keys ? q : k, passing_partners = Keys ? dz : v;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * C::kBlockRows;
   const int64_t mine = first + warp() * C::kRows;
   const T scale = static_cast<T>(a.scale);
@@ -357,8 +361,8 @@ __device__ void gradients_of_rows(const AttentionArgs& a, int64_t sentence) {
       }
       if (busy) add_weighted<T, D>(dscores, tile, there, drows);
     }
-    const Rows<T> to = part_of<T>(a, a.dqkv, Keys ? kKey : kQuery),
-                  to_partners = part_of<T>(a, a.dqkv, kValue);
+    const Rows<S> to = part_of<S>(a, a.dqkv, Keys ? kKey : kQuery),
+                  to_partners = part_of<S>(a, a.dqkv, kValue);
 #pragma unroll
     for (int r = 0; r < C::kRows; ++r) {
       if (mine + r < begin || mine + r >= end) continue;
@@ -369,64 +373,64 @@ __device__ void gradients_of_rows(const AttentionArgs& a, int64_t sentence) {
 }
 
 /// blockIdx.z: 0 for queries, 1 for keys and values.
-template <class T, int D>
-__global__ void __launch_bounds__(Cut<T, D>::kThreads)
+template <class S, int D>
+__global__ void __launch_bounds__(Cut<compute_t<S>, D>::kThreads)
     attention_backward(AttentionArgs a, Checker checker) {
-  using C = Cut<T, D>;
+  using C = Cut<compute_t<S>, D>;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * C::kBlockRows;
   const int64_t sentence = sentence_of(a, first, checker);
   if (sentence < 0) {
     for (const Part part : {kQuery, kKey, kValue})
-      spoil(a, part_of<T>(a, a.dqkv, part), first, C::kBlockRows);
+      spoil(a, part_of<S>(a, a.dqkv, part), first, C::kBlockRows);
     return;
   }
   if (blockIdx.z == 0)
-    gradients_of_rows<T, D, false>(a, sentence);
+    gradients_of_rows<S, D, false>(a, sentence);
   else
-    gradients_of_rows<T, D, true>(a, sentence);
+    gradients_of_rows<S, D, true>(a, sentence);
 }
 
 // --- launching --------------------------------------------------------------------------------
 
-template <class T, int D>
+template <class S, int D>
 Failure launch_forward(const AttentionArgs& a) {
-  using C = Cut<T, D>;
+  using C = Cut<compute_t<S>, D>;
   const dim3 grid(blocks_for(a.rows, C::kBlockRows), static_cast<unsigned>(a.heads));
-  return launch_shared(C::bytes(1), attention_forward<T, D>, grid, C::kThreads, a,
+  return launch_shared(C::bytes(1), attention_forward<S, D>, grid, C::kThreads, a,
                        checker_for(a.check));
 }
 
-template <class T, int D>
+template <class S, int D>
 Failure launch_backward(const AttentionArgs& a) {
-  using C = Cut<T, D>;
+  using C = Cut<compute_t<S>, D>;
   static_assert(C::bytes(2) <= 99 << 10);
   const auto heads = static_cast<unsigned>(a.heads);
   const Failure failure =
-      launch(find_delta<T>, dim3(blocks_for(a.rows, kDeltaWarps), heads), 32 * kDeltaWarps, a);
+      launch(find_delta<S>, dim3(blocks_for(a.rows, kDeltaWarps), heads), 32 * kDeltaWarps, a);
   if (failure) return failure;
   const dim3 grid(blocks_for(a.rows, C::kBlockRows), heads, 2);
-  return launch_shared(C::bytes(2), attention_backward<T, D>, grid, C::kThreads, a,
+  return launch_shared(C::bytes(2), attention_backward<S, D>, grid, C::kThreads, a,
                        checker_for(a.check));
 }
 
-/// Calls run<T, D>() with the least D that holds a head.
+/// Calls run<S, D>() with the least D that holds a head.
 template <class Run>
 Failure with_depth(const AttentionArgs& a, const Run& run) {
   if (a.rows == 0) return nullptr;
   if (a.heads > 65535) return "more than 65,535 heads";
-  return for_floating(a.dtype, [&]<class T>() {
-    if (a.depth <= 32) return run.template operator()<T, 32>();
-    if (a.depth <= 64) return run.template operator()<T, 64>();
-    if (a.depth <= 128) return run.template operator()<T, 128>();
-    return run.template operator()<T, 256>();
+  return for_stored(a.dtype, [&]<class S>() {
+    if (a.depth <= 32) return run.template operator()<S, 32>();
+    if (a.depth <= 64) return run.template operator()<S, 64>();
+    if (a.depth <= 128) return run.template operator()<S, 128>();
+    return run.template operator()<S, 256>();
   });
 }
 
 Failure forward(const AttentionArgs& a) {
-  return with_depth(a, [&]<class T, int D>() { return launch_forward<T, D>(a); });
+  return with_depth(a, [&]<class S, int D>() { return launch_forward<S, D>(a); });
 }
 Failure backward(const AttentionArgs& a) {
-  return with_depth(a, [&]<class T, int D>() { return launch_backward<T, D>(a); });
+  return with_depth(a, [&]<class S, int D>() { return launch_backward<S, D>(a); });
 }
 
 }  // namespace

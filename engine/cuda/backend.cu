@@ -14,6 +14,7 @@ namespace {
 
 cudaStream_t the_stream = nullptr;
 int the_multiprocessors = 0;
+size_t the_shared_memory = 0;
 
 // --- values that do not fit -------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ Failure open(DeviceFacts* facts) {
   facts->minor = properties.minor;
   facts->multiprocessors = the_multiprocessors = properties.multiProcessorCount;
   facts->memory = static_cast<int64_t>(properties.totalGlobalMem);
+  the_shared_memory = properties.sharedMemPerBlockOptin;
   return nullptr;
 }
 
@@ -198,6 +200,10 @@ cudaStream_t stream() {
 
 int multiprocessors() {
   return the_multiprocessors;
+}
+
+size_t most_shared_memory() {
+  return the_shared_memory;
 }
 
 Checker checker_for(const ValueCheck& check) {

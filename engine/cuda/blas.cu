@@ -41,6 +41,7 @@ struct Precision {
 constexpr Precision kPrecisions[] = {
     {DType::float32, CUDA_R_32F, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F},
     {DType::float64, CUDA_R_64F, CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_64F, CUDA_R_64F},
+    {DType::bfloat16, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F, CUDA_R_32F},
 };
 
 const Precision& precision_of(DType dtype) {
@@ -75,7 +76,8 @@ struct Alignments {
   int64_t a, b, result;
 };
 Alignments alignments(const ProductArgs& a, const void* to) {
-  const int64_t size = a.batch > 1 ? a.dtype == DType::float64 ? 8 : 4 : 0;
+  const int64_t each = a.dtype == DType::float64 ? 8 : a.dtype == DType::bfloat16 ? 2 : 4;
+  const int64_t size = a.batch > 1 ? each : 0;
   return {alignment(a.a, a.a_step * size), alignment(a.b, a.b_step * size),
           alignment(to, a.M * a.N * size)};
 }

@@ -80,6 +80,7 @@ Failure take(const TakeArgs& a) {
   if (bits % 16 == 0) return take_in<Sixteen>(a);
   if (bits % 8 == 0) return take_in<uint64_t>(a);
   if (bits % 4 == 0) return take_in<uint32_t>(a);
+  if (bits % 2 == 0) return take_in<uint16_t>(a);
   return take_in<uint8_t>(a);
 }
 
@@ -114,7 +115,8 @@ Failure gather_in(const GatherArgs& a) {
 Failure gather(const GatherArgs& a) {
   if (a.count == 0) return nullptr;
   if (a.item == 8) return gather_in<uint64_t>(a);
-  return a.item == 4 ? gather_in<uint32_t>(a) : gather_in<uint8_t>(a);
+  if (a.item == 4) return gather_in<uint32_t>(a);
+  return a.item == 2 ? gather_in<uint16_t>(a) : gather_in<uint8_t>(a);
 }
 
 // --- sorting places by row --------------------------------------------------------------------
@@ -304,7 +306,7 @@ struct RunSum {
   bool from_before;
   double sum = 0;
 
-  __device__ void add(uint64_t key, T value) {
+  __device__ void add(uint64_t key, compute_t<T> value) {
     if (row_in(key) != row) {
       close(false);
       row = row_in(key);
@@ -337,11 +339,12 @@ __global__ void sum_chunks(ScatterArgs a, Runs runs) {
     RunSum<T> run{a, runs, chunk, j, first, from_before};
     for (int64_t i = begin; i < end; i += kAhead) {
       uint64_t key[kAhead];
-      T value[kAhead];
+      compute_t<T> value[kAhead];
 #pragma unroll
       for (int u = 0; u < kAhead; ++u) {
         key[u] = runs.keys[i + u < end ? i + u : end - 1];
-        value[u] = row_in(key[u]) < a.rows ? dz[place_in(key[u]) * a.width + j] : T(0);
+        const bool counts = row_in(key[u]) < a.rows;
+        value[u] = counts ? widened(dz[place_in(key[u]) * a.width + j]) : compute_t<T>(0);
       }
 #pragma unroll
       for (int u = 0; u < kAhead; ++u)
@@ -424,8 +427,9 @@ int64_t scatter_scratch(int64_t count, int64_t width) {
 }
 
 Failure zero(const ScatterArgs& a) {
-  const int64_t bytes = a.rows * a.width * (a.dtype == DType::float64 ? 8 : 4);
-  return failure_of(cudaMemsetAsync(a.dx, 0, static_cast<size_t>(bytes), stream()));
+  const size_t item = a.dtype == DType::float64 ? 8 : a.dtype == DType::float32 ? 4 : 2;
+  return failure_of(
+      cudaMemsetAsync(a.dx, 0, static_cast<size_t>(a.rows * a.width) * item, stream()));
 }
 
 template <class T>
@@ -483,7 +487,7 @@ Failure scatter_as(const ScatterArgs& a) {
 Failure scatter(const ScatterArgs& a) {
   if (a.rows == 0 || a.width == 0) return nullptr;
   if (a.rows > INT32_MAX || a.count > INT32_MAX) return "more than 2^31 rows or indices";
-  return for_floating(a.dtype, [&]<class T>() { return scatter_as<T>(a); });
+  return for_stored(a.dtype, [&]<class T>() { return scatter_as<T>(a); });
 }
 
 // --- short lines ------------------------------------------------------------------------------
@@ -496,7 +500,7 @@ __global__ void add_lines(const int64_t* at, int64_t lines, int64_t length, int6
        line += step)
     for (int64_t l = 0; l < length; ++l) {
       const int64_t k = (line / inner * length + l) * inner + line % inner;
-      if (at[k] >= 0) dx[at[k]] += dz[k];
+      if (at[k] >= 0) dx[at[k]] = static_cast<T>(widened(dx[at[k]]) + widened(dz[k]));
     }
 }
 
@@ -504,7 +508,7 @@ Failure scatter_lines(DType dtype, const int64_t* at, int64_t outer, int64_t len
                       const void* dz, void* dx) {
   const int64_t lines = outer * inner;
   if (lines == 0 || length == 0) return nullptr;
-  return for_floating(dtype, [&]<class T>() {
+  return for_stored(dtype, [&]<class T>() {
     return launch(add_lines<T>, blocks_at_most(lines, kThreads), kThreads, at, lines, length, inner,
                   static_cast<const T*>(dz), static_cast<T*>(dx));
   });

@@ -15,6 +15,9 @@ cudaStream_t stream();
 /// How many multiprocessors the device has.
 int multiprocessors();
 
+/// The most shared memory that a block can have, in bytes.
+size_t most_shared_memory();
+
 /// Null for success, else the error in words.
 Failure failure_of(cudaError_t error);
 
@@ -33,16 +36,18 @@ __device__ T* dynamic_shared() {
 template <class... Parameters, class... Arguments>
 Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, dim3 block,
                       const Arguments&... arguments) {
+  // A block has 48 KB without asking, for its static and dynamic memory together: the static part
+  // of a kernel that has both is at most 8 KB.
+  constexpr size_t kWithoutAsking = size_t{40} << 10;
+  if (shared > kWithoutAsking)
+    if (const Failure failure = failure_of(cudaFuncSetAttribute(
+            kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared))))
+      return failure;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream();
-  if (shared > (48 << 10)) {  // more than that only on request
-    const cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-    if (error != cudaSuccess) return failure_of(error);
-  }
   return failure_of(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 

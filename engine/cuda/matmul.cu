@@ -13,20 +13,20 @@ constexpr int kThreads = 256, kRowThreads = 32, kRowsAtOnce = 8;
 
 // --- the engine's own product -------------------------------------------------------------------
 
-template <class Type>
+template <class Stored>
 struct Product {
-  using T = Type;
+  using T = compute_t<Stored>;
   static constexpr bool kAlongK = false;
   int64_t M, N, K, matrices;
-  const T *left, *right;
+  const Stored *left, *right;
   int64_t a_step, a_row, a_k, b_step, b_k, b_column;  ///< elements to the next one of each
   const T* bias;
-  T *z, *before;
+  Stored *z, *before;
   Activation activation;
 
   using Place = int64_t;
   struct Row {
-    const T* at;
+    const Stored* at;
   };
   using Column = Row;
   struct Target {
@@ -40,16 +40,16 @@ struct Product {
   __device__ Column column(int64_t matrix, int64_t n) const {
     return {n < N ? right + matrix * b_step + n * b_column : nullptr};
   }
-  __device__ T a(const Row& row, Place k) const { return row.at ? row.at[k * a_k] : T(0); }
+  __device__ T a(const Row& row, Place k) const { return row.at ? widened(row.at[k * a_k]) : T(0); }
   __device__ T b(const Column& column, Place k) const {
-    return column.at ? column.at[k * b_k] : T(0);
+    return column.at ? widened(column.at[k * b_k]) : T(0);
   }
   __device__ Target target(int64_t matrix, int64_t n) const { return {matrix * M * N + n, n}; }
   __device__ void store(const Target& to, int64_t m, int64_t, T sum) const {
     const int64_t at = to.at + m * N;
     const T value = bias ? sum + bias[to.n] : sum;
-    if (before) before[at] = value;
-    z[at] = activate(activation, value);
+    if (before) before[at] = static_cast<Stored>(value);
+    z[at] = static_cast<Stored>(activate(activation, value));
   }
 };
 
@@ -68,7 +68,7 @@ Failure multiply_in_own_tiles(const ProductArgs& a) {
   p.b_step = a.b_step;
   p.b_k = a.b_transposed ? 1 : a.N;
   p.b_column = a.b_transposed ? a.K : 1;
-  p.bias = static_cast<const T*>(a.bias);
+  p.bias = static_cast<const compute_t<T>*>(a.bias);
   p.z = static_cast<T*>(a.c);
   p.before = static_cast<T*>(a.before);
   p.activation = a.activation;
@@ -77,25 +77,41 @@ Failure multiply_in_own_tiles(const ProductArgs& a) {
 
 // --- bias and activation on their own -----------------------------------------------------------
 
+/// V neighbours, computed with as A.
+template <class T, int V, class A>
+__device__ void read_pack(const T* at, A (&values)[V]) {
+  const auto pack = *reinterpret_cast<const Packed<T, V>*>(at);
+#pragma unroll
+  for (int k = 0; k < V; ++k) values[k] = widened(pack.of[k]);
+}
+template <class T, int V, class A>
+__device__ void write_pack(T* at, const A (&values)[V]) {
+  Packed<T, V> pack;
+#pragma unroll
+  for (int k = 0; k < V; ++k) pack.of[k] = static_cast<T>(values[k]);
+  *reinterpret_cast<Packed<T, V>*>(at) = pack;
+}
+
 /// z = act(x + bias) on n elements in vectors of V, rows of `width`; before: x + bias, unless null.
 /// x may be z or before.
 template <class T, int V>
-__global__ void activate_kernel(const T* x, const T* bias, T* before, T* z, int64_t n,
+__global__ void activate_kernel(const T* x, const compute_t<T>* bias, T* before, T* z, int64_t n,
                                 int64_t width, Activation activation) {
-  using Pack = Packed<T, V>;
+  using A = compute_t<T>;
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x * V;
   for (int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * V; i < n;
        i += step) {
-    Pack v = *reinterpret_cast<const Pack*>(x + i);
+    A v[V];
+    read_pack(x + i, v);
     if (bias) {
       const int64_t column = i - divide(i, width) * width;
 #pragma unroll
-      for (int k = 0; k < V; ++k) v.of[k] += bias[column + k];
+      for (int k = 0; k < V; ++k) v[k] += bias[column + k];
     }
-    if (before) *reinterpret_cast<Pack*>(before + i) = v;
+    if (before) write_pack(before + i, v);
 #pragma unroll
-    for (int k = 0; k < V; ++k) v.of[k] = activate(activation, v.of[k]);
-    *reinterpret_cast<Pack*>(z + i) = v;
+    for (int k = 0; k < V; ++k) v[k] = activate(activation, v[k]);
+    write_pack(z + i, v);
   }
 }
 
@@ -114,7 +130,7 @@ unsigned element_blocks(int64_t n, int64_t each) {
 }
 
 template <class T>
-Failure activate_all(const T* x, const ProductArgs& a, const T* bias, T* before) {
+Failure activate_all(const T* x, const ProductArgs& a, const compute_t<T>* bias, T* before) {
   constexpr int V = 16 / sizeof(T);
   const int64_t n = a.batch * a.M * a.N;
   T* z = static_cast<T*>(a.c);
@@ -127,15 +143,18 @@ Failure activate_all(const T* x, const ProductArgs& a, const T* bias, T* before)
 
 template <class T>
 Failure multiply_typed(const ProductArgs& a) {
-  const bool relu = a.activation == Activation::relu && !a.before;
-  const BlasEpilogue whole = {a.bias, relu};
-  const bool own_pass = !relu && (a.activation != Activation::none || a.before);
+  using A = compute_t<T>;
+  // cuBLASLt takes a bias of the result's dtype only.
+  const bool own_bias = a.bias && !std::is_same_v<T, A>;
+  const bool relu = a.activation == Activation::relu && !a.before && !own_bias;
+  const BlasEpilogue whole = {own_bias ? nullptr : a.bias, relu};
+  const bool own_pass = own_bias || (!relu && (a.activation != Activation::none || a.before));
   // Straight to where the activation reads from.
   T* const product = static_cast<T*>(own_pass && a.before ? a.before : a.c);
   bool done = false;
   Failure failure = blas_multiply(a, whole, product, &done);
   if (failure || (done && !own_pass)) return failure;
-  const T* const added = static_cast<const T*>(done ? nullptr : a.bias);
+  const A* const added = static_cast<const A*>(done && !own_bias ? nullptr : a.bias);
   if (!done) failure = blas_multiply(a, {}, product, &done);
   if (failure) return failure;
   if (!done) return multiply_in_own_tiles<T>(a);
@@ -144,7 +163,7 @@ Failure multiply_typed(const ProductArgs& a) {
 
 Failure multiply(const ProductArgs& args) {
   if (args.batch == 0 || args.M == 0 || args.N == 0) return nullptr;
-  return for_floating(args.dtype, [&]<class T>() -> Failure {
+  return for_stored(args.dtype, [&]<class T>() -> Failure {
     return args.K == 0 ? multiply_in_own_tiles<T>(args) : multiply_typed<T>(args);
   });
 }
@@ -152,15 +171,15 @@ Failure multiply(const ProductArgs& args) {
 template <class T, int V>
 __global__ void gradient_kernel(const T* dz, const T* kept, T* dx, int64_t n,
                                 Activation activation) {
-  using Pack = Packed<T, V>;
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x * V;
   for (int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * V; i < n;
        i += step) {
-    Pack v = *reinterpret_cast<const Pack*>(dz + i);
-    const Pack known = *reinterpret_cast<const Pack*>(kept + i);
+    compute_t<T> v[V], known[V];
+    read_pack(dz + i, v);
+    read_pack(kept + i, known);
 #pragma unroll
-    for (int k = 0; k < V; ++k) v.of[k] = activation_gradient(activation, v.of[k], known.of[k]);
-    *reinterpret_cast<Pack*>(dx + i) = v;
+    for (int k = 0; k < V; ++k) v[k] = activation_gradient(activation, v[k], known[k]);
+    write_pack(dx + i, v);
   }
 }
 
@@ -185,33 +204,34 @@ Failure gradients_alone(const ActivationGradArgs& args) {
 /// One part of the rows, V columns a thread.
 template <class T>
 struct ColumnArgs {
-  int64_t rows, width, length;  ///< length: rows of a part
-  const T *from, *kept;         ///< kept: null without activation
-  T* dx;                        ///< null: not wanted
-  ColumnTargets<T> sums;        ///< as many rows of it as there are parts
+  int64_t rows, width, length;       ///< length: rows of a part
+  const T *from, *kept;              ///< kept: null without activation
+  T* dx;                             ///< null: not wanted
+  ColumnTargets<compute_t<T>> sums;  ///< as many rows of it as there are parts
   Activation activation;
 };
 
 template <class T, int V>
 __global__ void __launch_bounds__(kRowThreads* kRowsAtOnce) column_kernel(ColumnArgs<T> a) {
-  using Pack = Packed<T, V>;
-  __shared__ T sums[kRowsAtOnce][kRowThreads * V];
+  using A = compute_t<T>;
+  __shared__ A sums[kRowsAtOnce][kRowThreads * V];
   const int64_t j = (static_cast<int64_t>(blockIdx.x) * kRowThreads + threadIdx.x) * V;
   const int64_t begin = blockIdx.y * a.length;
   const int64_t end = begin + a.length < a.rows ? begin + a.length : a.rows;
-  T sum[V] = {};
+  A sum[V] = {};
   if (j < a.width) {
     for (int64_t row = begin + threadIdx.y; row < end; row += kRowsAtOnce) {
-      Pack v = *reinterpret_cast<const Pack*>(a.from + row * a.width + j);
+      A v[V];
+      read_pack(a.from + row * a.width + j, v);
       if (a.kept) {
-        const Pack kept = *reinterpret_cast<const Pack*>(a.kept + row * a.width + j);
+        A kept[V];
+        read_pack(a.kept + row * a.width + j, kept);
 #pragma unroll
-        for (int k = 0; k < V; ++k)
-          v.of[k] = activation_gradient(a.activation, v.of[k], kept.of[k]);
-        if (a.dx) *reinterpret_cast<Pack*>(a.dx + row * a.width + j) = v;
+        for (int k = 0; k < V; ++k) v[k] = activation_gradient(a.activation, v[k], kept[k]);
+        if (a.dx) write_pack(a.dx + row * a.width + j, v);
       }
 #pragma unroll
-      for (int k = 0; k < V; ++k) sum[k] += v.of[k];
+      for (int k = 0; k < V; ++k) sum[k] += v[k];
     }
   }
 #pragma unroll
@@ -222,7 +242,7 @@ __global__ void __launch_bounds__(kRowThreads* kRowsAtOnce) column_kernel(Column
        c += kRowThreads * kRowsAtOnce) {
     const int64_t column = static_cast<int64_t>(blockIdx.x) * kRowThreads * V + c;
     if (column >= a.width) continue;
-    T total = 0;
+    A total = 0;
     for (int y = 0; y < kRowsAtOnce; ++y) total += sums[y][c];
     if (column < a.sums.split) {
       if (a.sums.first) a.sums.first[blockIdx.y * a.width + column] = total;
@@ -260,7 +280,8 @@ int64_t column_parts(int64_t rows, int64_t width) {
 template <class T>
 Failure sums_and_gradients(const ActivationGradArgs& args) {
   const int64_t parts = args.parts;
-  T* const dbias = static_cast<T*>(args.dbias);
+  using A = compute_t<T>;
+  A* const dbias = static_cast<A*>(args.dbias);
   ColumnArgs<T> a{};
   a.rows = args.rows;
   a.width = args.width;
@@ -268,17 +289,17 @@ Failure sums_and_gradients(const ActivationGradArgs& args) {
   a.from = static_cast<const T*>(args.dz);
   a.kept = args.activation == Activation::none ? nullptr : static_cast<const T*>(args.kept);
   a.dx = static_cast<T*>(args.dx);
-  T* const partials = static_cast<T*>(args.partials);
+  A* const partials = static_cast<A*>(args.partials);
   a.sums = {parts > 1 ? partials : dbias, args.width, nullptr};
   a.activation = args.activation;
   const Failure failure = launch_columns(a, parts);
   if (failure || parts == 1) return failure;
-  return sum_columns<T>(partials, parts, args.width, {dbias, args.width, nullptr});
+  return sum_columns<A>(partials, parts, args.width, {dbias, args.width, nullptr});
 }
 
 Failure activation_backward(const ActivationGradArgs& args) {
   if (args.width == 0) return nullptr;
-  return for_floating(args.dtype, [&]<class T>() {
+  return for_stored(args.dtype, [&]<class T>() {
     return args.dbias ? sums_and_gradients<T>(args) : gradients_alone<T>(args);
   });
 }

@@ -1,5 +1,5 @@
 #include "core/philox.h"
-#include "launch.h"
+#include "elements.h"
 
 namespace normlab::cuda {
 namespace {
@@ -30,18 +30,12 @@ struct Philox {
 constexpr int kThreads = 256, kWords = 4;
 constexpr int64_t kMostBlocks = 8192;
 
-/// V neighbours, loaded and stored at once.
-template <class T, int V>
-struct alignas(sizeof(T) * V) Vector {
-  T of[V];
-};
-
 /// A thread for each of Philox's blocks.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) dropout_kernel(DropoutArgs a) {
   const T* x = static_cast<const T*>(a.x);
   T* z = static_cast<T*>(a.z);
-  const T scale = static_cast<T>(a.scale);
+  const auto scale = static_cast<compute_t<T>>(a.scale);
   const uint64_t first = a.block + (a.replay ? *a.replay : 0);
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
   for (int64_t b = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; b * kWords < a.n;
@@ -51,28 +45,29 @@ __global__ void __launch_bounds__(kThreads) dropout_kernel(DropoutArgs a) {
     for (int w = 0; w < kWords; w += V) {
       const int64_t i = b * kWords + w;
       if (i >= a.n) continue;
-      Vector<T, V> v = *reinterpret_cast<const Vector<T, V>*>(x + i);
+      Pack<T, V> v = *reinterpret_cast<const Pack<T, V>*>(x + i);
 #pragma unroll
       for (int k = 0; k < V; ++k)
-        v.of[k] = random.word[w + k] >= a.threshold ? v.of[k] * scale : T(0);
-      *reinterpret_cast<Vector<T, V>*>(z + i) = v;
+        v.of[k] =
+            random.word[w + k] >= a.threshold ? static_cast<T>(widened(v.of[k]) * scale) : T(0);
+      *reinterpret_cast<Pack<T, V>*>(z + i) = v;
     }
   }
 }
 
 template <class T>
 Failure dropout_as(const DropoutArgs& a) {
-  constexpr int V = 16 / sizeof(T);
-  const auto bits = reinterpret_cast<uintptr_t>(a.x) | reinterpret_cast<uintptr_t>(a.z);
+  constexpr int V = sizeof(T) == 8 ? 2 : kWords;
   const int64_t blocks = (a.n + kThreads * kWords - 1) / (kThreads * kWords);
   const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
-  const bool in_vectors = bits % 16 == 0 && a.n % V == 0;
+  const bool in_vectors = aligned_for(V, static_cast<const T*>(a.x)) &&
+                          aligned_for(V, static_cast<const T*>(a.z)) && a.n % V == 0;
   return launch(in_vectors ? dropout_kernel<T, V> : dropout_kernel<T, 1>, grid, kThreads, a);
 }
 
 Failure dropout(const DropoutArgs& a) {
   if (a.n == 0) return nullptr;
-  return for_floating(a.dtype, [&]<class T>() { return dropout_as<T>(a); });
+  return for_stored(a.dtype, [&]<class T>() { return dropout_as<T>(a); });
 }
 
 }  // namespace

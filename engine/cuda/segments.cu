@@ -38,31 +38,34 @@ __global__ void check_offsets(SegmentArgs a, Checker checker) {
 template <class T>
 __global__ void __launch_bounds__(kColumns* kSlices)
     segment_means(SegmentArgs a, const T* x, T* z, Checker checker) {
-  __shared__ T sums[kSlices][kColumns];
+  using A = compute_t<T>;
+  __shared__ A sums[kSlices][kColumns];
   const int64_t s = blockIdx.x, j = static_cast<int64_t>(blockIdx.y) * kColumns + threadIdx.x;
   const bool reports = blockIdx.y == 0 && threadIdx.x == 0 && threadIdx.y == 0;
   const Segment segment = segment_at(a, s, checker, reports);
   const int64_t rows = segment.fits ? segment.end - segment.begin : 0;
-  T sum = 0;
+  A sum = 0;
   if (j < a.size)
     for (int64_t i = threadIdx.y; i < rows; i += kSlices)
-      sum += x[(segment.begin + i) * a.size + j];
+      sum += widened(x[(segment.begin + i) * a.size + j]);
   sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y > 0 || j >= a.size) return;
-  T total = 0;
+  A total = 0;
   for (int slice = 0; slice < kSlices; ++slice) total += sums[slice][threadIdx.x];
-  const T mean = rows == 0 ? T(0) : total * (T(1) / static_cast<T>(rows));
-  z[s * a.size + j] = segment.fits ? mean : static_cast<T>(NAN);
+  const A mean = rows == 0 ? A(0) : total * (A(1) / static_cast<A>(rows));
+  z[s * a.size + j] = static_cast<T>(segment.fits ? mean : static_cast<A>(NAN));
 }
 
 template <class T>
 __global__ void __launch_bounds__(kColumns* kSlices)
     segment_means_backward(SegmentArgs a, const T* dz, T* dx, Checker checker) {
+  using A = compute_t<T>;
   const int64_t s = blockIdx.x, j = static_cast<int64_t>(blockIdx.y) * kColumns + threadIdx.x;
   const Segment segment = segment_at(a, s, checker, false);
   if (!segment.fits || j >= a.size) return;
-  const T share = dz[s * a.size + j] * (T(1) / static_cast<T>(segment.end - segment.begin));
+  const A factor = A(1) / static_cast<A>(segment.end - segment.begin);
+  const T share = static_cast<T>(widened(dz[s * a.size + j]) * factor);
   for (int64_t row = segment.begin + threadIdx.y; row < segment.end; row += kSlices)
     dx[row * a.size + j] = share;
 }
@@ -111,7 +114,7 @@ constexpr Failure kTooWide = "rows of more than 2,097,120 elements";
 Failure mean(DType dtype, const SegmentArgs& a, const void* x, void* z) {
   if (a.sentences == 0 || a.size == 0) return check(a);
   if (too_wide(a)) return kTooWide;
-  return for_floating(dtype, [&]<class T>() {
+  return for_stored(dtype, [&]<class T>() {
     return launch(segment_means<T>, grid_of(a), dim3(kColumns, kSlices), a,
                   static_cast<const T*>(x), static_cast<T*>(z), checker_for(a.check));
   });
@@ -120,7 +123,7 @@ Failure mean(DType dtype, const SegmentArgs& a, const void* x, void* z) {
 Failure mean_backward(DType dtype, const SegmentArgs& a, const void* dz, void* dx) {
   if (a.sentences == 0 || a.size == 0) return nullptr;
   if (too_wide(a)) return kTooWide;
-  return for_floating(dtype, [&]<class T>() {
+  return for_stored(dtype, [&]<class T>() {
     return launch(segment_means_backward<T>, grid_of(a), dim3(kColumns, kSlices), a,
                   static_cast<const T*>(dz), static_cast<T*>(dx), checker_for(a.check));
   });

@@ -16,11 +16,14 @@ template <class T, int R, int E>
 struct Elements {
   const T* row;
   int64_t n;
-  T kept[E > 0 ? E : 1];
+  compute_t<T> kept[E > 0 ? E : 1];
 
   __device__ Elements(const T* row, int64_t n) : row(row), n(n) {
 #pragma unroll
-    for (int i = 0; i < E; ++i) kept[i] = column(i) < n ? row[column(i)] : T(0);
+    for (int i = 0; i < E; ++i) {
+      const bool inside = column(i) < n;
+      kept[i] = inside ? widened(row[column(i)]) : compute_t<T>(0);
+    }
   }
   static __device__ int64_t column(int i) {
     return static_cast<int64_t>(i) * R + threadIdx.x;
@@ -34,7 +37,7 @@ struct Elements {
       for (int i = 0; i < E; ++i)
         if (column(i) < n) body(kept[i], column(i));
     } else {
-      for (int64_t j = threadIdx.x; j < n; j += R) body(row[j], j);
+      for (int64_t j = threadIdx.x; j < n; j += R) body(widened(row[j]), j);
     }
   }
 };
@@ -57,8 +60,8 @@ struct Row {
 template <class T>
 struct Exponentials {
   T greatest, total;
-  template <int R, int E, class Reducer>
-  __device__ Exponentials(const Elements<T, R, E>& x, Reducer& reducer) {
+  template <class Stored, int R, int E, class Reducer>
+  __device__ Exponentials(const Elements<Stored, R, E>& x, Reducer& reducer) {
     T most = -static_cast<T>(INFINITY);
     x.each([&](T element, int64_t) { most = static_cast<T>(fmax(most, element)); });
     greatest = reducer.max(most);
@@ -73,21 +76,24 @@ struct Exponentials {
 template <class T, int R, int E, int RowsPerBlock>
 __global__ void __launch_bounds__(R* RowsPerBlock)
     softmax_forward(const T* x, int64_t rows, int64_t n, bool log_of_it, T* z) {
-  __shared__ RowReducer<T, R, RowsPerBlock> reducer;
+  using A = compute_t<T>;
+  __shared__ RowReducer<A, R, RowsPerBlock> reducer;
   const Row row(rows, n);
   const Elements<T, R, E> elements(x + row.begin, row.n);
-  const Exponentials<T> e(elements, reducer);
-  const T log_total = log(e.total);
+  const Exponentials<A> e(elements, reducer);
+  const A log_total = log(e.total);
   T* to = z + row.begin;
-  elements.each([&](T element, int64_t j) {
-    to[j] = log_of_it ? element - e.greatest - log_total : exp(element - e.greatest) / e.total;
+  elements.each([&](A element, int64_t j) {
+    const A less = element - e.greatest;
+    to[j] = static_cast<T>(log_of_it ? less - log_total : exp(less) / e.total);
   });
 }
 
 template <class T, int R, int E, int RowsPerBlock>
 __global__ void __launch_bounds__(R* RowsPerBlock)
     softmax_backward(const T* z, const T* dz, int64_t rows, int64_t n, bool log_of_it, T* dx) {
-  __shared__ RowReducer<T, R, RowsPerBlock> reducer;
+  using A = compute_t<T>;
+  __shared__ RowReducer<A, R, RowsPerBlock> reducer;
   const Row row(rows, n);
   const Elements<T, R, E> of_z(z + row.begin, row.n), of_dz(dz + row.begin, row.n);
   const auto each = [&](const auto& body) {
@@ -96,14 +102,17 @@ __global__ void __launch_bounds__(R* RowsPerBlock)
       for (int i = 0; i < E; ++i)
         if (of_z.column(i) < row.n) body(of_z.kept[i], of_dz.kept[i], of_z.column(i));
     } else {
-      for (int64_t j = threadIdx.x; j < row.n; j += R) body(of_z.row[j], of_dz.row[j], j);
+      for (int64_t j = threadIdx.x; j < row.n; j += R)
+        body(widened(of_z.row[j]), widened(of_dz.row[j]), j);
     }
   };
-  T sum = 0;
-  each([&](T y, T dy, int64_t) { sum += log_of_it ? dy : dy * y; });
-  const T total = reducer.sum(sum);
+  A sum = 0;
+  each([&](A y, A dy, int64_t) { sum += log_of_it ? dy : dy * y; });
+  const A total = reducer.sum(sum);
   T* to = dx + row.begin;
-  each([&](T y, T dy, int64_t j) { to[j] = log_of_it ? dy - exp(y) * total : y * (dy - total); });
+  each([&](A y, A dy, int64_t j) {
+    to[j] = static_cast<T>(log_of_it ? dy - exp(y) * total : y * (dy - total));
+  });
 }
 
 // --- cross entropy ----------------------------------------------------------------------------
@@ -120,36 +129,37 @@ __device__ int64_t class_of(const LossArgs& a, int64_t row, bool* bad) {
 
 template <class T, int R, int E, int RowsPerBlock>
 __global__ void __launch_bounds__(R* RowsPerBlock) loss_forward(LossArgs a, Checker checker) {
-  __shared__ RowReducer<T, R, RowsPerBlock> reducer;
+  using A = compute_t<T>;
+  __shared__ RowReducer<A, R, RowsPerBlock> reducer;
   const Row row(a.rows, a.n);
   const T* x = static_cast<const T*>(a.logits) + row.begin;
   const Elements<T, R, E> elements(x, row.n);
-  const Exponentials<T> e(elements, reducer);
-  const T smoothing = static_cast<T>(a.smoothing);
-  T mean = 0;
+  const Exponentials<A> e(elements, reducer);
+  const A smoothing = static_cast<A>(a.smoothing);
+  A mean = 0;
   if (a.smoothing > 0) {
-    T sum = 0;
-    elements.each([&](T element, int64_t) { sum += element - e.greatest; });
-    mean = reducer.sum(sum) / static_cast<T>(a.n);
+    A sum = 0;
+    elements.each([&](A element, int64_t) { sum += element - e.greatest; });
+    mean = reducer.sum(sum) / static_cast<A>(a.n);
   }
   if (!row.inside || threadIdx.x > 0) return;
   bool bad = false;
   const int64_t target = class_of(a, row.index, &bad);
-  T loss = bad ? static_cast<T>(NAN) : T(0);
+  A loss = bad ? static_cast<A>(NAN) : A(0);
   if (bad) {
     const int64_t got = a.target_dtype == DType::int32
                             ? static_cast<const int32_t*>(a.targets)[row.index]
                             : static_cast<const int64_t*>(a.targets)[row.index];
     report(checker, FaultKind::target, row.index, got);
   }
-  if (target >= 0) loss = log(e.total) - (1 - smoothing) * (x[target] - e.greatest);
+  if (target >= 0) loss = log(e.total) - (1 - smoothing) * (widened(x[target]) - e.greatest);
   // Without smoothing an infinite logit of another class must not touch the loss.
   if (target >= 0 && a.smoothing > 0) loss -= smoothing * mean;
-  T* stats = static_cast<T*>(a.stats) + 2 * row.index;
+  A* stats = static_cast<A*>(a.stats) + 2 * row.index;
   stats[0] = e.greatest;
   stats[1] = 1 / e.total;
   a.classes[row.index] = target;
-  static_cast<T*>(a.losses)[row.index] = loss;
+  static_cast<T*>(a.losses)[row.index] = static_cast<T>(loss);
 }
 
 constexpr int kSumThreads = 1024;
@@ -160,7 +170,7 @@ __global__ void __launch_bounds__(kSumThreads) sum_losses(LossArgs a) {
   __shared__ RowReducer<double, kSumThreads, 1> reducer;
   double sum = 0, count = 0;
   for (int64_t row = threadIdx.x; row < a.rows; row += kSumThreads) {
-    sum += static_cast<double>(static_cast<const T*>(a.losses)[row]);
+    sum += static_cast<double>(widened(static_cast<const T*>(a.losses)[row]));
     if (a.classes[row] >= 0) count += 1;
   }
   const double total = reducer.sum(sum), counted = reducer.sum(count);
@@ -173,21 +183,22 @@ __global__ void __launch_bounds__(kSumThreads) sum_losses(LossArgs a) {
 /// Threads along a row, rows along threadIdx.y.
 template <class T>
 __global__ void loss_backward_kernel(LossArgs a) {
+  using A = compute_t<T>;
   const Row row(a.rows, a.n);
   if (!row.inside) return;
   const T* x = static_cast<const T*>(a.logits) + row.begin;
-  const T* stats = static_cast<const T*>(a.stats) + 2 * row.index;
+  const A* stats = static_cast<const A*>(a.stats) + 2 * row.index;
   const T* dz = static_cast<const T*>(a.dz);
   T* dx = static_cast<T*>(a.dlogits) + row.begin;
   const int64_t target = a.classes[row.index];
-  T scale = a.sum == LossSum::none ? dz[row.index] : dz[0];
+  A scale = widened(dz[a.sum == LossSum::none ? row.index : 0]);
   if (a.sum == LossSum::mean)
-    scale = static_cast<T>(a.count[0] > 0 ? static_cast<double>(scale) / a.count[0] : 0.0);
-  const T smoothing = static_cast<T>(a.smoothing), spread = smoothing / static_cast<T>(a.n);
+    scale = static_cast<A>(a.count[0] > 0 ? static_cast<double>(scale) / a.count[0] : 0.0);
+  const A smoothing = static_cast<A>(a.smoothing), spread = smoothing / static_cast<A>(a.n);
   for (int64_t j = threadIdx.x; j < a.n; j += blockDim.x) {
-    const T p = exp(x[j] - stats[0]) * stats[1];
-    const T q = spread + (j == target ? 1 - smoothing : T(0));
-    dx[j] = target < 0 ? T(0) : scale * (p - q);
+    const A p = exp(widened(x[j]) - stats[0]) * stats[1];
+    const A q = spread + (j == target ? 1 - smoothing : A(0));
+    dx[j] = static_cast<T>(target < 0 ? A(0) : scale * (p - q));
   }
 }
 
@@ -204,7 +215,7 @@ Failure with_shape(int64_t n, const Run& run) {
 
 Failure forward(DType dtype, const void* x, int64_t rows, int64_t n, bool log, void* z) {
   if (rows == 0 || n == 0) return nullptr;
-  return for_floating(dtype, [&]<class T>() {
+  return for_stored(dtype, [&]<class T>() {
     return with_shape(n, [&]<int R, int E, int Rows>() {
       return launch(softmax_forward<T, R, E, Rows>, blocks_for(rows, Rows), dim3(R, Rows),
                     static_cast<const T*>(x), rows, n, log, static_cast<T*>(z));
@@ -215,7 +226,7 @@ Failure forward(DType dtype, const void* x, int64_t rows, int64_t n, bool log, v
 Failure backward(DType dtype, const void* z, const void* dz, int64_t rows, int64_t n, bool log,
                  void* dx) {
   if (rows == 0 || n == 0) return nullptr;
-  return for_floating(dtype, [&]<class T>() {
+  return for_stored(dtype, [&]<class T>() {
     return with_shape(n, [&]<int R, int E, int Rows>() {
       return launch(softmax_backward<T, R, E, Rows>, blocks_for(rows, Rows), dim3(R, Rows),
                     static_cast<const T*>(z), static_cast<const T*>(dz), rows, n, log,
@@ -225,7 +236,7 @@ Failure backward(DType dtype, const void* z, const void* dz, int64_t rows, int64
 }
 
 Failure loss(const LossArgs& a) {
-  return for_floating(a.dtype, [&]<class T>() {
+  return for_stored(a.dtype, [&]<class T>() {
     Failure failure = nullptr;
     if (a.rows > 0)
       failure = with_shape(a.n, [&]<int R, int E, int Rows>() {
@@ -240,7 +251,7 @@ Failure loss(const LossArgs& a) {
 Failure loss_backward(const LossArgs& a) {
   if (a.rows == 0 || a.n == 0) return nullptr;
   const dim3 block = a.n <= 256 ? dim3(32, 8) : dim3(256, 1);
-  return for_floating(a.dtype, [&]<class T>() {
+  return for_stored(a.dtype, [&]<class T>() {
     return launch(loss_backward_kernel<T>, blocks_for(a.rows, block.y), block, a);
   });
 }

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from . import cuda, nn, optim, parse, text
+from ._attach import attach as _attach
 from ._core import (
     ArgumentError,
     DeviceError,
@@ -112,15 +113,21 @@ from ._core import (
 )
 from ._grad import no_grad
 
+_attach()
+
 if TYPE_CHECKING:
     from . import data, report, study, viz
 else:
 
     def __getattr__(name: str) -> ModuleType:
-        """Loads a submodule at its first use."""
+        """Loads a submodule at its first use; says what to type for a name of other frameworks."""
         full_name = f"{__name__}.{name}"
         if name.startswith("_") or importlib.util.find_spec(full_name) is None:
-            raise AttributeError(f"module 'normlab' has no attribute {name!r}")
+            from ._hints import missing
+
+            raise missing("nl", name) or AttributeError(
+                f"module 'normlab' has no attribute {name!r}"
+            )
         return importlib.import_module(full_name)
 
 

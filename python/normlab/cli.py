@@ -1,4 +1,4 @@
-"""The command line: normlab study, report, predict, parse, norms, info."""
+"""The command line: normlab study, report, predict, parse, notebooks, norms, info."""
 
 import math
 import os
@@ -26,6 +26,7 @@ app = typer.Typer(
     "Normalization[/bold] (NeurIPS 2019) on your own machine.",
     epilog="[bold]Start here[/bold]\n\n"
     "  normlab study --quick      [dim]five variants, three seeds, some minutes[/dim]\n\n"
+    "  normlab notebooks          [dim]seven of them, from first steps to C++[/dim]\n\n"
     "  normlab norms              [dim]what the variants are[/dim]\n\n"
     "  normlab study --help       [dim]the real thing[/dim]\n\n"
     "Errors are one line; [bold]--debug[/bold] or NORMLAB_DEBUG=1 shows where they arose.",
@@ -325,6 +326,39 @@ def parse(
             trees.flush()  # what came before it
             raise
         trees.flush()
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "normlab notebooks\n\n"
+    "normlab notebooks lessons --no-browser\n\n"
+    "NORMLAB_PREFIX=~/engine normlab notebooks   [dim]the last one then compiles C++[/dim]"
+)
+def notebooks(
+    folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path(
+        "normlab-notebooks"
+    ),
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Overwrite notebooks that were changed there, outputs too."),
+    ] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Start JupyterLab and print its address only.")
+    ] = False,
+    copy_only: Annotated[
+        bool, typer.Option("--copy-only", help="Do not start JupyterLab.")
+    ] = False,
+) -> None:
+    """Copy the notebooks into a folder and open JupyterLab there; changed ones are kept."""
+    from normlab.notebooks import copy, lab_command, open_lab
+
+    command = None if copy_only else lab_command(folder, browser=not no_browser)
+    copied = copy(folder, force=force)
+    _print(f"{folder}: {len(copied.written)} notebooks written")
+    if copied.kept:
+        _print(f"Changed and left as they are (--force overwrites): {', '.join(copied.kept)}")
+    if command:
+        open_lab(command)
 
 
 @app.command()

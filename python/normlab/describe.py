@@ -2,8 +2,6 @@
 """What `normlab norms` and `normlab info` print."""
 
 import os
-import platform
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,8 +15,8 @@ from .data.mnist import FASHION_MNIST, MNIST
 from .data.places import Source, is_cached, local_folders
 from .data.rt import RT
 from .data.sst5 import SST5
+from .machine import processor, vector_instructions
 
-_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 _Y = {"none": "x", "std": "(x − μ)/σ", "rms": "x/rms", "l2": "x/‖x‖", "tanh": "tanh(αx)"}
 _Z = {
     "plain": "y",
@@ -50,17 +48,20 @@ def norms_table() -> Group:
     )
     for heading in ("variant", "y", "z", "dx", "over"):
         table.add_column(heading, overflow="fold")
+    for row in formulas():
+        table.add_row(*row)
+    return Group(table, _NOTES)
+
+
+def formulas() -> list[tuple[str, ...]]:
+    """By variant: its name, y, z, dx, and what its statistics are taken over."""
+    found: list[tuple[str, ...]] = []
     for name in norm_variants():
         traits = norm_traits(name)
+        over = "–" if traits["scale"] in ("none", "tanh") else _OVER[traits["group"]]
         y, z = _Y[traits["scale"]], _Z[traits["output"]]
-        table.add_row(
-            name,
-            y,
-            z,
-            gradient(traits),
-            "–" if traits["scale"] in ("none", "tanh") else _OVER[traits["group"]],
-        )
-    return Group(table, _NOTES)
+        found.append((name, y, z, gradient(traits), over))
+    return found
 
 
 def gradient(traits: dict[str, Any]) -> str:
@@ -86,7 +87,8 @@ def info_table() -> Table:
     table.add_column(overflow="fold")
     facts = {
         "normlab": f"{build['version']}, {build['compiler']}",
-        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "processor": processor(),
+        "vector instructions": ", ".join(vector_instructions()) or "none of interest",
         "instruction set": f"{build['isa']} kernels",
         "oneDNN": str(build["onednn"]),
         "threads": str(build["threads"]),
@@ -98,19 +100,6 @@ def info_table() -> Table:
     for name, text in facts.items():
         table.add_row(name, text)
     return table
-
-
-def processor() -> str:
-    """The processor's name and the vector instructions that matter here."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return name
-    facts = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-    has = facts.get("flags", "").split()
-    flags = ", ".join(flag for flag in _FLAGS if flag in has)
-    return facts.get("model name", name) + (f" ({flags})" if flags else "")
 
 
 def whereabouts(source: Source) -> str:

@@ -1,5 +1,7 @@
 """Modules: parts of networks that hold parameters."""
 
+from typing import TYPE_CHECKING, Any
+
 from ._core.nn import (
     GELU,
     Activate,
@@ -43,3 +45,13 @@ __all__ = [
     "TransformerEncoder",
     "TransformerLayer",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Says what to type for a name of other frameworks."""
+        from ._hints import missing
+
+        raise missing("nl.nn", name) or AttributeError(
+            f"module {__name__!r} has no attribute {name!r}"
+        )

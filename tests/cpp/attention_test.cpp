@@ -5,6 +5,7 @@
 #include "catch.h"
 #include "errors.h"
 #include "gradcheck.h"
+#include "ops/segments.h"
 
 using namespace normlab;
 using test::error_of;
@@ -225,6 +226,7 @@ TEST_CASE("attention on the GPU agrees with the CPU", "[attention][cuda]") {
     CHECK(test::cuda_difference(op, {leaf(shape, 1)}) < 1e-12);
     CHECK(test::cuda_difference(op, {leaf(shape, 1)}, DType::float32) < 1e-5);
     CHECK(test::cuda_difference(part, {leaf(longer, 2)}, DType::float32) < 1e-5);
+    CHECK(test::cuda_difference(part, {leaf(longer, 2)}, DType::bfloat16) < 0.03);
   }
 }
 
@@ -260,6 +262,7 @@ TEST_CASE("segment_mean on the GPU agrees with the CPU", "[segments][cuda]") {
       };
       CHECK(test::cuda_difference(op, {leaf({total(offsets), size}, 1)}) < 1e-12);
       CHECK(test::cuda_difference(op, {leaf({total(offsets), size}, 1)}, DType::float32) < 1e-5);
+      CHECK(test::cuda_difference(op, {leaf({total(offsets), size}, 1)}, DType::bfloat16) < 0.01);
     }
   }
 }
@@ -291,4 +294,23 @@ TEST_CASE("offsets that do not fit are errors of the GPU's next wait", "[attenti
           attention(Tensor::zeros({1, 900}, DType::float32, Device::cuda),
                     Tensor::of<int64_t>({2}, {0, 1}).to(Device::cuda), 1);
         }) == "attention: heads on cuda have at most 256 elements, got 300");
+}
+
+TEST_CASE("the places of words on the GPU as sines and cosines", "[segments][cuda]") {
+  if (!cuda::is_available()) return;
+  const std::vector<int64_t> lengths = {3, 0, 1, 40};
+  const int64_t size = GENERATE(1, 33, 64);
+  const std::vector<double> z =
+      positions_on_gpu(offsets_of(lengths).to(Device::cuda), 44, size, 0.5).to_vector();
+  double worst = 0;
+  size_t k = 0;
+  for (const int64_t length : lengths)
+    for (int64_t p = 0; p < length; ++p)
+      for (int64_t j = 0; j < size; ++j, ++k) {
+        const double even = static_cast<double>(j / 2 * 2) / static_cast<double>(size);
+        const double angle = static_cast<double>(p) * std::pow(10000.0, -even);
+        worst = std::max(worst, std::abs(z[k] - 0.5 * (j % 2 ? std::cos(angle) : std::sin(angle))));
+      }
+  CHECK(k == z.size());
+  CHECK(worst < 1e-6);
 }

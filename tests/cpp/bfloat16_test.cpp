@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +13,23 @@ using namespace normlab;
 using test::error_of;
 
 namespace {
+
+/// Of results that are rounded once: half a unit in the last place is 2^-9 of the value.
+constexpr double kRounding = 1.0 / 256;
+
+/// Whole numbers from -2 to 2: bfloat16 holds their short sums of products as they are.
+Tensor whole(const Shape& shape, uint64_t seed) {
+  std::vector<double> values = test::leaf(shape, seed).to_vector();
+  for (double& value : values) value = std::clamp(std::round(value), -2.0, 2.0);
+  return Tensor::of<double>(shape, values).set_requires_grad();
+}
+
+/// The greatest difference relative to the greatest of `want`.
+double relative(const Tensor& got, const Tensor& want) {
+  double scale = 0;
+  for (const double value : want.to_vector()) scale = std::max(scale, std::abs(value));
+  return test::max_difference(got, want) / std::max(scale, 1e-30);
+}
 
 float rounded(float value) {
   return static_cast<float>(bfloat16(value));
@@ -80,4 +98,155 @@ TEST_CASE("the CPU refuses to compute in bfloat16", "[bfloat16]") {
     CAPTURE(message);
     CHECK(message.find("bfloat16") != std::string::npos);
   }
+}
+
+TEST_CASE("linear takes bfloat16 on the GPU", "[bfloat16][linear][cuda]") {
+  const std::vector<std::pair<Shape, Shape>> shapes = {
+      {{1}, {1, 1}},        {{33}, {5, 33}},       {{1, 3}, {513, 3}}, {{513, 3}, {1, 3}},
+      {{32, 80}, {16, 80}}, {{7, 20, 5}, {12, 5}}, {{0, 3}, {4, 3}},   {{3, 0}, {4, 0}}};
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu,
+                                      Activation::tanh, Activation::sigmoid}) {
+    const auto op = [&](const std::vector<Tensor>& in) {
+      return linear(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), activation);
+    };
+    const auto part = [&](const std::vector<Tensor>& in) {
+      return linear(in[0].slice(1, 4), in[1].slice(1, 9), in[2].slice(1, 9), activation);
+    };
+    // What is rounded before the derivative counts as often as there are rows or columns.
+    const bool exact = activation == Activation::none || activation == Activation::relu;
+    const double most = exact ? 2 * kRounding : 16 * kRounding;
+    for (const auto& [x, w] : shapes) {
+      CAPTURE(name_of(activation), x.str(), w.str());
+      const std::vector<Tensor> inputs = {whole(x, 1), whole(w, 2), whole({w[0]}, 3)};
+      CHECK(test::cuda_difference(op, inputs, DType::bfloat16) < most);
+      CHECK(test::cuda_difference(op, {inputs[0], inputs[1]}, DType::bfloat16) < most);
+    }
+    for (const int64_t n : {3, 8})
+      CHECK(test::cuda_difference(part, {whole({4, n}, 1), whole({9, n}, 2), whole({9}, 3)},
+                                  DType::bfloat16) < most);
+  }
+}
+
+TEST_CASE("linear and norm keep float32 parameters beside bfloat16", "[bfloat16][cuda]") {
+  if (!cuda::is_available()) return;
+  struct Result {
+    Tensor z, dx, dw, db;
+  };
+  const auto run = [](const auto& op, Device device, Tensor x, Tensor w, Tensor b) {
+    const bool narrow = device == Device::cuda;
+    x = x.detach().to(DType::bfloat16).to(narrow ? DType::bfloat16 : DType::float32).to(device);
+    w = w.detach().to(DType::float32).to(device);
+    b = b.detach().to(DType::float32).to(device);
+    for (Tensor* t : {&x, &w, &b}) t->set_requires_grad();
+    const Tensor z = op(x, w, b);
+    const Tensor dz = test::leaf(z.shape(), 4).detach().to(DType::bfloat16);
+    z.backward(dz.to(x.dtype()).to(device));
+    return Result{z, x.grad(), w.grad(), b.grad()};
+  };
+  const auto check = [&](const auto& op, const Tensor& x, const Tensor& w, const Tensor& b) {
+    const Result want = run(op, Device::cpu, x, w, b), got = run(op, Device::cuda, x, w, b);
+    CHECK((got.z.dtype() == DType::bfloat16 && got.dx.dtype() == DType::bfloat16));
+    CHECK((got.dw.dtype() == DType::float32 && got.db.dtype() == DType::float32));
+    CHECK(relative(got.z, want.z) < 2 * kRounding);
+    CHECK(relative(got.dx, want.dx) < 2 * kRounding);
+    CHECK(relative(got.dw, want.dw) < 2 * kRounding);
+    CHECK(relative(got.db, want.db) < kRounding);
+    return got;
+  };
+  const auto product = [](const Tensor& x, const Tensor& w, const Tensor& b) {
+    return linear(x, w, b, Activation::gelu);
+  };
+  const Tensor weight = test::leaf({24, 40}, 2).to(DType::bfloat16);  // it is rounded for products
+  check(product, test::leaf({70, 40}, 1), weight, test::leaf({24}, 3));
+  NormOptions options;
+  const auto with = [&](const char* name, int axes) {
+    return [&options, name, axes](const Tensor& x, const Tensor& w, const Tensor& b) {
+      options.gain = w;
+      options.bias = b;
+      options.axes = axes;
+      return normalize(x, norm_variant(name), options);
+    };
+  };
+  for (const int64_t n : {33, 64}) {
+    check(with("layernorm", 1), test::leaf({70, n}, 1), test::leaf({n}, 2), test::leaf({n}, 3));
+    check(with("groupnorm", 2), test::leaf({3, 8, n}, 1), test::leaf({8}, 2), test::leaf({8}, 3));
+    check(with("batchnorm", 2), test::leaf({3, 8, n}, 1), test::leaf({8}, 2), test::leaf({8}, 3));
+  }
+  options.running_mean = Tensor::zeros({8}).to(Device::cuda);
+  options.running_var = Tensor::ones({8}).to(Device::cuda);
+  options.gain = options.bias = {};
+  options.axes = 2;
+  const Tensor x = test::leaf({3, 8, 5}, 1, 4).to(DType::bfloat16).to(Device::cuda);
+  normalize(x, norm_variant("batchnorm"), options);
+  CHECK(options.running_mean.to_vector()[0] > 0.2);
+  options.running_var = options.running_var.to(DType::bfloat16);
+  CHECK(error_of<DtypeError>([&] { normalize(x, norm_variant("batchnorm"), options); }) ==
+        "normalize: running statistics of x bfloat16 must be float32, got bfloat16");
+}
+
+TEST_CASE("mixtures with bfloat16 that do not compute", "[bfloat16][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor wide = Tensor::ones({4, 4}).to(Device::cuda);
+  const Tensor narrow = wide.to(DType::bfloat16), widest = wide.to(DType::float64);
+  CHECK(error_of<DtypeError>([&] { matmul(narrow, wide); }) ==
+        "matmul: operands must have one dtype, got bfloat16 and float32");
+  CHECK(error_of<DtypeError>([&] { linear(wide, narrow); }) ==
+        "linear: operands must have one dtype, got float32 and bfloat16");
+  CHECK(error_of<DtypeError>([&] { linear(narrow, widest); }) ==
+        "linear: weight must be bfloat16 or float32 for x bfloat16, got float64");
+  CHECK(error_of<DtypeError>([&] { linear(narrow, wide, widest[0]); }) ==
+        "linear: bias must be bfloat16 or float32 for x bfloat16, got float64");
+  NormOptions options;
+  options.gain = widest[0];
+  CHECK(error_of<DtypeError>([&] { normalize(narrow, norm_variant("layernorm"), options); }) ==
+        "normalize: gain must be bfloat16 as x, or float32, got float64");
+  options.gain = narrow[0];
+  CHECK(error_of<DtypeError>([&] { normalize(wide, norm_variant("layernorm"), options); }) ==
+        "normalize: gain must be float32 as x, got bfloat16");
+}
+
+TEST_CASE("a text classifier trains in bfloat16 with float32 parameters", "[bfloat16][cuda]") {
+  if (!cuda::is_available()) return;
+  text::ClassifierOptions options{.vocabulary = 11, .classes = 3};
+  options.encoder.size = 16;
+  options.encoder.heads = 2;
+  options.encoder.hidden = 24;
+  options.encoder.layers = 2;
+  options.encoder.dropout = 0;
+  options.encoder.activation = Activation::gelu;
+  const auto pre_norm = GENERATE(true, false);
+  options.encoder.pre_norm = pre_norm;
+  const text::Packed words{Tensor::of<int64_t>({7}, {1, 2, 3, 4, 5, 6, 10}),
+                           Tensor::of<int64_t>({3}, {0, 3, 7})};
+  const text::Packed there{words.tokens.to(Device::cuda), words.offsets.to(Device::cuda)};
+  text::Classifier plain(options);
+  options.dtype = DType::bfloat16;
+  text::Classifier narrow(options);
+  narrow.load_state(plain.state());
+  narrow.to(Device::cuda);
+  const auto loss = [](text::Classifier& model, const text::Packed& in) {
+    const Tensor logits = model.forward(in);
+    CHECK(logits.dtype() == DType::float32);
+    return cross_entropy(logits, Tensor::of<int64_t>({2}, {0, 2}).to(logits.device()));
+  };
+  const Tensor want = loss(plain, words), got = loss(narrow, there);
+  CHECK(std::abs(got.item() - want.item()) < 0.02);
+  want.backward();
+  got.backward();
+  const std::vector<Tensor> exact = plain.parameters(), stored = narrow.parameters();
+  for (size_t i = 0; i < exact.size(); ++i) {
+    CAPTURE(i);
+    CHECK(stored[i].grad().dtype() == DType::float32);
+    CHECK(test::max_difference(stored[i].grad(), exact[i].grad()) < 0.02);
+  }
+  optim::Adam adam(stored, 0.01);
+  const double before = got.item();
+  for (int i = 0; i < 5; ++i) {
+    adam.zero_grad();
+    loss(narrow, there).backward();
+    adam.step();
+  }
+  CHECK(loss(narrow, there).item() < before);
+  CHECK(error_of<DtypeError>([&] { text::Classifier(options).forward(words); }).find("bfloat16") !=
+        std::string::npos);
 }

@@ -110,3 +110,32 @@ TEST_CASE("feature_linear refuses what does not fit", "[feature_linear]") {
           feature_linear(table, Tensor::zeros({1, 2}, DType::int64), weight);
         }) == "feature_linear: features must be int32, got int64");
 }
+
+TEST_CASE("feature_linear on the GPU agrees with the CPU", "[feature_linear][cuda]") {
+  const int64_t n = GENERATE(0, 1, 90), width = GENERATE(1, 33);
+  const bool with_bias = GENERATE(true, false);
+  CAPTURE(n, width, with_bias);
+  const Tensor features = some_features(n, 5, 11, 1);
+  const auto op = [&](const std::vector<Tensor>& x) {
+    return feature_linear(x[0], features.to(x[0].device()), x[1], x.size() > 2 ? x[2] : Tensor());
+  };
+  std::vector<Tensor> inputs = {leaf({11, 3}, 2), leaf({5, 3, width}, 3)};
+  if (with_bias) inputs.push_back(leaf({width}, 4));
+  CHECK(test::cuda_difference(op, inputs) < 1e-12);
+  CHECK(test::cuda_difference(op, inputs, DType::float32) < 2e-5);
+}
+
+TEST_CASE("a bad feature is an error of the GPU's next wait", "[feature_linear][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor table = numbers({4, 2}, 1), weight = numbers({3, 2, 5}, 2);
+  for (const int32_t wrong : {-1, 4}) {
+    const Tensor features = Tensor::of<int32_t>({2, 3}, {0, 1, 2, 3, wrong, 9});
+    const std::string message =
+        error_of<IndexError>([&] { feature_linear(table, features, weight); });
+    const Tensor there = features.to(Device::cuda);
+    const Tensor z = feature_linear(table.to(Device::cuda), there, weight.to(Device::cuda));
+    CHECK(error_of<IndexError>([&] { z.to_vector(); }) == message);
+    CHECK(error_of<DeviceError>([&] { feature_linear(table, there, weight); }) ==
+          "feature_linear: features must be on cpu as table, are on cuda");
+  }
+}

@@ -298,3 +298,19 @@ TEST_CASE("feature_norm_linear refuses what does not fit", "[feature_norm_linear
         "feature_norm_linear: denominator 'std_eps' divides by the unbiased deviation, which one "
         "element does not have; weight is [1, 1, 5] (variant 'detachnorm')");
 }
+
+TEST_CASE("feature_norm_linear on the GPU agrees with the CPU", "[feature_norm_linear][cuda]") {
+  for (const std::string& name : kSplit) {
+    CAPTURE(name);
+    const Case c = make_case(name, some_features(20, 4, 7, 3), 7, 3, 5);
+    const auto op = [&](const std::vector<Tensor>& x) {
+      Case there = c.with(x);
+      there.features = c.features.to(x[0].device());
+      return there.fused();
+    };
+    std::vector<Tensor> inputs;
+    for (const Tensor& t : c.leaves()) inputs.push_back(t);
+    CHECK(test::cuda_difference(op, inputs) < 1e-12);
+    CHECK(test::cuda_difference(op, inputs, DType::float32) < 1e-4);
+  }
+}

@@ -190,6 +190,7 @@ TEST_CASE("matmul: the GPU agrees with the CPU", "[matmul][cuda]") {
     const std::vector<Tensor> inputs = {leaf(a, 1), leaf(b, 2)};
     CHECK(cuda_difference(op, inputs) < 1e-12);
     CHECK(cuda_difference(op, inputs, DType::float32) < kLongSums);
+    CHECK(cuda_difference(op, inputs, DType::bfloat16) < 1.0 / 256);
   }
 }
 
@@ -218,6 +219,7 @@ TEST_CASE("matmul: the GPU takes addresses of any alignment", "[matmul][cuda]") 
     const std::vector<Tensor> inputs = {leaf({8, 5}, 1), leaf({6, n}, 2)};
     CHECK(cuda_difference(op, inputs) < 1e-12);
     CHECK(cuda_difference(op, inputs, DType::float32) < 1e-5);
+    CHECK(cuda_difference(op, inputs, DType::bfloat16) < 1.0 / 256);
   }
 }
 

@@ -123,3 +123,41 @@ TEST_CASE("the parser's network refuses what does not fit", "[parse]") {
   CHECK(error_of<ValueError>([&] { parse::hidden_activation_named("gelu"); }) ==
         "activation: must be 'cube' or 'relu', got 'gelu'");
 }
+
+TEST_CASE("a parser's network learns on the GPU as on the CPU", "[parse][cuda]") {
+  if (!cuda::is_available()) return;
+  Generator generator(5);
+  const Tensor features = randint(0, 30, {20, 48}, generator).to(DType::int32);
+  const Tensor masks = Tensor::of<int32_t>({2, 3}, {1, 1, 0, 1, 1, 1}).to(DType::boolean);
+  const Tensor moves = randint(0, 2, {20}, generator).to(DType::uint8);
+  const Tensor classes = randint(0, 2, {20}, generator);
+  for (const bool input_norm : {false, true}) {
+    std::vector<std::vector<double>> results[2];
+    for (const Device device : {Device::cpu, Device::cuda}) {
+      manual_seed(3);
+      parse::NetworkOptions options;
+      options.rows = 30;
+      options.classes = 3;
+      options.embedding = 4;
+      options.hidden = 16;
+      options.input_norm = input_norm;
+      parse::Network network(options);
+      network.to(device);
+      const Tensor logits = network.forward(features.to(device));
+      const Tensor loss =
+          parse::transition_loss(logits, masks.to(device), classes.to(device), moves.to(device));
+      loss.backward();
+      auto& values = results[device == Device::cuda];
+      values.push_back(logits.to_vector());
+      values.push_back(loss.to_vector());
+      for (const Tensor& p : network.parameters()) values.push_back(p.grad().to_vector());
+    }
+    for (size_t k = 0; k < results[0].size(); ++k) {
+      CAPTURE(input_norm, k);
+      double worst = 0;
+      for (size_t i = 0; i < results[0][k].size(); ++i)
+        worst = std::max(worst, std::abs(results[0][k][i] - results[1][k][i]));
+      CHECK(worst < 1e-4);
+    }
+  }
+}

@@ -129,6 +129,7 @@ TEST_CASE("softmax on the GPU agrees with the CPU", "[softmax][cuda]") {
   const auto part = [&](const std::vector<Tensor>& in) { return op({in[0].slice(1, 3)}); };
   CHECK(test::cuda_difference(op, {leaf(shape, 1, 0, 3)}) < 1e-12);
   CHECK(test::cuda_difference(op, {leaf(shape, 1, 0, 3)}, DType::float32) < 1e-5);
+  CHECK(test::cuda_difference(op, {leaf(shape, 1, 0, 3)}, DType::bfloat16) < 0.03);
   if (shape[0] >= 3)  // begins at an odd address
     CHECK(test::cuda_difference(part, {leaf(shape, 2, 0, 3)}, DType::float32) < 1e-5);
 }

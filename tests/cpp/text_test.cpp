@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -10,6 +11,8 @@
 
 #include "catch.h"
 #include "errors.h"
+#include "normlab/cuda.h"
+#include "normlab/ops.h"
 
 using namespace normlab;
 using test::error_of;
@@ -600,4 +603,31 @@ TEST_CASE("model files: damaged bytes are an error or a model, never a crash", "
     }
   }
   CHECK(refused > 1000);
+}
+
+TEST_CASE("a classifier learns on the GPU as on the CPU", "[text][cuda]") {
+  if (!cuda::is_available()) return;
+  const Packed sentences = text::pack({{1, 2, 3}, {4}, {0, 0, 2, 1, 4, 3, 2}});
+  const Tensor labels = integers({2, 0, 1});
+  std::vector<std::vector<double>> results[2];
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    manual_seed(3);
+    text::ClassifierOptions options = small_options();
+    options.encoder.dropout = 0.1;
+    text::Classifier model(options);
+    model.to(device);
+    const Tensor logits =
+        model.forward({sentences.tokens.to(device), sentences.offsets.to(device)});
+    cross_entropy(logits, labels.to(device)).backward();
+    auto& values = results[device == Device::cuda];
+    values.push_back(logits.to_vector());
+    values.push_back(model.forward(integers({1, 4, 2}).to(device)).to_vector());
+    for (const Tensor& p : model.parameters()) values.push_back(p.grad().to_vector());
+  }
+  for (size_t k = 0; k < results[0].size(); ++k) {
+    double worst = 0;
+    for (size_t i = 0; i < results[0][k].size(); ++i)
+      worst = std::max(worst, std::abs(results[0][k][i] - results[1][k][i]));
+    CHECK(worst < 1e-5);
+  }
 }

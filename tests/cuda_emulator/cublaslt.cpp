@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "emulator.h"
+#include "normlab/bfloat16.h"
 
 // The part of cuBLASLt that engine/cuda calls, in plain loops. Descriptors hold what was set;
 // attributes, types and combinations that are unknown here end the process.
@@ -75,6 +76,7 @@ void take(Value& to, const void* from, size_t size) {
 size_t size_of(cudaDataType type) {
   if (type == CUDA_R_32F) return 4;
   if (type == CUDA_R_64F) return 8;
+  if (type == CUDA_R_16BF) return 2;
   die("a type that the emulated cuBLASLt does not know");
 }
 
@@ -94,7 +96,9 @@ void check_types(const Problem& p) {
   if (!wide && p.op.compute != CUBLAS_COMPUTE_32F && p.op.compute != CUBLAS_COMPUTE_32F_FAST_TF32)
     die("a compute type that the emulated cuBLASLt does not know");
   const cudaDataType want = wide ? CUDA_R_64F : CUDA_R_32F;
-  if (p.op.scale != want || p.a.type != want || p.b.type != want || p.d.type != want)
+  const bool narrow = p.op.compute == CUBLAS_COMPUTE_32F && p.a.type == CUDA_R_16BF;
+  if (p.op.scale != want || (p.a.type != want && !narrow) || p.b.type != p.a.type ||
+      p.d.type != p.a.type)
     die("types that do not go together in cuBLASLt");
   switch (p.op.epilogue) {
     case CUBLASLT_EPILOGUE_DEFAULT:
@@ -144,15 +148,15 @@ float to_tf32(float x) {
   return x;
 }
 
-template <class T>
+template <class Stored, class T = Stored>
 struct Run {
   Problem p;
   T alpha, beta;
-  const T *a, *b, *c;
-  T* d;
+  const Stored *a, *b, *c;
+  Stored* d;
 
-  static T at(const Layout& l, const T* x, bool transposed, int64_t i, int64_t j) {
-    return transposed ? x[j + i * l.ld] : x[i + j * l.ld];
+  static T at(const Layout& l, const Stored* x, bool transposed, int64_t i, int64_t j) {
+    return static_cast<T>(transposed ? x[j + i * l.ld] : x[i + j * l.ld]);
   }
   T operand(T x) const {
     if constexpr (sizeof(T) == 4)
@@ -160,34 +164,34 @@ struct Run {
     return x;
   }
   T element(int64_t matrix, int64_t i, int64_t j) const {
-    const T *from_a = a + matrix * p.a.step, *from_b = b + matrix * p.b.step;
+    const Stored *from_a = a + matrix * p.a.step, *from_b = b + matrix * p.b.step;
     T sum = 0;
     for (int64_t k = 0; k < static_cast<int64_t>(p.k); ++k)
       sum += operand(at(p.a, from_a, p.op.transa == CUBLAS_OP_T, i, k)) *
              operand(at(p.b, from_b, p.op.transb == CUBLAS_OP_T, k, j));
     T value = alpha * sum;
     if (beta != 0) value += beta * at(p.d, c + matrix * p.d.step, false, i, j);
-    if (has_bias(p.op)) value += static_cast<const T*>(p.op.bias)[i];
+    if (has_bias(p.op)) value += static_cast<T>(static_cast<const Stored*>(p.op.bias)[i]);
     return p.op.epilogue & CUBLASLT_EPILOGUE_RELU && value < 0 ? T(0) : value;
   }
   void operator()() const {
     for (int64_t matrix = 0; matrix < p.d.batch; ++matrix)
       for (int64_t j = 0; j < static_cast<int64_t>(p.n); ++j)
         for (int64_t i = 0; i < static_cast<int64_t>(p.m); ++i)
-          d[matrix * p.d.step + i + j * p.d.ld] = element(matrix, i, j);
+          d[matrix * p.d.step + i + j * p.d.ld] = static_cast<Stored>(element(matrix, i, j));
   }
 };
 
-template <class T>
-Run<T> run_of(const Problem& p, const void* alpha, const void* beta, const void* a, const void* b,
-              const void* c, void* d) {
+template <class Stored, class T = Stored>
+Run<Stored, T> run_of(const Problem& p, const void* alpha, const void* beta, const void* a,
+                      const void* b, const void* c, void* d) {
   return {p,
           *static_cast<const T*>(alpha),
           *static_cast<const T*>(beta),
-          static_cast<const T*>(a),
-          static_cast<const T*>(b),
-          static_cast<const T*>(c),
-          static_cast<T*>(d)};
+          static_cast<const Stored*>(a),
+          static_cast<const Stored*>(b),
+          static_cast<const Stored*>(c),
+          static_cast<Stored*>(d)};
 }
 
 void check_aligned(const void* p, uint64_t bytes) {
@@ -341,6 +345,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, 
   if (has_bias(p.op)) check_aligned(p.op.bias, 16);
   if (size_of(p.a.type) == 8)
     emulator::queue(run_of<double>(p, alpha, beta, a, b, c, d));
+  else if (size_of(p.a.type) == 2)
+    emulator::queue(run_of<normlab::bfloat16, float>(p, alpha, beta, a, b, c, d));
   else
     emulator::queue(run_of<float>(p, alpha, beta, a, b, c, d));
   return CUBLAS_STATUS_SUCCESS;

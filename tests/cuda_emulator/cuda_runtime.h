@@ -225,11 +225,13 @@ template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments... arguments) {
   const std::function<void()> thread = [=] { kernel(static_cast<Parameters>(arguments)...); };
-  return ::emulator::launch({config->gridDim, config->blockDim}, config->dynamicSmemBytes, thread);
+  return ::emulator::launch(reinterpret_cast<void*>(kernel), {config->gridDim, config->blockDim},
+                            config->dynamicSmemBytes, thread);
 }
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
-  return cudaSuccess;
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaErrorInvalidValue;
+  return ::emulator::allow_shared(reinterpret_cast<void*>(kernel), value);
 }
 template <class Kernel>
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int threads,

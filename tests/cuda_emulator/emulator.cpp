@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -292,11 +293,35 @@ cudaError_t failed(cudaError_t error) {
 
 }  // namespace
 
-cudaError_t launch(const Shape& of, size_t shared_bytes, const std::function<void()>& thread) {
+namespace {
+
+/// Static and dynamic shared memory share 48 KB unless the kernel was allowed more. How much is
+/// static is unknown here: at most 8 KB in kernels that have both.
+constexpr size_t kSharedWithoutAsking = size_t{40} << 10, kMostShared = size_t{227} << 10;
+std::map<void*, size_t> allowed_shared;
+
+size_t most_shared_of(void* kernel) {
+  const std::lock_guard lock(mutex);
+  const auto found = allowed_shared.find(kernel);
+  return found == allowed_shared.end() ? kSharedWithoutAsking : found->second;
+}
+
+}  // namespace
+
+cudaError_t allow_shared(void* kernel, int bytes) {
+  if (bytes < 0 || static_cast<size_t>(bytes) > kMostShared) return failed(cudaErrorInvalidValue);
+  const std::lock_guard lock(mutex);
+  allowed_shared[kernel] = static_cast<size_t>(bytes);
+  return cudaSuccess;
+}
+
+cudaError_t launch(void* kernel, const Shape& of, size_t shared_bytes,
+                   const std::function<void()>& thread) {
   const dim3 b = of.blocks, t = of.threads;
   const bool valid = b.x && b.y && b.z && t.x && t.y && t.z && b.y < 65536 && b.z < 65536 &&
-                     t.z <= 64 && uint64_t{t.x} * t.y * t.z <= 1024 && shared_bytes <= 227 << 10;
+                     t.z <= 64 && uint64_t{t.x} * t.y * t.z <= 1024;
   if (!valid) return failed(cudaErrorInvalidConfiguration);
+  if (shared_bytes > most_shared_of(kernel)) return failed(cudaErrorInvalidValue);
   return queue([=] { run_grid(of, shared_bytes, thread); });
 }
 
@@ -362,7 +387,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   properties->major = 9;
   properties->multiProcessorCount = 4;
   properties->totalGlobalMem = kMemory;
-  properties->sharedMemPerBlockOptin = 227 << 10;
+  properties->sharedMemPerBlockOptin = kMostShared;
   properties->l2CacheSize = 1 << 20;
   return cudaSuccess;
 }

@@ -35,7 +35,10 @@ void* dynamic_shared();
 [[noreturn]] void die(const char* what);
 
 /// Queues a kernel: runs it now, or keeps it for the graph being captured.
-cudaError_t launch(const Shape& of, size_t shared_bytes, const std::function<void()>& thread);
+cudaError_t launch(void* kernel, const Shape& of, size_t shared_bytes,
+                   const std::function<void()>& thread);
+/// Lets a kernel have so many bytes of dynamic shared memory.
+cudaError_t allow_shared(void* kernel, int bytes);
 /// The same for any other work on the stream.
 cudaError_t queue(const std::function<void()>& work);
 

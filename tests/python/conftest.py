@@ -1,5 +1,6 @@
 """What every test of the Python package shares."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def output_folder(tmp_path: Path) -> Path:
+    """Where a test leaves what a person may want to look at: NORMLAB_TEST_OUTPUT, if it is set."""
+    folder = Path(os.environ.get("NORMLAB_TEST_OUTPUT") or tmp_path / "output")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture

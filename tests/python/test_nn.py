@@ -572,6 +572,13 @@ def test_repr():
         (nn.Flatten(), "Flatten(1, -1)"),
         (nn.Activate("gelu"), "Activate(gelu)"),
         (nn.Norm("batchnorm", (2, 3, 3)), "Norm('batchnorm', (2, 3, 3))"),
+        (nn.Norm("groupnorm", (4, 3), groups=2), "Norm('groupnorm', (4, 3), groups=2)"),
+        (nn.Norm("adanorm", 8, C=2, k=0.2), "Norm('adanorm', 8, C=2, k=0.2)"),
+        (
+            nn.Norm("layernorm", 8, eps=1e-12, denominator="std_eps"),
+            "Norm('layernorm', 8, eps=1e-12, denominator='std_eps')",
+        ),
+        (nn.Norm("layernorm", 8, eps=1e-5, C=1.0), "Norm('layernorm', 8)"),
         (nn.Linear(2, 1, bias=False), "Linear(2, 1, bias=False)"),
     ]:
         assert repr(module) == text

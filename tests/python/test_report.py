@@ -11,10 +11,17 @@ import pytest
 
 import normlab as nl
 from normlab import paper
-from normlab.report import Group, groups, write_report
+from normlab.report import Group, groups, plots, write_report
 from normlab.report.overfitting import overfitting, pairs
 from normlab.report.page import page
-from normlab.report.plots import colour, curves_figure, overfitting_figure, pair_curves
+from normlab.report.plots import (
+    colour,
+    curves,
+    curves_figure,
+    overfitting_figure,
+    pair_curves,
+    panels,
+)
 from normlab.report.stats import Estimate, estimate, paired_difference, t_quantile
 from normlab.report.table import (
     authors,
@@ -476,3 +483,36 @@ def test_write_report_names_the_folder_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(nl.FileError, match="the report cannot be written: Is a directory"):
         write_report(tmp_path, FIVE)
+
+
+def test_page_names_the_hardware_as_far_as_it_is_known() -> None:
+    html = page([one([result()])])
+    assert "<dt>Hardware</dt><dd>2 threads a run, avx2 kernels</dd>" in html
+    assert "<dt>Memory</dt>" not in html
+    lines = [
+        result(processor="Some <CPU>, 8 cores", threads=1, peak_memory_mib=300.4),
+        result(seed=1, processor="Some <CPU>, 8 cores", threads=2, peak_memory_mib=1298.9),
+    ]
+    html = page([one(lines)])
+    assert "<dd>Some &lt;CPU&gt;, 8 cores, 1 or 2 threads a run, avx2 kernels</dd>" in html
+    assert "<dt>Memory</dt><dd>at most 1,299 MiB a process</dd>" in html
+
+
+def test_lines_and_marks_tell_variants_apart_without_colours() -> None:
+    from matplotlib.figure import Figure
+
+    group = one([result(norm) for norm in ORDER])
+    ax = Figure().subplots()
+    curves(ax, group, "valid")
+    styles = [(line.get_linestyle(), line.get_marker(), line._dash_pattern) for line in ax.lines]
+    assert len(set(map(str, styles))) == len(ORDER)
+    given = [result("adanorm", C=C, C_candidates={str(C): 99.0}) for C in (1, 2)]
+    ax = Figure().subplots()
+    plots.tests(ax, one([result(), *given]))
+    marks = [line.get_marker() for line in ax.lines if line.get_marker() not in ("|", "None")]
+    assert len(marks) == len(set(marks)) == 3
+
+
+def test_titles_keep_their_capitals() -> None:
+    titles = [panel.title for panel in panels(one([result(metric="UAS")]))]
+    assert titles == ["Test UAS", "Training loss", "Validation loss", "Validation UAS"]

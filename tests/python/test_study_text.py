@@ -243,8 +243,7 @@ def test_the_bar_counts_a_model_that_is_trained_again(tmp_path: Path) -> None:
     study(tmp_path)
     bar = Bar()
     Study([toy()], ("layernorm", "none"), (0, 1), tmp_path, scales=(1.0,), save=True).run(bar)
-    (shown,) = bar._progress.tasks
-    assert shown.completed == shown.total == SETTINGS.epochs
+    assert bar._bar.n == bar._bar.total == SETTINGS.epochs
 
 
 def test_the_settings_of_the_task_are_those_of_the_network() -> None:

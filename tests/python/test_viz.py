@@ -1,6 +1,7 @@
 """Drawn dependency trees: what stands in the SVG, where, and what is refused."""
 
 import gzip
+import io
 import os
 import re
 import subprocess
@@ -422,4 +423,87 @@ def test_viz_is_loaded_when_it_is_used():
         "assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert viz.__all__ == ["TreeDrawing", "tree"]
+    assert viz.__all__ == [
+        "COLOURS",
+        "MORE_COLOURS",
+        "TreeDrawing",
+        "look",
+        "probed",
+        "style",
+        "tree",
+    ]
+
+
+def test_every_variant_looks_different():
+    looks = [viz.look(name) for name in nl.norm_variants()]
+    assert len({(x["color"], x["linestyle"], x["marker"]) for x in looks}) == len(looks)
+    # What tells variants apart in grey.
+    paper = [viz.look(name) for name in viz.COLOURS]
+    assert len({(x["linestyle"], x["marker"]) for x in looks}) > 15
+    assert len({x["marker"] for x in paper}) == len(paper)
+    assert viz.look("adanorm")["color"] == viz.COLOURS["adanorm"]
+    assert viz.look("adanorm", marker=False).keys() == {"color", "linestyle", "label"}
+    assert viz.look("mine")["label"] == "mine" and viz.look("mine") not in looks
+
+
+def test_style_is_what_matplotlib_takes():
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(viz.style(ink="#123456", faint="#abcdef", paper="#fedcba")):
+        ax = Figure().subplots()
+        lines = [ax.plot([0, 1], **viz.look(name))[0] for name in nl.norm_variants()]
+        plain = [ax.plot([0, 1])[0] for _ in range(8)]
+    assert [line.get_label() for line in lines] == list(nl.norm_variants())
+    assert len({(line.get_color(), line.get_linestyle()) for line in plain}) == 8
+    assert ax.xaxis.label.get_color() == "#123456"
+    assert ax.get_xgridlines()[0].get_color() == "#abcdef"
+    assert ax.figure.get_facecolor()[:3] == pytest.approx([0xFE / 255, 0xDC / 255, 0xBA / 255])
+
+
+def probed_records(steps):
+    layers = [part for _ in range(3) for part in (nl.nn.Linear(8, 8), nl.nn.Norm("layernorm", 8))]
+    net = nl.nn.Sequential(*layers, nl.nn.Linear(8, 1))
+    with nl.probe(net) as probe:
+        for _ in range(steps):
+            nl.sum(net(nl.randn((16, 8)))).backward()
+            probe.next_step()
+    return probe.records
+
+
+def test_probed_one_step():
+    records = probed_records(1)
+    figure = viz.probed(records)
+    share, variance = figure.axes
+    assert [text.get_text() for text in share.get_yticklabels()] == ["1", "3", "5"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "arrives, dL/dz",
+        "leaves, dL/dx",
+    ]
+    points = [line.get_xydata()[0] for line in variance.lines if line.get_marker() == "o"]
+    drawn = [moments.row_var for r in records for moments in (r.dz, r.dx)]
+    assert [x for x, _ in points] == pytest.approx(drawn)
+    assert [y for _, y in points] == [i for r in records for i in [int(r.layer) // 2] * 2]
+    # Re-centring: what leaves has no mean.
+    shares = [line.get_xydata()[0][0] for line in share.lines if line.get_marker() == "o"]
+    assert min(shares[::2]) > 1e-3 and max(shares[1::2]) < 1e-5
+
+
+def test_probed_several_steps():
+    records = probed_records(4)
+    figure = viz.probed(records)
+    maps = [ax.collections[0] for ax in figure.axes[:4]]
+    assert all(found.get_array().size == 12 for found in maps)
+    assert maps[0].norm is maps[2].norm and maps[1].norm is maps[3].norm
+    variances = {(r.step, r.layer): r.dx.row_var for r in records}
+    drawn = maps[3].get_array().reshape(3, 4)
+    assert drawn[1, 2] == pytest.approx(variances[2, "3"])
+    figure.savefig(io.BytesIO())
+
+
+def test_probed_needs_gradients():
+    norm = nl.nn.Norm("layernorm", 4)
+    with nl.probe(norm) as probe:
+        norm(nl.randn((2, 4)))
+    with pytest.raises(nl.ArgumentError, match="no record has a gradient: call backward"):
+        viz.probed(probe.records)

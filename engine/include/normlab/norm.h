@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "normlab/tensor.h"
 
@@ -112,6 +113,12 @@ struct NormOptions {
 ///                     element a row under std_eps; groups that do not divide the channels.
 /// @throws ValueError  an option that the variant does not take, eps < 0.
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options = {});
+/// {normalize(x + residual), x + residual}: what stands between the parts of a pre-norm
+/// Transformer. On a GPU one kernel does both, and the sum is not read again.
+/// @throws ShapeError, DtypeError, DeviceError  residual is not like x; as normalize() otherwise.
+std::pair<Tensor, Tensor> normalize_residual(const Tensor& x, const Tensor& residual,
+                                             const NormTraits& variant,
+                                             const NormOptions& options = {});
 
 /// Whether feature_norm_linear() takes the variant: rows of their own, divided by nothing, by their
 /// deviation or by their root mean square, and neither clamped nor added to.

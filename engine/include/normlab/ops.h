@@ -7,6 +7,7 @@
 #include "normlab/random.h"
 #include "normlab/tensor.h"
 
+/// @file
 /// Operations. Unless an op says otherwise: floating inputs are float32 or float64 and of one
 /// dtype (DtypeError), on one device (DeviceError), zero rows are fine, the result is new, and the
 /// op is recorded with its derivative.

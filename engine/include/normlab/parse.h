@@ -490,7 +490,8 @@ class Network : public nn::Module {
 /// Mean cross entropy of softmax over the legal transitions.
 /// @param logits   [N, classes].
 /// @param masks    bool [kMoveKinds, classes]: Transitions::masks().
-/// @param examples classes int64 [N] and moves uint8 [N], as Examples has them.
+/// @param classes  int64 [N], as Examples has them.
+/// @param moves    uint8 [N], as Examples has them.
 Tensor transition_loss(const Tensor& logits, const Tensor& masks, const Tensor& classes,
                        const Tensor& moves);
 

@@ -81,6 +81,9 @@ struct ClassifierOptions {
   int64_t classes = 2;
   double position_scale = 1.0;  ///< amplitude of the sines
   nn::TransformerOptions encoder = {};
+  /// What the encoder's activations are stored as: float32, or bfloat16 on the GPU. Parameters and
+  /// logits stay float32. Not saved: a model may be read for another device.
+  DType dtype = DType::float32;
 };
 
 /// embedding + positions -> Transformer encoder -> mean over the words -> linear.

@@ -40,12 +40,24 @@ inline bool is_computable(const Tensor& x) {
   return is_floating(x.dtype()) || (x.dtype() == DType::bfloat16 && x.device() == Device::cuda);
 }
 
+/// What sums, statistics and biases of a floating dtype are kept in.
+inline DType computed_in(DType dtype) {
+  return dtype == DType::bfloat16 ? DType::float32 : dtype;
+}
+
 /// dispatch() for float32 and float64 only; DtypeError naming op and dtype otherwise.
 template <class Body>
 auto dispatch_floating(const char* op, DType dtype, const Body& body) {
   check<DtypeError>(is_floating(dtype), op, "needs float32 or float64, got ", dtype);
   if (dtype == DType::float64) return body.template operator()<double>();
   return body.template operator()<float>();
+}
+
+/// The same with bfloat16, for what computes on the GPU or only passes pointers on.
+template <class Body>
+auto dispatch_computable(const char* op, DType dtype, const Body& body) {
+  if (dtype == DType::bfloat16) return body.template operator()<bfloat16>();
+  return dispatch_floating(op, dtype, body);
 }
 
 }  // namespace normlab

@@ -101,7 +101,7 @@ void run_on_gpu(const Call& c) {
   cuda::AttentionArgs args = gpu_args(c);
   const cuda::AttentionFunctions& gpu = *cuda::backend().attention;
   if (!c.dqkv) return cuda::call("attention", gpu.forward, args);
-  const Tensor delta = Tensor::empty(c.log_sum.shape(), c.qkv.dtype(), Device::cuda);
+  const Tensor delta = Tensor::empty(c.log_sum.shape(), c.log_sum.dtype(), Device::cuda);
   args.dz = device_data(c.dz);
   args.delta = device_data(delta);
   args.dqkv = device_data(c.dqkv);
@@ -114,7 +114,7 @@ void run_anywhere(const Call& c) {
 }
 
 void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
-  check<DtypeError>(is_floating(qkv.dtype()), "attention", "qkv must be float32 or float64, got ",
+  check<DtypeError>(is_computable(qkv), "attention", "qkv must be float32 or float64, got ",
                     qkv.dtype());
   check<ValueError>(heads > 0, "attention", "heads must be positive, got ", heads);
   check(qkv.rank() == 2 && qkv.size(1) % (3 * heads) == 0 && qkv.size(1) > 0, "attention",
@@ -129,7 +129,7 @@ Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
   check_attention(qkv, offsets, heads);
   const int64_t rows = qkv.size(0);
   Tensor z = Tensor::empty({rows, qkv.size(1) / 3}, qkv.dtype(), qkv.device());
-  const Tensor log_sum = Tensor::empty({heads, rows}, qkv.dtype(), qkv.device());
+  const Tensor log_sum = Tensor::empty({heads, rows}, computed_in(qkv.dtype()), qkv.device());
   run_anywhere({qkv, offsets, z, log_sum, heads});
   if (!needs_grad({qkv})) return z;
   return record("attention", z, {qkv},

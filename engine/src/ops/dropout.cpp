@@ -6,6 +6,7 @@
 #include "backend/cuda.h"
 #include "backend/cuda_graph.h"
 #include "backend/parallel.h"
+#include "core/dispatch.h"
 #include "core/tensor_impl.h"
 #include "normlab/ops.h"
 
@@ -68,7 +69,7 @@ Tensor drop(const Tensor& x, const Mask& mask) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
-  check<DtypeError>(is_floating(x.dtype()), "dropout", "needs float32 or float64, got ", x.dtype());
+  check<DtypeError>(is_computable(x), "dropout", "needs float32 or float64, got ", x.dtype());
   check<ValueError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
   if (!training || p == 0) return x;
   const auto blocks = static_cast<uint64_t>((x.numel() + 3) / 4);

@@ -149,7 +149,7 @@ Tensor gather_backward(const Tensor& dz, const Shape& shape, int axis, const Ten
 
 /// The byte of what a bad index gives: of floating types NaN, else 0.
 int missing_byte(DType dtype) {
-  return is_floating(dtype) ? 0xff : 0;
+  return carries_gradient(dtype) ? 0xff : 0;
 }
 
 int64_t* rows_on_gpu(const Tensor& at) {
@@ -311,8 +311,8 @@ Tensor take(const Tensor& x, const Tensor& index) {
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& index, std::optional<int64_t> padding_index) {
-  check<DtypeError>(is_floating(weight.dtype()), "embedding",
-                    "weight must be float32 or float64, got ", weight.dtype());
+  check<DtypeError>(is_computable(weight), "embedding", "weight must be float32 or float64, got ",
+                    weight.dtype());
   check(weight.rank() == 2, "embedding", "weight must be [V, D], got ", weight.shape());
   const int64_t n = weight.size(0);
   if (padding_index) {

@@ -8,16 +8,24 @@
 namespace normlab {
 namespace {
 
+/// A parameter has x's dtype; beside bfloat16 it may be float32.
+void check_parameter(const char* name, const Tensor& x, const Tensor& parameter) {
+  const bool wider = x.dtype() == DType::bfloat16 && parameter.device() == x.device();
+  if (!wider) return check_same("linear", x, parameter);
+  check<DtypeError>(parameter.dtype() == DType::bfloat16 || parameter.dtype() == DType::float32,
+                    "linear", name, " must be bfloat16 or float32 for x bfloat16, got ",
+                    parameter.dtype());
+}
+
 void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_same("linear", x, weight);
-  check<DtypeError>(is_floating(x.dtype()), "linear", "x must be float32 or float64, got ",
-                    x.dtype());
+  check<DtypeError>(is_computable(x), "linear", "x must be float32 or float64, got ", x.dtype());
+  check_parameter("weight", x, weight);
   check(x.rank() >= 1, "linear", "x must have at least one axis, got a scalar");
   check(weight.rank() == 2, "linear", "weight must be [out, in], got ", weight.shape());
   check(x.size(-1) == weight.size(1), "linear", "the last axis of x ", x.shape(), " must be ",
         weight.size(1), " long for weight ", weight.shape());
   if (!bias.defined()) return;
-  check_same("linear", x, bias);
+  check_parameter("bias", x, bias);
   check(bias.shape() == Shape{weight.size(0)}, "linear", "bias must be [", weight.size(0),
         "] for weight ", weight.shape(), ", got ", bias.shape());
 }
@@ -54,7 +62,7 @@ Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activa
   p.M = n.rows;
   p.N = n.out;
   p.K = n.in;
-  p.bias = device_data_or_null<const T>(bias);
+  p.bias = device_data_or_null<std::remove_pointer_t<decltype(p.bias)>>(bias);
   p.before = device_data_or_null<T>(before);
   p.activation = activation;
   multiply("linear", p);
@@ -91,20 +99,7 @@ struct BeforeActivation {
   Tensor dpre, dbias;
 };
 
-template <class T>
-BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activation activation,
-                                   const Lengths& n, bool with_bias) {
-  BeforeActivation result{dz, {}};
-  if (activation != Activation::none) {
-    result.dpre = Tensor::empty(dz.shape(), dz.dtype());
-    activation_backward(dz.data<T>(), kept.get().data<T>(), result.dpre.data<T>(), dz.numel(),
-                        activation);
-  }
-  if (with_bias) result.dbias = sum(result.dpre.reshape({n.rows, n.out}), {0});
-  return result;
-}
-
-/// The same in one pass.
+/// In one pass.
 BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
                                           Activation activation, const Lengths& n, bool with_bias) {
   BeforeActivation result{dz, {}};
@@ -124,22 +119,37 @@ BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
     args.dx = device_data(result.dpre);
   }
   if (with_bias) {
-    result.dbias = Tensor::empty({n.out}, dz.dtype(), Device::cuda);
+    const DType dtype = computed_in(dz.dtype());
+    result.dbias = Tensor::empty({n.out}, dtype, Device::cuda);
     args.dbias = device_data(result.dbias);
-    if (args.parts > 1) partials = Tensor::empty({args.parts, n.out}, dz.dtype(), Device::cuda);
+    if (args.parts > 1) partials = Tensor::empty({args.parts, n.out}, dtype, Device::cuda);
     args.partials = device_data_or_null<void>(partials);
   }
   if (args.dx || args.dbias) cuda::call("linear", gpu.activation_backward, args);
   return result;
 }
 
-}  // namespace
+BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activation activation,
+                                   const Lengths& n, bool with_bias) {
+  if (dz.device() == Device::cuda)
+    return before_activation_on_gpu(dz, kept, activation, n, with_bias);
+  BeforeActivation result{dz, {}};
+  if (activation != Activation::none) {
+    result.dpre = Tensor::empty(dz.shape(), dz.dtype());
+    dispatch_floating("linear", dz.dtype(), [&]<class T>() {
+      activation_backward(dz.data<T>(), kept.get().data<T>(), result.dpre.data<T>(), dz.numel(),
+                          activation);
+    });
+  }
+  if (with_bias) result.dbias = sum(result.dpre.reshape({n.rows, n.out}), {0});
+  return result;
+}
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
-  check_linear(x, weight, bias);
+/// The weight has x's dtype, the bias what x is computed in.
+Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   const Lengths n = {x.shape().numel(0, x.rank() - 1), weight.size(1), weight.size(0)};
   const bool recorded = needs_grad({x, weight, bias});
-  return dispatch_floating("linear", x.dtype(), [&]<class T>() {
+  return dispatch_computable("linear", x.dtype(), [&]<class T>() {
     Tensor before;
     if (recorded && keeps_input(activation))
       before = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
@@ -151,10 +161,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
     if (x.requires_grad()) kept_weight = Saved(weight);
     return record("linear", std::move(z), {x, weight, bias},
                   [=](const Tensor& dz, Needs needs) -> Grads {
-                    const auto [dpre, dbias] =
-                        dz.device() == Device::cuda
-                            ? before_activation_on_gpu(dz, kept, activation, n, needs[2])
-                            : before_activation<T>(dz, kept, activation, n, needs[2]);
+                    const auto [dpre, dbias] = before_activation(dz, kept, activation, n, needs[2]);
                     Grads grads(3);
                     if (needs[0]) grads[0] = input_gradient<T>(dpre, kept_weight.get(), n);
                     if (needs[1]) grads[1] = weight_gradient<T>(dpre, kept_x.get(), n);
@@ -162,6 +169,16 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
                     return grads;
                   });
   });
+}
+
+}  // namespace
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
+  check_linear(x, weight, bias);
+  if (x.dtype() != DType::bfloat16) return run(x, weight, bias, activation);
+  // On the tape: the gradients have the parameters' own dtypes.
+  return run(x, weight.to(DType::bfloat16), bias.defined() ? bias.to(DType::float32) : bias,
+             activation);
 }
 
 }  // namespace normlab

@@ -19,7 +19,7 @@ void check_options(const CrossEntropyOptions& options) {
 }
 
 void check_inputs(const Tensor& logits, const Tensor& targets) {
-  check<DtypeError>(is_floating(logits.dtype()), kOp, "logits must be float32 or float64, got ",
+  check<DtypeError>(is_computable(logits), kOp, "logits must be float32 or float64, got ",
                     logits.dtype());
   check(logits.rank() > 0, kOp, "logits must be [..., V], got a scalar");
   const Shape rows = logits.shape().sub(0, logits.rank() - 1);
@@ -139,7 +139,8 @@ Tensor gpu_cross_entropy(const Tensor& logits, const Tensor& targets,
     return Tensor::empty(shape, dtype, Device::cuda);
   };
   const GpuRows rows{empty({targets.numel()}, DType::int64),
-                     empty({targets.numel(), 2}, logits.dtype()), empty({1}, DType::float64)};
+                     empty({targets.numel(), 2}, computed_in(logits.dtype())),
+                     empty({1}, DType::float64)};
   const Tensor losses = empty(targets.shape(), logits.dtype());
   const bool each = options.reduction == Reduction::none;
   const Tensor loss = each ? losses : empty({}, logits.dtype());

@@ -105,14 +105,18 @@ void multiply_on_gpu(const char* op, const MatrixProduct<T>& p) {
   cuda::call(op, cuda::backend().matmul->multiply, args);
 }
 
+/// Rows that meet the same right side are one taller matrix.
+template <class T>
+void join_rows(MatrixProduct<T>& p) {
+  if (p.batch <= 1 || p.b_step != 0 || p.a_transposed || p.a_step != p.M * p.K) return;
+  p.M *= p.batch;
+  p.batch = 1;
+}
+
 template <class T>
 void multiply_typed(const char* op, MatrixProduct<T> p) {
   if (p.batch == 0 || p.M == 0 || p.N == 0) return;
-  // Rows that meet the same right side are one taller matrix.
-  if (p.batch > 1 && p.b_step == 0 && !p.a_transposed && p.a_step == p.M * p.K) {
-    p.M *= p.batch;
-    p.batch = 1;
-  }
+  join_rows(p);
   if (p.device == Device::cuda) return multiply_on_gpu(op, p);
   const Cut cut = cut_of(p);
   const int64_t work = cut.length * std::min(p.M, p.N) * p.K * cut.matrices;
@@ -217,7 +221,7 @@ Tensor product(const Tensor& a, const Layout& left, const Tensor& b, const Layou
   shape.push_back(right.width());
   Tensor z = Tensor::empty(shape, a.dtype(), a.device());
   if (z.numel() == 0) return z;
-  dispatch_floating("matmul", z.dtype(), [&]<class T>() {
+  dispatch_computable("matmul", z.dtype(), [&]<class T>() {
     MatrixProduct<T> p;
     p.a = static_cast<const T*>(device_data(a));
     p.b = static_cast<const T*>(device_data(b));
@@ -263,7 +267,7 @@ Layout layout_of(const Shape& x, bool left) {
 
 void check_matmul(const Tensor& a, const Tensor& b) {
   check_same("matmul", a, b);
-  check<DtypeError>(is_floating(a.dtype()), "matmul", "operands must be float32 or float64, got ",
+  check<DtypeError>(is_computable(a), "matmul", "operands must be float32 or float64, got ",
                     a.dtype());
   check(a.rank() >= 1 && b.rank() >= 1, "matmul", "operands must have at least one axis, got ",
         a.shape(), " and ", b.shape());
@@ -280,6 +284,10 @@ void multiply(const char* op, MatrixProduct<float> p) {
 }
 void multiply(const char* op, MatrixProduct<double> p) {
   multiply_typed(op, p);
+}
+void multiply(const char* op, MatrixProduct<bfloat16> p) {
+  join_rows(p);
+  if (p.batch > 0 && p.M > 0 && p.N > 0) multiply_on_gpu(op, p);
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {

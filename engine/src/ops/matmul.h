@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include "backend/isa.h"
 #include "normlab/ops.h"
 
@@ -20,7 +22,7 @@ struct MatrixProduct {
 
   // Applied to C while it is in the cache: + bias [N] or null, then the activation, see
   // add_bias_and_activate().
-  const T* bias = nullptr;
+  const std::conditional_t<std::is_same_v<T, bfloat16>, float, T>* bias = nullptr;
   T* before = nullptr;
   Activation activation = Activation::none;
 };
@@ -29,6 +31,7 @@ struct MatrixProduct {
 /// thread in an order that the shape alone decides.
 void multiply(const char* op, MatrixProduct<float> p);
 void multiply(const char* op, MatrixProduct<double> p);
+void multiply(const char* op, MatrixProduct<bfloat16> p);  ///< on the GPU only
 
 /// From this many rows of C on, turning a transposed right side over first costs less than
 /// multiplying by it as it is.

@@ -11,6 +11,7 @@
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
 #include "normlab/autograd.h"
+#include "normlab/ops.h"
 #include "ops/norm_kernels.h"
 
 namespace normlab {
@@ -80,8 +81,10 @@ void check_parameter(const char* name, bool taken, const Tensor& t, const Shape&
   check<ValueError>(taken, "normalize", "variant '", v.name, "' takes no ", name);
   check(t.shape() == want, "normalize", name, " must be ", want, " for x ", x.shape(), ", got ",
         t.shape(), " (variant '", v.name, "')");
-  check<DtypeError>(t.dtype() == x.dtype(), "normalize", name, " must be ", x.dtype(),
-                    " as x, got ", t.dtype());
+  const DType wide = computed_in(x.dtype());
+  check<DtypeError>(t.dtype() == x.dtype() || t.dtype() == wide, "normalize", name, " must be ",
+                    x.dtype(), " as x", wide == x.dtype() ? "" : ", or float32", ", got ",
+                    t.dtype());
   check<DeviceError>(t.device() == x.device(), "normalize", name, " must be on ", x.device(),
                      " as x, is on ", t.device());
 }
@@ -90,6 +93,10 @@ void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, c
   const bool batch = v.group == Group::batch;
   check_parameter("running_mean", batch, o.running_mean, l.parameter, x, v);
   check_parameter("running_var", batch, o.running_var, l.parameter, x, v);
+  for (const Tensor& t : {o.running_mean, o.running_var})
+    if (t.defined())
+      check<DtypeError>(t.dtype() == computed_in(x.dtype()), "normalize",
+                        "running statistics of x ", x.dtype(), " must be float32, got ", t.dtype());
   check<ValueError>(o.running_mean.defined() == o.running_var.defined(), "normalize",
                     "running_mean and running_var must be given both or not at all");
   check<ValueError>(!batch || o.training || o.running_mean.defined(), "normalize",
@@ -372,87 +379,190 @@ T* on_gpu(const Tensor& t) {
   return t.defined() ? static_cast<T*>(device_data(t)) : nullptr;
 }
 
-void check_gpu_has(const Call& call) {
-  const NormTraits& v = call.traits;
-  check<DeviceError>(v.group == Group::row && v.scale != Scale::tanh && call.clamp() == 0,
-                     "normalize", "variant '", v.name, "' cannot go on cuda yet");
+/// What the CPU does by moving channels or plain loops and the GPU has no kernel for.
+void check_gpu_has(const NormTraits& v, int64_t clamp) {
+  const bool batch = v.group == Group::batch, tanh = v.scale == Scale::tanh;
+  check<DeviceError>(
+      !(batch && (tanh || clamp > 0)) && !(tanh && (v.group != Group::row || v.scalar_gain)),
+      "normalize", "a variant like '", v.name,
+      "' (clamp or tanh over groups of channels) cannot go on cuda");
 }
 
 template <class T>
 cuda::NormArgs<T> gpu_args(const Call& call, const Tensor& x, const Stats& stats,
-                           const Tensor& gain) {
+                           const Tensor& gain, const Tensor& alpha) {
+  using A = cuda::accumulate_t<T>;
   const NormTraits& v = call.traits;
-  const int64_t rows = call.layout.rows;
-  T* s = on_gpu<T>(stats.values);
+  const NormOptions& o = call.options;
+  const Layout& l = call.layout;
   cuda::NormArgs<T> a{};
-  a.rows = rows;
-  a.H = call.layout.H;
+  a.rows = l.rows;
+  a.H = l.H;
+  a.groups = l.groups;
+  a.segment = l.segment;
   a.scale = v.scale;
   a.output = v.output;
-  a.via_mean = v.scale == Scale::std && v.grad_mean;
-  a.via_scale = v.grad_scale;
-  a.var_eps = call.options.denominator == Denominator::var_eps;
-  a.scalar_gain = v.scalar_gain;
-  a.eps = call.options.eps;
-  a.C = static_cast<T>(call.options.C);
-  a.k = static_cast<T>(call.options.k);
+  a.given_stats = call.given_stats();
+  a.via_mean = v.scale == Scale::std && v.grad_mean && !a.given_stats;
+  a.via_scale = v.grad_scale && !a.given_stats;
+  a.var_eps = o.denominator == Denominator::var_eps;
+  a.batch = v.group == Group::batch;
+  a.places = l.places;
+  a.clamp = call.clamp();
+  a.eps = static_cast<A>(o.eps);
+  a.C = static_cast<A>(o.C);
+  a.k = static_cast<A>(o.k);
+  a.momentum = static_cast<A>(o.momentum);
   a.x = on_gpu<T>(x);
-  a.gain = on_gpu<T>(gain);
-  a.mean = s;
-  a.rstd = s + rows;
-  a.shift = s + 2 * rows;
-  a.coef = s + 3 * rows;
+  a.gain = on_gpu<A>(gain);
+  a.alpha = on_gpu<A>(alpha);
+  if (A* s = on_gpu<A>(stats.values)) {
+    a.mean = s;
+    a.off = s + l.rows;
+    a.rstd = s + 2 * l.rows;
+    a.coef = s + 3 * l.rows;
+  }
+  a.extremes = on_gpu<int32_t>(stats.extremes);
+  a.running_mean = on_gpu<A>(o.running_mean);
+  a.running_var = on_gpu<A>(o.running_var);
   return a;
 }
 
+/// Runs one of the GPU's functions with the memory that it asks for.
 template <class T>
-Tensor gpu_forward(const Call& call, const Tensor& x, Stats& stats) {
-  check_gpu_has(call);
+void gpu_run(cuda::NormArgs<T>& a, int64_t (*scratch_for)(const cuda::NormArgs<T>&),
+             cuda::Failure (*run)(const cuda::NormArgs<T>&)) {
+  using A = cuda::accumulate_t<T>;
+  Tensor scratch;
+  if (const int64_t n = scratch_for(a); n > 0)
+    scratch = Tensor::empty({n}, dtype_of<A>, Device::cuda);
+  a.scratch = on_gpu<A>(scratch);
+  cuda::call("normalize", run, a);
+}
+
+/// With a residual, x + residual is what is normalised; it goes to `total`.
+template <class T>
+Tensor gpu_forward(Call& call, const Tensor& x, Stats& stats, const Tensor& residual,
+                   const Tensor& total) {
+  NormOptions& o = call.options;
+  check_gpu_has(call.traits, call.clamp());
   const Tensor z = Tensor::empty(x.shape(), x.dtype(), Device::cuda);
-  cuda::NormArgs<T> a = gpu_args<T>(call, x, stats, call.options.gain);
-  a.bias = on_gpu<T>(call.options.bias);
+  cuda::NormArgs<T> a = gpu_args<T>(call, x, stats, o.gain, o.alpha);
+  a.bias = on_gpu<cuda::accumulate_t<T>>(o.bias);
+  a.residual = on_gpu<T>(residual);
+  a.total = on_gpu<T>(total);
   a.z = on_gpu<T>(z);
-  const cuda::Backend& gpu = cuda::backend();
-  if constexpr (std::is_same_v<T, float>)
-    cuda::call("normalize", gpu.norm->forward_float, a);
-  else
-    cuda::call("normalize", gpu.norm->forward_double, a);
+  const cuda::NormCalls<T>& calls = cuda::backend().norm->of<T>();
+  gpu_run(a, calls.forward_scratch, calls.forward);
+  if (a.batch && !a.given_stats && o.running_mean) {
+    o.running_mean.bump_version();
+    o.running_var.bump_version();
+  }
   return z;
 }
 
 template <class T>
 BackwardResult gpu_backward(const Call& call, const Tensor& x, const Stats& stats,
-                            const Tensor& gain, const Tensor& dz, Needs needs) {
-  const auto wanted = [&](bool is, const Shape& shape) {
-    return is ? Tensor::zeros(shape, x.dtype(), Device::cuda) : Tensor();
+                            const Tensor& gain, const Tensor& alpha, const Tensor& dz,
+                            Needs needs) {
+  using A = cuda::accumulate_t<T>;
+  const auto parameter = [&](bool wanted, const Shape& shape) {
+    if (!wanted) return Tensor();
+    return x.numel() == 0 ? Tensor::zeros(shape, dtype_of<A>, Device::cuda)
+                          : Tensor::empty(shape, dtype_of<A>, Device::cuda);
   };
   BackwardResult result;
   if (needs[0]) result.dx = Tensor::empty(x.shape(), x.dtype(), Device::cuda);
-  result.gain = wanted(needs[1], call.layout.parameter);
-  result.bias = wanted(needs[2], call.layout.parameter);
-  cuda::NormArgs<T> a = gpu_args<T>(call, x, stats, gain);
+  result.gain = parameter(needs[1], call.layout.parameter);
+  result.bias = parameter(needs[2], call.layout.parameter);
+  result.alpha = parameter(needs[3], {1});
+  cuda::NormArgs<T> a = gpu_args<T>(call, x, stats, gain, alpha);
   a.dz = on_gpu<T>(dz);
   a.dx = on_gpu<T>(result.dx);
-  a.dgain = on_gpu<T>(result.gain);
-  a.dbias = on_gpu<T>(result.bias);
-  const cuda::Backend& gpu = cuda::backend();
-  const int64_t parts = needs[1] || needs[2] ? gpu.norm->parts(a.rows, a.H) : 0;
-  const Tensor partials = wanted(parts > 0, {parts, 2, a.H});
-  a.partials = on_gpu<T>(partials);
-  if constexpr (std::is_same_v<T, float>)
-    cuda::call("normalize", gpu.norm->backward_float, a, parts);
-  else
-    cuda::call("normalize", gpu.norm->backward_double, a, parts);
+  a.dgain = on_gpu<A>(result.gain);
+  a.dbias = on_gpu<A>(result.bias);
+  a.dalpha = on_gpu<A>(result.alpha);
+  const cuda::NormCalls<T>& calls = cuda::backend().norm->of<T>();
+  gpu_run(a, calls.backward_scratch, calls.backward);
   return result;
 }
 
+/// With parameters that have the dtype that x is computed in. On the tape: their gradients have the
+/// dtypes that were given.
+NormOptions widened(NormOptions options, DType dtype) {
+  for (Tensor* t : {&options.gain, &options.bias, &options.alpha})
+    if (t->defined()) *t = t->to(computed_in(dtype));
+  return options;
+}
+
 Stats make_stats(const Call& call, const Tensor& x) {
-  const DType dtype = x.dtype();
+  const DType dtype = computed_in(x.dtype());
   Stats stats;
   if (call.traits.scale != Scale::tanh)
     stats.values = Tensor::empty({4, call.layout.rows}, dtype, x.device());
-  if (call.clamp() > 0) stats.extremes = Tensor::empty({2, call.layout.rows}, DType::int32);
+  if (call.clamp() > 0)
+    stats.extremes = Tensor::empty({call.layout.rows, 2}, DType::int32, x.device());
   return stats;
+}
+
+/// normalize(). With a residual, x is memory for the sum of first and residual, which the kernel
+/// writes on its way.
+Tensor normalized(const Tensor& x, const Tensor& first, const Tensor& residual,
+                  const NormTraits& variant, const NormOptions& given) {
+  check<DtypeError>(is_computable(x), "normalize", "x must be float32 or float64, got ", x.dtype());
+  const Layout layout = layout_of(x, variant, given);
+  check_options(x, variant, given, layout);
+  if (variant.scale == Scale::none) return x;
+  const NormOptions options = widened(given, x.dtype());
+  Call call{variant, options, layout};
+
+  const bool gpu = x.device() == Device::cuda;
+  const bool swapped = variant.group == Group::batch && !gpu;
+  const Tensor rows = swapped ? channels_first(x, call.layout) : x;
+  Stats stats = make_stats(call, x);
+  Tensor z = dispatch_computable("normalize", x.dtype(), [&]<class T>() {
+    if constexpr (!std::is_same_v<T, bfloat16>)
+      if (!gpu) return run_forward<T>(call, rows, stats);
+    return gpu_forward<T>(call, residual ? first : x, stats, residual, residual ? x : Tensor());
+  });
+  if (swapped) z = channels_back(z, call.layout, x.shape());
+  if (!needs_grad({x, options.gain, options.bias, options.alpha})) return z;
+
+  // The closure keeps what the formula needs and nothing that would tie it to the tape.
+  const auto saved = [](const Tensor& t) { return t.defined() ? Saved(t) : Saved(); };
+  const Saved gain = saved(options.gain), alpha = saved(options.alpha);
+  call.options.gain = call.options.bias = call.options.alpha = {};
+  return record(
+      "normalize", z, {x, options.gain, options.bias, options.alpha},
+      [call, rows = Saved(rows), stats, gain, alpha, swapped, has_gain = options.gain.defined(),
+       has_alpha = options.alpha.defined()](const Tensor& dz, Needs needs) mutable -> Grads {
+        const Tensor& x = rows.get();
+        const Tensor g = swapped ? channels_first(dz, call.layout) : dz;
+        const Tensor own_gain = has_gain ? gain.get() : Tensor(),
+                     own_alpha = has_alpha ? alpha.get() : Tensor();
+        BackwardResult r = dispatch_computable("normalize", x.dtype(), [&]<class T>() {
+          if constexpr (!std::is_same_v<T, bfloat16>)
+            if (x.device() == Device::cpu)
+              return run_backward<T>(call, x, stats, own_gain, own_alpha, g, needs);
+          return gpu_backward<T>(call, x, stats, own_gain, own_alpha, g, needs);
+        });
+        if (swapped && r.dx) r.dx = channels_back(r.dx, call.layout, dz.shape());
+        return {r.dx, r.gain, r.bias, r.alpha};
+      });
+}
+
+void check_residual(const Tensor& x, const Tensor& residual) {
+  check(residual.shape() == x.shape(), "normalize_residual", "residual must be ", x.shape(),
+        " as x, got ", residual.shape());
+  check<DtypeError>(residual.dtype() == x.dtype(), "normalize_residual", "residual must be ",
+                    x.dtype(), " as x, got ", residual.dtype());
+  check<DeviceError>(residual.device() == x.device(), "normalize_residual", "residual must be on ",
+                     x.device(), " as x, is on ", residual.device());
+}
+
+/// Whether the GPU's kernel adds the residual: the rows lie in one piece, and are read once.
+bool fuses_residual(const NormTraits& v) {
+  return v.group != Group::batch && v.scale != Scale::tanh && v.scale != Scale::none && !v.clamp;
 }
 
 }  // namespace
@@ -474,43 +584,24 @@ Denominator denominator_named(std::string_view name) {
 }
 
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options) {
-  check<DtypeError>(is_floating(x.dtype()), "normalize", "x must be float32 or float64, got ",
-                    x.dtype());
-  Call call{variant, options, layout_of(x, variant, options)};
-  check_options(x, variant, options, call.layout);
-  if (variant.scale == Scale::none) return x;
+  return normalized(x, {}, {}, variant, options);
+}
 
-  const bool batch = variant.group == Group::batch;
-  const Tensor rows = batch ? channels_first(x, call.layout) : x;
-  Stats stats = make_stats(call, x);
-  Tensor z = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
-    return x.device() == Device::cuda ? gpu_forward<T>(call, rows, stats)
-                                      : run_forward<T>(call, rows, stats);
-  });
-  if (batch) z = channels_back(z, call.layout, x.shape());
-  if (!needs_grad({x, options.gain, options.bias, options.alpha})) return z;
-
-  // The closure keeps what the formula needs and nothing that would tie it to the tape.
-  const auto saved = [](const Tensor& t) { return t.defined() ? Saved(t) : Saved(); };
-  const Saved gain = saved(options.gain), alpha = saved(options.alpha);
-  call.options.gain = call.options.bias = call.options.alpha = {};
-  return record(
-      "normalize", z, {x, options.gain, options.bias, options.alpha},
-      [call, rows = Saved(rows), stats, gain, alpha, has_gain = options.gain.defined(),
-       has_alpha = options.alpha.defined()](const Tensor& dz, Needs needs) mutable -> Grads {
-        const bool batch = call.traits.group == Group::batch;
-        const Tensor& x = rows.get();
-        const Tensor g = batch ? channels_first(dz, call.layout) : dz;
-        BackwardResult r = dispatch_floating("normalize", x.dtype(), [&]<class T>() {
-          const Tensor own_gain = has_gain ? gain.get() : Tensor();
-          if (x.device() == Device::cuda)
-            return gpu_backward<T>(call, x, stats, own_gain, g, needs);
-          return run_backward<T>(call, x, stats, own_gain, has_alpha ? alpha.get() : Tensor(), g,
-                                 needs);
-        });
-        if (batch && r.dx) r.dx = channels_back(r.dx, call.layout, dz.shape());
-        return {r.dx, r.gain, r.bias, r.alpha};
-      });
+std::pair<Tensor, Tensor> normalize_residual(const Tensor& x, const Tensor& residual,
+                                             const NormTraits& variant,
+                                             const NormOptions& options) {
+  check_residual(x, residual);
+  const bool fused = x.device() == Device::cuda && fuses_residual(variant);
+  if (!fused) {
+    const Tensor total = x + residual;
+    return {normalize(total, variant, options), total};
+  }
+  // The kernel fills the sum after it is on the tape.
+  const Tensor total = record("add", Tensor::empty(x.shape(), x.dtype(), x.device()), {x, residual},
+                              [](const Tensor& dz, Needs) -> Grads {
+                                return {dz, dz};
+                              });
+  return {normalized(total, x, residual, variant, options), total};
 }
 
 }  // namespace normlab

@@ -526,7 +526,8 @@ void backward_scaled(const NormProblem<float>& p, int64_t begin, int64_t end) {
 
 void backward(const NormProblem<float>& p, int64_t begin, int64_t end,
               const NormParamGrads<float>& grads) {
-  if (p.clamp > kMostClamped) return norm_backward_reference(p, begin, end, grads);
+  if (p.clamp > kMostClamped || (p.clamp > 0 && p.segment > 0))
+    return norm_backward_reference(p, begin, end, grads);
   if (p.traits->scale == Scale::tanh) return backward_tanh(p, begin, end, grads);
   if (p.segment > 0) {
     for (int64_t row = begin; row < end; ++row) backward_segments(p, row, grads);

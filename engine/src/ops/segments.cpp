@@ -126,17 +126,20 @@ void check_offsets(const char* op, const Tensor& offsets, const Tensor& x) {
 }
 
 Tensor segment_mean(const Tensor& x, const Tensor& offsets) {
-  check<DtypeError>(is_floating(x.dtype()), "segment_mean", "x must be float32 or float64, got ",
+  check<DtypeError>(is_computable(x), "segment_mean", "x must be float32 or float64, got ",
                     x.dtype());
   check(x.rank() == 2, "segment_mean", "x must be [T, D], got ", x.shape());
   check_offsets("segment_mean", offsets, x);
-  const bool gpu = x.device() == Device::cuda;
+  if (x.device() == Device::cuda)
+    return record("segment_mean", means_on_gpu(x, offsets), {x},
+                  [kept = Saved(offsets), rows = x.size(0)](const Tensor& dz, Needs) -> Grads {
+                    return {spread_on_gpu(dz, kept.get(), rows)};
+                  });
   return dispatch_floating("segment_mean", x.dtype(), [&]<class T>() {
-    return record(
-        "segment_mean", gpu ? means_on_gpu(x, offsets) : means<T>(x, offsets), {x},
-        [gpu, kept = Saved(offsets), rows = x.size(0)](const Tensor& dz, Needs) -> Grads {
-          return {gpu ? spread_on_gpu(dz, kept.get(), rows) : spread<T>(dz, kept.get(), rows)};
-        });
+    return record("segment_mean", means<T>(x, offsets), {x},
+                  [kept = Saved(offsets), rows = x.size(0)](const Tensor& dz, Needs) -> Grads {
+                    return {spread<T>(dz, kept.get(), rows)};
+                  });
   });
 }
 

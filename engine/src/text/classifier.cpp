@@ -47,6 +47,8 @@ Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
                     options.classes);
   check<ValueError>(std::isfinite(options.position_scale), "Classifier",
                     "position_scale must be finite, got ", options.position_scale);
+  check<DtypeError>(options.dtype == DType::float32 || options.dtype == DType::bfloat16,
+                    "Classifier", "dtype must be float32 or bfloat16, got ", options.dtype);
   embedding_ = std::make_shared<nn::Embedding>(options.vocabulary, options.encoder.size);
   Tensor words = embedding_->weight.detach();
   words.copy_(words / std::sqrt(static_cast<double>(options.encoder.size)));
@@ -65,7 +67,9 @@ Tensor Classifier::forward(const Packed& sentences) {
   check_offsets("Classifier", sentences.offsets, sentences.tokens);
   const Tensor words = embedding_->forward(sentences.tokens);
   const Tensor x = words + positions(sentences, options_.encoder.size, options_.position_scale);
-  return output_->forward(segment_mean(encoder_->forward(x, sentences.offsets), sentences.offsets));
+  const Tensor stored = options_.dtype == DType::bfloat16 ? x.to(DType::bfloat16) : x;
+  const Tensor encoded = encoder_->forward(stored, sentences.offsets);
+  return output_->forward(segment_mean(encoded, sentences.offsets).to(x.dtype()));
 }
 
 Tensor Classifier::forward(const Tensor& tokens) {

@@ -1,12 +1,16 @@
 """Data sets: found on this machine or downloaded, checked, and split as the paper splits them."""
 
+from typing import TYPE_CHECKING, Any
+
 from .digits import standin_digits
 from .fetch import DataMissingError, cache_folder
 from .images import ImageData, Split
 from .mnist import fashion_mnist, mnist
+from .reviews import standin_reviews
 from .rt import rt
 from .sst5 import sst5
 from .text import TextData, TextSplit
+from .trees import standin_treebank
 from .ud import Treebank, ud
 
 __all__ = [
@@ -22,5 +26,17 @@ __all__ = [
     "rt",
     "sst5",
     "standin_digits",
+    "standin_reviews",
+    "standin_treebank",
     "ud",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Says what to type for a name of other frameworks."""
+        from .._hints import missing
+
+        raise missing("nl.data", name) or AttributeError(
+            f"module {__name__!r} has no attribute {name!r}"
+        )

@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +39,7 @@ class RemoteFile:
 
 def cache_folder() -> Path:
     """The folder that keeps downloads: the system's usual one, XDG_CACHE_HOME/normlab on Linux."""
-    import pooch  # type: ignore[import-untyped,unused-ignore]
-
-    return Path(pooch.os_cache("normlab"))
+    return Path(_pooch().os_cache("normlab"))
 
 
 def fetch(
@@ -58,7 +57,7 @@ def fetch(
         DataMissingError: No address gave the file; the message says why, and what else to do.
         FileError: The cache cannot be written.
     """
-    import pooch  # type: ignore[import-untyped,unused-ignore]
+    pooch = _pooch()
     import requests
 
     pooch.get_logger().setLevel(logging.ERROR)
@@ -139,21 +138,22 @@ class _Resuming:
 
     def _write(self, response: Any, part: Path, start: int) -> None:
         import requests
-        from tqdm import tqdm  # type: ignore[import-untyped,unused-ignore]
         from urllib3.exceptions import HTTPError
+
+        from ..progress import bar, is_watched
 
         have = start
         with (
             part.open("ab" if start else "wb") as out,
-            tqdm(
+            bar(
                 total=self.file.size,
                 initial=start,
                 desc=self.file.name,
                 unit="B",
                 unit_scale=True,
-                disable=not sys.stderr.isatty(),
+                disable=not is_watched(sys.stderr),
                 leave=False,
-            ) as bar,
+            ) as shown,
         ):
             try:
                 for chunk in response.raw.stream(_CHUNK, decode_content=False):
@@ -161,7 +161,7 @@ class _Resuming:
                     if have > self.file.size:
                         break
                     out.write(chunk)
-                    bar.update(len(chunk))
+                    shown.update(len(chunk))
             except HTTPError as error:
                 raise requests.exceptions.ConnectionError(
                     f"broke off after {have:,} of {self.file.size:,} bytes"
@@ -173,6 +173,14 @@ class _Resuming:
             raise requests.exceptions.ConnectionError(
                 f"ended after {have:,} of {self.file.size:,} bytes"
             )
+
+
+def _pooch() -> Any:
+    """The package, which imports tqdm and with it a warning where a notebook has no ipywidgets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pooch  # type: ignore[import-untyped,unused-ignore]
+    return pooch
 
 
 @contextmanager

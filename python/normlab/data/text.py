@@ -45,9 +45,10 @@ class TextData:
     """A data set of labelled sentences in the paper's three splits.
 
     Attributes:
-        name: "rt" or "sst5".
+        name: "rt", "sst5" or "standin_reviews".
         origin: Where these bytes came from, in words.
         labels: The name of each class.
+        generated: True if they are made up by this package.
     """
 
     name: str
@@ -56,6 +57,7 @@ class TextData:
     train: TextSplit
     valid: TextSplit
     test: TextSplit
+    generated: bool = False
 
 
 @dataclass(frozen=True)

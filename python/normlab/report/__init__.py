@@ -8,8 +8,9 @@ from .. import norm_variants
 from .._core import FileError
 from ..study.results import Result, ResultFile
 from .groups import Group, groups
+from .summary import Summary, summary
 
-__all__ = ["Group", "groups", "write_report"]
+__all__ = ["Group", "Summary", "groups", "summary", "write_report"]
 
 
 def write_report(folder: Path, results: Iterable[Result] | None = None) -> list[Path]:

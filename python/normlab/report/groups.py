@@ -188,6 +188,11 @@ class Group:
         """The authors' number; None on other data than theirs."""
         return None if self.warning else paper.result(self.first["task"], row.norm)
 
+    def _repr_html_(self) -> str:
+        from .summary import group_html
+
+        return group_html(self)
+
     @property
     def counterpart(self) -> str:
         """The authors' data set where it is not this one; else empty."""

@@ -26,7 +26,10 @@ from .table import (
 _SENTINELS = Theme(ink="#010203", faint="#040506")
 _GOOD_UP = {"▲": "up", "▼": "down"}
 _GOOD_DOWN = {"▲": "down", "▼": "up"}
-_CURVES = "Curves: the mean over the runs still in training at that epoch; the band spans them."
+_CURVES = (
+    "Curves: the mean over the runs still in training at that epoch; the band spans them. Lines "
+    "and marks are those of the variants' means in the first picture."
+)
 _OVERFITTING_CURVES = (
     "Curves: dashed training loss, solid validation loss, each the mean over the seeds that both "
     "variants have; the band spans them. A curve ends at the last epoch that all its runs reached; "
@@ -140,7 +143,7 @@ def _trees(group: Group) -> str:
 
     best = max(with_trees, key=lambda result: result["valid"])
     drawings = "".join(
-        f'<figure class="wide">{tree(ours, compare=right)._repr_html_()}</figure>'
+        f'<figure class="tree">{tree(ours, compare=right)._repr_html_()}</figure>'
         for parsed, gold in best["trees"]
         for ours, right in zip(from_conllu(parsed), from_conllu(gold), strict=True)
     )
@@ -164,9 +167,14 @@ def _table(
         _row(_chip(row, group), [column.cells[i] for column in table], tones, row is best)
         for i, row in enumerate(group.rows)
     )
+    return _scroll(head, body)
+
+
+def _scroll(head: str, body: str) -> str:
+    """A table that scrolls by itself where the page is narrow, by keys too."""
     return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
-        "</table></div>"
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -204,16 +212,39 @@ def _svg(panel: Panel) -> str:
 def _facts(group: Group) -> str:
     facts = {
         "Data": "; ".join(group.origins),
+        "Hardware": _hardware(group),
+        "Memory": _memory(group),
         "Seeds": ", ".join(map(str, group.seeds)),
         "Device": ", ".join(sorted({str(r.get("gpu") or "CPU") for r in group.results})),
-        "Instruction set": ", ".join(sorted({str(r.get("isa")) for r in group.results})),
-        "Threads": ", ".join(sorted({str(r.get("threads")) for r in group.results})),
         "Settings": ", ".join(
             f"{name} {value}" for name, value in group.settings.items() if value is not None
         ),
     }
-    items = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
+    items = "".join(
+        f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text
+    )
     return f"<dl>{items}</dl>"
+
+
+def _hardware(group: Group) -> str:
+    """Processors, threads and kernels of all runs; results of early versions name no processor."""
+
+    def found(name: str) -> str:
+        values = {result[name] for result in group.results if result.get(name)}
+        return " or ".join(map(str, sorted(values)))
+
+    threads, kernels = found("threads"), found("isa")
+    facts = [
+        found("processor"),
+        threads and f"{threads} thread{'s' if threads != '1' else ''} a run",
+        kernels and f"{kernels} kernels",
+    ]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _memory(group: Group) -> str:
+    peaks = [result["peak_memory_mib"] for result in group.results if "peak_memory_mib" in result]
+    return f"at most {max(peaks):,.0f} MiB a process" if peaks else ""
 
 
 def _runs(group: Group) -> str:
@@ -229,7 +260,4 @@ def _runs(group: Group) -> str:
         f'<th scope="col">{name}</th>'
         for name in ("variant", "seed", "C", "valid", "test", "best epoch", "time")
     )
-    return (
-        f'<details><summary>Every run</summary><div class="scroll"><table><thead><tr>{head}'
-        f"</tr></thead><tbody>{rows}</tbody></table></div></details>"
-    )
+    return f"<details><summary>Every run</summary>{_scroll(head, rows)}</details>"

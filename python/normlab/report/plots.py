@@ -9,23 +9,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..viz import COLOURS as _COLOURS
+from ..viz import MORE_COLOURS as _MORE
+from ..viz import look
+from ..viz import style as figure_style
 from .groups import BASELINE, Group, Row
 from .overfitting import Pair, pairs
+from .stats import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-# The paper's variants keep their colours in every picture; readable on white and on near-black.
-_COLOURS = {
-    "none": "#8b8f98",
-    "layernorm": "#3b82c4",
-    "layernorm_simple": "#2aa198",
-    "adanorm": "#e07b39",
-    "detachnorm": "#b565c9",
-}
-_MORE = ("#c9a227", "#d1495b", "#6c8f3a", "#7d6cc9", "#c06c9a", "#4f9dbd", "#a0764f", "#5aa469")
 _MOST_BANDS = 8  # more of them hide the lines
+_MARKERS = 5  # on a curve
+_AGAIN = ("*", "8", "p")  # markers of a variant that stands there again, with another C
 _SERIES = (
     ("train_loss", "training loss"),
     ("valid_loss", "validation loss"),
@@ -50,12 +48,13 @@ def colour(row: Row, group: Group) -> str:
     return _MORE[_others(group).index(row.name) % len(_MORE)]
 
 
-def _line_style(row: Row, group: Group) -> str:
-    """Beyond the colours, line styles tell variants apart."""
-    others = _others(group)
-    if row.name not in others:
-        return "-"
-    return ("-", "--", ":")[others.index(row.name) // len(_MORE) % 3]
+def _shape(row: Row, group: Group) -> dict[str, Any]:
+    """Line and marker, which tell variants apart where colours do not."""
+    if _is_first(row, group):
+        found = look(row.norm)
+        return {"linestyle": found["linestyle"], "marker": found["marker"]}
+    again = [other for other in group.rows if other.norm == row.norm].index(row)
+    return {"linestyle": "-", "marker": _AGAIN[again % len(_AGAIN)]}
 
 
 def _is_first(row: Row, group: Group) -> bool:
@@ -70,10 +69,12 @@ def _others(group: Group) -> list[str]:
 
 def curves(ax: "Axes", group: Group, series: str) -> None:
     """Mean over seeds by epoch; the band spans the seeds."""
-    for row in group.rows:
-        style = {"linestyle": _line_style(row, group), "label": row.name}
+    for i, row in enumerate(group.rows):
+        runs = row.curve(series)
+        step = max(1, max(map(len, runs)) // _MARKERS)
+        style = {"label": row.name, "markevery": (i % step, step), **_shape(row, group)}
         banded = len(group.rows) <= _MOST_BANDS
-        _mean_curve(ax, row.curve(series), colour(row, group), banded, style)
+        _mean_curve(ax, runs, colour(row, group), banded, style)
     _by_epochs(ax, "epoch", logarithmic=series.endswith("loss"))
 
 
@@ -158,7 +159,7 @@ def tests(ax: "Axes", group: Group) -> None:
         shade = colour(row, group)
         values = list(row.tests.values())
         ax.scatter(values, [i + 0.24] * len(values), s=14, color=shade, alpha=0.75, linewidths=0)
-        _interval(ax, i, row.test.mean, row.test.half, shade)
+        _interval(ax, i, row.test, row, group)
     label = f"test {group.metric}"
     if group.has_authors and not group.limits:  # else theirs is another experiment
         _diamonds(ax, [group.authors(row) for row in group.rows])
@@ -180,18 +181,18 @@ def differences(ax: "Axes", group: Group) -> None:
     ax.axvline(0, color=ax.xaxis.label.get_color(), linewidth=0.9, alpha=0.6)
     for i, row in enumerate(group.rows):
         if (difference := group.difference(row)) is not None:
-            _interval(ax, i, difference.mean, difference.half, colour(row, group))
+            _interval(ax, i, difference, row, group)
     _variants(ax, group)
     ax.set_xlabel(f"difference to {BASELINE}, paired by seed ({group.first['unit']})")
 
 
-def _interval(ax: "Axes", y: int, mean: float, half: float | None, shade: str) -> None:
+def _interval(ax: "Axes", y: int, value: Estimate, row: Row, group: Group) -> None:
     ax.errorbar(
-        [mean],
+        [value.mean],
         [y],
-        xerr=None if half is None else [half],
-        fmt="o",
-        color=shade,
+        xerr=None if value.half is None else [value.half],
+        fmt=_shape(row, group)["marker"],
+        color=colour(row, group),
         markersize=6,
         elinewidth=2.2,
         capsize=4,
@@ -204,29 +205,8 @@ def _variants(ax: "Axes", group: Group) -> None:
     ax.set_ylim(len(group.rows) - 0.4, -0.6)
 
 
-def _dress(ax: "Axes", theme: Theme) -> None:
-    ax.grid(True, color=theme.faint, linewidth=0.7)
-    ax.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(length=0)
-
-
 def _style(theme: Theme) -> Any:
-    return {
-        "font.size": 10,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "svg.fonttype": "none",
-        "svg.hashsalt": "normlab",
-        "text.color": theme.ink,
-        "axes.labelcolor": theme.ink,
-        "axes.edgecolor": theme.ink,
-        "xtick.color": theme.ink,
-        "ytick.color": theme.ink,
-        "axes.titlecolor": theme.ink,
-    }
+    return figure_style(ink=theme.ink, faint=theme.faint, paper=theme.paper)
 
 
 def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figure":
@@ -236,9 +216,7 @@ def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figur
 
     theme = theme or Theme()
     with matplotlib.rc_context(_style(theme)):
-        figure = Figure(
-            figsize=(16, 4.7 * len(groups)), layout="constrained", facecolor=theme.paper
-        )
+        figure = Figure(figsize=(16, 4.7 * len(groups)), layout="constrained")
         for part, group in zip(
             figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, strict=True
         ):
@@ -247,10 +225,8 @@ def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figur
             for ax, (series, name) in zip(axes, _SERIES, strict=False):
                 curves(ax, group, series)
                 ax.set_title(name.format(group.first["metric"]))
-                _dress(ax, theme)
             tests(axes[-1], group)
             axes[-1].set_title(f"test {group.first['metric']}")
-            _dress(axes[-1], theme)
             _legend(part, axes[0])
         return figure
 
@@ -270,9 +246,7 @@ def overfitting_figure(groups: Sequence[Group], theme: Theme | None = None) -> "
     heights = [4.4 * math.ceil(len(several) / 2) for _, several in found]
     across = min(2, max(len(several) for _, several in found))
     with matplotlib.rc_context(_style(theme)):
-        figure = Figure(
-            figsize=(8 * across, sum(heights)), layout="constrained", facecolor=theme.paper
-        )
+        figure = Figure(figsize=(8 * across, sum(heights)), layout="constrained")
         parts = figure.subfigures(len(found), 1, squeeze=False, height_ratios=heights)[:, 0]
         for part, (group, several) in zip(parts, found, strict=True):
             title = textwrap.fill(f"Over-fitting: {group.title}", 60 * across)
@@ -288,7 +262,6 @@ def _draw_pair(place: "SubFigure", group: Group, pair: Pair, theme: Theme) -> No
     for ax, (series, (loss, _)) in zip(axes, _LOSSES.items(), strict=True):
         pair_curves(ax, group, pair, [series])
         ax.set_title(f"{loss} loss")
-        _dress(ax, theme)
     _legend(place, axes[0])
 
 
@@ -321,7 +294,7 @@ class Panel:
 
 def panels(group: Group) -> list[Panel]:
     """The page's pictures: test numbers, differences, learning curves."""
-    size = (5.4, 0.9 + 0.38 * len(group.rows))
+    size = (4.5, 0.9 + 0.34 * len(group.rows))  # letters large enough on a phone
     metric = group.first["metric"]
     found = [Panel(f"Test {metric}", partial(tests, group=group), size, wide=True)]
     if any(group.difference(row) for row in group.rows):
@@ -329,13 +302,8 @@ def panels(group: Group) -> list[Panel]:
             Panel(f"Difference to {BASELINE}", partial(differences, group=group), size, wide=True)
         )
     for series, name in _SERIES:
-        found.append(
-            Panel(
-                name.format(metric).capitalize(),
-                partial(curves, group=group, series=series),
-                (4.2, 3.0),
-            )
-        )
+        title = name[0].upper() + name[1:].format(metric)
+        found.append(Panel(title, partial(curves, group=group, series=series), (3.4, 2.6)))
     return found
 
 
@@ -345,10 +313,18 @@ def overfitting_panels(group: Group) -> list[Panel]:
     def draw(ax: "Axes", pair: Pair) -> None:
         pair_curves(ax, group, pair, list(_LOSSES))
         ax.set_ylabel("loss")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+        ax.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.45, -0.2),
+            ncols=2,
+            frameon=False,
+            fontsize=9,
+            handlelength=1.7,
+            columnspacing=1.2,
+        )
 
     return [
-        Panel(f"Over-fitting: {pair.name}", partial(draw, pair=pair), (5.4, 3.9), wide=True)
+        Panel(f"Over-fitting: {pair.name}", partial(draw, pair=pair), (4.5, 3.7), wide=True)
         for pair in pairs(group)
     ]
 
@@ -365,7 +341,6 @@ def panel_svg(panel: Panel, theme: Theme) -> str:
         ax = figure.subplots()
         ax.patch.set_alpha(0)
         panel.draw(ax)
-        _dress(ax, theme)
         figure.savefig(out, format="svg", metadata={"Date": None})
     svg = out.getvalue()
     return svg[svg.index("<svg") :]

@@ -95,7 +95,10 @@ def notes(group: Group) -> list[str]:
     settings = group.settings
     found = []
     if group.warning:
-        found.append(f"These are {group.warning}: no number here compares with one on MNIST.")
+        found.append(
+            f"These are {group.warning}: no number here compares with one on "
+            f"{group.first['title']}."
+        )
     elif group.limits:
         found.append(
             f"Trained with {' and '.join(group.limits)}: a quick look, not the paper's experiment."

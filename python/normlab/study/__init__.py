@@ -6,7 +6,7 @@ from typing import Any
 from .images import fashion_mnist_task, mnist_task
 from .parsing import parse_task
 from .plan import Overrides
-from .results import Result, ResultFile
+from .results import Result, ResultFile, reference_results
 from .study import Interrupted, Study
 from .task import Dataset, NormChoice, Score, Settings, Task
 from .text import rt_task, sst5_task
@@ -32,4 +32,5 @@ __all__ = [
     "Settings",
     "Study",
     "Task",
+    "reference_results",
 ]

@@ -1,12 +1,16 @@
-"""What a study says while it runs: a bar on a terminal, else one line a finished run."""
+"""What a study says while it runs: a bar where somebody watches, else one line a finished run."""
 
 import sys
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, Protocol
 
+from ..progress import bar, is_watched
 from .results import Result
 from .run import Run
+
+_FORMAT = "{desc}{bar} {n:.1f}/{total:.0f} epochs, {elapsed} elapsed, {remaining} left"
+_SECONDS = 0.5  # between two pictures of the bar
+_SMOOTHING = 0.01  # the time left follows the speed of the last one or two minutes
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -82,72 +86,66 @@ class Lines:
 
 
 class Bar:
-    """For a terminal: one bar over all epochs of all runs, with the time left."""
-
-    def __init__(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.completed:.1f}/{task.total:.0f} epochs"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            expand=True,
-            speed_estimate_period=120,
-        )
-        self._done: dict[str, float] = {}
+    """For a terminal or a notebook: one bar over all epochs of all runs, with the time left."""
 
     def __enter__(self) -> "Bar":
-        self._progress.start()
+        self._bar: Any = None
+        self._done: dict[str, float] = {}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+    def __exit__(self, *exception: object) -> None:
+        self._close()
 
     def start(self, epochs: float, runs: int, done: int) -> None:
         """See Display."""
-        self._bar: Any = self._progress.add_task("", total=epochs)
         if done:
             self.say(f"Finished already: {done} of {done + runs} runs")
+        if runs:
+            self._open(epochs)
 
     def move(self, run: Run, epochs: float) -> None:
         """See Display."""
-        step = epochs - self._done.get(run.id, 0.0)
         self._done[run.id] = epochs
-        self._progress.update(self._bar, advance=step, description=run.label)
+        self._bar.set_description(run.label, refresh=False)
+        self._show()
 
     def finish(self, run: Run, result: Result) -> None:
         """See Display."""
-        self._lengthen(self._done.pop(run.id, 0.0) - run.settings.epochs)
+        self._done[run.id] = run.settings.epochs  # perhaps it stopped before
+        self._show()
         self.say(line(run, result))
 
     def again(self, run: Run) -> None:
         """See Display."""
-        self._lengthen(run.settings.epochs)
         self.say(_again(run))
+        self._done.clear()
+        self._open(run.settings.epochs)
 
     def say(self, text: str) -> None:
         """See Display."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
 
-    def _lengthen(self, epochs: float) -> None:
-        total = self._progress.tasks[0].total or 0.0
-        self._progress.update(self._bar, total=total + epochs)
+    def _show(self) -> None:
+        self._bar.update(sum(self._done.values()) - self._bar.n)
+
+    def _open(self, epochs: float) -> None:
+        self._close()
+        self._bar = bar(
+            total=epochs,
+            bar_format=_FORMAT,
+            mininterval=_SECONDS,
+            smoothing=_SMOOTHING,
+            dynamic_ncols=True,
+        )
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def display() -> Display:
     """The right one for standard output."""
-    return Bar() if sys.stdout.isatty() else Lines()
+    return Bar() if is_watched(sys.stdout) else Lines()

@@ -30,6 +30,7 @@ _REQUIRED_WITHIN = {
     "settings": [field.name for field in fields(Settings)],
     "history": HISTORY,
 }
+_PACKAGE = Path(__file__).resolve().parents[1]
 NOTHING_IS_LOST = "Nothing is lost: make room and run the same command again"
 _PROBE_BYTES = 8 << 20  # more than the largest checkpoint and the report need
 
@@ -185,6 +186,21 @@ class ResultFile:
     def _refuse(self, number: int, name: str, facts: Mapping[str, Any]) -> None:
         found = repr(facts[name])[:40] if name in facts else "missing"
         raise FileError(f"{self.path}: line {number} is no result: {name!r} is {found}")
+
+
+def reference_results() -> dict[str, list[Result]]:
+    """Normlab's own studies, by task: those that the README speaks of.
+
+    Returns:
+        Their lines, for report.groups(); empty where the installation has none.
+    """
+    for folder in (_PACKAGE / "_results", _PACKAGE.parents[1] / "tests" / "bench" / "results"):
+        if folder.is_dir():
+            return {
+                path.parent.name: ResultFile(path.parent).read()
+                for path in sorted(folder.glob("*/results.jsonl"))
+            }
+    return {}
 
 
 def _loads(line: bytes) -> Result | None:

@@ -25,6 +25,7 @@ from .. import (
     tensor,
 )
 from .._core import FileError
+from ..machine import processor
 from .norms import norm_options
 from .results import HISTORY, NOTHING_IS_LOST, Result, identify
 from .task import NormChoice, Settings
@@ -228,6 +229,7 @@ class Trainer:
             "fingerprint": run.fingerprint,
             "threads": num_threads(),
             "isa": info.get("isa"),
+            "processor": processor(),
             "device": run.device,
             "gpu": cuda.properties()["name"] if run.device == "cuda" else None,
             "peak_memory_mib": _peak_memory_mib(),

@@ -15,6 +15,7 @@ from .loops import count_right, train_pass
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_TOKENS = 4096
+_STANDIN = "stand-in reviews (generated)"
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ class TextTask:
         }
         vocabulary = text.Vocabulary.of(words["train"], self._network.least)
         return TextTensors(
-            origin=data.origin,
+            origin=f"{_STANDIN}: {data.origin}" if data.generated else data.origin,
             fingerprint=_fingerprint(data),
-            warning="",
+            warning=_STANDIN if data.generated else "",
             train_items=len(data.train),
             labels=data.labels,
             vocabulary=vocabulary,

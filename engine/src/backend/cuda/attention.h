@@ -16,7 +16,7 @@ struct AttentionArgs {
   double scale;
   const void* qkv;  ///< [rows, 3, heads, depth]
   void* z;          ///< [rows, heads, depth]: written by forward, read by backward
-  void* log_sum;    ///< [heads, rows]: the same
+  void* log_sum;    ///< [heads, rows]: the same; float32 for bfloat16, as delta
   ValueCheck check;
 
   // Backward only.

@@ -31,7 +31,7 @@ struct GatherArgs {
   const void* index;
   DType index_dtype;
   int64_t count;
-  int64_t item;  ///< bytes of an element: 1, 4 or 8
+  int64_t item;  ///< bytes of an element: 1, 2, 4 or 8
   int missing;
   void* z;
   int64_t* elements;  ///< [count]: the elements picked, -1 where the index is bad; or null

@@ -11,7 +11,8 @@ enum class Activation : uint8_t;  // ops.h, whose functions would hide those of 
 
 namespace normlab::cuda {
 
-/// Matrix products of one dtype, as MatrixProduct (ops/matmul.h) has them.
+/// Matrix products of one dtype, as MatrixProduct (ops/matmul.h) has them. Of bfloat16 sums and
+/// bias are float32.
 struct ProductArgs {
   DType dtype;
   const void *a, *b;
@@ -24,7 +25,7 @@ struct ProductArgs {
   bool tf32;  ///< float32 may be rounded to TF32's 10 bits before it is multiplied
 };
 
-/// dx = dz * act'(kept) on [rows, width], and the sums of its columns.
+/// dx = dz * act'(kept) on [rows, width], and the sums of its columns, float32 for bfloat16.
 struct ActivationGradArgs {
   DType dtype;
   Activation activation;

@@ -18,7 +18,7 @@ struct LossArgs {
   double smoothing;
   LossSum sum;
   int64_t* classes;  ///< [rows]: written by forward, read by backward; -1: counts nothing
-  void* stats;       ///< [rows, 2]: the same
+  void* stats;       ///< [rows, 2]: the same; float32 for bfloat16
   double* count;     ///< [1]: the same unless `sum` is none: what the sum is divided by
 
   // Forward only.

@@ -1,0 +1,200 @@
+#include "norm_rows.h"
+
+// The gradients of gain and bias: what the main kernels leave to a second stage. Everything is
+// summed in a fixed order, so the same bits come out every time.
+
+namespace normlab::cuda {
+namespace {
+
+/// This block's sum of `value` over threadIdx.y, for threadIdx.y = 0, and in room[threadIdx.x];
+/// blockDim.y is a power of two. `room` has one place a thread.
+template <class A>
+__device__ A sum_of_lanes(A value, A* room) {
+  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
+  room[thread] = value;
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.y < half) room[thread] += room[thread + half * blockDim.x];
+  }
+  __syncthreads();
+  return room[thread];
+}
+
+// --- over parts -------------------------------------------------------------------------------
+
+constexpr int kPartThreads = 1024;
+
+template <class A>
+struct Parts {
+  const A *partials, *alphas;
+  int64_t parts, width, alpha_count;
+  A *dgain, *dbias, *dalpha;
+};
+
+/// Columns blockIdx.x * blockDim.x + threadIdx.x of [parts, 2 * width], every blockDim.y-th part a
+/// thread; the last block sums the alphas.
+template <class A>
+__global__ void __launch_bounds__(kPartThreads) sum_over_parts(Parts<A> a) {
+  __shared__ A room[kPartThreads];
+  const bool alphas = a.dalpha && blockIdx.x == gridDim.x - 1;
+  const int64_t columns = 2 * a.width;
+  const int64_t j = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  A sum = 0;
+  if (alphas) {
+    for (int64_t i = threadIdx.y * blockDim.x + threadIdx.x; i < a.alpha_count; i += kPartThreads)
+      sum += a.alphas[i];
+  } else if (j < columns) {
+#pragma unroll 4
+    for (int64_t part = threadIdx.y; part < a.parts; part += blockDim.y)
+      sum += a.partials[part * columns + j];
+  }
+  sum = sum_of_lanes(sum, room);
+  if (threadIdx.y > 0) return;
+  if (alphas) {
+    // One row of sums is left; a warp or less.
+    A total = 0;
+    if (threadIdx.x == 0)
+      for (unsigned i = 0; i < blockDim.x; ++i) total += room[i];
+    if (threadIdx.x == 0) a.dalpha[0] = total;
+  } else if (j < a.width) {
+    if (a.dgain) a.dgain[j] = sum;
+  } else if (j < columns) {
+    if (a.dbias) a.dbias[j - a.width] = sum;
+  }
+}
+
+}  // namespace
+
+template <class T>
+Failure sum_parts(const NormArgs<T>& a, const accumulate_t<T>* partials, int64_t parts,
+                  int64_t width, const accumulate_t<T>* alphas, int64_t n) {
+  using A = accumulate_t<T>;
+  const bool columns = a.dgain || a.dbias;
+  // A warp reads neighbours; few columns leave more threads for the parts.
+  unsigned x = 32;
+  while (x > 1 && x / 2 >= 2 * width) x /= 2;
+  const unsigned blocks = (columns ? blocks_for(2 * width, x) : 0) + (a.dalpha ? 1 : 0);
+  if (blocks == 0) return nullptr;
+  return launch(sum_over_parts<A>, blocks, dim3(x, kPartThreads / x),
+                Parts<A>{partials, alphas, parts, width, n, a.dgain, a.dbias, a.dalpha});
+}
+
+// --- over segments of rows (groups of channels) -----------------------------------------------
+
+namespace {
+
+constexpr int kSegmentThreads = 256;
+
+/// Sums of dz * y and dz over one segment a threadIdx.y. x is [outer, channels, segment]: segment i
+/// belongs to channel i % channels, its sums go to partials [outer, 2, channels].
+template <class T>
+__global__ void __launch_bounds__(kSegmentThreads)
+    sums_of_segments(NormArgs<T> a, int64_t segments, int64_t channels) {
+  using A = accumulate_t<T>;
+  __shared__ RowSums<A> room;
+  RowReducer<A, false> reducer(room);
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  const bool inside = i < segments;
+  const int64_t row = inside ? i / (a.H / a.segment) : 0;
+  const RowStats<A> stats = kept_stats(a, row);
+  const Clamp<A, true> clamp(a, row);
+  A total[2] = {0, 0};
+  if (inside) {
+    const T *x = a.x + i * a.segment, *dz = a.dz + i * a.segment;
+#pragma unroll 4
+    for (int64_t j = threadIdx.x; j < a.segment; j += blockDim.x) {
+      A y[1] = {static_cast<A>(x[j])};
+      clamp.apply(y);
+      const A g = static_cast<A>(dz[j]);
+      total[0] += g * stats.normalized(y[0]);
+      total[1] += g;
+    }
+  }
+  reducer.sum(total);
+  if (!inside || threadIdx.x > 0) return;
+  A* to = a.scratch + i / channels * 2 * channels + i % channels;
+  to[0] = total[0];
+  to[channels] = total[1];
+}
+
+}  // namespace
+
+template <class T>
+int64_t segment_scratch(const NormArgs<T>& a) {
+  return a.rows * (a.H / a.segment) * 2;
+}
+
+template <class T>
+Failure sum_segments(const NormArgs<T>& a) {
+  const int64_t segments = a.rows * (a.H / a.segment), channels = a.groups * (a.H / a.segment);
+  constexpr int64_t kForAWarp = 1024;
+  const dim3 block = a.segment <= kForAWarp ? dim3(32, kSegmentThreads / 32) : kSegmentThreads;
+  const Failure failure =
+      launch(sums_of_segments<T>, blocks_for(segments, block.y), block, a, segments, channels);
+  return failure ? failure : sum_parts(a, a.scratch, segments / channels, channels);
+}
+
+// --- over the columns of long rows ------------------------------------------------------------
+
+namespace {
+
+constexpr int kColumnThreads = 128;
+
+/// One column a thread; rows blockIdx.y and every gridDim.y further. The last rows come first: the
+/// main kernel has just read them.
+template <class T>
+__global__ void __launch_bounds__(kColumnThreads) sums_of_columns(NormArgs<T> a) {
+  using A = accumulate_t<T>;
+  const int64_t j = static_cast<int64_t>(blockIdx.x) * kColumnThreads + threadIdx.x;
+  if (j >= a.H) return;
+  A gain = 0, bias = 0;
+#pragma unroll 4
+  for (int64_t i = blockIdx.y; i < a.rows; i += gridDim.y) {
+    const int64_t row = a.rows - 1 - i;
+    A y[1] = {static_cast<A>(a.x[row * a.H + j])};
+    Clamp<A, true>(a, row).apply(y);
+    const A g = static_cast<A>(a.dz[row * a.H + j]);
+    gain += g * kept_stats(a, row).normalized(y[0]);
+    bias += g;
+  }
+  A* to = a.scratch + int64_t{blockIdx.y} * 2 * a.H + j;
+  to[0] = gain;
+  to[a.H] = bias;
+}
+
+/// Enough parts to fill the multiprocessors with 16 blocks each.
+template <class T>
+int64_t column_parts(const NormArgs<T>& a) {
+  const int64_t blocks = blocks_for(a.H, kColumnThreads),
+                wanted = (int64_t{multiprocessors()} * 16 + blocks - 1) / blocks;
+  return wanted < a.rows ? wanted : a.rows;
+}
+
+}  // namespace
+
+template <class T>
+int64_t column_scratch(const NormArgs<T>& a) {
+  return column_parts(a) * 2 * a.H;
+}
+
+template <class T>
+Failure sum_long_columns(const NormArgs<T>& a) {
+  const auto parts = static_cast<unsigned>(column_parts(a));
+  const Failure failure =
+      launch(sums_of_columns<T>, dim3(blocks_for(a.H, kColumnThreads), parts), kColumnThreads, a);
+  return failure ? failure : sum_parts(a, a.scratch, parts, a.H);
+}
+
+#define NORMLAB_INSTANTIATE(T)                                                             \
+  template Failure sum_parts(const NormArgs<T>&, const accumulate_t<T>*, int64_t, int64_t, \
+                             const accumulate_t<T>*, int64_t);                             \
+  template int64_t segment_scratch(const NormArgs<T>&);                                    \
+  template Failure sum_segments(const NormArgs<T>&);                                       \
+  template int64_t column_scratch(const NormArgs<T>&);                                     \
+  template Failure sum_long_columns(const NormArgs<T>&);
+NORMLAB_INSTANTIATE(float)
+NORMLAB_INSTANTIATE(double)
+NORMLAB_INSTANTIATE(bfloat16)
+#undef NORMLAB_INSTANTIATE
+
+}  // namespace normlab::cuda

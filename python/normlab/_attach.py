@@ -1,0 +1,77 @@
+"""What Python adds to the compiled classes: texts and HTML, hints for what they lack.
+
+What it takes is imported when it is first needed: the import of normlab stays light.
+"""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ._core import Tensor
+from ._core.nn import Module
+from ._core.optim import Optimizer
+
+
+class _Size(int):
+    """The number of elements. PyTorch's ``x.size()`` calls it."""
+
+    __slots__ = ()
+
+    def __call__(self, *_: object) -> NoReturn:
+        from ._hints import SIZE
+
+        raise TypeError(f"Tensor: {SIZE}")
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (int(self),)
+
+
+def _counted(size: property) -> property:
+    """The property with numbers that explain themselves when they are called."""
+    count = size.fget
+    return property(lambda x: _Size(count(x)), doc=size.__doc__)
+
+
+def _tensor_html(x: Tensor) -> str:
+    from ._html import tensor_html
+
+    return tensor_html(x)
+
+
+def _module_html(module: Module) -> str:
+    from ._html import module_html
+
+    return module_html(module)
+
+
+def _optimizer_text(optimizer: Optimizer) -> str:
+    parameters = optimizer.parameters()
+    count = sum(parameter.size for parameter in parameters)
+    return f"{type(optimizer).__name__}(lr={optimizer.lr:g}, {count:,} parameters)"
+
+
+def _lacks(table: str) -> Callable[[Any, str], Any]:
+    """Python calls this for a name that was not found, and only then."""
+
+    def __getattr__(self: Any, name: str) -> Any:  # noqa: N807
+        if not name.startswith("_"):
+            from ._hints import missing
+
+            if error := missing(table, name, type(self).__name__):
+                raise error
+        # Says what it would have said; the same for a property of a subclass that failed.
+        return object.__getattribute__(self, name)
+
+    return __getattr__
+
+
+def attach() -> None:
+    """Completes the classes."""
+    extras: dict[type, dict[str, Callable[..., Any]]] = {
+        Tensor: {"__getattr__": _lacks("Tensor"), "_repr_html_": _tensor_html},
+        Module: {"__getattr__": _lacks("Module"), "_repr_html_": _module_html},
+        Optimizer: {"__getattr__": _lacks("Optimizer"), "__repr__": _optimizer_text},
+    }
+    for cls, members in extras.items():
+        for name, function in members.items():
+            setattr(cls, name, function)
+    Tensor.size = _counted(vars(Tensor)["size"])  # type: ignore[method-assign, assignment]

@@ -1,0 +1,383 @@
+"""What to type instead, for names and arguments that other frameworks have and this one has not.
+
+Most tables map a name to a text. Code in it stands between backticks, and the tests evaluate all
+of it, with the names of ``NAMES``. Nothing here is loaded before something is missed.
+"""
+
+from collections.abc import Mapping
+
+NAMES: Mapping[str, str] = {
+    "x": "a tensor (rows, columns), float32",
+    "y": "another of that shape",
+    "index": "a tensor of whole numbers below the number of rows",
+    "targets": "as many classes as x has rows",
+    "array": "a NumPy array",
+    "net": "a module",
+    "optimizer": "its optimizer",
+    "np": "NumPy",
+    "nl": "this package",
+}
+"""What the code in the hints speaks of."""
+
+_CUDA = '`x.to("cuda")`, where nl.cuda.is_available()'
+_DTYPES = ("float32", "float64", "int32", "int64", "uint8")
+
+
+def _dtype(name: str) -> str:
+    return f'write dtypes as text or as NumPy\'s: `nl.zeros(3, dtype="{name}")`'
+
+
+def _as_type(name: str) -> str:
+    return f'use `x.astype("{name}")`'
+
+
+_NO_HALF = 'of the short types there is bfloat16, for the GPU: `x.to("bfloat16")`'
+_NO_STATE_DICT = "use `net.state()`"
+_DATA = (
+    "a data set is arrays or tensors; draw batches with `nl.permutation(len(x))` and "
+    "`nl.take(x, index)`"
+)
+_NUMPY_SORTS = "no derivative is kept here: use NumPy, `np.sort(x.numpy())`"
+_ANY = "use `bool(x.numpy().any())`"
+_ALL = "use `bool(x.numpy().all())`"
+_ISNAN = "use `x != x`, or `np.isnan(x.numpy())`"
+_STACK = "use `nl.concat([x[None], y[None]])`"
+_CLAMP = "use `nl.minimum(nl.maximum(x, 0.0), 1.0)`"
+_STD = "use `x.var(axis=-1).sqrt()`; `x.var(correction=1)` is PyTorch's default"
+_MIN = "use `-(-x).max(axis=-1)`"
+_NORM = "use `(x**2).sum().sqrt()`"
+_UNSQUEEZE = "use `x[:, None]` or `x.reshape(-1, 1)`"
+_SQUEEZE = "use `x.reshape(x.size)` or any other shape"
+_PERMUTE = "use `x.transpose(1, 0)`: all axes in their new order, as in NumPy"
+_EXPAND = "use `x.broadcast_to((2, *x.shape))`"
+_REPEAT = "use `nl.concat([x, x])`, or `x.broadcast_to((2, *x.shape))`"
+_MATMUL = "use `x @ y.T`"
+_DOT = "use `(x * y).sum()`"
+_SPLIT = "use slices: `x[:2], x[2:]`"
+_CUMULATIVE = "has no derivative here; without one: `np.cumsum(x.numpy(), 0)`"
+_TRIG = "exp, log, sqrt, tanh, sigmoid and gelu have derivatives here; else: `np.sin(x.numpy())`"
+_HOOK = "to watch norms, use `nl.probe(net)`"
+_IN_PLACE = "results are new tensors: `x = x + 1.0`; leaves take `x.copy_(y)` and `x.fill_(0.0)`"
+_ONE_GRAPH = "a tape is walked once and keeps first derivatives only"
+
+TENSOR: Mapping[str, str] = {
+    **dict.fromkeys(("view", "view_as"), "use `x.reshape(-1)` or `x.reshape(2, -1)`"),
+    **dict.fromkeys(("t", "mT"), "use `x.T`"),
+    "std": _STD,
+    "min": _MIN,
+    **dict.fromkeys(("amax", "amin"), "use `x.max(axis=0)` or `-(-x).max(axis=0)`"),
+    "argmin": "use `(-x).argmax(axis=-1)`",
+    **dict.fromkeys(("norm", "dist"), _NORM),
+    **dict.fromkeys(("dim", "ndimension"), "use `x.ndim`"),
+    **dict.fromkeys(("numel", "nelement"), "use `x.size`, a number; `x.shape` has the lengths"),
+    **dict.fromkeys(("cuda", "is_cuda"), f"use `x.device`, and {_CUDA}"),
+    "cpu": 'use `x.to("cpu")`',
+    "float": _as_type("float32"),
+    "double": _as_type("float64"),
+    "int": _as_type("int32"),
+    "long": _as_type("int64"),
+    "bool": _as_type("bool"),
+    **dict.fromkeys(("type", "type_as"), _as_type("float64")),
+    **dict.fromkeys(("half", "bfloat16"), _NO_HALF),
+    "requires_grad_": "set it: `x.requires_grad`",
+    "unsqueeze": _UNSQUEEZE,
+    "squeeze": _SQUEEZE,
+    **dict.fromkeys(("permute", "swapaxes", "movedim"), _PERMUTE),
+    **dict.fromkeys(("expand", "expand_as"), _EXPAND),
+    **dict.fromkeys(("repeat", "tile", "repeat_interleave"), _REPEAT),
+    **dict.fromkeys(("add_", "sub_", "mul_", "div_", "zero_", "relu_", "clamp_"), _IN_PLACE),
+    **dict.fromkeys(("normal_", "uniform_"), "use `nl.randn(x.shape)` or `nl.rand(x.shape)`"),
+    **dict.fromkeys(("add", "sub", "mul", "div"), "use `x + y`, `x - y`, `x * y`, `x / y`"),
+    "pow": "use `x**2`",
+    "square": "use `x**2`",
+    "rsqrt": "use `1 / x.sqrt()`",
+    "reciprocal": "use `1 / x`",
+    **dict.fromkeys(("clamp", "clip"), _CLAMP),
+    **dict.fromkeys(("contiguous", "is_contiguous"), "leave it out: every tensor is contiguous"),
+    "data": "use `x.detach()`",
+    "retain_grad": "make it a leaf: `x.detach()`, then set its requires_grad",
+    **dict.fromkeys(("register_hook", "grad_fn"), _HOOK),
+    **dict.fromkeys(("cumsum", "cumprod"), _CUMULATIVE),
+    **dict.fromkeys(("sort", "argsort", "topk", "median", "unique"), _NUMPY_SORTS),
+    "any": _ANY,
+    "all": _ALL,
+    **dict.fromkeys(("isnan", "isinf", "isfinite"), _ISNAN),
+    **dict.fromkeys(("eq", "ne"), "use `x == y` or `x != y`"),
+    **dict.fromkeys(("lt", "le", "gt", "ge"), "use `x < y`, `x <= y`, `x > y`, `x >= y`"),
+    **dict.fromkeys(("mm", "bmm", "mv"), _MATMUL),
+    "dot": _DOT,
+    **dict.fromkeys(("chunk", "split", "unbind"), _SPLIT),
+    **dict.fromkeys(("narrow", "select"), "use slices: `x[:, 0]`, `x[1:2]`"),
+    **dict.fromkeys(("index_select", "masked_select"), "use `x[index]` or `x[x > 0]`"),
+    "nonzero": "use `np.nonzero(x.numpy())`",
+    **dict.fromkeys(("sin", "cos", "log1p", "log2", "log10", "prod"), _TRIG),
+    **dict.fromkeys(("new_zeros", "zeros_like"), "use `nl.zeros(x.shape, dtype=x.dtype)`"),
+    **dict.fromkeys(("new_ones", "new_full", "new_tensor"), "use `nl.ones(x.shape)`"),
+    "logical_and": "use `nl.where(x > 0, y, 0.0)` or multiply by a mask",
+}
+
+_FUNCTIONS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("from_numpy", "as_tensor", "asarray", "frombuffer"),
+        "use `nl.tensor(array)`, which shares the array's memory",
+    ),
+    **dict.fromkeys(("FloatTensor", "LongTensor", "DoubleTensor"), "use `nl.tensor([1.0, 2.0])`"),
+    **{name: _dtype(name) for name in _DTYPES},
+    "float": _dtype("float32"),
+    "double": _dtype("float64"),
+    "int": _dtype("int32"),
+    "long": _dtype("int64"),
+    "bool": _dtype("bool"),
+    **dict.fromkeys(("half", "float16", "bfloat16", "complex64"), _NO_HALF),
+    **dict.fromkeys(
+        ("set_default_dtype", "get_default_dtype"), "new tensors are float32 unless dtype= is given"
+    ),
+    "zeros_like": "use `nl.zeros(x.shape, dtype=x.dtype)`",
+    "ones_like": "use `nl.ones(x.shape, dtype=x.dtype)`",
+    **dict.fromkeys(("full_like", "empty_like"), "use `nl.full(x.shape, 0.5, dtype=x.dtype)`"),
+    "randn_like": "use `nl.randn(x.shape)`",
+    "rand_like": "use `nl.rand(x.shape)`",
+    "normal": "use `nl.randn((2, 3), mean=1.0, std=0.5)`",
+    "bernoulli": 'use `(nl.rand(x.shape) < 0.5).astype("float32")`',
+    "multinomial": "use NumPy's random numbers: `nl.tensor(np.random.choice(3, 4))`",
+    "randperm": "use `nl.permutation(len(x))`",
+    "eye": 'use `nl.tensor(np.eye(3, dtype="float32"))`',
+    **dict.fromkeys(
+        ("linspace", "logspace"), 'use `nl.tensor(np.linspace(0, 1, 5, dtype="float32"))`'
+    ),
+    **dict.fromkeys(("tril", "triu"), 'use `nl.tensor(np.tril(np.ones((3, 3), "float32")))`'),
+    **dict.fromkeys(("cat", "concatenate", "hstack", "vstack"), "use `nl.concat([x, y], axis=0)`"),
+    "stack": _STACK,
+    **dict.fromkeys(("mm", "bmm", "mv"), _MATMUL),
+    **dict.fromkeys(
+        ("einsum", "tensordot"), "use `x @ y.T` with `x.transpose(1, 0)`, `x.reshape(-1)`"
+    ),
+    **dict.fromkeys(("dot", "inner"), _DOT),
+    "outer": "use `x[0][:, None] * y[0]`",
+    "std": _STD,
+    "var_mean": "use `nl.var(x, axis=-1), nl.mean(x, axis=-1)`",
+    **dict.fromkeys(("min", "amin"), _MIN),
+    "amax": "use `nl.max(x, axis=-1)`",
+    "argmin": "use `nl.argmax(-x, axis=-1)`",
+    **dict.fromkeys(("clamp", "clip"), _CLAMP),
+    "norm": _NORM,
+    "unsqueeze": _UNSQUEEZE,
+    "squeeze": _SQUEEZE,
+    **dict.fromkeys(("permute", "swapaxes", "movedim"), "use `nl.transpose(x, (1, 0))`"),
+    **dict.fromkeys(("repeat_interleave", "tile"), _REPEAT),
+    **dict.fromkeys(("split", "chunk", "unbind"), _SPLIT),
+    "index_select": "use `nl.take(x, index)`",
+    "numel": "use `x.size`",
+    "square": "use `x**2`",
+    "rsqrt": "use `1 / nl.sqrt(x)`",
+    **dict.fromkeys(("multiply", "true_divide", "subtract"), "use `x * y`, `x / y`, `x - y`"),
+    **dict.fromkeys(("sin", "cos", "log1p", "log2", "log10", "erf", "prod"), _TRIG),
+    **dict.fromkeys(("cumsum", "cumprod"), _CUMULATIVE),
+    **dict.fromkeys(("sort", "argsort", "topk", "median", "unique"), _NUMPY_SORTS),
+    "any": _ANY,
+    "all": _ALL,
+    **dict.fromkeys(("isnan", "isinf", "isfinite"), _ISNAN),
+    **dict.fromkeys(("allclose", "isclose", "equal"), "use `np.allclose(x.numpy(), y.numpy())`"),
+    **dict.fromkeys(("logical_and", "logical_or"), _ANY),
+    "is_tensor": "use `isinstance(x, nl.Tensor)`",
+    **dict.fromkeys(
+        ("inference_mode", "set_grad_enabled", "enable_grad"),
+        "a with block of `nl.no_grad()`; elsewhere gradients are recorded, see `nl.grad_enabled()`",
+    ),
+    "is_grad_enabled": "use `nl.grad_enabled()`",
+    "get_num_threads": "use `nl.num_threads()`",
+    "initial_seed": "use `nl.get_rng_state()`",
+    "seed": "use `nl.manual_seed(0)`",
+    "device": 'devices are text: `nl.zeros(3, device="cpu")`',
+    **dict.fromkeys(
+        ("backends", "mps"), 'use `nl.cuda.is_available()`; devices are text: "cpu", "cuda"'
+    ),
+    "Size": "shapes are tuples: `x.shape`",
+    "autograd": f"use `x.backward` and `x.grad`; {_ONE_GRAPH}",
+    **dict.fromkeys(("compile", "jit", "fx", "vmap", "func"), "there is nothing to compile"),
+    "utils": _DATA,
+    "DataLoader": _DATA,
+    "distributed": "one process, all cores; the command normlab study --jobs runs several",
+    "numpy": "use `x.numpy()`",
+}
+
+_BINARY = "(nl.relu(x) - x * y + nl.log(1 + nl.exp(-nl.abs(x)))).mean()"
+
+_LOSSES: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm"),
+        'use `nl.normalize(x, "layernorm")` or another of `nl.norm_variants()`',
+    ),
+    "mse_loss": "use `((x - y) ** 2).mean()`",
+    "l1_loss": "use `nl.abs(x - y).mean()`",
+    "nll_loss": "use `nl.cross_entropy(x, targets)` of the logits",
+    "binary_cross_entropy_with_logits": f"use `{_BINARY}`",
+    **dict.fromkeys(("silu", "swish"), "use `x * nl.sigmoid(x)`"),
+    "leaky_relu": "use `nl.maximum(x, 0.01 * x)`",
+    "one_hot": 'use `nl.tensor(np.eye(3, dtype="float32")[index.numpy()])`',
+    "scaled_dot_product_attention": "use `nl.attention`, fused, over packed sentences",
+    "pad": "use `nl.tensor(np.pad(x.numpy(), 1))`; conv2d has padding=",
+}
+
+PACKAGE: Mapping[str, str] = {
+    **_FUNCTIONS,
+    **_LOSSES,
+    "functional": "functions lie in nl itself: `nl.relu(x)`",
+}
+
+NN: Mapping[str, str] = {
+    "LayerNorm": 'use `nl.nn.Norm("layernorm", 128)`',
+    "RMSNorm": 'use `nl.nn.Norm("rmsnorm", 128)`',
+    "BatchNorm1d": 'use `nl.nn.Norm("batchnorm", 128)`',
+    "BatchNorm2d": 'use `nl.nn.Norm("batchnorm", (16, 28, 28))`, channels first',
+    "GroupNorm": 'use `nl.nn.Norm("groupnorm", (16, 28, 28), groups=4)`, channels first',
+    **dict.fromkeys(
+        ("InstanceNorm1d", "InstanceNorm2d"), 'use `nl.nn.Norm("instancenorm", (16, 28, 28))`'
+    ),
+    "Identity": 'use `nl.nn.Activate("none")`, or `nl.nn.Norm("none", 128)` in a norm\'s place',
+    **dict.fromkeys(("Softmax", "LogSoftmax"), "use `nl.softmax(x, axis=-1)` in forward()"),
+    **dict.fromkeys(("SiLU", "LeakyReLU", "ELU"), "use `x * nl.sigmoid(x)` and such in forward()"),
+    "CrossEntropyLoss": "use `nl.cross_entropy(x, targets)`",
+    "NLLLoss": _LOSSES["nll_loss"],
+    "MSELoss": _LOSSES["mse_loss"],
+    "L1Loss": _LOSSES["l1_loss"],
+    "BCEWithLogitsLoss": _LOSSES["binary_cross_entropy_with_logits"],
+    **dict.fromkeys(
+        ("ModuleList", "ModuleDict", "ParameterList"),
+        'use `nl.nn.Sequential`, or register_module("name", module) in a loop',
+    ),
+    "functional": "functions lie in nl itself: `nl.relu(x)`",
+    "init": "copy values in: `net[0].weight.copy_(nl.randn(net[0].weight.shape, std=0.02))`",
+    "utils": "use `nl.optim.clip_grad_norm(net.parameters(), 1.0)`",
+    "MultiheadAttention": "use `nl.nn.SelfAttention(128, 4)`",
+    "TransformerEncoderLayer": "use `nl.nn.TransformerLayer`",
+    "Transformer": "use `nl.nn.TransformerEncoder`",
+    **dict.fromkeys(
+        ("RNN", "LSTM", "GRU"), "there are no recurrent layers; see `nl.nn.TransformerEncoder`"
+    ),
+    **dict.fromkeys(("Conv1d", "Conv3d"), "use `nl.nn.Conv2d(1, 8, 3)` with an axis of length 1"),
+    **dict.fromkeys(("MaxPool1d", "AvgPool1d"), "use `nl.nn.MaxPool2d((1, 2))` and an axis of 1"),
+    "AdaptiveAvgPool2d": "use `nl.mean` over the last two axes",
+    "DataParallel": "one process, all cores: `nl.set_num_threads`",
+}
+
+OPTIM: Mapping[str, str] = {
+    "lr_scheduler": (
+        "a schedule is a function of the step: `nl.optim.cosine(1e-3, total=1000)`; set "
+        "`optimizer.lr` from it before each step"
+    ),
+    **dict.fromkeys(
+        ("RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam", "LBFGS", "Adamax"),
+        "there are `nl.optim.SGD`, `nl.optim.Adam` and `nl.optim.AdamW`",
+    ),
+    "clip_grad_norm_": "use `nl.optim.clip_grad_norm(net.parameters(), 1.0)`",
+}
+
+DATA: Mapping[str, str] = dict.fromkeys(
+    ("DataLoader", "Dataset", "TensorDataset", "Subset", "random_split", "Sampler"), _DATA
+)
+
+MODULE: Mapping[str, str] = {
+    "state_dict": _NO_STATE_DICT,
+    "load_state_dict": "use `net.load_state(net.state())`",
+    "cuda": 'use `net.to("cuda")`, where nl.cuda.is_available()',
+    "cpu": 'use `net.to("cpu")`',
+    **dict.fromkeys(("half", "double", "float", "bfloat16"), "parameters are float32"),
+    **dict.fromkeys(
+        ("modules", "children", "named_children"), "use `[part for _, part in net.named_modules()]`"
+    ),
+    "buffers": "use `net.named_buffers()`",
+    "apply": "loop over `net.named_modules()`",
+    "requires_grad_": "set requires_grad on each of `net.parameters()`",
+    "add_module": 'use net.register_module("name", module), or assign it to an attribute',
+    **dict.fromkeys(
+        ("register_forward_hook", "register_full_backward_hook", "register_backward_hook"), _HOOK
+    ),
+    "compile": "there is nothing to compile",
+    "get_parameter": 'use `dict(net.named_parameters())["0.weight"]`',
+    "get_submodule": 'use `dict(net.named_modules())["0"]`',
+}
+
+OPTIMIZER: Mapping[str, str] = {
+    "state_dict": "use `optimizer.state()`",
+    "load_state_dict": "use `optimizer.load_state(optimizer.state())`",
+    "param_groups": "use `optimizer.lr` and `optimizer.parameters()`: one rate for all",
+    "add_param_group": "give all parameters at once: `nl.optim.Adam(net.parameters())`",
+}
+
+KEYWORDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("dim", "dims"), ("axis", "axes")),
+    "keepdims": ("keepdim",),
+    "start_dim": ("start",),
+    "end_dim": ("end",),
+    **dict.fromkeys(("size", "normalized_shape", "num_features"), ("shape", "size")),
+    **dict.fromkeys(("embedding_dim", "embed_dim", "d_model"), ("size",)),
+    "input": ("x", "logits", "a"),
+    "other": ("b",),
+    "condition": ("mask",),
+    "target": ("targets",),
+    "tensors": ("parts",),
+    "data": ("array",),
+    "fill_value": ("value",),
+    **dict.fromkeys(("dtype", "device"), ("target",)),
+    "gradient": ("g",),
+    "mode": ("on",),
+    "in_features": ("in_size",),
+    "out_features": ("out_size",),
+    "kernel_size": ("kernel",),
+    "num_embeddings": ("count",),
+    "padding_idx": ("padding_index",),
+    "num_groups": ("groups",),
+    **dict.fromkeys(("num_heads", "nhead"), ("heads",)),
+    "dim_feedforward": ("hidden",),
+    "num_layers": ("layers",),
+    "norm_first": ("pre_norm",),
+    "obj": ("tensors",),
+    "f": ("path",),
+}
+"""PyTorch's names of arguments, and ours: the first that the function has."""
+
+NO_KEYWORDS: Mapping[str, str] = {
+    "set_to_none": "leave it out: gradients are always cleared",
+    "inplace": "leave it out: results are new tensors",
+    **dict.fromkeys(("non_blocking", "memory_format"), "leave it out"),
+    "approximate": "leave it out: gelu is the exact form",
+    "unbiased": "use `x.var(correction=1)`, PyTorch's default",
+    **dict.fromkeys(("retain_graph", "create_graph"), _ONE_GRAPH),
+    **dict.fromkeys(
+        ("elementwise_affine", "affine"),
+        'the variant says it: `nl.nn.Norm("layernorm_simple", 128)`',
+    ),
+}
+"""PyTorch's names of arguments that have no counterpart."""
+
+CALLS: Mapping[str, str] = {
+    "save(path, tensors, metadata)": "the path comes first: nl.save(path, tensors)",
+    "Tensor(array)": "use `nl.tensor([1.0, 2.0])`",
+}
+"""What else to say where the arguments of these functions do not fit."""
+
+SIZE = "size is a number here; use `x.shape`, or `x.shape[0]`"
+"""For PyTorch's x.size()."""
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "nl": PACKAGE,
+    "nl.nn": NN,
+    "nl.optim": OPTIM,
+    "nl.data": DATA,
+    "Tensor": TENSOR,
+    "Module": MODULE,
+    "Optimizer": OPTIMIZER,
+}
+
+
+def missing(table: str, name: str, owner: str | None = None) -> AttributeError | None:
+    """The error for a name with a hint; None where there is none.
+
+    Args:
+        table: One of TABLES.
+        name: What was asked for.
+        owner: Who lacks it, where that is not the table's name.
+    """
+    hint = TABLES[table].get(name)
+    return None if hint is None else AttributeError(f"{owner or table} has no {name}; {hint}")

@@ -1,0 +1,29 @@
+"""What this machine is."""
+
+import os
+import platform
+from pathlib import Path
+
+_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+
+
+def processor() -> str:
+    """The processor's name and how many cores this process sees."""
+    name = _facts().get("model name") or platform.processor() or platform.machine()
+    cores = os.cpu_count()
+    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
+
+
+def vector_instructions() -> list[str]:
+    """Those of the processor that matter here."""
+    has = _facts().get("flags", "").split()
+    return [flag for flag in _FLAGS if flag in has]
+
+
+def _facts() -> dict[str, str]:
+    """What Linux says of one core; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}

@@ -1,0 +1,64 @@
+"""A study's tables as a notebook or a terminal shows them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from .. import norm_variants
+from .._core import FileError
+from .._html import caption, table
+from ..study.results import Result, ResultFile
+from .groups import Group, groups
+from .table import columns, markdown, notes
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """The tables of one or several studies. A notebook shows them; ``str()`` is Markdown.
+
+    Attributes:
+        groups: Runs that may be compared, one group for each task, data and settings.
+    """
+
+    groups: Sequence[Group]
+
+    def __str__(self) -> str:
+        return markdown(self.groups)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return "".join(map(group_html, self.groups))
+
+
+def summary(source: str | Path | Iterable[Result]) -> Summary:
+    """The table of a study, as table.md and report.html have it.
+
+    Args:
+        source: A study's folder, or results as ``Study.run()`` returns them.
+
+    Raises:
+        FileError: The folder has no finished results, or they are damaged.
+    """
+    results = ResultFile(Path(source)).read() if isinstance(source, str | Path) else source
+    found = groups(results, norm_variants())
+    if not found:
+        place = source if isinstance(source, str | Path) else "summary"
+        raise FileError(f"{place}: has no finished results to report")
+    return Summary(found)
+
+
+def group_html(group: Group) -> str:
+    """One table, with how to read it folded away."""
+    cells = columns(group)
+    rows = list(zip(*(column.cells for column in cells), strict=True))
+    best = group.rows.index(group.best) if len(group.rows) > 1 else None
+    seeds = len(group.seeds)
+    said = [*group.limits, "one seed" if seeds == 1 else f"{seeds} seeds"]
+    listed = "".join(f"<li>{escape(note)}</li>" for note in notes(group))
+    return (
+        caption(group.heading, list(dict.fromkeys(text for text in said if text != group.name)))
+        + table([column.heading for column in cells], rows, best=best)
+        + f"<details><summary>How to read it</summary><ul>{listed}</ul></details>"
+    )

@@ -1,0 +1,310 @@
+"""Arguments that fit no signature: the error is a sentence that says what to type."""
+
+import copy
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from test_hints import things
+
+import normlab as nl
+from normlab import _hints, _misuse
+
+SAID = {
+    "x.mean(dim=1)": "mean: no argument dim; it takes axis, keepdim (axis is PyTorch's dim)",
+    "nl.mean(x, dim=1)": "mean: no argument dim; it takes x, axis, keepdim (axis is PyTorch's dim)",
+    "x.sum(1, keepdims=True)": (
+        "sum: no argument keepdims; it takes axis, keepdim (keepdim is PyTorch's keepdims)"
+    ),
+    "nl.normalize(x, dims=1)": "(axes is PyTorch's dims)",
+    "x.var(unbiased=True)": (
+        "var: no argument unbiased; use `x.var(correction=1)`, PyTorch's default"
+    ),
+    "x.flatten(start_dim=1)": "(start is PyTorch's start_dim)",
+    "nl.nn.Flatten(end_dim=1)": (
+        "Flatten: no argument end_dim; it takes start, end (end is PyTorch's end_dim)"
+    ),
+    "x.to(dtype='float64')": "to: no argument dtype; it takes target (target is PyTorch's dtype)",
+    "x.to(device='cpu')": "to: no argument device; it takes target (target is PyTorch's device)",
+    "x.to('cpu', non_blocking=True)": "to: no argument non_blocking; leave it out",
+    "x.clone(memory_format=None)": "clone: no argument memory_format; leave it out",
+    "x.sum().backward(retain_graph=True)": f"no argument retain_graph; {_hints._ONE_GRAPH}",
+    "x.sum().backward(create_graph=True)": f"no argument create_graph; {_hints._ONE_GRAPH}",
+    "x.sum().backward(gradient=x)": "(g is PyTorch's gradient)",
+    "x.mean(1, 2, 3)": "mean: too many positional arguments; it takes axis, keepdim",
+    "x.mean(1, axis=1)": "mean: multiple values for argument 'axis'; it takes axis, keepdim",
+    "x.softmax('a')": "softmax: axis must be int, got 'a'",
+    "x.relu(inplace=True)": "relu: no argument inplace; leave it out: results are new tensors",
+    "nl.gelu(x, approximate='tanh')": (
+        "gelu: no argument approximate; leave it out: gelu is the exact form"
+    ),
+    "nl.relu(input=x)": "relu: no argument input; it takes x (x is PyTorch's input)",
+    "nl.cross_entropy(x, target=index)": (
+        "cross_entropy: no argument target; it takes logits, targets, label_smoothing=, "
+        "ignore_index=, reduction= (targets is PyTorch's target)"
+    ),
+    "nl.matmul(x, other=x)": "matmul: no argument other; it takes a, b (b is PyTorch's other)",
+    "nl.where(condition=x, a=x, b=x)": "(mask is PyTorch's condition)",
+    "nl.concat(tensors=[x, y])": "(parts is PyTorch's tensors)",
+    "nl.tensor(data=[1.0])": "(array is PyTorch's data)",
+    "nl.zeros(size=(2, 3))": (
+        "zeros: no argument size; it takes shape, dtype=, device=, requires_grad= "
+        "(shape is PyTorch's size)"
+    ),
+    "nl.full((2, 3), fill_value=1)": "(value is PyTorch's fill_value)",
+    "nl.zeros(2, 3, requires_grad='yes')": "zeros: requires_grad must be bool, got 'yes'",
+    "nl.zeros()": "zeros: needs a shape, as in zeros((2, 3))",
+    "nl.zeros(2.5)": "zeros: the shape must be integers, got 2.5",
+    "nl.rand(2, 'a')": "rand: the shape must be integers, got (2, 'a')",
+    "nl.exp('a')": "exp: x must be Tensor, got 'a'",
+    "nl.exp(None)": "exp: x must be Tensor, got None",
+    "nl.exp(x, 2)": "exp: too many positional arguments; it takes x",
+    "nl.exp()": "exp: missing a required argument: 'x'; it takes x",
+    "nl.num_threads(3)": "num_threads: too many positional arguments; it takes nothing",
+    "nl.concat([x, 'a'])": "concat: parts must be Sequence[Tensor], got [Tensor, 'a']",
+    "nl.conv2d(x, x, stride=(1, 2, 3))": (
+        "conv2d: stride must be int | tuple[int, int], got (1, 2, 3)"
+    ),
+    "nl.conv2d(x, x, x, 2)": (
+        "conv2d: too many positional arguments; it takes x, weight, bias, stride=, padding=, "
+        "activation="
+    ),
+    "nl.save(net.state(), 'model')": (
+        "save: path must be PathLike | str | bytes, got dict; tensors must be Mapping[str, Tensor],"
+        " got 'model'; the path comes first: nl.save(path, tensors)"
+    ),
+    "nl.save(obj=net.state(), path='model')": "(tensors is PyTorch's obj)",
+    "nl.save(net.state(), f='model')": "(path is PyTorch's f)",
+    "nl.Tensor([1, 2])": "Tensor: array must be ndarray, got [1, 2]; use `nl.tensor([1.0, 2.0])`",
+    "nl.Tensor(2, 3)": (
+        "Tensor: too many positional arguments; it takes array; use `nl.tensor([1.0, 2.0])`"
+    ),
+    "x.size()": "Tensor: size is a number here; use `x.shape`, or `x.shape[0]`",
+    "x.size(0)": "Tensor: size is a number here; use `x.shape`, or `x.shape[0]`",
+    "net.zero_grad(set_to_none=True)": (
+        "zero_grad: no argument set_to_none; leave it out: gradients are always cleared"
+    ),
+    "optimizer.zero_grad(set_to_none=True)": (
+        "zero_grad: no argument set_to_none; leave it out: gradients are always cleared"
+    ),
+    "net.train(mode=False)": "train: no argument mode; it takes on (on is PyTorch's mode)",
+    "net.to(dtype='float64')": "to: no argument dtype; it takes device",
+    "nl.nn.Linear(in_features=2, out_size=3)": "(in_size is PyTorch's in_features)",
+    "nl.nn.Linear(2, out_features=3)": "(out_size is PyTorch's out_features)",
+    "nl.nn.Linear(2.5, 3)": "Linear: in_size must be int, got 2.5",
+    "nl.nn.Linear(2)": (
+        "Linear: missing a required argument: 'out_size'; it takes in_size, out_size, bias, "
+        "activation"
+    ),
+    "nl.nn.Conv2d(1, 2, kernel_size=3)": "(kernel is PyTorch's kernel_size)",
+    "nl.nn.Embedding(10, 4, padding_idx=0)": (
+        "Embedding: no argument padding_idx; it takes count, size, padding_index "
+        "(padding_index is PyTorch's padding_idx)"
+    ),
+    "nl.nn.Embedding(num_embeddings=10, size=4)": "(count is PyTorch's num_embeddings)",
+    "nl.nn.Embedding(10, embedding_dim=4)": "(size is PyTorch's embedding_dim)",
+    "nl.nn.ReLU(inplace=True)": (
+        "ReLU: no argument inplace; leave it out: results are new tensors"
+    ),
+    "nl.nn.Norm('layernorm', normalized_shape=4)": "(size is PyTorch's normalized_shape)",
+    "nl.nn.Norm('batchnorm', num_features=4)": "(size is PyTorch's num_features)",
+    "nl.nn.Norm('groupnorm', (4, 2), num_groups=2)": "(groups is PyTorch's num_groups)",
+    "nl.nn.Norm('layernorm', 4, elementwise_affine=False)": "the variant says it",
+    "nl.nn.Norm('instancenorm', (4, 2), affine=True)": "the variant says it",
+    "nl.nn.SelfAttention(embed_dim=128, heads=4)": "(size is PyTorch's embed_dim)",
+    "nl.nn.SelfAttention(128, num_heads=4)": "(heads is PyTorch's num_heads)",
+    "nl.nn.TransformerEncoder(d_model=128)": "(size is PyTorch's d_model)",
+    "nl.nn.TransformerEncoder(nhead=4)": "(heads is PyTorch's nhead)",
+    "nl.nn.TransformerEncoder(dim_feedforward=4)": "(hidden is PyTorch's dim_feedforward)",
+    "nl.nn.TransformerEncoder(num_layers=4)": "(layers is PyTorch's num_layers)",
+    "nl.nn.TransformerLayer(norm_first=True)": "(pre_norm is PyTorch's norm_first)",
+    "nl.optim.SGD(net.parameters())": "SGD: missing a required argument: 'lr'; it takes params, lr",
+    "nl.optim.Adam(net)": "Adam: params must be Sequence[Tensor], got Sequential",
+    "nl.Generator('a')": "Generator: seed must be int, got 'a'",
+    "nl.parse.Sentence(3)": "Sentence: ",
+}
+
+
+@pytest.mark.parametrize(("code", "text"), SAID.items())
+def test_the_error_is_a_sentence(code: str, text: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        eval(code, things())
+    said = str(caught.value)
+    assert text in said if text[0] in "(tn" else said.startswith(text)
+    assert "\n" not in said and "incompatible" not in said and len(said) < 250
+
+
+def test_every_argument_of_pytorch_is_tried() -> None:
+    tried = {word for code in SAID for word in re.findall(r"(\w+)=", code)}
+    assert {*_hints.KEYWORDS, *_hints.NO_KEYWORDS} - tried == {"dim"} - tried
+    for text in (*_hints.NO_KEYWORDS.values(), *_hints.CALLS.values(), _hints.SIZE):
+        for code in re.findall("`(.*?)`", text):
+            eval(code, things())
+
+
+def functions() -> dict[str, str]:
+    """The docstrings of all that is compiled, by name."""
+    found = {}
+    for module in (nl, nl.nn, nl.optim, nl.text, nl.parse, nl.cuda):
+        for name, value in vars(module).items():
+            members = vars(value) if isinstance(value, type) else {}
+            for key, member in {"": value, **members}.items():
+                function = getattr(member, "__func__", member)
+                if type(function).__name__ == "builtin_function_or_method":
+                    found[f"{module.__name__}.{name}.{key}"] = function.__doc__ or ""
+    return found
+
+
+def test_every_signature_is_understood() -> None:
+    lines = [
+        line
+        for doc in functions().values()
+        for line in re.findall(r"^(?:\d+\. )?\w+\(.*\) -> .*$", doc, re.M)
+        if "*args, **kwargs)" not in line
+    ]
+    assert len(lines) > 300
+    for line in lines:
+        assert _misuse._signature(re.sub(r"^\d+\. ", "", line)).parameters.keys() is not None
+
+
+def test_every_function_says_it_in_a_sentence() -> None:
+    tried = 0
+    for name, doc in functions().items():
+        if "**kwargs" in doc.partition("Overloaded")[0] or "__" in name or "Graph" in name:
+            continue
+        owner: Any = nl
+        for part in name.split(".")[1:]:
+            owner = getattr(owner, part) if part else owner
+        with pytest.raises(TypeError, match=r"no argument nonsense; it takes ") as caught:
+            owner(*(["self"] if "(self: " in doc else []), nonsense=1)
+        assert "\n" not in str(caught.value)
+        tried += 1
+    assert tried > 200
+
+
+def test_arguments_are_not_printed() -> None:
+    class Loud(list):  # type: ignore[type-arg]
+        def __repr__(self) -> str:
+            return "loud" * 1000
+
+    x = nl.zeros(100, 100)
+    for ask in (
+        lambda: x.mean(Loud()),
+        lambda: nl.matmul(x, [x] * 20),
+        lambda: nl.exp("a" * 1000),
+        lambda: x.mean(**{"a" * 10: x}),
+    ):
+        with pytest.raises(TypeError) as caught:
+            ask()
+        assert len(str(caught.value)) < 150
+
+
+def test_what_fits_does_not_pass_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("asked for a sentence")
+
+    monkeypatch.setattr(_misuse, "sentence", fail)
+    x = nl.tensor(np.ones((2, 3), np.float32))
+    for done in (x + 1, x.mean(1), nl.zeros(2, 3), nl.zeros((2, 3)), nl.exp(x.numpy())):
+        assert done.shape
+    assert (x == x).numpy().all() and x.__add__("a") is NotImplemented
+    with pytest.raises(nl.DtypeError, match="astype"):
+        nl.ones(2, dtype="int64") + 0.5
+    with pytest.raises(TypeError, match="unsupported operand"):
+        x + "a"
+
+
+class _Passes(nl.nn.Module):
+    """Calls what it is given."""
+
+    def forward(self, call: Any) -> Any:
+        return call()
+
+
+def test_errors_of_functions_within_are_left_alone() -> None:
+    def own() -> None:
+        raise TypeError("f(): incompatible function arguments. My own text.")
+
+    with pytest.raises(
+        TypeError, match=r"^f\(\): incompatible function arguments\. My own text\.$"
+    ):
+        _Passes()(own)
+    with pytest.raises(TypeError, match=r"^mean: no argument dim; ") as caught:
+        _Passes()(lambda: nl.zeros(2).mean(dim=1))
+    assert caught.value.__cause__ is None
+
+
+def test_a_subclass_is_told_of_what_it_calls() -> None:
+    class Wide(nl.nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 4, biased=True)  # type: ignore[call-arg]
+
+    with pytest.raises(TypeError, match=r"^Linear: no argument biased; it takes in_size, "):
+        Wide()
+
+
+# --- what else PyTorch's users type --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [nl.zeros, nl.ones, nl.empty, nl.rand, nl.randn])
+def test_lengths_one_by_one(make: Any) -> None:
+    for shape in ((3, 4), (2,), (0, 2), (1, 2, 3)):
+        assert make(*shape).shape == make(shape).shape == make(shape=shape).shape == shape
+    assert make(()).shape == ()
+    assert make(2, 3, dtype="float64").dtype == "float64"
+    assert make(np.int64(2), nl.tensor(3)).shape == (2, 3)
+    with pytest.raises(nl.ShapeError, match="negative"):
+        make(2, -1)
+
+
+def test_separate_lengths_draw_the_same_numbers() -> None:
+    a = nl.randn(3, 4, std=2.0, generator=nl.Generator(7))
+    b = nl.randn((3, 4), std=2.0, generator=nl.Generator(7))
+    assert np.array_equal(a.numpy(), b.numpy())
+    assert nl.zeros(2, 3, requires_grad=True).requires_grad
+
+
+def test_transpose_that_swaps_in_pytorch_is_refused() -> None:
+    x = nl.randn(2, 3)
+    for axes in ((0, 1), (-2, -1), (0, -1), (-2, 1)):
+        for ask in (lambda a=axes: x.transpose(*a), lambda a=axes: nl.transpose(x, *a)):
+            with pytest.raises(nl.ShapeError) as caught:
+                ask()
+            a, b = axes
+            assert str(caught.value) == (
+                "transpose: takes all axes in their new order, as NumPy's; transpose(1, 0) swaps "
+                f"{a} and {b} of a tensor of shape [2, 3]"
+            )
+    for axes in ((1, 0), (-1, -2), (-1, 0)):  # the same in both
+        want = x.numpy().transpose(axes)
+        assert np.array_equal(x.transpose(*axes).numpy(), want)
+        assert np.array_equal(nl.transpose(x, *axes).numpy(), want)
+    for same in (x.transpose((0, 1)), nl.transpose(x, [0, 1]), nl.transpose(x, axes=(0, 1))):
+        assert np.array_equal(same.numpy(), x.numpy())
+    with pytest.raises(nl.ShapeError, match=r"transpose\(0, 3, 2, 1\) swaps -1 and 1 of a tensor"):
+        nl.zeros(2, 3, 4, 5).transpose(-1, 1)
+    cube = nl.randn(2, 3, 4)
+    assert np.array_equal(cube.transpose(0, 1, 2).numpy(), cube.numpy())
+    assert np.array_equal(nl.transpose(cube, 2, 0, 1).numpy(), cube.numpy().transpose(2, 0, 1))
+    for axes in ((0, 0), (0, 2), (0, 7)):
+        with pytest.raises(nl.Error, match="transpose"):
+            x.transpose(*axes)
+
+
+def test_size_is_a_number() -> None:
+    size = nl.zeros(3, 4).size
+    assert size == 12 and isinstance(size, int) and repr(size) == "12" and f"{size:,}" == "12"
+    assert type(size + 0) is int and np.asarray(size).dtype == np.int64
+    for copied in (copy.deepcopy(size), pickle.loads(pickle.dumps(size))):
+        assert copied == 12 and type(copied) is int
+    assert nl.zeros(size).shape == (12,) and list(range(size))[-1] == 11
+
+
+def test_changes_in_place_return_the_tensor() -> None:
+    x, y = nl.zeros(2, 3), nl.ones(2, 3)
+    assert x.copy_(y) is x and x.sum().item() == 6
+    assert x.fill_(2) is x and x.sum().item() == 12
+    weight = nl.nn.Linear(2, 3).weight
+    assert weight.fill_(0.5) is weight and weight.requires_grad
