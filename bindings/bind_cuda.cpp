@@ -37,7 +37,7 @@ void bind_graph(py::module_& m) {
       .def(py::init<>())
       .def(
           "capture",
-          [](const py::object& self, const py::function& body) {
+          [](const py::object& self, const py::typing::Callable<Any()>& body) {
             self.attr("_body") = py::none();
             py::object result;
             self.cast<cuda::Graph&>().capture([&] { result = body(); });
