@@ -82,13 +82,16 @@ template <class Managed>
 struct Export {
   Managed managed{};
   Tensor x;
+  void* stream =
+      nullptr;  ///< that of the consumer, if what it does there is not in order with ours
   int64_t shape[Shape::kMaxRank] = {}, strides[Shape::kMaxRank] = {};
 };
 
 template <class Managed>
-py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied) {
+py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, void* stream) {
   auto* e = new Export<Managed>;
   e->x = x;
+  e->stream = stream;
   const int rank = x.rank();
   for (int i = 0; i < rank; ++i) {
     e->shape[i] = x.size(i);
@@ -103,7 +106,11 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied) {
                        e->strides,
                        0};
   e->managed.owner = e;
-  e->managed.deleter = [](Managed* m) { delete static_cast<Export<Managed>*>(m->owner); };
+  e->managed.deleter = [](Managed* m) {
+    auto* own = static_cast<Export<Managed>*>(m->owner);
+    if (own->stream) cuda::keep_for(own->stream, own->x);
+    delete own;
+  };
   if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>) {
     e->managed.major = 1;
     e->managed.flags = copied ? kCopied : 0;
@@ -217,13 +224,17 @@ py::object capsule_of(const py::object& source, bool gpu) {
   return method(**how);  // an exporter from before DLPack 1.0
 }
 
-/// Lets the consumer's stream wait for ours: None and 1 are the default one, -1 none.
-void let_wait(const py::object& stream) {
+/// Lets the consumer's stream wait for ours: None and 1 are the default one, -1 none. Returns it if
+/// ours does not wait for it of itself, as it does for the default one.
+void* let_wait(const py::object& stream) {
   const auto number = stream.is_none() ? 1 : stream.cast<int64_t>();
   check<ValueError>(number >= -1 && number != 0, "__dlpack__",
                     "stream must be None, -1 or a CUDA stream, not 0 (1 is the default one), got ",
                     number);
-  if (number > 0) cuda::let_wait(reinterpret_cast<void*>(number));
+  if (number < 0) return nullptr;
+  auto* const handle = reinterpret_cast<void*>(number);
+  cuda::let_wait(handle);
+  return number == 1 || handle == cuda::native_stream() ? nullptr : handle;
 }
 
 }  // namespace
@@ -237,6 +248,7 @@ Tensor tensor_from_dlpack(const py::object& source) {
     type = device[0].cast<int>();
     check_device(type, device[1].cast<int>());
   }
+  if (type == kDLCUDA) cuda::check_not_capturing("from_dlpack");
   const py::object capsule = capsule_of(source, type == kDLCUDA);
   const bool versioned = PyCapsule_IsValid(capsule.ptr(), DLManagedTensorVersioned::kName);
   return versioned ? import_as<DLManagedTensorVersioned>(capsule)
@@ -252,9 +264,9 @@ py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
   check<ValueError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
                     "stream must be None on the CPU, got ", std::string(py::repr(stream)));
   const Tensor shared = copied ? x.clone() : x.detach();
-  if (x.device() == Device::cuda) let_wait(stream);
-  return versioned ? export_as<DLManagedTensorVersioned>(shared, copied)
-                   : export_as<DLManagedTensor>(shared, copied);
+  void* const other = x.device() == Device::cuda ? let_wait(stream) : nullptr;
+  return versioned ? export_as<DLManagedTensorVersioned>(shared, copied, other)
+                   : export_as<DLManagedTensor>(shared, copied, other);
 }
 
 }  // namespace normlab::bindings

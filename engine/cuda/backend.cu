@@ -31,6 +31,7 @@ std::mutex the_fault_mutex;  ///< of the_seen
 std::atomic<int64_t> the_tickets{0};
 
 cudaError_t clear_fault() {
+  const OnDevice here;
   *the_seen = kNoFault;
   return cudaMemcpyAsync(the_fault, &kNoFault, sizeof kNoFault, cudaMemcpyHostToDevice, the_stream);
 }
@@ -44,6 +45,7 @@ cudaError_t open_fault() {
 
 /// Waits for all queued work, and for what it found. Under the mutex.
 Failure wait() {
+  const OnDevice here;
   cudaError_t error =
       cudaMemcpyAsync(the_seen, the_fault, sizeof(Fault), cudaMemcpyDeviceToHost, the_stream);
   if (error == cudaSuccess) error = cudaStreamSynchronize(the_stream);
@@ -60,6 +62,17 @@ bool take_fault(Fault* fault) {
 
 // --- the device -------------------------------------------------------------------------------
 
+/// Whether the device itself reads pageable memory, when a copy's turn comes.
+bool the_device_reads = false;
+
+cudaError_t ask_for_reading() {
+  int reads = 0;
+  const cudaError_t error = cudaDeviceGetAttribute(
+      &reads, cudaDevAttrPageableMemoryAccessUsesHostPageTables, OnDevice::kDevice);
+  the_device_reads = reads != 0;
+  return error;
+}
+
 Failure open(DeviceFacts* facts) {
   int driver = 0, count = 0;
   cudaError_t error = cudaDriverGetVersion(&driver);
@@ -67,9 +80,10 @@ Failure open(DeviceFacts* facts) {
   if (error == cudaSuccess) error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess) return failure_of(error);
   if (count == 0) return "there is no NVIDIA GPU";
+  const OnDevice here;
   cudaDeviceProp properties{};
-  error = cudaGetDeviceProperties(&properties, 0);
-  if (error == cudaSuccess) error = cudaSetDevice(0);
+  error = cudaGetDeviceProperties(&properties, OnDevice::kDevice);
+  if (error == cudaSuccess) error = ask_for_reading();
   // A blocking stream: what others queue on the default stream stays in order with ours.
   if (error == cudaSuccess) error = cudaStreamCreate(&the_stream);
   if (error == cudaSuccess) error = open_fault();
@@ -86,6 +100,7 @@ Failure open(DeviceFacts* facts) {
 
 Failure allocate(int64_t bytes, void** block) {
   *block = nullptr;
+  const OnDevice here;
   const cudaError_t error = cudaMalloc(block, static_cast<size_t>(bytes));
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // the process stays usable
@@ -96,10 +111,12 @@ Failure allocate(int64_t bytes, void** block) {
 }
 
 void release(void* block) {
+  const OnDevice here;
   cudaFree(block);
 }
 
 Failure memory(int64_t* free, int64_t* total) {
+  const OnDevice here;
   size_t now = 0, all = 0;
   const cudaError_t error = cudaMemGetInfo(&now, &all);
   *free = static_cast<int64_t>(now);
@@ -113,17 +130,28 @@ Failure synchronize() {
 }
 
 Failure copy(void* to, const void* from, int64_t bytes) {
+  const OnDevice here;
   return failure_of(
       cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, the_stream));
 }
 
+/// Whether a copy from there has read it when the call returns: not from pinned memory.
+bool is_read_at_once(const void* from) {
+  cudaPointerAttributes attributes{};
+  const cudaError_t error = cudaPointerGetAttributes(&attributes, from);
+  return error == cudaSuccess && attributes.type == cudaMemoryTypeUnregistered && !the_device_reads;
+}
+
 Failure upload(void* to, const void* from, int64_t bytes) {
-  // From pageable memory the source has been read when the call returns.
-  return failure_of(
-      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, the_stream));
+  const OnDevice here;
+  cudaError_t error =
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, the_stream);
+  if (error == cudaSuccess && !is_read_at_once(from)) error = cudaStreamSynchronize(the_stream);
+  return failure_of(error);
 }
 
 Failure download(void* to, const void* from, int64_t bytes) {
+  const OnDevice here;
   const std::lock_guard lock(the_fault_mutex);
   const cudaError_t error =
       cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, the_stream);
@@ -149,11 +177,19 @@ Failure fill_with(void* to, const void* element, int64_t count) {
   return launch(fill_kernel<T>, grid, kThreads, static_cast<T*>(to), value, count);
 }
 
+/// Whether all bytes of an element are the same: those of zero are, and those of a single one.
+bool is_one_byte(const void* element, int64_t size) {
+  const auto* bytes = static_cast<const unsigned char*>(element);
+  for (int64_t i = 1; i < size; ++i)
+    if (bytes[i] != bytes[0]) return false;
+  return true;
+}
+
 Failure fill(void* to, const void* element, int64_t size, int64_t count) {
   if (count == 0) return nullptr;
+  if (is_one_byte(element, size))
+    return set_bytes(to, *static_cast<const unsigned char*>(element), size * count);
   switch (size) {
-    case 1:
-      return fill_with<uint8_t>(to, element, count);
     case 2:
       return fill_with<uint16_t>(to, element, count);
     case 4:
@@ -204,6 +240,11 @@ int multiprocessors() {
 
 size_t most_shared_memory() {
   return the_shared_memory;
+}
+
+Failure set_bytes(void* to, int byte, int64_t bytes) {
+  const OnDevice here;
+  return failure_of(cudaMemsetAsync(to, byte, static_cast<size_t>(bytes), stream()));
 }
 
 Checker checker_for(const ValueCheck& check) {

@@ -241,6 +241,7 @@ Failure open_blas() {
 Failure blas_multiply(const ProductArgs& args, const BlasEpilogue& epilogue, void* to, bool* done) {
   *done = false;
   if (beyond_library(args, epilogue)) return nullptr;
+  const OnDevice here;
   const std::lock_guard lock(the_mutex);
   Plan* plan = nullptr;
   if (const Failure failure = plan_for(args, epilogue, to, &plan)) return failure;

@@ -16,6 +16,15 @@ unsigned blocks_at_most(int64_t n, int64_t each) {
   return static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
 }
 
+/// A grid of that many blocks along x; along y as many more as wide rows of `pieces` have work for.
+dim3 grid_with_pieces(unsigned x, int64_t pieces) {
+  constexpr int64_t kMostAlongY = 65535;
+  int64_t y = kMostBlocks / x;
+  if (y > pieces) y = pieces;
+  if (y > kMostAlongY) y = kMostAlongY;
+  return dim3(x, static_cast<unsigned>(y > 1 ? y : 1));  // rows may be empty
+}
+
 /// The least power of two that is not less than n, at most `most`.
 int64_t power_of_two(int64_t n, int64_t most) {
   int64_t power = 1;
@@ -42,20 +51,22 @@ __device__ int64_t checked(const Index* index, int64_t k, int64_t n, FaultKind k
   return -1;
 }
 
-/// Rows in units of U: threadIdx.x goes along a row, threadIdx.y over rows.
+/// Rows in units of U: threadIdx.x and blockIdx.y go along a row, threadIdx.y over rows.
 template <class U, class Index>
 __global__ void take_rows(TakeArgs a, int64_t units, Checker checker) {
   const auto* index = static_cast<const Index*>(a.index);
   U missing;
   memset(&missing, a.missing, sizeof missing);
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.y;
+  const int64_t first = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x,
+                along = static_cast<int64_t>(gridDim.y) * blockDim.x;
   for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y; k < a.count;
        k += step) {
-    const int64_t row = checked(index, k, a.n, a.kind, checker, threadIdx.x == 0);
-    if (a.rows && threadIdx.x == 0) a.rows[k] = row;
+    const int64_t row = checked(index, k, a.n, a.kind, checker, first == 0);
+    if (a.rows && first == 0) a.rows[k] = row;
     const U* from = static_cast<const U*>(a.x) + (row < 0 ? 0 : row) * units;
     U* to = static_cast<U*>(a.z) + k * units;
-    for (int64_t u = threadIdx.x; u < units; u += blockDim.x) to[u] = row < 0 ? missing : from[u];
+    for (int64_t u = first; u < units; u += along) to[u] = row < 0 ? missing : from[u];
   }
 }
 
@@ -66,10 +77,10 @@ struct alignas(16) Sixteen {
 template <class U>
 Failure take_in(const TakeArgs& a) {
   const int64_t units = a.bytes / static_cast<int64_t>(sizeof(U)), X = power_of_two(units, 128);
-  const dim3 block(static_cast<unsigned>(X), static_cast<unsigned>(kThreads / X));
+  const dim3 block(static_cast<unsigned>(X), static_cast<unsigned>(kThreads / X)),
+      grid = grid_with_pieces(blocks_at_most(a.count, block.y), (units + X - 1) / X);
   return for_index(a.index_dtype, [&]<class Index>() {
-    return launch(take_rows<U, Index>, blocks_at_most(a.count, block.y), block, a, units,
-                  checker_for(a.check));
+    return launch(take_rows<U, Index>, grid, block, a, units, checker_for(a.check));
   });
 }
 
@@ -324,7 +335,7 @@ struct RunSum {
   }
 };
 
-/// threadIdx.x goes over columns, threadIdx.y over chunks.
+/// threadIdx.x and blockIdx.y go over columns, threadIdx.y over chunks.
 template <class T>
 __global__ void sum_chunks(ScatterArgs a, Runs runs) {
   constexpr int kAhead = 4;  // loads on their way at once
@@ -335,7 +346,9 @@ __global__ void sum_chunks(ScatterArgs a, Runs runs) {
   const T* dz = static_cast<const T*>(a.dz);
   const int64_t first = row_in(runs.keys[begin]);
   const bool from_before = begin > 0 && row_in(runs.keys[begin - 1]) == first;
-  for (int64_t j = threadIdx.x; j < a.width; j += blockDim.x) {
+  const int64_t step = static_cast<int64_t>(gridDim.y) * blockDim.x;
+  for (int64_t j = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x; j < a.width;
+       j += step) {
     RunSum<T> run{a, runs, chunk, j, first, from_before};
     for (int64_t i = begin; i < end; i += kAhead) {
       uint64_t key[kAhead];
@@ -370,8 +383,8 @@ __device__ int64_t end_of_run(const uint64_t* keys, int64_t begin, int64_t count
 
 constexpr int kSlices = 8;
 
-/// Block c adds up the parts of the run that begins in chunk c and goes on. All threads of a block
-/// take the same branches.
+/// Blocks (c, *) add up the parts of the run that begins in chunk c and goes on. All threads of a
+/// block take the same branches.
 template <class T>
 __global__ void __launch_bounds__(32 * kSlices) join_chunks(ScatterArgs a, Runs runs) {
   __shared__ double sums[kSlices][32];
@@ -383,7 +396,8 @@ __global__ void __launch_bounds__(32 * kSlices) join_chunks(ScatterArgs a, Runs 
   const int64_t others = (end_of_run(runs.keys, end, a.count) - 1) / runs.chunk - chunk;
   const int64_t from = chunk + 1 + others * threadIdx.y / kSlices,
                 to = chunk + 1 + others * (threadIdx.y + 1) / kSlices;
-  for (int64_t first = 0; first < a.width; first += 32) {
+  for (int64_t first = int64_t{32} * blockIdx.y; first < a.width;
+       first += int64_t{32} * gridDim.y) {
     const int64_t j = first + threadIdx.x;
     double sum = 0;
     if (j < a.width)
@@ -427,9 +441,8 @@ int64_t scatter_scratch(int64_t count, int64_t width) {
 }
 
 Failure zero(const ScatterArgs& a) {
-  const size_t item = a.dtype == DType::float64 ? 8 : a.dtype == DType::float32 ? 4 : 2;
-  return failure_of(
-      cudaMemsetAsync(a.dx, 0, static_cast<size_t>(a.rows * a.width) * item, stream()));
+  const int64_t item = a.dtype == DType::float64 ? 8 : a.dtype == DType::float32 ? 4 : 2;
+  return set_bytes(a.dx, 0, a.rows * a.width * item);
 }
 
 template <class T>
@@ -479,9 +492,12 @@ Failure scatter_as(const ScatterArgs& a) {
   const Runs runs{keys[sorted], chunk_of(a.count), reinterpret_cast<double*>(at)};
   const int64_t X = power_of_two(a.width, 128);
   const dim3 block(static_cast<unsigned>(X), static_cast<unsigned>(128 / X));
-  failure = launch(sum_chunks<T>, blocks_for(scratch.chunks, block.y), block, a, runs);
+  const dim3 grid = grid_with_pieces(blocks_for(scratch.chunks, block.y), (a.width + X - 1) / X);
+  failure = launch(sum_chunks<T>, grid, block, a, runs);
   if (failure || scratch.chunks == 1) return failure;
-  return launch(join_chunks<T>, static_cast<unsigned>(scratch.chunks), dim3(32, kSlices), a, runs);
+  const auto chunks = static_cast<unsigned>(scratch.chunks);
+  return launch(join_chunks<T>, grid_with_pieces(chunks, (a.width + 31) / 32), dim3(32, kSlices), a,
+                runs);
 }
 
 Failure scatter(const ScatterArgs& a) {

@@ -12,6 +12,25 @@ namespace normlab::cuda {
 /// The stream that all work is queued on.
 cudaStream_t stream();
 
+/// While it lives, the device is the calling thread's: new threads and other libraries have theirs,
+/// which it gives back.
+class OnDevice {
+ public:
+  OnDevice() {
+    cudaGetDevice(&before_);
+    if (before_ != kDevice) cudaSetDevice(kDevice);
+  }
+  ~OnDevice() {
+    if (before_ != kDevice) cudaSetDevice(before_);
+  }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  static constexpr int kDevice = 0;
+
+ private:
+  int before_ = kDevice;
+};
+
 /// How many multiprocessors the device has.
 int multiprocessors();
 
@@ -20,6 +39,9 @@ size_t most_shared_memory();
 
 /// Null for success, else the error in words.
 Failure failure_of(cudaError_t error);
+
+/// Queues writing `byte` everywhere.
+Failure set_bytes(void* to, int byte, int64_t bytes);
 
 /// The block's dynamic shared memory, aligned to 16 bytes.
 template <class T>
@@ -36,6 +58,7 @@ __device__ T* dynamic_shared() {
 template <class... Parameters, class... Arguments>
 Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, dim3 block,
                       const Arguments&... arguments) {
+  const OnDevice here;
   // A block has 48 KB without asking, for its static and dynamic memory together: the static part
   // of a kernel that has both is at most 8 KB.
   constexpr size_t kWithoutAsking = size_t{40} << 10;

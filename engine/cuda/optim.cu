@@ -73,7 +73,7 @@ template <class T, class Launch>
 Failure in_batches_of(const ClipTensor* tensors, int64_t count, const Launch& launch) {
   Batches<Gradient, Launch> batches(launch);
   for (int64_t i = 0; i < count; ++i)
-    if ((tensors[i].dtype == DType::float64) == (sizeof(T) == 8))
+    if (tensors[i].dtype == (sizeof(T) == 8 ? DType::float64 : DType::float32))
       batches.add({tensors[i].g, tensors[i].n});
   return batches.finish();
 }
@@ -224,16 +224,21 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) parts[blockIdx.x] = total;
 }
 
-/// Every block sums the few parts itself, in the same order.
-template <class T>
+/// One block.
 __global__ void __launch_bounds__(kThreads)
-    scale_kernel(const __grid_constant__ Batch<Gradient> batch, const double* parts, int64_t count,
-                 double max_norm, double* norm) {
+    norm_kernel(const double* parts, int64_t count, double* norm) {
   __shared__ RowReducer<double, kThreads, 1> reducer;
   double sum = 0;
   for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += parts[i];
-  const double length = sqrt(reducer.sum(sum));
-  if (blockIdx.x == 0 && threadIdx.x == 0) *norm = length;
+  const double total = reducer.sum(sum);
+  if (threadIdx.x == 0) *norm = sqrt(total);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    scale_kernel(const __grid_constant__ Batch<Gradient> batch, double max_norm,
+                 const double* norm) {
+  const double length = *norm;
   if (!(length > max_norm && length <= DBL_MAX)) return;  // NaN too
   const T factor = static_cast<T>(max_norm / length);
   const int owner = owner_of(batch, blockIdx.x);
@@ -266,9 +271,10 @@ Failure clip(const ClipTensor* tensors, int64_t count, double max_norm, double* 
   int64_t used = 0;
   if (const Failure failure = sum_squares<float>(tensors, count, parts, &used)) return failure;
   if (const Failure failure = sum_squares<double>(tensors, count, parts, &used)) return failure;
+  if (const Failure failure = launch(norm_kernel, 1, kThreads, parts, used, norm)) return failure;
   const auto scale = [&]<class T>(T) {
     return in_batches_of<T>(tensors, count, [&](const Batch<Gradient>& batch) {
-      return launch(scale_kernel<T>, batch.chunks(), kThreads, batch, parts, used, max_norm, norm);
+      return launch(scale_kernel<T>, batch.chunks(), kThreads, batch, max_norm, norm);
     });
   };
   if (const Failure failure = scale(float{})) return failure;

@@ -10,6 +10,7 @@ namespace normlab::cuda {
 namespace {
 
 constexpr int kColumns = 32, kSlices = 8;
+constexpr int kMostSlices = 32;  ///< where sentences are long
 
 struct Segment {
   int64_t begin, end;
@@ -36,25 +37,25 @@ __global__ void check_offsets(SegmentArgs a, Checker checker) {
 
 /// Sentence blockIdx.x, columns of blockIdx.y; threadIdx.y takes a slice of the rows.
 template <class T>
-__global__ void __launch_bounds__(kColumns* kSlices)
+__global__ void __launch_bounds__(kColumns* kMostSlices)
     segment_means(SegmentArgs a, const T* x, T* z, Checker checker) {
   using A = compute_t<T>;
-  __shared__ A sums[kSlices][kColumns];
+  __shared__ double sums[kMostSlices][kColumns];
   const int64_t s = blockIdx.x, j = static_cast<int64_t>(blockIdx.y) * kColumns + threadIdx.x;
   const bool reports = blockIdx.y == 0 && threadIdx.x == 0 && threadIdx.y == 0;
   const Segment segment = segment_at(a, s, checker, reports);
   const int64_t rows = segment.fits ? segment.end - segment.begin : 0;
-  A sum = 0;
+  double sum = 0;
   if (j < a.size)
-    for (int64_t i = threadIdx.y; i < rows; i += kSlices)
-      sum += widened(x[(segment.begin + i) * a.size + j]);
+    for (int64_t i = threadIdx.y; i < rows; i += blockDim.y)
+      sum += static_cast<double>(widened(x[(segment.begin + i) * a.size + j]));
   sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y > 0 || j >= a.size) return;
-  A total = 0;
-  for (int slice = 0; slice < kSlices; ++slice) total += sums[slice][threadIdx.x];
-  const A mean = rows == 0 ? A(0) : total * (A(1) / static_cast<A>(rows));
-  z[s * a.size + j] = static_cast<T>(segment.fits ? mean : static_cast<A>(NAN));
+  double total = 0;
+  for (unsigned slice = 0; slice < blockDim.y; ++slice) total += sums[slice][threadIdx.x];
+  const double mean = rows == 0 ? 0.0 : total * (1.0 / static_cast<double>(rows));
+  z[s * a.size + j] = static_cast<T>(static_cast<A>(segment.fits ? mean : NAN));
 }
 
 template <class T>
@@ -83,16 +84,25 @@ __device__ int64_t sentence_of(const SegmentArgs& a, int64_t row) {
   return low;
 }
 
-/// A warp for each row.
+/// A thread has a sine and the cosine beside it, of which it goes over rows.
 __global__ void __launch_bounds__(kColumns* kSlices)
     sine_positions(SegmentArgs a, double scale, float* z) {
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kSlices + threadIdx.y;
-  if (row >= a.rows || a.sentences == 0) return;
-  const auto place = static_cast<double>(row - a.offsets[sentence_of(a, row)]);
-  for (int64_t j = threadIdx.x; j < a.size; j += kColumns) {
-    const double angle =
-        place * pow(10000.0, -static_cast<double>(j / 2 * 2) / static_cast<double>(a.size));
-    z[row * a.size + j] = static_cast<float>(scale * (j % 2 == 0 ? sin(angle) : cos(angle)));
+  if (a.sentences == 0) return;
+  const int64_t pairs = (a.size + 1) / 2, across = static_cast<int64_t>(gridDim.y) * kColumns,
+                down = static_cast<int64_t>(gridDim.x) * kSlices;
+  for (int64_t pair = static_cast<int64_t>(blockIdx.y) * kColumns + threadIdx.x; pair < pairs;
+       pair += across) {
+    const int64_t j = 2 * pair;
+    const double rate = pow(10000.0, -static_cast<double>(j) / static_cast<double>(a.size));
+    for (int64_t row = static_cast<int64_t>(blockIdx.x) * kSlices + threadIdx.y; row < a.rows;
+         row += down) {
+      const auto place = static_cast<double>(row - a.offsets[sentence_of(a, row)]);
+      double sine = 0, cosine = 0;
+      sincos(place * rate, &sine, &cosine);
+      float* to = z + row * a.size + j;
+      to[0] = static_cast<float>(scale * sine);
+      if (j + 1 < a.size) to[1] = static_cast<float>(scale * cosine);
+    }
   }
 }
 
@@ -115,8 +125,9 @@ Failure mean(DType dtype, const SegmentArgs& a, const void* x, void* z) {
   if (a.sentences == 0 || a.size == 0) return check(a);
   if (too_wide(a)) return kTooWide;
   return for_stored(dtype, [&]<class T>() {
-    return launch(segment_means<T>, grid_of(a), dim3(kColumns, kSlices), a,
-                  static_cast<const T*>(x), static_cast<T*>(z), checker_for(a.check));
+    const int slices = a.rows / a.sentences < 128 ? kSlices : kMostSlices;
+    return launch(segment_means<T>, grid_of(a), dim3(kColumns, slices), a, static_cast<const T*>(x),
+                  static_cast<T*>(z), checker_for(a.check));
   });
 }
 
@@ -131,7 +142,11 @@ Failure mean_backward(DType dtype, const SegmentArgs& a, const void* dz, void* d
 
 Failure positions(const SegmentArgs& a, double scale, float* z) {
   if (a.rows == 0 || a.size == 0) return nullptr;
-  return launch(sine_positions, blocks_for(a.rows, kSlices), dim3(kColumns, kSlices), a, scale, z);
+  constexpr int64_t kRows = 8;  // of a thread: a power costs as much as several sines
+  const int64_t pieces = ((a.size + 1) / 2 + kColumns - 1) / kColumns;
+  const dim3 grid(blocks_for(a.rows, kRows * kSlices),
+                  static_cast<unsigned>(pieces < 65535 ? pieces : 65535));
+  return launch(sine_positions, grid, dim3(kColumns, kSlices), a, scale, z);
 }
 
 }  // namespace

@@ -11,10 +11,11 @@ void* handle() {
   return stream();
 }
 
-Failure make_event(cudaEvent_t* event) {
+Failure make_event(cudaStream_t on, cudaEvent_t* event) {
+  const OnDevice here;
   cudaError_t error = cudaEventCreateWithFlags(event, cudaEventDisableTiming);
   if (error != cudaSuccess) return failure_of(error);
-  error = cudaEventRecord(*event, stream());
+  error = cudaEventRecord(*event, on);
   if (error == cudaSuccess) return nullptr;
   cudaEventDestroy(*event);
   return failure_of(error);
@@ -22,15 +23,23 @@ Failure make_event(cudaEvent_t* event) {
 
 Failure let_wait(void* other) {
   cudaEvent_t event = nullptr;
-  if (const Failure failure = make_event(&event)) return failure;
+  if (const Failure failure = make_event(stream(), &event)) return failure;
+  const OnDevice here;
   const cudaError_t error = cudaStreamWaitEvent(static_cast<cudaStream_t>(other), event, 0);
   cudaEventDestroy(event);  // as soon as it has passed
   return failure_of(error);
 }
 
-Failure mark(void** event) {
+/// Each thread has a default stream of its own, which nobody else can name; the legacy one comes
+/// behind all of them.
+cudaStream_t known_to_all(cudaStream_t other) {
+  return other == cudaStreamPerThread ? cudaStreamLegacy : other;
+}
+
+Failure mark(void* other, void** event) {
   cudaEvent_t made = nullptr;
-  const Failure failure = make_event(&made);
+  const Failure failure =
+      make_event(other ? known_to_all(static_cast<cudaStream_t>(other)) : stream(), &made);
   *event = failure ? nullptr : made;
   return failure;
 }
@@ -46,12 +55,14 @@ void forget(void* event) {
 }
 
 Failure begin_capture() {
+  const OnDevice here;
   // Relaxed: memory may be allocated meanwhile, by this thread and by others.
   return failure_of(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed));
 }
 
 Failure end_capture(void** graph) {
   *graph = nullptr;
+  const OnDevice here;
   cudaGraph_t captured = nullptr;
   cudaError_t error = cudaStreamEndCapture(stream(), &captured);
   if (error != cudaSuccess) {
@@ -66,6 +77,7 @@ Failure end_capture(void** graph) {
 }
 
 void abort_capture() {
+  const OnDevice here;
   cudaGraph_t captured = nullptr;
   if (cudaStreamEndCapture(stream(), &captured) == cudaSuccess && captured)
     cudaGraphDestroy(captured);
@@ -73,11 +85,12 @@ void abort_capture() {
 }
 
 Failure replay(void* graph) {
+  const OnDevice here;
   return failure_of(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream()));
 }
 
 void destroy(void* graph) {
-  cudaStreamSynchronize(stream());
+  const OnDevice here;
   cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
 }
 

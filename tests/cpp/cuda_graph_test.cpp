@@ -133,6 +133,51 @@ TEST_CASE("graph: its memory is nobody else's", "[cuda]") {
   CHECK(cuda::memory_stats().cached == 0);
 }
 
+TEST_CASE("graph: another may go while one is captured", "[cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor x = numbers({7}, 1).to(Device::cuda);
+  Tensor z;
+  auto other = std::make_unique<cuda::Graph>();
+  other->capture([&] { z = x + x; });
+  other->replay();
+  cuda::Graph graph;
+  graph.capture([&] {
+    other = nullptr;
+    z = x + x + x;
+  });
+  graph.replay();
+  CHECK(z.to_vector() == (x + x + x).to_vector());
+}
+
+TEST_CASE("graph: what it made can go backward when it is gone", "[cuda]") {
+  if (!cuda::is_available()) return;
+  Tensor x = Tensor::ones({100}, DType::float32, Device::cuda).set_requires_grad();
+  Tensor z;
+  {
+    cuda::Graph graph;
+    graph.capture([&] { z = dropout(x, 0.5, true); });
+    graph.replay();
+    graph.replay();
+  }
+  std::vector<Tensor> others;  // in what was the graph's
+  for (int i = 0; i < 20; ++i)
+    others.push_back(Tensor::full({512}, 7, DType::float32, Device::cuda));
+  z.backward(Tensor::ones({100}, DType::float32, Device::cuda));
+  CHECK(x.grad().to_vector() == z.to_vector());
+}
+
+TEST_CASE("graph: what is cached is there for a capture", "[cuda]") {
+  if (!cuda::is_available()) return;
+  const int64_t most = cuda::properties().memory / 5 * 3;
+  if (most > int64_t{1} << 30) return;  // of a real GPU it might be somebody's
+  Tensor::empty({most}, DType::uint8, Device::cuda);
+  Tensor z;
+  cuda::Graph graph;
+  graph.capture([&] { z = Tensor::zeros({most / 8 * 9}, DType::uint8, Device::cuda); });
+  graph.replay();
+  CHECK(z.slice(0, 1).item() == 0);
+}
+
 TEST_CASE("graph: what a capture cannot have, in words", "[cuda]") {
   if (!cuda::is_available()) return;
   const optim::Adam* const kind = nullptr;
@@ -154,6 +199,7 @@ TEST_CASE("graph: what a capture cannot have, in words", "[cuda]") {
   CHECK(contains(refused([&] { numbers({2}, 1).to(Device::cuda); }), no_values));
   CHECK(contains(refused([&] { cuda::synchronize(); }), "synchronize: a capture"));
   CHECK(contains(refused([&] { cuda::empty_cache(); }), no_values));
+  CHECK(contains(refused([&] { cuda::let_wait(nullptr); }), no_values));
   CHECK(contains(refused([&] { cuda::Graph().capture([] {}); }), "within another"));
   CHECK(contains(refused([&] {
                    std::string message;

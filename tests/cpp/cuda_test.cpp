@@ -1,4 +1,7 @@
+#include <dlfcn.h>
+
 #include <cmath>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -25,6 +28,36 @@ std::vector<double> counted(int64_t n) {
   std::vector<double> values;
   for (int64_t i = 0; i < n; ++i) values.push_back(static_cast<double>(i));
   return values;
+}
+
+/// CUDA itself, for what others do beside the engine: on the emulated device only.
+struct Emulated {
+  int (*create_stream)(void** stream) = nullptr;
+  int (*synchronize)(void* stream) = nullptr;
+  int (*copy)(void* to, const void* from, size_t bytes, int kind, void* stream) = nullptr;
+  int (*pinned)(void** memory, size_t bytes, unsigned flags) = nullptr;
+  int (*set_device)(int device) = nullptr;
+  int (*get_device)(int* device) = nullptr;
+  static constexpr int kDeviceToHost = 2;
+
+  /// Whether it is there.
+  bool find() {
+    const char* path = std::getenv("NORMLAB_CUDA_LIBRARY");
+    if (!path || !has_device()) return false;
+    void* library = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+    const auto find = [&](auto& function, const char* name) {
+      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
+      return function != nullptr;
+    };
+    return library && find(create_stream, "cudaStreamCreate") &&
+           find(synchronize, "cudaStreamSynchronize") && find(copy, "cudaMemcpyAsync") &&
+           find(pinned, "cudaHostAlloc") && find(set_device, "cudaSetDevice") &&
+           find(get_device, "cudaGetDevice");
+  }
+};
+
+Tensor sevens() {
+  return Tensor::full({1000}, 7, DType::float32, Device::cuda);
 }
 
 }  // namespace
@@ -179,4 +212,87 @@ TEST_CASE("tensors on the GPU can be printed and read", "[cuda]") {
   const Tensor x = Tensor::of<float>({2}, {1, 2.5}).to(Device::cuda);
   CHECK(to_string(x) == "tensor([ 1., 2.5], shape=[2], dtype=float32, device=cuda)");
   CHECK(x[1].item() == 2.5);
+}
+
+TEST_CASE("memory is kept for another stream", "[cuda]") {
+  Emulated device;
+  if (!device.find()) return;
+  void* other = nullptr;
+  device.create_stream(&other);
+  cuda::synchronize();
+  const int64_t before = cuda::memory_stats().in_use;
+  for (const bool captured : {false, true}) {
+    std::vector<float> seen(1000);
+    Tensor x = Tensor::full({1000}, 3, DType::float32, Device::cuda);
+    device.copy(seen.data(), cuda::data(x), 4000, Emulated::kDeviceToHost, other);
+    const auto lose = [&] {
+      cuda::keep_for(other, x);
+      x = Tensor();
+    };
+    cuda::Graph graph;
+    if (captured)
+      graph.capture(lose);
+    else
+      lose();
+    const Tensor next[] = {sevens(), sevens()};
+    device.synchronize(other);
+    CHECK(seen == std::vector<float>(1000, 3));
+    CHECK(cuda::memory_stats().in_use > before + 8000);
+  }
+  cuda::synchronize();
+  CHECK(cuda::memory_stats().in_use == before);
+}
+
+TEST_CASE("pinned memory may change as soon as it is copied", "[cuda]") {
+  Emulated device;
+  if (!device.find()) return;
+  void* memory = nullptr;
+  device.pinned(&memory, 40, 0);
+  auto* numbers = static_cast<float*>(memory);
+  std::fill_n(numbers, 10, 3.0f);
+  const Tensor x = Tensor::wrap(memory, {10}, DType::float32, [] {}).to(Device::cuda);
+  std::fill_n(numbers, 10, 7.0f);
+  CHECK(x.to_vector() == std::vector<double>(10, 3));
+}
+
+TEST_CASE("the thread's device may be another, and stays it", "[cuda]") {
+  Emulated device;
+  if (!device.find()) return;
+  device.set_device(1);
+  const Tensor x = Tensor::of({3, 5}, counted(15)).to(DType::float32).to(Device::cuda);
+  const Tensor z = matmul(x, transpose(x)) + Tensor::full({3, 3}, 1, x.dtype(), Device::cuda);
+  CHECK(sum(z.clone()).item() == 225 + 324 + 441 + 576 + 729 + 9);
+  Tensor twice;
+  {
+    cuda::Graph graph;
+    graph.capture([&] { twice = x + x; });
+    graph.replay();
+  }
+  CHECK(twice.slice(1, 2).to_vector() == std::vector<double>{10, 12, 14, 16, 18});
+  cuda::let_wait(cuda::native_stream());
+  cuda::empty_cache();
+  int now = 0;
+  device.get_device(&now);
+  CHECK(now == 1);
+  device.set_device(0);
+}
+
+TEST_CASE("copies on the GPU may overlap", "[cuda]") {
+  if (!has_device()) return;
+  for (const auto& [to, from] : {std::pair(1, 0), {0, 1}, {40, 0}, {0, 60}}) {
+    const Tensor here = Tensor::arange(100), there = here.to(Device::cuda);
+    for (const Tensor& x : {here, there}) x.slice(to, to + 40).copy_(x.slice(from, from + 40));
+    CHECK(there.to_vector() == here.to_vector());
+  }
+}
+
+TEST_CASE("all kinds of elements fill memory on the GPU", "[cuda]") {
+  if (!has_device()) return;
+  for (const double value : {0.0, 1.0, 16843009.0, -2.5})
+    for (const DType dtype : {DType::float32, DType::float64, DType::int32, DType::int64}) {
+      const bool whole = value != -2.5 || dtype == DType::float32 || dtype == DType::float64;
+      if (!whole) continue;
+      const Tensor here = Tensor::full({1001}, value, dtype);
+      CHECK(Tensor::full({1001}, value, dtype, Device::cuda).to_vector() == here.to_vector());
+    }
 }

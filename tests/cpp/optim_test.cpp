@@ -422,6 +422,12 @@ TEST_CASE("optim: the GPU clips without looking", "[optim][cuda]") {
   there[5].set_grad(Tensor::full({5}, INFINITY, DType::float32, Device::cuda));
   CHECK(std::isinf(clip_grad_norm(there, 1).item()));
   CHECK(there[1].grad().to_vector() == before);
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    Tensor w = Tensor::zeros({3}, DType::bfloat16, device).set_requires_grad();
+    w.set_grad(Tensor::ones({3}, DType::bfloat16, device));
+    CHECK(error_of<DtypeError>([&] { clip_grad_norm({w}, 1); }) ==
+          "clip_grad_norm: gradients must be float32 or float64, got bfloat16");
+  }
 }
 
 TEST_CASE("optim: schedules", "[optim]") {

@@ -269,26 +269,33 @@ namespace {
 
 using Work = std::vector<std::function<void()>>;
 std::unique_ptr<Work> captured;
-bool relaxed = false;  ///< whether memory may be allocated during the capture
-
-}  // namespace
-
-cudaError_t queue(const std::function<void()>& work) {
-  const std::lock_guard lock(mutex);
-  if (captured)
-    captured->push_back(work);
-  else
-    work();
-  return cudaSuccess;
-}
-
-namespace {
+bool relaxed = false;      ///< whether memory may be allocated during the capture
+bool invalidated = false;  ///< whether something has spoilt the capture
 
 thread_local cudaError_t last_error = cudaSuccess;
+thread_local int device = 0;  ///< of two, of which the second can do nothing
 
 cudaError_t failed(cudaError_t error) {
   last_error = error;
   return error;
+}
+
+cudaError_t spoilt() {
+  if (captured) invalidated = true;
+  return failed(cudaErrorStreamCaptureUnsupported);
+}
+
+/// What an unfinished copy reads: pinned memory is read when the copy's turn comes.
+struct Reading {
+  const void* from;
+  std::vector<char> bytes;
+};
+std::vector<Reading> readings;
+
+void check_readings() {
+  for (const Reading& r : readings)
+    if (std::memcmp(r.from, r.bytes.data(), r.bytes.size()) != 0)
+      die("the source of a copy from pinned memory has changed before it was read");
 }
 
 }  // namespace
@@ -315,6 +322,17 @@ cudaError_t allow_shared(void* kernel, int bytes) {
   return cudaSuccess;
 }
 
+cudaError_t queue(const std::function<void()>& work) {
+  const std::lock_guard lock(mutex);
+  if (device != 0) return failed(cudaErrorInvalidDevice);
+  check_readings();
+  if (captured)
+    captured->push_back(work);
+  else
+    work();
+  return cudaSuccess;
+}
+
 cudaError_t launch(void* kernel, const Shape& of, size_t shared_bytes,
                    const std::function<void()>& thread) {
   const dim3 b = of.blocks, t = of.threads;
@@ -334,8 +352,40 @@ namespace {
 
 using namespace emulator;
 
-constexpr size_t kMemory = size_t{2} << 30;
+constexpr size_t kMemory = size_t{512} << 20;
 size_t used = 0;
+
+/// The first is the engine's, whose work runs at once. That of the others runs as late as it may:
+/// when it is waited for.
+struct Stream {
+  Work waiting;
+  size_t done = 0;
+
+  void run(size_t until) {
+    for (; done < until; ++done) waiting[done]();
+  }
+};
+Stream* first_stream = nullptr;
+
+Stream* stream_of(cudaStream_t handle) {
+  const bool is_default = !handle || handle == cudaStreamLegacy || handle == cudaStreamPerThread;
+  return is_default ? first_stream : reinterpret_cast<Stream*>(handle);
+}
+
+/// Behind the first `at` pieces of a stream's work.
+struct Event {
+  Stream* stream = nullptr;
+  size_t at = 0;
+};
+
+std::vector<std::pair<const char*, size_t>> pinned;
+
+bool is_pinned(const void* memory) {
+  return std::any_of(pinned.begin(), pinned.end(), [&](const auto& block) {
+    const auto* at = static_cast<const char*>(memory);
+    return block.first <= at && at < block.first + block.second;
+  });
+}
 
 constexpr size_t kGuard = 256;
 struct Header {  // before each block of memory
@@ -376,7 +426,7 @@ cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = 2;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
@@ -391,19 +441,47 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   properties->l2CacheSize = 1 << 20;
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int) {
+cudaError_t cudaSetDevice(int to) {
+  device = to;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* now) {
+  *now = device;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  if (attribute != cudaDevAttrPageableMemoryAccessUsesHostPageTables)
+    die("an attribute that the emulated device does not know");
+  *value = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  const std::lock_guard lock(mutex);
+  std::memset(attributes, 0, sizeof *attributes);
+  attributes->type = is_pinned(memory) ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered;
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  static char the_stream;  // an address like no other
-  *stream = reinterpret_cast<cudaStream_t>(&the_stream);
+  const std::lock_guard lock(mutex);
+  if (device != 0) return failed(cudaErrorInvalidDevice);
+  auto* made = new Stream;
+  if (!first_stream) first_stream = made;
+  *stream = reinterpret_cast<cudaStream_t>(made);
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaStreamCreate(stream);
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return captured ? failed(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
+  const std::lock_guard lock(mutex);
+  Stream* const stream = stream_of(handle);
+  if (captured && stream == first_stream) return spoilt();
+  if (stream == first_stream) {
+    check_readings();
+    readings.clear();
+  }
+  if (stream) stream->run(stream->waiting.size());
+  return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
   return cudaStreamSynchronize(nullptr);
@@ -411,7 +489,8 @@ cudaError_t cudaDeviceSynchronize() {
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const std::lock_guard lock(mutex);
-  if (captured && !relaxed) return failed(cudaErrorStreamCaptureUnsupported);
+  if (device != 0) return failed(cudaErrorInvalidDevice);
+  if (captured && !relaxed) return spoilt();
   if (bytes > kMemory - used) return failed(cudaErrorMemoryAllocation);
   auto* header =
       static_cast<Header*>(std::aligned_alloc(256, (bytes + 3 * kGuard - 1) / 256 * 256));
@@ -434,36 +513,65 @@ cudaError_t cudaFree(void* memory) {
   return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  const std::lock_guard lock(mutex);
   *memory = std::malloc(bytes);
-  return *memory ? cudaSuccess : failed(cudaErrorMemoryAllocation);
+  if (!*memory) return failed(cudaErrorMemoryAllocation);
+  pinned.emplace_back(static_cast<const char*>(*memory), bytes);
+  return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *free = kMemory - used;
   *total = kMemory;
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
-                            cudaStream_t) {
-  return queue([=] { std::memmove(to, from, bytes); });
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t handle) {
+  const std::lock_guard lock(mutex);
+  const auto* target = static_cast<const char*>(to);
+  const auto* source = static_cast<const char*>(from);
+  if (kind == cudaMemcpyDeviceToDevice && source < target + bytes && target < source + bytes)
+    die("a copy within the device whose ranges overlap");
+  const auto work = [=] { std::memcpy(to, from, bytes); };
+  Stream* const stream = stream_of(handle);
+  if (stream != first_stream) {
+    stream->waiting.push_back(work);
+    return cudaSuccess;
+  }
+  const cudaError_t error = queue(work);
+  if (kind == cudaMemcpyHostToDevice && is_pinned(from))
+    readings.push_back({from, {source, source + bytes}});
+  return error;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   return queue([=] { std::memset(to, value, bytes); });
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
+  if (device != 0) return failed(cudaErrorInvalidDevice);
+  *event = reinterpret_cast<cudaEvent_t>(new Event);
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t on) {
+  const std::lock_guard lock(mutex);
+  Stream* const stream = stream_of(on);
+  if (captured && stream == first_stream) die("an event that would become part of the graph");
+  *reinterpret_cast<Event*>(handle) = {stream, stream->waiting.size()};
   return cudaSuccess;
 }
-cudaError_t cudaEventQuery(cudaEvent_t) {
-  return captured ? failed(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+cudaError_t cudaEventQuery(cudaEvent_t handle) {
+  const std::lock_guard lock(mutex);
+  if (captured) return spoilt();
+  const Event& event = *reinterpret_cast<Event*>(handle);
+  return event.stream->done < event.at ? cudaErrorNotReady : cudaSuccess;
 }
-cudaError_t cudaEventDestroy(cudaEvent_t) {
+cudaError_t cudaEventDestroy(cudaEvent_t handle) {
+  delete reinterpret_cast<Event*>(handle);
   return cudaSuccess;
 }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t handle, unsigned) {
+  const std::lock_guard lock(mutex);
+  const Event& event = *reinterpret_cast<Event*>(handle);
+  event.stream->run(event.at);
   return cudaSuccess;
 }
 
@@ -472,11 +580,17 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode mode) {
   if (captured) return failed(cudaErrorIllegalState);
   relaxed = mode == cudaStreamCaptureModeRelaxed;
   captured = std::make_unique<Work>();
+  invalidated = false;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
   const std::lock_guard lock(mutex);
   if (!captured) return failed(cudaErrorIllegalState);
+  if (invalidated) {
+    captured = nullptr;
+    *graph = nullptr;
+    return failed(cudaErrorStreamCaptureInvalidated);
+  }
   *graph = reinterpret_cast<cudaGraph_t>(captured.release());
   return cudaSuccess;
 }
@@ -491,6 +605,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
   const std::lock_guard lock(mutex);
+  if (device != 0) return failed(cudaErrorInvalidDevice);
   for (const auto& work : *reinterpret_cast<Work*>(executable)) work();
   return cudaSuccess;
 }

@@ -45,6 +45,12 @@ void* native_stream();
 /// What is queued on another stream (a cudaStream_t) from now on waits for all that is queued here
 /// so far.
 void let_wait(void* other);
+/// Keeps a tensor's memory from being used anew until all that is queued on another stream so far
+/// is done. That stream must still be there, after a capture that is under way too.
+void keep_for(void* other, const Tensor& x) noexcept;
+/// DeviceError for `op`, which needs a result at once, values from the CPU or another stream, while
+/// this thread captures a Graph.
+void check_not_capturing(const char* op);
 
 struct Recording;
 
@@ -77,7 +83,8 @@ class Graph {
   Graph& operator=(Graph&&) noexcept;
 
   /// Records what body() queues in place of what was recorded before; keeps body, and with it what
-  /// it holds. No other thread may use the GPU meanwhile.
+  /// it holds. No other thread may use the GPU meanwhile. Waits for the GPU and empties the cache
+  /// before: in a capture no memory can be given back.
   /// @throws DeviceError  no GPU, a capture within a capture, or something in it that would have to
   ///                      wait for a result (item(), to(Device::cpu), ...) or take values from the
   ///                      CPU; whatever body throws. Nothing is recorded then.

@@ -120,4 +120,8 @@ void let_wait(void* other) {
   call("let_wait", backend().stream->let_wait, other);
 }
 
+void keep_for(void* other, const Tensor& x) noexcept {
+  release_after_work([kept = x]() mutable { kept = Tensor(); }, other);
+}
+
 }  // namespace normlab::cuda

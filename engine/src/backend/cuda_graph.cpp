@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/cuda.h"
+#include "backend/cuda_lent.h"
 #include "core/allocator.h"
 #include "core/tensor_impl.h"
 
@@ -24,7 +25,7 @@ struct Slot {
 struct Drawn {
   Generator* own;  ///< null: the default one of the thread that replays
   uint64_t seed, begin, blocks;
-  const uint64_t* word;
+  Tensor word;
   Generator& generator() const { return own ? *own : default_generator(); }
 };
 
@@ -44,20 +45,21 @@ struct Recording {
   void* graph = nullptr;
 
   ~Recording() {
-    if (graph) backend().stream->destroy(graph);
+    // A replay may be under way, and any thread may capture another graph.
+    if (graph) release_after_work([graph = graph] { backend().stream->destroy(graph); });
   }
 
-  const void* slot(int64_t bytes, Replayed value) {
+  Tensor slot(int64_t bytes, Replayed value) {
     const int64_t at = used;
     check<DeviceError>(at + bytes <= kWords, "capture",
                        "a graph has room for so many optimizers and generators only: ", kWords,
                        " bytes");
     used += (bytes + kSlot - 1) / kSlot * kSlot;
     slots.push_back({at, std::move(value)});
-    return static_cast<const char*>(device_data(words)) + at;
+    return view_of(words, at, {bytes});
   }
 
-  const uint64_t* offset_of(Generator& generator) {
+  Tensor offset_of(Generator& generator) {
     Generator* own = &generator == &default_generator() ? nullptr : &generator;
     for (const Drawn& d : drawn)
       if (d.own == own) return d.word;
@@ -67,10 +69,9 @@ struct Recording {
       std::memcpy(to, &further, sizeof further);
     };
     const auto done = [this, i] { drawn[i].generator().advance(drawn[i].blocks); };
-    const void* word = slot(sizeof(uint64_t), {write, done});
-    drawn.push_back(
-        {own, generator.seed(), generator.offset(), 0, static_cast<const uint64_t*>(word)});
-    return drawn.back().word;
+    const Tensor word = slot(sizeof(uint64_t), {write, done});
+    drawn.push_back({own, generator.seed(), generator.offset(), 0, word});
+    return word;
   }
 
   /// Nothing has run: generators stand where they stood.
@@ -107,11 +108,11 @@ void check_stream_is_free(const char* op) {
 }
 
 const void* at_replay(int64_t bytes, Replayed value) {
-  return current ? current->slot(bytes, std::move(value)) : nullptr;
+  return current ? device_data(current->slot(bytes, std::move(value))) : nullptr;
 }
 
-const uint64_t* replay_offset(Generator& generator) {
-  return current ? current->offset_of(generator) : nullptr;
+Tensor replay_offset(Generator& generator) {
+  return current ? current->offset_of(generator) : Tensor();
 }
 
 void on_leaf_gradient(const std::shared_ptr<TensorImpl>& leaf) {
@@ -171,6 +172,7 @@ void Graph::capture(std::function<void()> body) {
   backend();
   check<DeviceError>(!is_capturing(), "capture", "a graph cannot be captured within another");
   recording_ = nullptr;
+  empty_cache();  // a capture cannot, and finds no memory where gigabytes are cached
   auto recording = std::make_unique<Recording>();
   recording->words = Tensor::empty({kWords}, DType::uint8, Device::cuda);
   recording->body = std::move(body);

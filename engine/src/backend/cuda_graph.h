@@ -5,6 +5,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "normlab/cuda.h"
 #include "normlab/random.h"
 
 // What the engine does otherwise while this thread captures a graph: a replay runs the same kernels
@@ -19,8 +20,6 @@ namespace normlab::cuda {
 /// Whether this thread captures a graph, and whether any does.
 bool is_capturing();
 bool a_thread_captures();
-/// DeviceError for `op`, which needs a result at once or values from the CPU, within a capture.
-void check_not_capturing(const char* op);
 
 /// A value on the device that each replay has anew.
 struct Replayed {
@@ -40,9 +39,10 @@ const T* at_replay(std::function<T()> next, std::function<void()> done) {
 }
 
 /// Within a capture: where on the device stands how many blocks further than at the capture the
-/// generator's numbers begin; kernels add it to their offset, in the backward pass too. Null
-/// outside. To be asked before the generator advances, which it does with each replay again.
-const uint64_t* replay_offset(Generator& generator);
+/// generator's numbers begin (a uint64_t, whose memory the tensor holds); kernels add it to their
+/// offset, in the backward pass too. Undefined outside. To be asked before the generator advances,
+/// which it does with each replay again.
+Tensor replay_offset(Generator& generator);
 
 /// Called before a leaf on the GPU gets its gradient: within a capture this must be its first, or
 /// one of the capture's own. Cleared again if the capture fails.

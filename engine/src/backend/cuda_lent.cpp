@@ -11,7 +11,8 @@ namespace {
 
 struct Lent {
   std::function<void()> release;
-  void* event;  ///< behind the last use; null: not marked yet
+  void* stream;           ///< whose work may use it; null: ours
+  void* event = nullptr;  ///< behind the last use; null: not marked yet
 };
 
 /// Never destroyed, as the allocator's caches.
@@ -27,7 +28,7 @@ List& list() {
 bool is_done(Lent& lent) {
   const StreamFunctions& stream = *backend().stream;
   // What cannot be marked or asked for has failed with all the rest: nothing uses it any more.
-  if (!lent.event && stream.mark(&lent.event)) return true;
+  if (!lent.event && stream.mark(lent.stream, &lent.event)) return true;
   bool passed = false;
   const bool failed = stream.has_passed(lent.event, &passed) != nullptr;
   if (passed || failed) stream.forget(lent.event);
@@ -53,11 +54,11 @@ std::vector<Lent> take_done() {
 
 }  // namespace
 
-void release_after_work(std::function<void()> release) noexcept {
+void release_after_work(std::function<void()> release, void* stream) noexcept {
   {
     List& lent = list();
     const std::lock_guard lock(lent.mutex);
-    lent.all.push_back({std::move(release), nullptr});
+    lent.all.push_back({std::move(release), stream});
   }
   finish_lent();
 }

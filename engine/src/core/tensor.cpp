@@ -120,7 +120,12 @@ To convert(From value) {
   }
 }
 
-/// Between tensors of equal bytes, wherever they live; their memory may overlap on the CPU.
+bool overlap(const void* a, const void* b, int64_t bytes) {
+  const auto x = reinterpret_cast<uintptr_t>(a), y = reinterpret_cast<uintptr_t>(b);
+  return (x < y ? y - x : x - y) < static_cast<uintptr_t>(bytes);
+}
+
+/// Between tensors of equal bytes, wherever they live; their memory may overlap.
 void copy_values(const Tensor& to, const Tensor& from) {
   const bool to_gpu = to.device() == Device::cuda, from_gpu = from.device() == Device::cuda;
   void* const target = device_data(to);
@@ -128,6 +133,7 @@ void copy_values(const Tensor& to, const Tensor& from) {
   const int64_t bytes = to.nbytes();
   if (bytes == 0 || target == source) return;
   if (to_gpu != from_gpu) cuda::check_not_capturing("copy");
+  if (to_gpu && from_gpu && overlap(target, source, bytes)) return copy_values(to, from.clone());
   if (to_gpu || from_gpu) {
     cuda::call("copy",
                !from_gpu ? cuda::backend().upload

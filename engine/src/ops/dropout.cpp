@@ -19,7 +19,7 @@ constexpr int64_t kBlock = 4096;  ///< a multiple of every batch of words
 struct Mask {
   double p;
   Stream stream;
-  const uint64_t* replay;  ///< see cuda::replay_offset()
+  Tensor replay;  ///< see cuda::replay_offset(); backward may outlive the graph
 
   uint32_t threshold() const {
     return static_cast<uint32_t>(std::min(std::round(p * 0x1p32), 0x1p32 - 1));
@@ -29,15 +29,16 @@ struct Mask {
 
 Tensor drop_on_gpu(const Tensor& x, const Mask& mask) {
   const Tensor z = Tensor::empty(x.shape(), x.dtype(), Device::cuda);
-  const cuda::DropoutArgs args{.dtype = x.dtype(),
-                               .x = device_data(x),
-                               .n = x.numel(),
-                               .seed = mask.stream.seed,
-                               .block = mask.stream.block,
-                               .replay = mask.replay,
-                               .threshold = mask.threshold(),
-                               .scale = mask.scale(),
-                               .z = device_data(z)};
+  const cuda::DropoutArgs args{
+      .dtype = x.dtype(),
+      .x = device_data(x),
+      .n = x.numel(),
+      .seed = mask.stream.seed,
+      .block = mask.stream.block,
+      .replay = static_cast<const uint64_t*>(mask.replay ? device_data(mask.replay) : nullptr),
+      .threshold = mask.threshold(),
+      .scale = mask.scale(),
+      .z = device_data(z)};
   cuda::call("dropout", cuda::backend().random->dropout, args);
   return z;
 }
@@ -73,7 +74,7 @@ Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
   check<ValueError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
   if (!training || p == 0) return x;
   const auto blocks = static_cast<uint64_t>((x.numel() + 3) / 4);
-  const uint64_t* replay = x.device() == Device::cuda ? cuda::replay_offset(generator) : nullptr;
+  const Tensor replay = x.device() == Device::cuda ? cuda::replay_offset(generator) : Tensor();
   const Mask mask{p, {generator.seed(), generator.advance(blocks)}, replay};
   return record("dropout", drop(x, mask), {x},
                 [mask](const Tensor& dz, Needs) -> Grads { return {drop(dz, mask)}; });

@@ -11,8 +11,9 @@ struct StreamFunctions {
   void* (*handle)();  ///< a cudaStream_t
   /// What comes on the other stream from now on waits for all that is queued here so far.
   Failure (*let_wait)(void* other);
-  /// An event behind all that is queued so far, whether it has passed, and its end.
-  Failure (*mark)(void** event);
+  /// An event behind all that is queued so far, here (null) or on another stream; whether it has
+  /// passed, and its end.
+  Failure (*mark)(void* other, void** event);
   Failure (*has_passed)(void* event, bool* passed);
   void (*forget)(void* event);
 
@@ -22,7 +23,7 @@ struct StreamFunctions {
   Failure (*end_capture)(void** graph);
   void (*abort_capture)();
   Failure (*replay)(void* graph);
-  /// Waits for replays that are under way.
+  /// No replay may be under way.
   void (*destroy)(void* graph);
   /// Writes at most kMostWritten bytes, a multiple of 4, which go along with the call: the source
   /// may go at once, and nothing waits.
