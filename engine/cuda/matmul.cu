@@ -3,8 +3,9 @@
 #include "column_sums.h"
 #include "tile_product.h"
 
-// Matrix products: cuBLASLt, with bias and relu on its way out. Other activations take a pass of
-// their own; what cuBLASLt does not take, tiles of the engine's own.
+// Matrix products: cuBLASLt, with the bias on its way out. Activations take a pass of their own,
+// relu too: cuBLASLt's does not promise to keep NaN. What cuBLASLt does not take, tiles of the
+// engine's own.
 
 namespace normlab::cuda {
 namespace {
@@ -127,9 +128,8 @@ Failure activate_all(const T* x, const ProductArgs& a, const T* bias, T* before)
 
 template <class T>
 Failure multiply_typed(const ProductArgs& a) {
-  const bool relu = a.activation == Activation::relu && !a.before;
-  const BlasEpilogue whole = {a.bias, relu};
-  const bool own_pass = !relu && (a.activation != Activation::none || a.before);
+  const BlasEpilogue whole = {a.bias};
+  const bool own_pass = a.activation != Activation::none || a.before;
   // Straight to where the activation reads from.
   T* const product = static_cast<T*>(own_pass && a.before ? a.before : a.c);
   bool done = false;
