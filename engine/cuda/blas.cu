@@ -54,7 +54,7 @@ const Precision& precision_of(DType dtype) {
 // ----------------------------------------------------------------------------------------
 
 /// All that the choice of an algorithm depends on.
-using Key = std::array<int64_t, 15>;
+using Key = std::array<int64_t, 14>;
 
 struct Plan {
   cublasLtMatmulDescOpaque_t operation;
@@ -96,7 +96,6 @@ Key key_of(const ProductArgs& a, const BlasEpilogue& e, const void* to) {
           batched ? a.a_step : 0,
           batched ? a.b_step : 0,
           e.bias != nullptr,
-          e.relu,
           aligned.a,
           aligned.b,
           aligned.result};
@@ -143,10 +142,7 @@ cublasStatus_t describe(Plan& plan, const ProductArgs& a, const BlasEpilogue& e)
   const Precision& p = precision_of(a.dtype);
   const cublasOperation_t left = a.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t right = a.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const cublasLtEpilogue_t epilogue =
-      e.bias   ? e.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS
-      : e.relu ? CUBLASLT_EPILOGUE_RELU
-               : CUBLASLT_EPILOGUE_DEFAULT;
+  const cublasLtEpilogue_t epilogue = e.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   Status status;
   status(cublasLtMatmulDescInit(&plan.operation, a.tf32 ? p.compute_tf32 : p.compute, p.scale));
   status(set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, left));

@@ -7,10 +7,9 @@ namespace normlab::cuda {
 /// Opens cuBLASLt and allocates its workspace; part of opening the device.
 Failure open_blas();
 
-/// What cuBLASLt does to a product on its way out: + bias [N] unless null, then relu.
+/// What cuBLASLt does to a product on its way out: + bias [N] unless null.
 struct BlasEpilogue {
   const void* bias = nullptr;
-  bool relu = false;
 };
 
 /// Queues to = the product of `args` with that epilogue. Sets *done = false and does nothing where

@@ -3,8 +3,9 @@
 #include "column_sums.h"
 #include "tile_product.h"
 
-// Matrix products: cuBLASLt, with bias and relu on its way out. Other activations take a pass of
-// their own; what cuBLASLt does not take, tiles of the engine's own.
+// Matrix products: cuBLASLt, with the bias on its way out. Activations take a pass of their own,
+// relu too: cuBLASLt's does not promise to keep NaN. What cuBLASLt does not take, tiles of the
+// engine's own.
 
 namespace normlab::cuda {
 namespace {
@@ -146,9 +147,8 @@ Failure multiply_typed(const ProductArgs& a) {
   using A = compute_t<T>;
   // cuBLASLt takes a bias of the result's dtype only.
   const bool own_bias = a.bias && !std::is_same_v<T, A>;
-  const bool relu = a.activation == Activation::relu && !a.before && !own_bias;
-  const BlasEpilogue whole = {own_bias ? nullptr : a.bias, relu};
-  const bool own_pass = own_bias || (!relu && (a.activation != Activation::none || a.before));
+  const BlasEpilogue whole = {own_bias ? nullptr : a.bias};
+  const bool own_pass = own_bias || a.activation != Activation::none || a.before;
   // Straight to where the activation reads from.
   T* const product = static_cast<T*>(own_pass && a.before ? a.before : a.c);
   bool done = false;

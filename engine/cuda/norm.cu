@@ -381,8 +381,9 @@ Failure forward(const NormArgs<T>& a) {
                          forward_rows<T, V, E, kOneWarp, kGeneral>, blocks_for(a.rows, block.y),
                          block, a, segment_divider(a.segment), in_shared);
   };
-  if (!general && a.H > kLimits.row() / 2)
-    return run.template operator()<kForwardLong<T>.elements, false, false>();
+  if constexpr (sizeof(T) < sizeof(double))  // twice the doubles are more than 64 registers hold
+    if (!general && a.H > kLimits.row() / 2)
+      return run.template operator()<kForwardLong<T>.elements, false, false>();
   return with_shape<T, kLimits.elements>(a.H, general, run);
 }
 

@@ -7,13 +7,19 @@ namespace normlab::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int kAtOnce = 3;  ///< blocks that a multiprocessor must hold at once
-
 /// Elements of a thread.
 template <class T>
 constexpr int kElements = 64 / sizeof(accumulate_t<T>);
 template <class T>
 constexpr int kSlice = static_cast<int>(kThreads) * kElements<T>;
+/// Elements of a thread in backward where a warp then still holds a row.
+template <class T>
+constexpr int kFewElements = kElements<T> / 2;
+/// Blocks of backward that a multiprocessor must hold at once: as many as spill no register.
+template <class T, int E>
+constexpr int kAtOnce = E > kFewElements<T>           ? 3
+                        : sizeof(T) == sizeof(double) ? 4
+                                                      : 5;
 
 template <class T, class A = accumulate_t<T>>
 __device__ A alpha_of(const NormArgs<T>& a) {
@@ -51,10 +57,9 @@ __global__ void __launch_bounds__(kThreads) forward_tanh(NormArgs<T> a) {
   });
 }
 
-template <class T, int V>
-__global__ void __launch_bounds__(kThreads, kAtOnce) backward_tanh(NormArgs<T> a) {
+template <class T, int V, int E>
+__global__ void __launch_bounds__(kThreads, kAtOnce<T, E>) backward_tanh(NormArgs<T> a) {
   using A = accumulate_t<T>;
-  constexpr int E = kElements<T>;
   __shared__ RowSums<A> room;
   const Columns own = own_columns(a);
   const A alpha = alpha_of(a);
@@ -99,11 +104,17 @@ dim3 block_of(const NormArgs<T>& a) {
   return {x, kThreads / x};
 }
 
+template <class T>
+bool few_elements(const NormArgs<T>& a) {
+  return a.H <= 32 * kFewElements<T>;
+}
+
 /// Blocks for each slice: as many as run at once.
 template <class T>
 unsigned backward_blocks(const NormArgs<T>& a) {
+  const int at_once = few_elements(a) ? kAtOnce<T, kFewElements<T>> : kAtOnce<T, kElements<T>>;
   const int64_t needed = blocks_for(a.rows, block_of(a).y), slices = blocks_for(a.H, kSlice<T>),
-                resident = (int64_t{multiprocessors()} * kAtOnce + slices - 1) / slices;
+                resident = (int64_t{multiprocessors()} * at_once + slices - 1) / slices;
   return static_cast<unsigned>(needed < resident ? needed : resident);
 }
 
@@ -138,7 +149,8 @@ Failure tanh_backward(const NormArgs<T>& a) {
   const Failure failure = with_vectors(a, [&]<int V>() {
     return launch_shared(
         ColumnSums<accumulate_t<T>, V>::bytes(block.y, a.H < kSlice<T> ? a.H : kSlice<T>),
-        backward_tanh<T, V>, dim3(parts, slices), block, a);
+        few_elements(a) ? backward_tanh<T, V, kFewElements<T>> : backward_tanh<T, V, kElements<T>>,
+        dim3(parts, slices), block, a);
   });
   if (failure) return failure;
   return sum_parts(a, a.scratch, parts, a.H, a.scratch + int64_t{parts} * 2 * a.H,

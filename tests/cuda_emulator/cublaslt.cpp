@@ -102,9 +102,7 @@ void check_types(const Problem& p) {
     die("types that do not go together in cuBLASLt");
   switch (p.op.epilogue) {
     case CUBLASLT_EPILOGUE_DEFAULT:
-    case CUBLASLT_EPILOGUE_RELU:
     case CUBLASLT_EPILOGUE_BIAS:
-    case CUBLASLT_EPILOGUE_RELU_BIAS:
       return;
     default:
       die("an epilogue that the emulated cuBLASLt does not know");
@@ -172,7 +170,7 @@ struct Run {
     T value = alpha * sum;
     if (beta != 0) value += beta * at(p.d, c + matrix * p.d.step, false, i, j);
     if (has_bias(p.op)) value += static_cast<T>(static_cast<const Stored*>(p.op.bias)[i]);
-    return p.op.epilogue & CUBLASLT_EPILOGUE_RELU && value < 0 ? T(0) : value;
+    return value;
   }
   void operator()() const {
     for (int64_t matrix = 0; matrix < p.d.batch; ++matrix)
