@@ -13,7 +13,7 @@
 namespace normlab::cuda {
 namespace {
 
-/// What the library recommends for Hopper; more gains nothing.
+/// What NVIDIA recommends for Hopper.
 constexpr size_t kWorkspace = size_t{32} << 20;
 /// Addresses are told apart up to this many bytes; no kernel asks for more.
 constexpr uintptr_t kMostAlignment = 16;
@@ -34,14 +34,15 @@ Failure failure_of_blas(cublasStatus_t status) {
 /// How a dtype is stored, summed and scaled: one row each.
 struct Precision {
   DType dtype;
+  int64_t size;  ///< bytes
   cudaDataType stored;
   cublasComputeType_t compute, compute_tf32;
   cudaDataType scale;
 };
 constexpr Precision kPrecisions[] = {
-    {DType::float32, CUDA_R_32F, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F},
-    {DType::float64, CUDA_R_64F, CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_64F, CUDA_R_64F},
-    {DType::bfloat16, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F, CUDA_R_32F},
+    {DType::float32, 4, CUDA_R_32F, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F},
+    {DType::float64, 8, CUDA_R_64F, CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_64F, CUDA_R_64F},
+    {DType::bfloat16, 2, CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F, CUDA_R_32F},
 };
 
 const Precision& precision_of(DType dtype) {
@@ -76,8 +77,7 @@ struct Alignments {
   int64_t a, b, result;
 };
 Alignments alignments(const ProductArgs& a, const void* to) {
-  const int64_t each = a.dtype == DType::float64 ? 8 : a.dtype == DType::bfloat16 ? 2 : 4;
-  const int64_t size = a.batch > 1 ? each : 0;
+  const int64_t size = a.batch > 1 ? precision_of(a.dtype).size : 0;  // of what steps count
   return {alignment(a.a, a.a_step * size), alignment(a.b, a.b_step * size),
           alignment(to, a.M * a.N * size)};
 }

@@ -88,6 +88,16 @@ def test_what_needs_a_gpu_says_so(ask):
         getattr(nl.cuda, ask)()
 
 
+def test_tf32_is_off_until_turned_on():
+    assert not nl.cuda.tf32_allowed()
+    nl.cuda.allow_tf32(True)
+    try:
+        assert nl.cuda.tf32_allowed()
+    finally:
+        nl.cuda.allow_tf32(False)
+    assert not nl.cuda.tf32_allowed()
+
+
 def test_unknown_device():
     with pytest.raises(nl.ArgumentError, match="'tpu'"):
         nl.zeros(2, device="tpu")
