@@ -3,7 +3,7 @@
 python mnist.py --threads 2 --steps 300 --norm layernorm
 
 Synthetic images: only the step's speed is measured. Prints one JSON line; items are images.
-`--probe` leaves nl.probe on, to see what it costs.
+`--probe` leaves nl.probe on, to see what it costs; `--graph` replays the step as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import argparse
 import contextlib
 import json
 import statistics
-import time
 
 import numpy as np
+import steps
 
 import normlab as nl
 
@@ -40,33 +40,35 @@ def main() -> None:
     p.add_argument("--norm", default="layernorm", choices=nl.norm_variants())
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--probe", action="store_true")
+    steps.add_device(p)
     a = p.parse_args()
 
     nl.set_num_threads(a.threads)
     nl.manual_seed(0)
-    net = build(a.norm)
+    net = build(a.norm).to(a.device)
     rng = np.random.default_rng(0)
-    data = nl.tensor(rng.random((64, a.batch, 1, 28, 28), dtype=np.float32))
-    labels = nl.tensor(rng.integers(0, 10, (64, a.batch)))
+    data = nl.tensor(rng.random((64, a.batch, 1, 28, 28), dtype=np.float32)).to(a.device)
+    labels = nl.tensor(rng.integers(0, 10, (64, a.batch))).to(a.device)
+    batches = [(data[i], labels[i]) for i in range(64)]
     optimizer = nl.optim.Adam(net.parameters(), lr=1e-3)
 
-    def step(i: int) -> nl.Tensor:
+    def step(images: nl.Tensor, classes: nl.Tensor) -> nl.Tensor:
         optimizer.zero_grad()
-        loss = nl.cross_entropy(net(data[i % 64]), labels[i % 64])
+        loss = nl.cross_entropy(net(images), classes)
         loss.backward()
         optimizer.step()
         return loss
 
+    run = steps.Captured(step, *batches[0]) if a.graph else step
     with nl.probe(net) if a.probe else contextlib.nullcontext() as probe:
         for i in range(max(5, a.steps // 10)):
-            step(i)
+            run(*batches[i % 64])
         times = []
         for i in range(a.steps):
-            start = time.perf_counter()
-            loss = step(i)
-            if probe:
-                probe.next_step()
-            times.append(time.perf_counter() - start)
+            with steps.timed(times, a.device):
+                loss = run(*batches[i % 64])
+                if probe:
+                    probe.next_step()
     median = statistics.median(times)
     print(
         json.dumps(
@@ -81,6 +83,8 @@ def main() -> None:
                 "unit": "images",
                 "batch": a.batch,
                 "probe": a.probe,
+                "device": a.device,
+                "graph": a.graph,
                 "min_s": min(times),
                 "steps": a.steps,
                 "loss": loss.item(),

@@ -5,7 +5,8 @@
 
 Without --parse: one epoch of training, as `normlab study --task parse` does it, in steps of 1,024
 transitions; --write leaves the same examples for torch_parser_epoch.py. With --parse: the test set,
-gold tags, parsed with a network after one epoch. Prints one JSON line.
+gold tags, parsed with a network after one epoch. --device cuda trains on the GPU, where the study
+replays its steps as a CUDA graph. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def main() -> None:
     p.add_argument("--input-norm", action="store_true", help="the norm on the embeddings too")
     p.add_argument("--write", help="leave the examples there")
     p.add_argument("--parse", action="store_true")
+    p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     a = p.parse_args()
     nl.set_num_threads(a.threads)
     nl.manual_seed(0)
@@ -76,7 +78,8 @@ def main() -> None:
     data = task.load()
     if a.write:
         write(a.write, data)
-    model = task.build(data, NormChoice(a.norm, {}))
+    data = data.to(a.device)
+    model = task.build(data, NormChoice(a.norm, {})).to(a.device)
     optimizer = task.optimizer(model, settings)
     warm = replace(settings, train_items=20 * settings.batch)
     task.train_epoch(model, optimizer, data, warm, 0, lambda share: None)
@@ -84,6 +87,7 @@ def main() -> None:
     score = task.train_epoch(model, optimizer, data, settings, 1, lambda share: None)
     seconds = time.perf_counter() - start
     record: dict[str, Any] = {"task": "parse", "norm": a.norm, "threads": a.threads}
+    record |= {"device": a.device, "graph": a.device == "cuda"}
     if a.parse:
         model.eval()
         assert isinstance(model, parse.Network)

@@ -5,7 +5,8 @@
 
 Dropout 0. Without --epoch: steps on 128 sentences of 32 random tokens. With it: one epoch of RT
 (NORMLAB_DATA) in packed batches of at most 4,096 tokens, as `normlab study --task rt` cuts them;
---write leaves the same batches for torch_padded.py. Prints one JSON line; items are tokens.
+--write leaves the same batches for torch_padded.py. --graph, for the equal steps alone, replays
+them as a CUDA graph. Prints one JSON line; items are tokens.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import argparse
 import json
 import resource
 import statistics
-import time
 
 import numpy as np
+import steps
 
 import normlab as nl
 from normlab import text
@@ -65,32 +66,39 @@ def main() -> None:
     p.add_argument("--norm", default="layernorm", choices=nl.norm_variants())
     p.add_argument("--epoch", action="store_true")
     p.add_argument("--write", metavar="FILE.npz")
+    steps.add_device(p)
     a = p.parse_args()
+    if a.graph and a.epoch:
+        p.error("--graph replays steps of one shape; an epoch's batches differ")
 
     nl.set_num_threads(a.threads)
     nl.manual_seed(0)
     batches, vocabulary = review_epoch() if a.epoch else synthetic()
     if a.write:
         write(a.write, batches, vocabulary)
-    net = text.Classifier(vocabulary, CLASSES, dropout=0.0, norm=a.norm)
+    batches = [(sentences.to(a.device), labels.to(a.device)) for sentences, labels in batches]
+    net = text.Classifier(vocabulary, CLASSES, dropout=0.0, norm=a.norm).to(a.device)
     optimizer = nl.optim.Adam(net.parameters(), lr=1e-3)
 
-    def step(batch: Batch) -> float:
-        sentences, labels = batch
+    def step(tokens: nl.Tensor, offsets: nl.Tensor, labels: nl.Tensor) -> nl.Tensor:
         optimizer.zero_grad()
-        loss = nl.cross_entropy(net(sentences), labels)
+        loss = nl.cross_entropy(net(text.Packed(tokens, offsets)), labels)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss
 
+    def tensors(batch: Batch) -> tuple[nl.Tensor, nl.Tensor, nl.Tensor]:
+        sentences, labels = batch
+        return sentences.tokens, sentences.offsets, labels
+
+    run = steps.Captured(step, *tensors(batches[0])) if a.graph else step
     for batch in batches[: max(3, a.steps // 10)]:
-        step(batch)
-    times = []
+        run(*tensors(batch))
+    times: list[float] = []
     for i in range(a.steps):
-        start = time.perf_counter()
-        for batch in batches if a.epoch else [batches[i % len(batches)]]:
-            loss = step(batch)
-        times.append(time.perf_counter() - start)
+        with steps.timed(times, a.device):
+            for batch in batches if a.epoch else [batches[i % len(batches)]]:
+                loss = run(*tensors(batch))
     tokens = sum(s.tokens.shape[0] for s, _ in batches) if a.epoch else SENTENCES * LENGTH
     median = statistics.median(times)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -107,7 +115,9 @@ def main() -> None:
                 "unit": "tokens",
                 "min_s": min(times),
                 "steps": a.steps,
-                "loss": loss,
+                "device": a.device,
+                "graph": a.graph,
+                "loss": loss.item(),
                 "peak_MB": round(peak * 1024 * 1e-6, 1),
             }
         )

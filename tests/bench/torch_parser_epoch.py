@@ -20,6 +20,7 @@ p = argparse.ArgumentParser()
 p.add_argument("--peers", required=True)
 p.add_argument("--examples", required=True)
 p.add_argument("--threads", type=int, default=1)
+p.add_argument("--device", default="cpu")
 p.add_argument("--norm", default="layernorm")
 p.add_argument("--input-norm", action="store_true")
 p.add_argument("--stock-malloc", action="store_true")
@@ -46,16 +47,16 @@ def main():
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     data = np.load(a.examples)
-    features = torch.from_numpy(data["features"].astype(np.int64))
-    classes = torch.from_numpy(data["classes"])
-    moves = torch.from_numpy(data["moves"].astype(np.int64))
-    illegal = ~torch.from_numpy(data["masks"])
-    net = Net(int(data["rows"]), illegal.shape[1])
+    features = torch.from_numpy(data["features"].astype(np.int64)).to(a.device)
+    classes = torch.from_numpy(data["classes"]).to(a.device)
+    moves = torch.from_numpy(data["moves"].astype(np.int64)).to(a.device)
+    illegal = ~torch.from_numpy(data["masks"]).to(a.device)
+    net = Net(int(data["rows"]), illegal.shape[1]).to(a.device)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
 
     def steps(n):
-        total = torch.zeros(())
-        order = torch.randperm(len(classes))[:n]
+        total = torch.zeros((), device=a.device)
+        order = torch.randperm(len(classes), device=a.device)[:n]
         for index in order.split(a.batch):
             optimizer.zero_grad(set_to_none=True)
             logits = net(features.index_select(0, index))
@@ -77,7 +78,9 @@ def main():
             {
                 "peer": "torch",
                 "version": torch.__version__,
+                "task": "parse",
                 "norm": a.norm,
+                "device": a.device,
                 "threads": a.threads,
                 "median_s": seconds,
                 "items_per_s": len(classes) / seconds,
