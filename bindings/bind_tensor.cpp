@@ -62,7 +62,7 @@ std::string repr(const Tensor& x) {
 Tensor to(const Tensor& x, const py::object& target) {
   if (py::isinstance<py::str>(target)) {
     const auto name = target.cast<std::string>();
-    if (name == "cpu" || name == "cuda")
+    if (name == "cpu" || name.starts_with("cuda"))
       return without_gil([&] { return x.to(device_named(name)); });
   }
   const DType dtype = dtype_from(target);

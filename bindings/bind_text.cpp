@@ -86,6 +86,13 @@ sentences.
           "offsets", [](const Packed& p) { return p.offsets; },
           "int64 ``(S + 1,)``: where sentences begin.")
       .def("__len__", &Packed::size)
+      .def(
+          "to",
+          [](const Packed& p, const std::string& device) {
+            return without_gil([&] { return p.to(device_named(device)); });
+          },
+          py::arg("device"),
+          "The same on ``\"cpu\"`` or ``\"cuda\"``. DeviceError if there is no GPU.")
       .def("__repr__", [](const Packed& p) {
         return "Packed(" + std::to_string(p.size()) + " sentences, " +
                std::to_string(p.tokens.numel()) + " tokens)";

@@ -151,5 +151,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", _shorter)
     app.connect("autodoc-process-bases", _bases)
     app.connect("autodoc-process-docstring", _sentences, priority=80)
-    app.connect("autodoc-process-docstring", _bars, priority=90)
-    app.connect("autodoc-process-docstring", _overloads, priority=100)
+    app.connect("autodoc-process-docstring", _overloads, priority=90)
+    app.connect("autodoc-process-docstring", _bars, priority=100)

@@ -49,6 +49,17 @@ def _optimizer_text(optimizer: Optimizer) -> str:
     return f"{type(optimizer).__name__}(lr={optimizer.lr:g}, {count:,} parameters)"
 
 
+def missing_in(table: str, module: str) -> Callable[[str], Any]:
+    """A module's __getattr__, which says what to type for a name of other frameworks."""
+
+    def __getattr__(name: str) -> Any:  # noqa: N807
+        from ._hints import missing
+
+        raise missing(table, name) or AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return __getattr__
+
+
 def _lacks(table: str) -> Callable[[Any, str], Any]:
     """Python calls this for a name that was not found, and only then."""
 

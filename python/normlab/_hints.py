@@ -189,6 +189,7 @@ _FUNCTIONS: Mapping[str, str] = {
     "initial_seed": "use `nl.get_rng_state()`",
     "seed": "use `nl.manual_seed(0)`",
     "device": 'devices are text: `nl.zeros(3, device="cpu")`',
+    **dict.fromkeys(("autocast", "amp"), _NO_HALF),
     **dict.fromkeys(
         ("backends", "mps"), 'use `nl.cuda.is_available()`; devices are text: "cpu", "cuda"'
     ),
@@ -276,6 +277,27 @@ OPTIM: Mapping[str, str] = {
 DATA: Mapping[str, str] = dict.fromkeys(
     ("DataLoader", "Dataset", "TensorDataset", "Subset", "random_split", "Sampler"), _DATA
 )
+
+_MEMORY = "use `nl.cuda.memory_stats()`"
+_ONE_GPU = "one GPU is used, the first that the environment variable CUDA_VISIBLE_DEVICES names"
+
+CUDA: Mapping[str, str] = {
+    **dict.fromkeys(("CUDAGraph", "graph", "make_graphed_callables"), "use `nl.cuda.Graph()`"),
+    **dict.fromkeys(
+        ("memory_allocated", "max_memory_allocated", "memory_reserved", "memory_summary"), _MEMORY
+    ),
+    **dict.fromkeys(
+        ("get_device_name", "get_device_properties", "mem_get_info"), "use `nl.cuda.properties()`"
+    ),
+    "get_device_capability": 'use `nl.cuda.properties()["compute_capability"]`',
+    **dict.fromkeys(("device_count", "current_device", "set_device", "device"), _ONE_GPU),
+    **dict.fromkeys(("manual_seed", "manual_seed_all"), "use `nl.manual_seed(0)`, for both"),
+    **dict.fromkeys(
+        ("Stream", "Event", "current_stream"),
+        "there is one stream, `nl.cuda.stream()`; `nl.cuda.synchronize()` waits for it",
+    ),
+    **dict.fromkeys(("amp", "is_bf16_supported"), _NO_HALF),
+}
 
 MODULE: Mapping[str, str] = {
     "state_dict": _NO_STATE_DICT,
@@ -365,6 +387,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "nl.nn": NN,
     "nl.optim": OPTIM,
     "nl.data": DATA,
+    "nl.cuda": CUDA,
     "Tensor": TENSOR,
     "Module": MODULE,
     "Optimizer": OPTIMIZER,

@@ -5,6 +5,9 @@ is queued on one stream and runs behind the caller; reading a value waits for it
 network is best captured as a Graph. Operations that cannot go there yet raise DeviceError.
 """
 
+from typing import TYPE_CHECKING
+
+from ._attach import missing_in
 from ._core.cuda import (
     Graph,
     allow_tf32,
@@ -30,3 +33,6 @@ __all__ = [
     "tf32_allowed",
     "why_not",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = missing_in("nl.cuda", __name__)

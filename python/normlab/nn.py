@@ -1,7 +1,8 @@
 """Modules: parts of networks that hold parameters."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._attach import missing_in
 from ._core.nn import (
     GELU,
     Activate,
@@ -47,11 +48,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Says what to type for a name of other frameworks."""
-        from ._hints import missing
-
-        raise missing("nl.nn", name) or AttributeError(
-            f"module {__name__!r} has no attribute {name!r}"
-        )
+    __getattr__ = missing_in("nl.nn", __name__)

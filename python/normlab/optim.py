@@ -1,7 +1,8 @@
 """Optimizers and learning-rate schedules."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._attach import missing_in
 from ._core.optim import (
     SGD,
     Adam,
@@ -27,11 +28,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Says what to type for a name of other frameworks."""
-        from ._hints import missing
-
-        raise missing("nl.optim", name) or AttributeError(
-            f"module {__name__!r} has no attribute {name!r}"
-        )
+    __getattr__ = missing_in("nl.optim", __name__)

@@ -33,6 +33,7 @@ def owners() -> dict[str, Any]:
         "nl.nn": nl.nn,
         "nl.optim": nl.optim,
         "nl.data": nl.data,
+        "nl.cuda": nl.cuda,
         "Tensor": given["x"],
         "Module": given["net"],
         "Optimizer": given["optimizer"],
@@ -112,7 +113,7 @@ def test_unknown_names_keep_pythons_own_error() -> None:
     for table in ("Tensor", "Module", "Optimizer"):
         with pytest.raises(AttributeError, match="object has no attribute 'nonsense'"):
             given[table].nonsense  # noqa: B018
-    for table in ("nl", "nl.nn", "nl.optim", "nl.data"):
+    for table in ("nl", "nl.nn", "nl.optim", "nl.data", "nl.cuda"):
         with pytest.raises(AttributeError, match=r"module 'normlab.*' has no attribute 'nonsense'"):
             given[table].nonsense  # noqa: B018
     assert getattr(given["Tensor"], "view", 3) == 3
@@ -200,7 +201,8 @@ TELLS = {
     "nl.randint(10, (3,))": "low",
     "x.__setitem__(0, 1.0)": "copy_",
     "x.item()": "one element",
-    "x.to('cuda')": "cuda",
+    "x.to('cuda:0')": "'cuda', the first GPU",
+    "nl.zeros(3, device='gpu')": "'cuda'",
     "x.backward()": "requires a gradient",
 }
 

@@ -77,7 +77,7 @@ def test_pack_takes_lists_tuples_arrays_and_iterators():
     assert packed.offsets.numpy().tolist() == [0, 2, 2, 4, 5]
     assert len(text.pack([])) == 0
     assert repr(packed) == "Packed(4 sentences, 5 tokens)"
-    same = text.Packed(packed.tokens, packed.offsets)
+    same = text.Packed(packed.tokens, packed.offsets).to("cpu")
     assert text.take(same, np.array([2])).tokens.numpy().tolist() == [7, 8]
 
 

@@ -116,7 +116,9 @@ struct NormOptions {
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options = {});
 /// {normalize(x + residual), x + residual}: what stands between the parts of a pre-norm
 /// Transformer. On a GPU one kernel does both, and the sum is not read again.
-/// @throws ShapeError, DtypeError, DeviceError  residual is not like x; as normalize() otherwise.
+/// @throws ShapeError   residual is not shaped like x; as normalize() otherwise.
+/// @throws DtypeError   residual has another dtype than x.
+/// @throws DeviceError  residual is elsewhere than x.
 std::pair<Tensor, Tensor> normalize_residual(const Tensor& x, const Tensor& residual,
                                              const NormTraits& variant,
                                              const NormOptions& options = {});

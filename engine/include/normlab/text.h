@@ -59,6 +59,8 @@ struct Packed {
   Tensor tokens;   ///< int64 [T]: numbers of words
   Tensor offsets;  ///< int64 [S + 1]: sentence i is tokens[offsets[i] .. offsets[i + 1])
   int64_t size() const { return offsets.numel() - 1; }
+  /// The same on a device. DeviceError.
+  Packed to(Device device) const { return {tokens.to(device), offsets.to(device)}; }
 };
 
 /// Every sentence, in order.

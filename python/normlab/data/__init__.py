@@ -1,7 +1,8 @@
 """Data sets: found on this machine or downloaded, checked, and split as the paper splits them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._attach import missing_in
 from .digits import standin_digits
 from .fetch import DataMissingError, cache_folder
 from .images import ImageData, Split
@@ -32,11 +33,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Says what to type for a name of other frameworks."""
-        from .._hints import missing
-
-        raise missing("nl.data", name) or AttributeError(
-            f"module {__name__!r} has no attribute {name!r}"
-        )
+    __getattr__ = missing_in("nl.data", __name__)

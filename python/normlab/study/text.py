@@ -80,10 +80,8 @@ class TextTensors:
     def batch(self, split: str, index: Tensor) -> tuple[text.Packed, Tensor]:
         """Sentences of these numbers, and their classes, on the device."""
         examples = self.splits[split]
-        sentences = text.take(examples.sentences, index)
-        labels = take(examples.labels, index).to(self.device)
-        tokens, offsets = sentences.tokens.to(self.device), sentences.offsets.to(self.device)
-        return text.Packed(tokens, offsets), labels
+        sentences = text.take(examples.sentences, index).to(self.device)
+        return sentences, take(examples.labels, index).to(self.device)
 
 
 class TextTask:
