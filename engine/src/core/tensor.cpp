@@ -50,7 +50,9 @@ const char* name_of(Device device) {
 
 Device device_named(const std::string& name) {
   if (name == "cpu") return Device::cpu;
-  check<ValueError>(name == "cuda", "device", "must be 'cpu' or 'cuda', the first GPU that CUDA_VISIBLE_DEVICES names, got '", name, "'");
+  check<ValueError>(name == "cuda", "device",
+                    "must be 'cpu' or 'cuda', the first GPU that CUDA_VISIBLE_DEVICES names, got '",
+                    name, "'");
   return Device::cuda;
 }
 
