@@ -362,6 +362,34 @@ def test_a_dead_process_is_noticed(tmp_path: Path) -> None:
         a_study(tmp_path, Dying(), jobs=2).run()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"tasks": ["mnist"]}, r"tasks: must be tasks, as TASKS\['mnist'\]\(\) is; has 'mnist'"),
+        ({"tasks": []}, r"tasks: must be a list of one or more; is \[\]"),
+        ({"norms": "none"}, "norms: must be a list of one or more; is 'none'"),
+        ({"seeds": 3}, "seeds: must be a list of one or more; is 3"),
+    ],
+)
+def test_a_study_of_nothing_says_so(wrong: dict[str, Any], said: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"tasks": [Toy()], "norms": ["none"], "seeds": [0], "out": tmp_path}
+    with pytest.raises(nl.ArgumentError, match=said):
+        Study(**(given | wrong))
+
+
+def test_a_script_without_a_main_part_says_what_it_lacks(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from normlab.study import TASKS, Study\n"
+        f"Study([TASKS['mnist']()], ['none'], [0, 1], {str(tmp_path / 'out')!r}, jobs=2,"
+        " quick=True).run()\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "must run its study under `if __name__ == '__main__':`" in done.stderr
+    assert done.stderr.endswith("its process ended (exit code 1), and has said why above\n")
+
+
 def test_a_process_that_died_before_its_first_run_is_noticed() -> None:
     class Dead:
         exitcode = 9

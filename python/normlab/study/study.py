@@ -15,7 +15,7 @@ from .results import Result, ResultFile, locked
 from .run import Run
 from .saved import BestModel
 from .task import NormChoice, Task
-from .workers import Loaded, checkpoint_of, model_of, run_here, run_in_processes
+from .workers import Loaded, check_main_part, checkpoint_of, model_of, run_here, run_in_processes
 
 
 class Interrupted(KeyboardInterrupt):
@@ -55,6 +55,17 @@ class Study:
     save: bool = False
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        """ArgumentError unless there are tasks, norms and seeds."""
+        object.__setattr__(self, "out", Path(self.out))
+        for name in ("tasks", "norms", "seeds"):
+            given = getattr(self, name)
+            if isinstance(given, (str, int)) or not len(given):
+                raise ArgumentError(f"{name}: must be a list of one or more; is {given!r}")
+        for task in self.tasks:
+            if isinstance(task, str):
+                raise ArgumentError(f"tasks: must be tasks, as TASKS[{task!r}]() is; has {task!r}")
+
     def run(self, show: Display | None = None) -> list[Result]:
         """Trains what is not finished yet, writes the report, returns this study's lines.
 
@@ -65,6 +76,7 @@ class Study:
         """
         from ..report import write_report
 
+        check_main_part()
         if self.save and len(self.tasks) > 1:
             raise ArgumentError("save: keeps one model, so it takes one task")
         if self.device == "cuda":

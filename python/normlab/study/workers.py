@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import set_num_threads
-from .._core import Error
+from .._core import ArgumentError, Error
 from .display import Display
 from .results import Result
 from .run import Run, Trainer
@@ -33,6 +33,15 @@ def checkpoint_of(folder: Path, run: Run) -> Path:
 def model_of(folder: Path, run: Run) -> Path:
     """Where a finished run leaves its model, if it is to."""
     return folder / "running" / f"{run.id}.model.safetensors"
+
+
+def check_main_part() -> None:
+    """ArgumentError in a study's process that imports a script which would start the study anew."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as spawn itself asks
+        raise ArgumentError(
+            "jobs: each process imports the script, so a script must run its study under "
+            "`if __name__ == '__main__':`"
+        )
 
 
 def run_here(
@@ -112,8 +121,13 @@ def _receive(pipe: "Pipe", process: BaseProcess, run: Run) -> float | Result:
     except (EOFError, ConnectionResetError):
         process.join(5)
         raise Error(
-            f"{run.label}: its process ended (exit code {process.exitcode}), perhaps for "
-            "want of memory. Run the same command again to go on, with fewer --jobs"
+            f"{run.label}: its process ended (exit code {process.exitcode}), "
+            + (
+                "and has said why above"
+                if process.exitcode == 1
+                else "perhaps for want of memory. Run the same command again to go on, with fewer "
+                "--jobs"
+            )
         ) from None
     if isinstance(message, Exception):
         raise message
