@@ -220,6 +220,9 @@ class RowPart {
 
 /// Sums of dz * y and dz over the rows that a thread has seen, for its columns: in shared memory,
 /// [blockDim.y, 2, H], so that the registers are free for loads. A thread touches its own only.
+/// Where it has 8 floats, neighbours' are 32 bytes apart, and eight threads would meet in four of
+/// the eight places that memory serves at once: every second four threads have their halves
+/// swapped.
 template <class A, int V>
 class ColumnSums {
  public:
@@ -240,16 +243,17 @@ class ColumnSums {
   }
 
   __device__ void add(int column, const A (&dz)[V], const A (&y)[V]) {
+    const int turn = turn_of(column);
     A gain[V], bias[V];
-    load_accumulators<V>(own_ + column, gain);
-    load_accumulators<V>(own_ + H_ + column, bias);
+    load_accumulators<V>(own_ + column, gain, turn);
+    load_accumulators<V>(own_ + H_ + column, bias, turn);
 #pragma unroll
     for (int k = 0; k < V; ++k) {
       gain[k] += dz[k] * y[k];
       bias[k] += dz[k];
     }
-    store_accumulators<V>(own_ + column, gain);
-    store_accumulators<V>(own_ + H_ + column, bias);
+    store_accumulators<V>(own_ + column, gain, turn);
+    store_accumulators<V>(own_ + H_ + column, bias, turn);
   }
 
   /// Sums over threadIdx.y: those for gain go to to[0..H), for bias to to[stride...). Every thread
@@ -259,10 +263,11 @@ class ColumnSums {
     const A* all = dynamic_shared<A>();
     const int threads = static_cast<int>(blockDim.x * blockDim.y);
     for (int j = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x); j < H_; j += threads) {
+      const int there = j ^ turn_of(j);
       A gain = 0, bias = 0;
       for (int y = 0; y < static_cast<int>(blockDim.y); ++y) {
-        gain += all[2 * y * H_ + j];
-        bias += all[(2 * y + 1) * H_ + j];
+        gain += all[2 * y * H_ + there];
+        bias += all[(2 * y + 1) * H_ + there];
       }
       to[j] = gain;
       to[stride + j] = bias;
@@ -270,6 +275,10 @@ class ColumnSums {
   }
 
  private:
+  static __device__ int turn_of(int column) {
+    return V * sizeof(A) == 32 ? column / 8 & 4 : 0;
+  }
+
   int H_;
   A* own_;
 };
