@@ -232,13 +232,14 @@ class ColumnSums {
 
   template <class Own>
   __device__ ColumnSums(const Own& own, int H)
-      : H_(H), own_(dynamic_shared<A>() + static_cast<int>(threadIdx.y) * 2 * H) {
+      : H_(H / V * V), own_(dynamic_shared<A>() + static_cast<int>(threadIdx.y) * 2 * H_) {
+    // H is a multiple of V: said anew, or the compiler would store some elements one by one.
     const A zeros[V] = {};
 #pragma unroll
     for (int i = 0; i < Own::kVectors; ++i) {
       if (i * Own::kStep >= own.limit) continue;
       store_accumulators<V>(own_ + own.first + i * Own::kStep, zeros);
-      store_accumulators<V>(own_ + H + own.first + i * Own::kStep, zeros);
+      store_accumulators<V>(own_ + H_ + own.first + i * Own::kStep, zeros);
     }
   }
 
