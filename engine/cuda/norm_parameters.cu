@@ -90,15 +90,16 @@ namespace {
 constexpr int kSegmentThreads = 256;
 
 /// Sums of dz * y and dz over one segment a threadIdx.y. x is [outer, channels, segment]: segment i
-/// belongs to channel i % channels, its sums go to partials [outer, 2, channels].
+/// belongs to channel i % channels, its sums go to partials [outer, 2, channels]. The last come
+/// first: the main kernel has just read them.
 template <class T>
 __global__ void __launch_bounds__(kSegmentThreads)
     sums_of_segments(NormArgs<T> a, int64_t segments, int64_t channels) {
   using A = accumulate_t<T>;
   __shared__ RowSums<A> room;
   RowReducer<A, false> reducer(room);
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  const bool inside = i < segments;
+  const int64_t i = segments - 1 - static_cast<int64_t>(blockIdx.x) * blockDim.y - threadIdx.y;
+  const bool inside = i >= 0;
   const int64_t row = inside ? i / (a.H / a.segment) : 0;
   const RowStats<A> stats = kept_stats(a, row);
   const Clamp<A, true> clamp(a, row);

@@ -79,9 +79,12 @@ struct Strip {
   }
 };
 
+/// So many vectors of a thread are loaded before the first is stored.
+constexpr int kLoadBatch = 4;
+
 /// This thread's elements of K arrays' rows. With kGeneral a row may be longer than all strips
-/// together: `in_shared` vectors more of each thread are in shared memory, and what is left is read
-/// again in each pass: most of it is found in the L2 cache.
+/// together: `in_shared` vectors more of each thread, a multiple of kLoadBatch, are in shared
+/// memory, and what is left is read again in each pass: most of it is found in the L2 cache.
 template <class T, int V, int E, bool kOneWarp, int K, bool kGeneral>
 class RowPart {
  public:
@@ -101,8 +104,8 @@ class RowPart {
     for (int i = 0; i < kHeld; ++i) held_[k][i] = held(i) ? read<once>(row + column(i)) : Raw{};
     if constexpr (kGeneral) {
       for (int i = 0; i < in_shared_; i += kBatch) {
-        // All loads come before the first store, and without a condition: behind the row's end
-        // they read its beginning.
+        // All loads come before the first store, and both without a condition, which the compiler
+        // would put before the load, too: behind the row's end its beginning is read.
         Raw batch[kBatch];
 #pragma unroll
         for (int n = 0; n < kBatch; ++n) {
@@ -110,8 +113,7 @@ class RowPart {
           batch[n] = read<once>(row + (at < H_ ? at : 0));
         }
 #pragma unroll
-        for (int n = 0; n < kBatch; ++n)
-          if (i + n < in_shared_) *shared(k, i + n) = batch[n];
+        for (int n = 0; n < kBatch; ++n) *shared(k, i + n) = batch[n];
       }
     }
   }
@@ -171,7 +173,7 @@ class RowPart {
 
  private:
   static constexpr int kHeld = Own::kVectors;
-  static constexpr int kBatch = 4;  ///< vectors that are loaded before the first is stored
+  static constexpr int kBatch = kLoadBatch;
 
   __device__ bool held(int i) const {
     return i * Own::kStep < limit_;
