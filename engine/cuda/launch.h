@@ -54,6 +54,18 @@ __device__ T* dynamic_shared() {
 #endif
 }
 
+/// Lets a kernel have all the dynamic shared memory that there is beside its static. Always as
+/// much: less would take from what another thread or a graph is about to launch.
+template <class... Parameters>
+Failure allow_shared(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes facts{};
+  cudaError_t error = cudaFuncGetAttributes(&facts, kernel);
+  if (error == cudaSuccess)
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(most_shared_memory() - facts.sharedSizeBytes));
+  return failure_of(error);
+}
+
 /// Queues a kernel that has `shared` bytes of dynamic shared memory.
 template <class... Parameters, class... Arguments>
 Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, dim3 block,
@@ -63,9 +75,7 @@ Failure launch_shared(size_t shared, void (*kernel)(Parameters...), dim3 grid, d
   // of a kernel that has both is at most 8 KB.
   constexpr size_t kWithoutAsking = size_t{40} << 10;
   if (shared > kWithoutAsking)
-    if (const Failure failure = failure_of(cudaFuncSetAttribute(
-            kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared))))
-      return failure;
+    if (const Failure failure = allow_shared(kernel)) return failure;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;

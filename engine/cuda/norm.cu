@@ -21,8 +21,8 @@
 // still in L2: 132 x 8 H bytes written and read, against 12 H a row. That is 4 % at 8,192 rows;
 // with 1,000 rows of 16,384 it is a sixth, and shows.
 //
-// Rows beyond 16,384 floats: forward keeps the rest in shared memory, which takes it to 73,000;
-// beyond, and in backward beyond 44,000 (two arrays), the rest is read again, from L2: 132 rows of
+// Rows beyond 16,384 floats: forward keeps the rest in shared memory, which takes it to 65,536;
+// beyond, and in backward beyond 40,960 (two arrays), the rest is read again, from L2: 132 rows of
 // 65,536 overflow it only by 22 MB. There is no room on the chip for their sums over rows, so a
 // kernel of its own reads x and dz once more: 5 arrays' traffic for 3. Two blocks or more that
 // share a row (clusters) would save that.
@@ -280,11 +280,12 @@ __global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kOneWarp>,
     const bool inside = first + threadIdx.y < a.rows;
     const int64_t row = inside ? first + threadIdx.y : 0;
     RowPart<T, V, E, kOneWarp, 2, kGeneral> part(strip, inside ? H : 0, in_shared);
+    // Of general rows the parameters' gradients read both once more.
     if (reads_x)
-      part.template load<true>(0, a.x + row * a.H);
+      part.template load<!kGeneral>(0, a.x + row * a.H);
     else
       part.leave_out(0);
-    part.template load<true>(1, a.dz + row * a.H);
+    part.template load<!kGeneral>(1, a.dz + row * a.H);
     const RowGradient<T, V, kGeneral> gradient(a, row, segment);
     A total[2] = {0, 0};
     part.each([&](int column, auto& values) {
@@ -359,14 +360,16 @@ size_t free_shared_memory() {
   return most_shared_memory() - sizeof(RowSums<accumulate_t<T>>);
 }
 
-/// Of a row that is too long for the registers, what lies in shared memory: vectors a thread.
+/// Of a row that is too long for the registers, what lies in shared memory: vectors a thread, in
+/// whole batches.
 template <class T, int V, int K>
 int vectors_in_shared(int64_t H, const Limits& limits) {
   if (H <= limits.row()) return 0;
-  const size_t vector = sizeof(raw_t<T, V>) * static_cast<size_t>(limits.threads) * K;
-  const auto room = static_cast<int64_t>(free_shared_memory<T>() / vector),
-             wanted = int64_t{blocks_for(H - limits.row(), int64_t{limits.threads} * V)};
-  return static_cast<int>(wanted < room ? wanted : room);
+  const size_t batch = sizeof(raw_t<T, V>) * static_cast<size_t>(limits.threads) * K * kLoadBatch;
+  const auto room = static_cast<int64_t>(free_shared_memory<T>() / batch),
+             wanted =
+                 int64_t{blocks_for(H - limits.row(), int64_t{limits.threads} * V * kLoadBatch)};
+  return static_cast<int>(wanted < room ? wanted : room) * kLoadBatch;
 }
 
 template <class T, int V>

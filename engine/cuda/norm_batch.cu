@@ -14,9 +14,18 @@ constexpr int64_t kMostParts = 64;
 /// Whether a kernel does all, the parts' sums only, or the rest from these.
 enum class Phase { whole, sums, rest };
 
+/// An element of what no thread writes meanwhile.
+template <class T>
+__device__ accumulate_t<T> value_at(const T* x, int64_t at) {
+  accumulate_t<T> value[1];
+  unpack<T, 1>(__ldg(reinterpret_cast<const raw_t<T, 1>*>(x + at)), value);
+  return value[0];
+}
+
 /// The elements of this thread.
 template <class T>
 struct Elements {
+  using A = accumulate_t<T>;
   int64_t channel, channels, stride;
   unsigned begin, end, places;
   Divider by_places;
@@ -31,25 +40,33 @@ struct Elements {
         by_places(by_places) {}
 
   __device__ bool inside() const { return channel < channels; }
-  /// Calls body(offset in x) for each.
-  template <class Body>
-  __device__ void each(const Body& body) const {
+  __device__ int64_t offset(unsigned e) const {
+    const unsigned n = by_places(e);
+    return n * stride + channel * places + (e - n * places);
+  }
+  /// Calls body(offset, values) for each of them; values[k] is arrays[k]'s.
+  template <int K, class Body>
+  __device__ void each(const T* const (&arrays)[K], const Body& body) const {
     if (!inside()) return;
-#pragma unroll 4
-    for (unsigned e = begin + threadIdx.y; e < end; e += blockDim.y) {
-      const unsigned n = by_places(e);
-      body(n * stride + channel * places + (e - n * places));
+    // A batch's loads all come first, and without a condition: behind the end they read what the
+    // first has read. An unrolled loop would wait for each before the next.
+    constexpr unsigned kBatch = 8 / K;
+    for (unsigned first = begin + threadIdx.y; first < end; first += kBatch * blockDim.y) {
+      int64_t at[kBatch];
+      A values[kBatch][K];
+#pragma unroll
+      for (unsigned i = 0; i < kBatch; ++i) {
+        const unsigned e = first + i * blockDim.y;
+        at[i] = offset(e < end ? e : first);
+#pragma unroll
+        for (int k = 0; k < K; ++k) values[i][k] = value_at(arrays[k], at[i]);
+      }
+#pragma unroll
+      for (unsigned i = 0; i < kBatch; ++i)
+        if (first + i * blockDim.y < end) body(at[i], values[i]);
     }
   }
 };
-
-/// An element of what no thread writes meanwhile.
-template <class T>
-__device__ accumulate_t<T> value_at(const T* x, int64_t at) {
-  accumulate_t<T> value[1];
-  unpack<T, 1>(__ldg(reinterpret_cast<const raw_t<T, 1>*>(x + at)), value);
-  return value[0];
-}
 
 /// Sums over threadIdx.y, for each channel. Every thread of the block must call it.
 template <class A, int K>
@@ -82,13 +99,13 @@ __device__ Moments<A> own_moments(const NormArgs<T>& a, const Elements<T>& eleme
   A mean = 0;
   if (a.scale == Scale::std) {
     A total[1] = {0};
-    elements.each([&](int64_t at) { total[0] += value_at(a.x, at); });
+    elements.each({a.x}, [&](int64_t, const A(&x)[1]) { total[0] += x[0]; });
     sum_channel(total);
     mean = total[0] / n;
   }
   A total[2] = {0, 0};
-  elements.each([&](int64_t at) {
-    const A d = value_at(a.x, at) - mean;
+  elements.each({a.x}, [&](int64_t, const A(&x)[1]) {
+    const A d = x[0] - mean;
     total[0] += d;
     total[1] += d * d;
   });
@@ -97,7 +114,8 @@ __device__ Moments<A> own_moments(const NormArgs<T>& a, const Elements<T>& eleme
   return {mean, off, total[1] - off * off * n};
 }
 
-/// Of all parts, from [parts, 3, channels]: Chan, Golub & LeVeque 1983, in order.
+/// Of all parts, from [parts, 3, channels]: Chan, Golub & LeVeque 1983. A channel's threads share
+/// the parts; every thread of the block must call it.
 template <class T, class A = accumulate_t<T>>
 __device__ Moments<A> merged_moments(const NormArgs<T>& a, int64_t channel, unsigned chunk) {
   const A H = static_cast<A>(a.H);
@@ -107,16 +125,23 @@ __device__ Moments<A> merged_moments(const NormArgs<T>& a, int64_t channel, unsi
   const auto size = [&](unsigned i) {
     return static_cast<A>(i + 1 < gridDim.y ? chunk : a.H - int64_t{i} * chunk);
   };
+  const auto over_parts = [&](const auto& of) {
+    A total[1] = {0};
+    for (unsigned i = threadIdx.y; i < gridDim.y; i += blockDim.y) total[0] += of(i);
+    sum_channel(total);
+    return total[0];
+  };
   Moments<A> m{0, 0, 0};
   if (a.scale == Scale::std) {
-    for (unsigned i = 0; i < gridDim.y; ++i) m.mean += part(i, 0) * (size(i) / H);
-    for (unsigned i = 0; i < gridDim.y; ++i)
-      m.off += ((part(i, 0) - m.mean) + part(i, 1)) * (size(i) / H);
+    m.mean = over_parts([&](unsigned i) { return part(i, 0) * (size(i) / H); });
+    // Of equal elements the products are exact, and so is the quotient.
+    m.off =
+        over_parts([&](unsigned i) { return ((part(i, 0) - m.mean) + part(i, 1)) * size(i); }) / H;
   }
-  for (unsigned i = 0; i < gridDim.y; ++i) {
+  m.squares = over_parts([&](unsigned i) {
     const A d = (part(i, 0) - m.mean) + part(i, 1) - m.off;
-    m.squares += part(i, 2) + size(i) * d * d;
-  }
+    return part(i, 2) + size(i) * d * d;
+  });
   return m;
 }
 
@@ -164,9 +189,8 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (first) keep_stats(a, c, stats);
   const A w = a.gain ? a.gain[c] : A(1), b = a.bias ? a.bias[c] : A(0);
-  elements.each([&](int64_t at) {
-    const A x = value_at(a.x, at);
-    a.z[at] = static_cast<T>(output_of(a, x, stats.normalized(x), w, b));
+  elements.each({a.x}, [&](int64_t at, const A(&x)[1]) {
+    a.z[at] = static_cast<T>(output_of(a, x[0], stats.normalized(x[0]), w, b));
   });
 }
 
@@ -184,12 +208,13 @@ __global__ void __launch_bounds__(kThreads)
   RowStats<A> stats = kept_stats(a, c);
   A total[2] = {0, 0};
   if (phase == Phase::rest) {
-    for (unsigned i = 0; i < gridDim.y; ++i)
+    for (unsigned i = threadIdx.y; i < gridDim.y; i += blockDim.y)
       for (int k = 0; k < 2; ++k) total[k] += a.scratch[(int64_t{i} * 2 + k) * a.rows + c];
+    sum_channel(total);
   } else if (needs_sums(a)) {
-    elements.each([&](int64_t at) {
-      const A y = stats.normalized(value_at(a.x, at));
-      const A dy = gradient_of_y(a, value_at(a.dz, at), y, A(1));
+    elements.each({a.x, a.dz}, [&](int64_t, const A(&values)[2]) {
+      const A y = stats.normalized(values[0]);
+      const A dy = gradient_of_y(a, values[1], y, A(1));
       total[0] += dy;
       total[1] += dy * y;
     });
@@ -207,9 +232,9 @@ __global__ void __launch_bounds__(kThreads)
   if (!a.dx) return;
   const Through<A> through = through_stats(a, stats, total[0], total[1]);
   const A rate = stats.rstd * (a.gain ? a.gain[c] : A(1));
-  elements.each([&](int64_t at) {
-    const A y = stats.normalized(value_at(a.x, at));
-    const A dy = gradient_of_y(a, value_at(a.dz, at), y, A(1));
+  elements.each({a.x, a.dz}, [&](int64_t at, const A(&values)[2]) {
+    const A y = stats.normalized(values[0]);
+    const A dy = gradient_of_y(a, values[1], y, A(1));
     a.dx[at] = static_cast<T>(rate * (dy - through.mean - y * through.scale));
   });
 }

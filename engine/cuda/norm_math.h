@@ -57,13 +57,14 @@ __device__ void store_values(T* at, const A (&values)[V]) {
   *reinterpret_cast<raw_t<T, V>*>(at) = pack<T, V>(values);
 }
 
-/// V accumulators, at most 16 bytes at once.
+/// V accumulators, at most 16 bytes at once. `turn` is 0, or as many as lie in 16 bytes where V is
+/// twice that: then they lie the second half first.
 template <int V, class A>
-__device__ void load_accumulators(const A* at, A (&values)[V]) {
+__device__ void load_accumulators(const A* at, A (&values)[V], int turn = 0) {
   constexpr int kAtOnce = V * sizeof(A) <= 16 ? V : static_cast<int>(16 / sizeof(A));
 #pragma unroll
   for (int k = 0; k < V; k += kAtOnce) {
-    const auto raw = *reinterpret_cast<const raw_t<A, kAtOnce>*>(at + k);
+    const auto raw = *reinterpret_cast<const raw_t<A, kAtOnce>*>(at + (k ^ turn));
     memcpy(values + k, &raw, sizeof raw);
   }
 }
@@ -78,13 +79,13 @@ __device__ void load_constants(const A* at, A (&values)[V]) {
   }
 }
 template <int V, class A>
-__device__ void store_accumulators(A* at, const A (&values)[V]) {
+__device__ void store_accumulators(A* at, const A (&values)[V], int turn = 0) {
   constexpr int kAtOnce = V * sizeof(A) <= 16 ? V : static_cast<int>(16 / sizeof(A));
 #pragma unroll
   for (int k = 0; k < V; k += kAtOnce) {
     raw_t<A, kAtOnce> raw;
     memcpy(&raw, values + k, sizeof raw);
-    *reinterpret_cast<raw_t<A, kAtOnce>*>(at + k) = raw;
+    *reinterpret_cast<raw_t<A, kAtOnce>*>(at + (k ^ turn)) = raw;
   }
 }
 

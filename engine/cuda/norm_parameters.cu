@@ -6,6 +6,10 @@
 namespace normlab::cuda {
 namespace {
 
+/// So many elements are loaded, without a condition, before the first is used: a loop that is only
+/// unrolled would wait for each. Behind the end the first is read again.
+constexpr int kBatch = 4;
+
 /// This block's sum of `value` over threadIdx.y, for threadIdx.y = 0, and in room[threadIdx.x];
 /// blockDim.y is a power of two. `room` has one place a thread.
 template <class A>
@@ -86,28 +90,38 @@ namespace {
 constexpr int kSegmentThreads = 256;
 
 /// Sums of dz * y and dz over one segment a threadIdx.y. x is [outer, channels, segment]: segment i
-/// belongs to channel i % channels, its sums go to partials [outer, 2, channels].
+/// belongs to channel i % channels, its sums go to partials [outer, 2, channels]. The last come
+/// first: the main kernel has just read them.
 template <class T>
 __global__ void __launch_bounds__(kSegmentThreads)
     sums_of_segments(NormArgs<T> a, int64_t segments, int64_t channels) {
   using A = accumulate_t<T>;
   __shared__ RowSums<A> room;
   RowReducer<A, false> reducer(room);
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  const bool inside = i < segments;
+  const int64_t i = segments - 1 - static_cast<int64_t>(blockIdx.x) * blockDim.y - threadIdx.y;
+  const bool inside = i >= 0;
   const int64_t row = inside ? i / (a.H / a.segment) : 0;
   const RowStats<A> stats = kept_stats(a, row);
   const Clamp<A, true> clamp(a, row);
   A total[2] = {0, 0};
   if (inside) {
     const T *x = a.x + i * a.segment, *dz = a.dz + i * a.segment;
-#pragma unroll 4
-    for (int64_t j = threadIdx.x; j < a.segment; j += blockDim.x) {
-      A y[1] = {static_cast<A>(x[j])};
+    const int64_t step = blockDim.x;
+    for (int64_t first = threadIdx.x; first < a.segment; first += kBatch * step) {
+      A y[kBatch], g[kBatch];
+#pragma unroll
+      for (int n = 0; n < kBatch; ++n) {
+        const int64_t j = first + n * step, there = j < a.segment ? j : first;
+        y[n] = static_cast<A>(x[there]);
+        g[n] = static_cast<A>(dz[there]);
+      }
       clamp.apply(y);
-      const A g = static_cast<A>(dz[j]);
-      total[0] += g * stats.normalized(y[0]);
-      total[1] += g;
+#pragma unroll
+      for (int n = 0; n < kBatch; ++n) {
+        if (first + n * step >= a.segment) continue;
+        total[0] += g[n] * stats.normalized(y[n]);
+        total[1] += g[n];
+      }
     }
   }
   reducer.sum(total);
@@ -148,14 +162,26 @@ __global__ void __launch_bounds__(kColumnThreads) sums_of_columns(NormArgs<T> a)
   const int64_t j = static_cast<int64_t>(blockIdx.x) * kColumnThreads + threadIdx.x;
   if (j >= a.H) return;
   A gain = 0, bias = 0;
-#pragma unroll 4
-  for (int64_t i = blockIdx.y; i < a.rows; i += gridDim.y) {
-    const int64_t row = a.rows - 1 - i;
-    A y[1] = {static_cast<A>(a.x[row * a.H + j])};
-    Clamp<A, true>(a, row).apply(y);
-    const A g = static_cast<A>(a.dz[row * a.H + j]);
-    gain += g * kept_stats(a, row).normalized(y[0]);
-    bias += g;
+  const int64_t step = gridDim.y;
+  for (int64_t first = blockIdx.y; first < a.rows; first += kBatch * step) {
+    A x[kBatch], g[kBatch];
+    RowStats<A> stats[kBatch];
+#pragma unroll
+    for (int n = 0; n < kBatch; ++n) {
+      const int64_t i = first + n * step, row = a.rows - 1 - (i < a.rows ? i : first);
+      x[n] = static_cast<A>(a.x[row * a.H + j]);
+      g[n] = static_cast<A>(a.dz[row * a.H + j]);
+      stats[n] = kept_stats(a, row);
+    }
+#pragma unroll
+    for (int n = 0; n < kBatch; ++n) {
+      const int64_t i = first + n * step;
+      if (i >= a.rows) continue;
+      A y[1] = {x[n]};
+      Clamp<A, true>(a, a.rows - 1 - i).apply(y);
+      gain += g[n] * stats[n].normalized(y[0]);
+      bias += g[n];
+    }
   }
   A* to = a.scratch + int64_t{blockIdx.y} * 2 * a.H + j;
   to[0] = gain;

@@ -79,9 +79,12 @@ struct Strip {
   }
 };
 
+/// So many vectors of a thread are loaded before the first is stored.
+constexpr int kLoadBatch = 4;
+
 /// This thread's elements of K arrays' rows. With kGeneral a row may be longer than all strips
-/// together: `in_shared` vectors more of each thread are in shared memory, and what is left is read
-/// again in each pass: most of it is found in the L2 cache.
+/// together: `in_shared` vectors more of each thread, a multiple of kLoadBatch, are in shared
+/// memory, and what is left is read again in each pass: most of it is found in the L2 cache.
 template <class T, int V, int E, bool kOneWarp, int K, bool kGeneral>
 class RowPart {
  public:
@@ -101,8 +104,8 @@ class RowPart {
     for (int i = 0; i < kHeld; ++i) held_[k][i] = held(i) ? read<once>(row + column(i)) : Raw{};
     if constexpr (kGeneral) {
       for (int i = 0; i < in_shared_; i += kBatch) {
-        // All loads come before the first store, and without a condition: behind the row's end
-        // they read its beginning.
+        // All loads come before the first store, and both without a condition, which the compiler
+        // would put before the load, too: behind the row's end its beginning is read.
         Raw batch[kBatch];
 #pragma unroll
         for (int n = 0; n < kBatch; ++n) {
@@ -110,8 +113,7 @@ class RowPart {
           batch[n] = read<once>(row + (at < H_ ? at : 0));
         }
 #pragma unroll
-        for (int n = 0; n < kBatch; ++n)
-          if (i + n < in_shared_) *shared(k, i + n) = batch[n];
+        for (int n = 0; n < kBatch; ++n) *shared(k, i + n) = batch[n];
       }
     }
   }
@@ -171,7 +173,7 @@ class RowPart {
 
  private:
   static constexpr int kHeld = Own::kVectors;
-  static constexpr int kBatch = 4;  ///< vectors that are loaded before the first is stored
+  static constexpr int kBatch = kLoadBatch;
 
   __device__ bool held(int i) const {
     return i * Own::kStep < limit_;
@@ -220,6 +222,9 @@ class RowPart {
 
 /// Sums of dz * y and dz over the rows that a thread has seen, for its columns: in shared memory,
 /// [blockDim.y, 2, H], so that the registers are free for loads. A thread touches its own only.
+/// Where it has 8 floats, neighbours' are 32 bytes apart, and eight threads would meet in four of
+/// the eight places that memory serves at once: every second four threads have their halves
+/// swapped.
 template <class A, int V>
 class ColumnSums {
  public:
@@ -229,27 +234,29 @@ class ColumnSums {
 
   template <class Own>
   __device__ ColumnSums(const Own& own, int H)
-      : H_(H), own_(dynamic_shared<A>() + static_cast<int>(threadIdx.y) * 2 * H) {
+      : H_(H / V * V), own_(dynamic_shared<A>() + static_cast<int>(threadIdx.y) * 2 * H_) {
+    // H is a multiple of V: said anew, or the compiler would store some elements one by one.
     const A zeros[V] = {};
 #pragma unroll
     for (int i = 0; i < Own::kVectors; ++i) {
       if (i * Own::kStep >= own.limit) continue;
       store_accumulators<V>(own_ + own.first + i * Own::kStep, zeros);
-      store_accumulators<V>(own_ + H + own.first + i * Own::kStep, zeros);
+      store_accumulators<V>(own_ + H_ + own.first + i * Own::kStep, zeros);
     }
   }
 
   __device__ void add(int column, const A (&dz)[V], const A (&y)[V]) {
+    const int turn = turn_of(column);
     A gain[V], bias[V];
-    load_accumulators<V>(own_ + column, gain);
-    load_accumulators<V>(own_ + H_ + column, bias);
+    load_accumulators<V>(own_ + column, gain, turn);
+    load_accumulators<V>(own_ + H_ + column, bias, turn);
 #pragma unroll
     for (int k = 0; k < V; ++k) {
       gain[k] += dz[k] * y[k];
       bias[k] += dz[k];
     }
-    store_accumulators<V>(own_ + column, gain);
-    store_accumulators<V>(own_ + H_ + column, bias);
+    store_accumulators<V>(own_ + column, gain, turn);
+    store_accumulators<V>(own_ + H_ + column, bias, turn);
   }
 
   /// Sums over threadIdx.y: those for gain go to to[0..H), for bias to to[stride...). Every thread
@@ -259,10 +266,11 @@ class ColumnSums {
     const A* all = dynamic_shared<A>();
     const int threads = static_cast<int>(blockDim.x * blockDim.y);
     for (int j = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x); j < H_; j += threads) {
+      const int there = j ^ turn_of(j);
       A gain = 0, bias = 0;
       for (int y = 0; y < static_cast<int>(blockDim.y); ++y) {
-        gain += all[2 * y * H_ + j];
-        bias += all[(2 * y + 1) * H_ + j];
+        gain += all[2 * y * H_ + there];
+        bias += all[(2 * y + 1) * H_ + there];
       }
       to[j] = gain;
       to[stride + j] = bias;
@@ -270,6 +278,10 @@ class ColumnSums {
   }
 
  private:
+  static __device__ int turn_of(int column) {
+    return V * sizeof(A) == 32 ? column / 8 & 4 : 0;
+  }
+
   int H_;
   A* own_;
 };

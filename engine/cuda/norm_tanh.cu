@@ -17,9 +17,9 @@ template <class T>
 constexpr int kFewElements = kElements<T> / 2;
 /// Blocks of backward that a multiprocessor must hold at once: as many as spill no register.
 template <class T, int E>
-constexpr int kAtOnce = E > kFewElements<T>           ? 3
-                        : sizeof(T) == sizeof(double) ? 4
-                                                      : 5;
+constexpr int kAtOnce = E > kFewElements<T>          ? 3
+                        : sizeof(T) == sizeof(float) ? 5
+                                                     : 4;
 
 template <class T, class A = accumulate_t<T>>
 __device__ A alpha_of(const NormArgs<T>& a) {

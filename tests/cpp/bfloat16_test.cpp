@@ -167,7 +167,7 @@ TEST_CASE("linear and norm keep float32 parameters beside bfloat16", "[bfloat16]
       return normalize(x, norm_variant(name), options);
     };
   };
-  for (const int64_t n : {33, 64}) {
+  for (const int64_t n : {33, 64, 1504}) {
     check(with("layernorm", 1), test::leaf({70, n}, 1), test::leaf({n}, 2), test::leaf({n}, 3));
     check(with("groupnorm", 2), test::leaf({3, 8, n}, 1), test::leaf({8}, 2), test::leaf({8}, 3));
     check(with("batchnorm", 2), test::leaf({3, 8, n}, 1), test::leaf({8}, 2), test::leaf({8}, 3));

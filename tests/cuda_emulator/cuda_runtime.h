@@ -228,6 +228,12 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   return ::emulator::launch(reinterpret_cast<void*>(kernel), {config->gridDim, config->blockDim},
                             config->dynamicSmemBytes, thread);
 }
+/// How much static shared memory a kernel has is unknown here.
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* facts, Kernel*) {
+  *facts = {};
+  return cudaSuccess;
+}
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaErrorInvalidValue;
