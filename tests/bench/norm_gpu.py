@@ -41,7 +41,7 @@ class Ours:
         import normlab
 
         self.nl = normlab
-        self.name = normlab.cuda.properties().name
+        self.name = normlab.cuda.properties()["name"]
         self.synchronize = normlab.cuda.synchronize
 
     def calls(self, norm: str, rows: int, cols: int, dtype: str) -> Calls:
