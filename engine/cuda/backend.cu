@@ -13,6 +13,7 @@ namespace normlab::cuda {
 namespace {
 
 cudaStream_t the_stream = nullptr;
+std::atomic<cudaStream_t> the_recorder{nullptr};  ///< while work is captured
 int the_multiprocessors = 0;
 size_t the_shared_memory = 0;
 
@@ -132,7 +133,7 @@ Failure synchronize() {
 Failure copy(void* to, const void* from, int64_t bytes) {
   const OnDevice here;
   return failure_of(
-      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, the_stream));
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream()));
 }
 
 /// Whether a copy from there has read it when the call returns: not from pinned memory.
@@ -231,7 +232,12 @@ constexpr Backend kBackend = {
 }  // namespace
 
 cudaStream_t stream() {
-  return the_stream;
+  const cudaStream_t recorder = the_recorder.load(std::memory_order_relaxed);
+  return recorder ? recorder : the_stream;
+}
+
+void queue_on(cudaStream_t recorder) {
+  the_recorder = recorder;
 }
 
 int multiprocessors() {

@@ -219,11 +219,12 @@ Failure plan_for(const ProductArgs& a, const BlasEpilogue& e, const void* to, Pl
   return nullptr;
 }
 
-/// Whether the library's own limits leave the product out: it counts in 32 bits, and reads a bias
-/// in vectors.
+/// Whether the library's own limits leave the product out: it counts in 32 bits, has matrices along
+/// an axis of the grid, which ends at 65,535, and reads a bias in vectors.
 bool beyond_library(const ProductArgs& a, const BlasEpilogue& e) {
+  constexpr int64_t kMostMatrices = 65535;
   const bool counts =
-      a.M <= INT32_MAX && a.N <= INT32_MAX && a.K <= INT32_MAX && a.batch <= INT32_MAX;
+      a.M <= INT32_MAX && a.N <= INT32_MAX && a.K <= INT32_MAX && a.batch <= kMostMatrices;
   return !counts || (e.bias && alignment(e.bias) < static_cast<int64_t>(kMostAlignment));
 }
 

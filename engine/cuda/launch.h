@@ -11,6 +11,8 @@ namespace normlab::cuda {
 
 /// The stream that all work is queued on.
 cudaStream_t stream();
+/// From now on that one, for a capture; null: the library's own again.
+void queue_on(cudaStream_t recorder);
 
 /// While it lives, the device is the calling thread's: new threads and other libraries have theirs,
 /// which it gives back.

@@ -54,17 +54,31 @@ void forget(void* event) {
   cudaEventDestroy(static_cast<cudaEvent_t>(event));
 }
 
+/// Captures go over a stream that has no order with the default one: memory is allocated in them,
+/// and whatever touches the default stream would spoil that of a blocking stream.
+cudaStream_t the_recorder = nullptr;
+
 Failure begin_capture() {
   const OnDevice here;
+  cudaError_t error = cudaSuccess;
+  if (!the_recorder) error = cudaStreamCreateWithFlags(&the_recorder, cudaStreamNonBlocking);
   // Relaxed: memory may be allocated meanwhile, by this thread and by others.
-  return failure_of(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed));
+  if (error == cudaSuccess)
+    error = cudaStreamBeginCapture(the_recorder, cudaStreamCaptureModeRelaxed);
+  if (error == cudaSuccess) queue_on(the_recorder);
+  return failure_of(error);
+}
+
+cudaError_t stop_capture(cudaGraph_t* captured) {
+  queue_on(nullptr);
+  return cudaStreamEndCapture(the_recorder, captured);
 }
 
 Failure end_capture(void** graph) {
   *graph = nullptr;
   const OnDevice here;
   cudaGraph_t captured = nullptr;
-  cudaError_t error = cudaStreamEndCapture(stream(), &captured);
+  cudaError_t error = stop_capture(&captured);
   if (error != cudaSuccess) {
     cudaGetLastError();  // the process stays usable
     return failure_of(error);
@@ -79,8 +93,7 @@ Failure end_capture(void** graph) {
 void abort_capture() {
   const OnDevice here;
   cudaGraph_t captured = nullptr;
-  if (cudaStreamEndCapture(stream(), &captured) == cudaSuccess && captured)
-    cudaGraphDestroy(captured);
+  if (stop_capture(&captured) == cudaSuccess && captured) cudaGraphDestroy(captured);
   cudaGetLastError();
 }
 

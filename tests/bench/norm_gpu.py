@@ -17,6 +17,7 @@ import json
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ class Ours:
         import normlab
 
         self.nl = normlab
-        self.name = normlab.cuda.properties().name
+        self.name = normlab.cuda.properties()["name"]
         self.synchronize = normlab.cuda.synchronize
 
     def calls(self, norm: str, rows: int, cols: int, dtype: str) -> Calls:
@@ -148,22 +149,28 @@ def main() -> None:
     p.add_argument("--dtypes", nargs="+", default=["float32"])
     a = p.parse_args()
     side = Ours() if a.side == "ours" else Torch(a.side, a.peers)
+    failed = 0
     for norm, rows, cols, dtype in cases(a):
         try:
             calls = side.calls(norm, rows, cols, dtype)
+            record = {
+                "side": a.side,
+                "device": side.name,
+                "norm": norm,
+                "shape": f"{rows}x{cols}",
+                "dtype": dtype,
+                "forward_us": microseconds(calls.forward, side.synchronize),
+                "both_us": microseconds(calls.both, side.synchronize),
+                "copy_us": microseconds(calls.copy, side.synchronize),
+            }
         except (ImportError, KeyError):
             continue
-        record = {
-            "side": a.side,
-            "device": side.name,
-            "norm": norm,
-            "shape": f"{rows}x{cols}",
-            "dtype": dtype,
-            "forward_us": microseconds(calls.forward, side.synchronize),
-            "both_us": microseconds(calls.both, side.synchronize),
-            "copy_us": microseconds(calls.copy, side.synchronize),
-        }
+        except Exception:  # of a compiler, say: the other cases go on
+            traceback.print_exc()
+            failed += 1
+            continue
         print(json.dumps(record), flush=True)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -269,8 +269,9 @@ namespace {
 
 using Work = std::vector<std::function<void()>>;
 std::unique_ptr<Work> captured;
-bool relaxed = false;      ///< whether memory may be allocated during the capture
-bool invalidated = false;  ///< whether something has spoilt the capture
+cudaStream_t recorder = nullptr;  ///< the stream that is captured
+bool relaxed = false;             ///< whether memory may be allocated during the capture
+bool invalidated = false;         ///< whether something has spoilt the capture
 
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local int device = 0;  ///< of two, of which the second can do nothing
@@ -533,7 +534,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     die("a copy within the device whose ranges overlap");
   const auto work = [=] { std::memcpy(to, from, bytes); };
   Stream* const stream = stream_of(handle);
-  if (stream != first_stream) {
+  if (stream != first_stream && !(captured && handle == recorder)) {
     stream->waiting.push_back(work);
     return cudaSuccess;
   }
@@ -575,11 +576,12 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t handle, unsigned) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode mode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   const std::lock_guard lock(mutex);
   if (captured) return failed(cudaErrorIllegalState);
   relaxed = mode == cudaStreamCaptureModeRelaxed;
   captured = std::make_unique<Work>();
+  recorder = stream;
   invalidated = false;
   return cudaSuccess;
 }
