@@ -1,5 +1,9 @@
+#include <pthread.h>
+#include <sys/time.h>
+
 #include <array>
 #include <cmath>
+#include <csignal>
 #include <string>
 
 #include "catch.h"
@@ -21,7 +25,57 @@ std::vector<double> plain_product(const Tensor& a, const Tensor& b) {
   return z;
 }
 
+/// Counts a timer's signals, and those that found the stack pointer outside of the thread's stack.
+class Alarms {
+ public:
+  Alarms() {
+    pthread_attr_t attributes;
+    pthread_getattr_np(pthread_self(), &attributes);
+    void* lowest = nullptr;
+    size_t size = 0;
+    pthread_attr_getstack(&attributes, &lowest, &size);
+    pthread_attr_destroy(&attributes);
+    begin_ = reinterpret_cast<uintptr_t>(lowest);
+    end_ = begin_ + size;
+    count = 0;
+    strayed = 0;
+    struct sigaction action = {};
+    action.sa_handler = handle;
+    sigaction(SIGALRM, &action, &before_);
+    const itimerval often = {{0, 200}, {0, 200}};
+    setitimer(ITIMER_REAL, &often, nullptr);
+  }
+  ~Alarms() {
+    const itimerval never = {};
+    setitimer(ITIMER_REAL, &never, nullptr);
+    sigaction(SIGALRM, &before_, nullptr);
+  }
+  static inline volatile std::sig_atomic_t count = 0, strayed = 0;
+
+ private:
+  static void handle(int) {
+    const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+    count = count + 1;
+    if (here < begin_ || here >= end_) strayed = strayed + 1;
+  }
+  static inline uintptr_t begin_ = 0, end_ = 0;
+  struct sigaction before_ = {};
+};
+
 }  // namespace
+
+TEST_CASE("matmul: signals find a thread on its own stack", "[matmul]") {
+  const int threads = num_threads();
+  set_num_threads(1);  // the handler knows one thread's stack
+  const Tensor a = random({512, 256}, 1), b = random({256, 256}, 2);
+  const std::vector<double> want = matmul(a, b).to_vector();
+  {
+    const Alarms alarms;
+    while (Alarms::count < 300) CHECK(matmul(a, b).to_vector() == want);
+  }
+  CHECK(Alarms::strayed == 0);
+  set_num_threads(threads);
+}
 
 TEST_CASE("matmul: float32 agrees with the definition", "[matmul]") {
   for (const auto& [M, K, N] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},

@@ -167,7 +167,7 @@ def test_ctrl_c_ends_a_training_loop_cleanly():
 def test_uncaught_ctrl_c_is_a_keyboard_interrupt():
     code = textwrap.dedent(TRAINING) + 'print("training", flush=True)\nwhile True: step()\n'
     returncode, _, err = run(code, interrupt_after="training")
-    assert returncode == -signal.SIGINT or returncode == 130
+    assert returncode in (-signal.SIGINT, 130), err
     assert err.strip().splitlines()[-1] == "KeyboardInterrupt"
 
 

@@ -1,6 +1,7 @@
 #include "backend/onednn.h"
 
 #include <omp.h>
+#include <pthread.h>
 
 #include <new>
 
@@ -22,6 +23,28 @@ SingleThread::SingleThread() : before_(omp_get_max_threads()) {
 
 SingleThread::~SingleThread() {
   if (before_ != 1) omp_set_num_threads(before_);
+}
+
+namespace {
+
+/// All signals but those that the thread's own instructions raise, which cannot wait.
+sigset_t signals_from_outside() {
+  sigset_t all;
+  sigfillset(&all);
+  for (const int own : {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP})
+    sigdelset(&all, own);
+  return all;
+}
+
+}  // namespace
+
+SignalsWait::SignalsWait() {
+  static const sigset_t all = signals_from_outside();
+  pthread_sigmask(SIG_BLOCK, &all, &before_);
+}
+
+SignalsWait::~SignalsWait() {
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
 void rethrow(const char* op) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <csignal>
 #include <dnnl.hpp>
 #include <exception>
 #include <map>
@@ -28,6 +29,21 @@ class SingleThread {
 
  private:
   int before_;
+};
+
+/// While it lives, signals wait that come from outside of the calling thread. oneDNN's products of
+/// matrices work with the stack pointer in a block of the heap (jit_avx512_common_gemm_f32.cpp and
+/// jit_avx_gemm_f32.cpp, where K is beyond what they keep on the stack): a handler that ran
+/// meanwhile would write its frame over whatever lies before that block.
+class SignalsWait {
+ public:
+  SignalsWait();
+  ~SignalsWait();
+  SignalsWait(const SignalsWait&) = delete;
+  SignalsWait& operator=(const SignalsWait&) = delete;
+
+ private:
+  sigset_t before_;
 };
 
 /// Rethrows the current exception, as one of the engine's if it is oneDNN's.

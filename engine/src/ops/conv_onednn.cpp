@@ -202,6 +202,7 @@ class Weights {
 void execute(const Convolution& c, std::unordered_map<int, memory> arguments) {
   const onednn::Scratch scratchpad(static_cast<int64_t>(c.scratchpad.get_size()));
   arguments.emplace(DNNL_ARG_SCRATCHPAD, at(c.scratchpad, scratchpad.as()));
+  const onednn::SignalsWait signals;  // some convolutions are products of matrices
   c.primitive.execute(onednn::stream(), arguments);
 }
 

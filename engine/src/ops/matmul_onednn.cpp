@@ -12,6 +12,7 @@ void matmul_onednn(const MatrixProduct<float>& p, const ResultBlock& block) {
   const float* a = p.a + block.matrix * p.a_step + block.row * (p.a_transposed ? 1 : lda);
   const float* b = p.b + block.matrix * p.b_step + block.column * (p.b_transposed ? ldb : 1);
   float* c = p.c + (block.matrix * p.M + block.row) * p.N + block.column;
+  const onednn::SignalsWait signals;
   dnnl::error::wrap_c_api(
       dnnl_sgemm(p.a_transposed ? 'T' : 'N', p.b_transposed ? 'T' : 'N', block.rows, block.columns,
                  p.K, 1.0F, a, lda, b, ldb, 0.0F, c, p.N),
