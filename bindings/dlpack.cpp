@@ -9,7 +9,7 @@ namespace {
 struct DLDevice {
   int32_t type, id;
 };
-constexpr int32_t kDLCPU = 1, kDLCUDA = 2;
+constexpr int32_t kDLCPU = 1, kDLCUDA = 2, kDLCUDAHost = 3;  // the last: pinned, the CPU's
 
 struct DLDataType {
   uint8_t code, bits;
@@ -82,16 +82,15 @@ template <class Managed>
 struct Export {
   Managed managed{};
   Tensor x;
-  void* stream =
-      nullptr;  ///< that of the consumer, if what it does there is not in order with ours
+  bool elsewhere = false;  ///< what the consumer does is not in order with our stream
   int64_t shape[Shape::kMaxRank] = {}, strides[Shape::kMaxRank] = {};
 };
 
 template <class Managed>
-py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, void* stream) {
+py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, bool elsewhere) {
   auto* e = new Export<Managed>;
   e->x = x;
-  e->stream = stream;
+  e->elsewhere = elsewhere;
   const int rank = x.rank();
   for (int i = 0; i < rank; ++i) {
     e->shape[i] = x.size(i);
@@ -108,7 +107,7 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, void* strea
   e->managed.owner = e;
   e->managed.deleter = [](Managed* m) {
     auto* own = static_cast<Export<Managed>*>(m->owner);
-    if (own->stream) cuda::keep_for(own->stream, own->x);
+    if (own->elsewhere) cuda::keep_for_others(own->x);
     delete own;
   };
   if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>) {
@@ -130,7 +129,8 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, void* strea
 /// Whether it is there, and the first one.
 void check_device(int type, int id) {
   if (type == kDLCUDA) cuda::properties();
-  check<DeviceError>(type == kDLCPU || (type == kDLCUDA && id == 0), "from_dlpack",
+  const bool cpu = type == kDLCPU || type == kDLCUDAHost;
+  check<DeviceError>(cpu || (type == kDLCUDA && id == 0), "from_dlpack",
                      "the memory must be the CPU's or the first GPU's, got DLPack device type ",
                      type, ", number ", id);
 }
@@ -224,17 +224,18 @@ py::object capsule_of(const py::object& source, bool gpu) {
   return method(**how);  // an exporter from before DLPack 1.0
 }
 
-/// Lets the consumer's stream wait for ours: None and 1 are the default one, -1 none. Returns it if
-/// ours does not wait for it of itself, as it does for the default one.
-void* let_wait(const py::object& stream) {
+/// Lets the consumer's stream wait for ours: None and 1 are the default one, -1 none. Whether ours
+/// does not wait for it of itself, as it does for the default one. The stream is the consumer's,
+/// who may end it at any time: it is not touched again.
+bool let_wait(const py::object& stream) {
   const auto number = stream.is_none() ? 1 : stream.cast<int64_t>();
   check<ValueError>(number >= -1 && number != 0, "__dlpack__",
                     "stream must be None, -1 or a CUDA stream, not 0 (1 is the default one), got ",
                     number);
-  if (number < 0) return nullptr;
+  if (number < 0) return false;
   auto* const handle = reinterpret_cast<void*>(number);
   cuda::let_wait(handle);
-  return number == 1 || handle == cuda::native_stream() ? nullptr : handle;
+  return number != 1 && handle != cuda::native_stream();
 }
 
 }  // namespace
@@ -264,9 +265,9 @@ py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
   check<ValueError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
                     "stream must be None on the CPU, got ", std::string(py::repr(stream)));
   const Tensor shared = copied ? x.clone() : x.detach();
-  void* const other = x.device() == Device::cuda ? let_wait(stream) : nullptr;
-  return versioned ? export_as<DLManagedTensorVersioned>(shared, copied, other)
-                   : export_as<DLManagedTensor>(shared, copied, other);
+  const bool elsewhere = x.device() == Device::cuda && let_wait(stream);
+  return versioned ? export_as<DLManagedTensorVersioned>(shared, copied, elsewhere)
+                   : export_as<DLManagedTensor>(shared, copied, elsewhere);
 }
 
 }  // namespace normlab::bindings

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -13,7 +14,7 @@ namespace normlab::cuda {
 namespace {
 
 cudaStream_t the_stream = nullptr;
-std::atomic<cudaStream_t> the_recorder{nullptr};  ///< while work is captured
+thread_local cudaStream_t the_recorder = nullptr;  ///< while this thread captures
 int the_multiprocessors = 0;
 size_t the_shared_memory = 0;
 
@@ -74,17 +75,55 @@ cudaError_t ask_for_reading() {
   return error;
 }
 
-Failure open(DeviceFacts* facts) {
+/// Null if there is a GPU.
+Failure find_device() {
   int driver = 0, count = 0;
   cudaError_t error = cudaDriverGetVersion(&driver);
   if (error == cudaSuccess && driver == 0) return "this machine has no NVIDIA driver";
   if (error == cudaSuccess) error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess) return failure_of(error);
-  if (count == 0) return "there is no NVIDIA GPU";
+  thread_local char text[200];
+  if (error == cudaErrorInsufficientDriver) {
+    std::snprintf(text, sizeof text,
+                  "the NVIDIA driver is for CUDA %d.%d, this build needs one for CUDA %d",
+                  driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000);
+    return text;
+  }
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  const bool none = error == cudaErrorNoDevice || (error == cudaSuccess && count == 0);
+  if (none && visible) {
+    std::snprintf(text, sizeof text, "CUDA_VISIBLE_DEVICES, '%.100s', leaves no NVIDIA GPU",
+                  visible);
+    return text;
+  }
+  return none ? "there is no NVIDIA GPU" : failure_of(error);
+}
+
+__global__ void any_kernel() {}
+
+/// Null if this build has kernels that the device runs.
+Failure check_kernels(const cudaDeviceProp& gpu) {
+  cudaFuncAttributes facts{};
+  const cudaError_t error = cudaFuncGetAttributes(&facts, any_kernel);
+  if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidDeviceFunction)
+    return failure_of(error);
+  cudaGetLastError();
+  thread_local char text[400];
+  std::snprintf(
+      text, sizeof text,
+      "%s has compute capability %d.%d, for which this build has no kernels (8.0 or newer, "
+      "if CMAKE_CUDA_ARCHITECTURES names it)",
+      gpu.name, gpu.major, gpu.minor);
+  return text;
+}
+
+Failure open(DeviceFacts* facts) {
+  if (const Failure failure = find_device()) return failure;
   const OnDevice here;
   cudaDeviceProp properties{};
-  error = cudaGetDeviceProperties(&properties, OnDevice::kDevice);
-  if (error == cudaSuccess) error = ask_for_reading();
+  cudaError_t error = cudaGetDeviceProperties(&properties, OnDevice::kDevice);
+  if (error != cudaSuccess) return failure_of(error);
+  if (const Failure failure = check_kernels(properties)) return failure;
+  error = ask_for_reading();
   // A blocking stream: what others queue on the default stream stays in order with ours.
   if (error == cudaSuccess) error = cudaStreamCreate(&the_stream);
   if (error == cudaSuccess) error = open_fault();
@@ -102,6 +141,7 @@ Failure open(DeviceFacts* facts) {
 Failure allocate(int64_t bytes, void** block) {
   *block = nullptr;
   const OnDevice here;
+  const RelaxedMode mode;
   const cudaError_t error = cudaMalloc(block, static_cast<size_t>(bytes));
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // the process stays usable
@@ -113,6 +153,7 @@ Failure allocate(int64_t bytes, void** block) {
 
 void release(void* block) {
   const OnDevice here;
+  const RelaxedMode mode;
   cudaFree(block);
 }
 
@@ -232,8 +273,7 @@ constexpr Backend kBackend = {
 }  // namespace
 
 cudaStream_t stream() {
-  const cudaStream_t recorder = the_recorder.load(std::memory_order_relaxed);
-  return recorder ? recorder : the_stream;
+  return the_recorder ? the_recorder : the_stream;
 }
 
 void queue_on(cudaStream_t recorder) {
@@ -257,10 +297,26 @@ Checker checker_for(const ValueCheck& check) {
   return {check, the_tickets.fetch_add(1), the_fault};
 }
 
+namespace {
+
+/// Whether all further calls fail too, whatever they do.
+bool is_lost(cudaError_t error) {
+  for (const cudaError_t sticky :
+       {cudaErrorIllegalAddress, cudaErrorMisalignedAddress, cudaErrorIllegalInstruction,
+        cudaErrorInvalidAddressSpace, cudaErrorInvalidPc, cudaErrorHardwareStackError,
+        cudaErrorLaunchFailure, cudaErrorLaunchTimeout, cudaErrorAssert, cudaErrorECCUncorrectable})
+    if (error == sticky) return true;
+  return false;
+}
+
+}  // namespace
+
 Failure failure_of(cudaError_t error) {
   if (error == cudaSuccess) return nullptr;
   thread_local char text[512];
-  std::snprintf(text, sizeof text, "%s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
+  std::snprintf(
+      text, sizeof text, "%s (%s)%s", cudaGetErrorString(error), cudaGetErrorName(error),
+      is_lost(error) ? ", perhaps in work queued before; this process has lost the GPU" : "");
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <map>
@@ -64,7 +65,7 @@ struct Plan {
   bool found;  ///< whether the library has an algorithm
 };
 
-std::map<Key, Plan> the_plans;
+std::map<Key, Plan>& the_plans = *new std::map<Key, Plan>;
 std::mutex the_mutex;  ///< of the plans
 
 /// Of the address and of all that are a multiple of `step` bytes further.
@@ -187,21 +188,42 @@ bool refuses(cublasStatus_t status, const ProductArgs& a) {
          (thin && status == CUBLAS_STATUS_INVALID_VALUE);
 }
 
+/// Whether an algorithm sums all of K: with 16-bit operands some versions of the library (12.8 to
+/// 13.2 are said to) leave out what K has beyond whole tiles if K is split, the splits divide the
+/// tiles, and they outnumber what is left.
+bool keeps_the_end(const cublasLtMatmulAlgo_t& algorithm, const ProductArgs& a) {
+  if (precision_of(a.dtype).size > 2) return true;
+  int32_t splits = 1;
+  size_t written = 0;
+  cublasLtMatmulAlgoConfigGetAttribute(&algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits,
+                                       sizeof splits, &written);
+  constexpr int64_t kLeastTile = 8, kMostTile = 256;
+  for (int64_t tile = kLeastTile; tile <= kMostTile && splits > 1; tile *= 2)
+    if (a.K % tile != 0 && a.K / tile % splits == 0 && a.K % tile < splits) return false;
+  return true;
+}
+
 /// Fills in the plan; a failure only if something broke.
 Failure choose(Plan& plan, const ProductArgs& a, const BlasEpilogue& e, const void* to) {
   cublasLtMatmulPreferenceOpaque_t preference{};
-  cublasLtMatmulHeuristicResult_t best{};
+  constexpr int kAsked = 8;
+  cublasLtMatmulHeuristicResult_t results[kAsked]{};
   int found = 0;
   Status status;
   status(describe(plan, a, e));
   status(prefer(&preference, a, to));
   if (status.first == CUBLAS_STATUS_SUCCESS)
     status(cublasLtMatmulAlgoGetHeuristic(the_handle, &plan.operation, &plan.left, &plan.right,
-                                          &plan.result, &plan.result, &preference, 1, &best,
+                                          &plan.result, &plan.result, &preference, kAsked, results,
                                           &found));
-  plan.found = status.first == CUBLAS_STATUS_SUCCESS && found == 1 &&
-               best.state == CUBLAS_STATUS_SUCCESS && best.workspaceSize <= kWorkspace;
-  plan.algorithm = best.algo;
+  if (status.first != CUBLAS_STATUS_SUCCESS) found = 0;
+  plan.found = false;
+  for (int i = 0; i < found && !plan.found; ++i) {  // the fastest comes first
+    const cublasLtMatmulHeuristicResult_t& result = results[i];
+    plan.found = result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspace &&
+                 keeps_the_end(result.algo, a);
+    plan.algorithm = result.algo;
+  }
   return refuses(status.first, a) ? nullptr : failure_of_blas(status.first);
 }
 
@@ -219,12 +241,12 @@ Failure plan_for(const ProductArgs& a, const BlasEpilogue& e, const void* to, Pl
   return nullptr;
 }
 
-/// Whether the library's own limits leave the product out: it counts in 32 bits, has matrices along
-/// an axis of the grid, which ends at 65,535, and reads a bias in vectors.
+/// Whether the library's own limits leave the product out: it counts elements in 32 bits, has
+/// matrices along an axis of the grid, which ends at 65,535, and reads a bias in vectors.
 bool beyond_library(const ProductArgs& a, const BlasEpilogue& e) {
   constexpr int64_t kMostMatrices = 65535;
   const bool counts =
-      a.M <= INT32_MAX && a.N <= INT32_MAX && a.K <= INT32_MAX && a.batch <= kMostMatrices;
+      std::max({a.M * a.K, a.K * a.N, a.M * a.N}) <= INT32_MAX && a.batch <= kMostMatrices;
   return !counts || (e.bias && alignment(e.bias) < static_cast<int64_t>(kMostAlignment));
 }
 

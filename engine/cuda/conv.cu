@@ -334,12 +334,13 @@ Failure weight_gradient(const ConvArgs& a) {
   p.first = dw ? 0 : columns;
   p.x = static_cast<const T*>(a.x);
   p.gradient = gradient_of<T>(a);
+  const int64_t weights = dw ? s.weights() : 0;
   p.dw = a.parts > 1 ? partials : dw;
-  p.db = a.parts > 1 ? partials + s.weights() : db;
-  p.part_size = s.weights() + s.O;
+  p.db = a.parts > 1 ? partials + weights : db;
+  p.part_size = weights + (db ? s.O : 0);
   const Failure failure = multiply_in_tiles(p, a.parts);
   if (failure || a.parts == 1) return failure;
-  return sum_columns<T>(partials, a.parts, p.part_size, {dw, s.weights(), db});
+  return sum_columns<T>(partials, a.parts, p.part_size, {dw, weights, db});
 }
 
 /// Enough parts to keep the device busy, of at least 64 places each.
@@ -347,8 +348,11 @@ int64_t conv_parts(const ConvShape& s) {
   constexpr int64_t kLeastPlaces = 64;
   const int64_t tiles = (s.O + 31) / 32 * ((s.C * s.KH * s.KW + 1 + 31) / 32);
   const int64_t wanted = (2 * int64_t{multiprocessors()} + tiles - 1) / tiles;
-  const int64_t most = s.N * s.OH * s.OW / kLeastPlaces;
-  return wanted < most ? wanted : most > 1 ? most : 1;
+  const int64_t places = s.N * s.OH * s.OW, most = places / kLeastPlaces;
+  const int64_t parts = wanted < most ? wanted : most > 1 ? most : 1;
+  // As multiply_in_tiles() cuts them: none without a place.
+  const int64_t length = ((places + parts - 1) / parts + kDeepest - 1) / kDeepest * kDeepest;
+  return places > 0 ? (places + length - 1) / length : 1;
 }
 
 Failure conv_forward(const ConvArgs& args) {

@@ -11,7 +11,7 @@ namespace normlab::cuda {
 
 /// The stream that all work is queued on.
 cudaStream_t stream();
-/// From now on that one, for a capture; null: the library's own again.
+/// From now on that one for this thread, for a capture; null: the library's own again.
 void queue_on(cudaStream_t recorder);
 
 /// While it lives, the device is the calling thread's: new threads and other libraries have theirs,
@@ -31,6 +31,19 @@ class OnDevice {
 
  private:
   int before_ = kDevice;
+};
+
+/// While it lives, this thread may allocate memory and ask for events although another library
+/// captures a graph: in CUDA's default mode that fails, and spoils the capture.
+class RelaxedMode {
+ public:
+  RelaxedMode() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~RelaxedMode() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  RelaxedMode(const RelaxedMode&) = delete;
+  RelaxedMode& operator=(const RelaxedMode&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
 };
 
 /// How many multiprocessors the device has.

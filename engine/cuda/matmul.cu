@@ -21,7 +21,7 @@ struct Product {
   int64_t M, N, K, matrices;
   const Stored *left, *right;
   int64_t a_step, a_row, a_k, b_step, b_k, b_column;  ///< elements to the next one of each
-  const T* bias;
+  const Stored* bias;
   Stored *z, *before;
   Activation activation;
 
@@ -48,7 +48,7 @@ struct Product {
   __device__ Target target(int64_t matrix, int64_t n) const { return {matrix * M * N + n, n}; }
   __device__ void store(const Target& to, int64_t m, int64_t, T sum) const {
     const int64_t at = to.at + m * N;
-    const T value = bias ? sum + bias[to.n] : sum;
+    const T value = bias ? sum + widened(bias[to.n]) : sum;
     if (before) before[at] = static_cast<Stored>(value);
     z[at] = static_cast<Stored>(activate(activation, value));
   }
@@ -69,7 +69,7 @@ Failure multiply_in_own_tiles(const ProductArgs& a) {
   p.b_step = a.b_step;
   p.b_k = a.b_transposed ? 1 : a.N;
   p.b_column = a.b_transposed ? a.K : 1;
-  p.bias = static_cast<const compute_t<T>*>(a.bias);
+  p.bias = static_cast<const T*>(a.bias);
   p.z = static_cast<T*>(a.c);
   p.before = static_cast<T*>(a.before);
   p.activation = a.activation;
@@ -85,18 +85,20 @@ __device__ void read_pack(const T* at, A (&values)[V]) {
 #pragma unroll
   for (int k = 0; k < V; ++k) values[k] = widened(pack.of[k]);
 }
+/// To element i, a multiple of V: where the compiler cannot see that it is one, it would store the
+/// elements one by one.
 template <class T, int V, class A>
-__device__ void write_pack(T* at, const A (&values)[V]) {
+__device__ void write_pack(T* first, int64_t i, const A (&values)[V]) {
   Packed<T, V> pack;
 #pragma unroll
   for (int k = 0; k < V; ++k) pack.of[k] = static_cast<T>(values[k]);
-  *reinterpret_cast<Packed<T, V>*>(at) = pack;
+  reinterpret_cast<Packed<T, V>*>(first)[i / V] = pack;
 }
 
 /// z = act(x + bias) on n elements in vectors of V, rows of `width`; before: x + bias, unless null.
 /// x may be z or before.
 template <class T, int V>
-__global__ void activate_kernel(const T* x, const compute_t<T>* bias, T* before, T* z, int64_t n,
+__global__ void activate_kernel(const T* x, const T* bias, T* before, T* z, int64_t n,
                                 int64_t width, Activation activation) {
   using A = compute_t<T>;
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x * V;
@@ -107,12 +109,12 @@ __global__ void activate_kernel(const T* x, const compute_t<T>* bias, T* before,
     if (bias) {
       const int64_t column = i - divide(i, width) * width;
 #pragma unroll
-      for (int k = 0; k < V; ++k) v[k] += bias[column + k];
+      for (int k = 0; k < V; ++k) v[k] += widened(bias[column + k]);
     }
-    if (before) write_pack(before + i, v);
+    if (before) write_pack(before, i, v);
 #pragma unroll
     for (int k = 0; k < V; ++k) v[k] = activate(activation, v[k]);
-    write_pack(z + i, v);
+    write_pack(z, i, v);
   }
 }
 
@@ -131,7 +133,7 @@ unsigned element_blocks(int64_t n, int64_t each) {
 }
 
 template <class T>
-Failure activate_all(const T* x, const ProductArgs& a, const compute_t<T>* bias, T* before) {
+Failure activate_all(const T* x, const ProductArgs& a, const T* bias, T* before) {
   constexpr int V = 16 / sizeof(T);
   const int64_t n = a.batch * a.M * a.N;
   T* z = static_cast<T*>(a.c);
@@ -144,18 +146,16 @@ Failure activate_all(const T* x, const ProductArgs& a, const compute_t<T>* bias,
 
 template <class T>
 Failure multiply_typed(const ProductArgs& a) {
-  using A = compute_t<T>;
-  // cuBLASLt takes a bias of the result's dtype only.
-  const bool own_bias = a.bias && !std::is_same_v<T, A>;
-  const BlasEpilogue whole = {own_bias ? nullptr : a.bias};
-  const bool own_pass = own_bias || a.activation != Activation::none || a.before;
+  const bool own_pass = a.activation != Activation::none || a.before;
   // Straight to where the activation reads from.
   T* const product = static_cast<T*>(own_pass && a.before ? a.before : a.c);
   bool done = false;
-  Failure failure = blas_multiply(a, whole, product, &done);
+  Failure failure = blas_multiply(a, {a.bias}, product, &done);
   if (failure || (done && !own_pass)) return failure;
-  const A* const added = static_cast<const A*>(done && !own_bias ? nullptr : a.bias);
-  if (!done) failure = blas_multiply(a, {}, product, &done);
+  const T* const added = static_cast<const T*>(done ? nullptr : a.bias);
+  // A sum that is stored before the bias would be rounded twice.
+  constexpr bool kNarrow = !std::is_same_v<T, compute_t<T>>;
+  if (!done && !(kNarrow && a.bias)) failure = blas_multiply(a, {}, product, &done);
   if (failure) return failure;
   if (!done) return multiply_in_own_tiles<T>(a);
   return activate_all<T>(product, a, added, added ? static_cast<T*>(a.before) : nullptr);
@@ -179,7 +179,7 @@ __global__ void gradient_kernel(const T* dz, const T* kept, T* dx, int64_t n,
     read_pack(kept + i, known);
 #pragma unroll
     for (int k = 0; k < V; ++k) v[k] = activation_gradient(activation, v[k], known[k]);
-    write_pack(dx + i, v);
+    write_pack(dx, i, v);
   }
 }
 
@@ -211,16 +211,16 @@ struct ColumnArgs {
   Activation activation;
 };
 
-template <class T, int V>
-__global__ void __launch_bounds__(kRowThreads* kRowsAtOnce) column_kernel(ColumnArgs<T> a) {
+template <class T, int V, int kRows = kRowsAtOnce>
+__global__ void __launch_bounds__(kRowThreads* kRows) column_kernel(ColumnArgs<T> a) {
   using A = compute_t<T>;
-  __shared__ A sums[kRowsAtOnce][kRowThreads * V];
+  __shared__ A sums[kRows][kRowThreads * V];
   const int64_t j = (static_cast<int64_t>(blockIdx.x) * kRowThreads + threadIdx.x) * V;
   const int64_t begin = blockIdx.y * a.length;
   const int64_t end = begin + a.length < a.rows ? begin + a.length : a.rows;
   A sum[V] = {};
   if (j < a.width) {
-    for (int64_t row = begin + threadIdx.y; row < end; row += kRowsAtOnce) {
+    for (int64_t row = begin + threadIdx.y; row < end; row += kRows) {
       A v[V];
       read_pack(a.from + row * a.width + j, v);
       if (a.kept) {
@@ -228,7 +228,7 @@ __global__ void __launch_bounds__(kRowThreads* kRowsAtOnce) column_kernel(Column
         read_pack(a.kept + row * a.width + j, kept);
 #pragma unroll
         for (int k = 0; k < V; ++k) v[k] = activation_gradient(a.activation, v[k], kept[k]);
-        if (a.dx) write_pack(a.dx + row * a.width + j, v);
+        if (a.dx) write_pack(a.dx, row * a.width + j, v);
       }
 #pragma unroll
       for (int k = 0; k < V; ++k) sum[k] += v[k];
@@ -239,11 +239,11 @@ __global__ void __launch_bounds__(kRowThreads* kRowsAtOnce) column_kernel(Column
   __syncthreads();
   // One thread a column adds the rows up, in order.
   for (int c = static_cast<int>(threadIdx.y * kRowThreads + threadIdx.x); c < kRowThreads * V;
-       c += kRowThreads * kRowsAtOnce) {
+       c += kRowThreads * kRows) {
     const int64_t column = static_cast<int64_t>(blockIdx.x) * kRowThreads * V + c;
     if (column >= a.width) continue;
     A total = 0;
-    for (int y = 0; y < kRowsAtOnce; ++y) total += sums[y][c];
+    for (int y = 0; y < kRows; ++y) total += sums[y][c];
     if (column < a.sums.split) {
       if (a.sums.first) a.sums.first[blockIdx.y * a.width + column] = total;
     } else if (a.sums.second) {
@@ -313,6 +313,11 @@ Failure sum_columns(const T* from, int64_t rows, int64_t width, const ColumnTarg
   a.width = width;
   a.from = from;
   a.sums = to;
+  // Few columns leave a block's threads many rows each, one after the other.
+  constexpr int kManyRows = 32;
+  if (rows > 4 * kRowsAtOnce)
+    return launch(column_kernel<T, 1, kManyRows>, blocks_for(width, kRowThreads),
+                  dim3(kRowThreads, kManyRows), a);
   return launch_columns(a, 1);
 }
 

@@ -11,11 +11,13 @@ void* handle() {
   return stream();
 }
 
-Failure make_event(cudaStream_t on, cudaEvent_t* event) {
+/// An event on our stream, behind all that is queued so far.
+Failure make_event(cudaEvent_t* event) {
   const OnDevice here;
+  const RelaxedMode mode;
   cudaError_t error = cudaEventCreateWithFlags(event, cudaEventDisableTiming);
   if (error != cudaSuccess) return failure_of(error);
-  error = cudaEventRecord(*event, on);
+  error = cudaEventRecord(*event, stream());
   if (error == cudaSuccess) return nullptr;
   cudaEventDestroy(*event);
   return failure_of(error);
@@ -23,31 +25,33 @@ Failure make_event(cudaStream_t on, cudaEvent_t* event) {
 
 Failure let_wait(void* other) {
   cudaEvent_t event = nullptr;
-  if (const Failure failure = make_event(stream(), &event)) return failure;
+  if (const Failure failure = make_event(&event)) return failure;
   const OnDevice here;
   const cudaError_t error = cudaStreamWaitEvent(static_cast<cudaStream_t>(other), event, 0);
   cudaEventDestroy(event);  // as soon as it has passed
   return failure_of(error);
 }
 
-/// Each thread has a default stream of its own, which nobody else can name; the legacy one comes
-/// behind all of them.
-cudaStream_t known_to_all(cudaStream_t other) {
-  return other == cudaStreamPerThread ? cudaStreamLegacy : other;
+Failure finish_all() {
+  const OnDevice here;
+  const RelaxedMode mode;
+  return failure_of(cudaDeviceSynchronize());
 }
 
-Failure mark(void* other, void** event) {
+Failure mark(void** event) {
   cudaEvent_t made = nullptr;
-  const Failure failure =
-      make_event(other ? known_to_all(static_cast<cudaStream_t>(other)) : stream(), &made);
+  const Failure failure = make_event(&made);
   *event = failure ? nullptr : made;
   return failure;
 }
 
 Failure has_passed(void* event, bool* passed) {
+  const OnDevice here;
+  const RelaxedMode mode;
   const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event));
   *passed = error == cudaSuccess;
-  return error == cudaErrorNotReady ? nullptr : failure_of(error);
+  const bool later = error == cudaErrorNotReady || error == cudaErrorStreamCaptureUnsupported;
+  return later ? nullptr : failure_of(error);
 }
 
 void forget(void* event) {
@@ -128,6 +132,7 @@ Failure write(void* to, const void* from, int64_t bytes) {
 const StreamFunctions stream_functions = {
     .handle = handle,
     .let_wait = let_wait,
+    .finish_all = finish_all,
     .mark = mark,
     .has_passed = has_passed,
     .forget = forget,

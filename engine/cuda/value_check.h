@@ -19,9 +19,10 @@ Checker checker_for(const ValueCheck& check);
 inline __device__ void report(const Checker& c, FaultKind kind, int64_t place, int64_t value,
                               int64_t before = 0) {
   volatile Fault* fault = c.fault;
+  // What another launch has found stays: all are on one stream, so it came before.
   const auto comes_first = [&] {
     const int64_t ticket = fault->ticket;
-    return c.ticket < ticket || (c.ticket == ticket && place < fault->place);
+    return ticket == kNoTicket || (c.ticket == ticket && place < fault->place);
   };
   // Within one kernel places only fall, so that most threads of a bad tensor never take the lock.
   bool done = !comes_first();

@@ -127,6 +127,37 @@ TEST_CASE("linear takes bfloat16 on the GPU", "[bfloat16][linear][cuda]") {
   }
 }
 
+TEST_CASE("linear adds the bias before it rounds to bfloat16", "[bfloat16][cuda]") {
+  if (!cuda::is_available()) return;
+  // 1 * 100 + 1/4 * 1 = 100.25, which bfloat16 would round to 100; minus 100.
+  for (const int64_t rows : {1, 8, 70}) {
+    Tensor x = Tensor::ones({rows, 2}), w = Tensor::ones({8, 2});
+    x = x * Tensor::of<float>({2}, {1, 0.25f});
+    w = w * Tensor::of<float>({2}, {100, 1});
+    const Tensor bias = Tensor::full({8}, -100);
+    const auto there = [](const Tensor& t) { return t.to(DType::bfloat16).to(Device::cuda); };
+    const Tensor z = linear(there(x), there(w), bias.to(Device::cuda));
+    CHECK(z.to_vector() == std::vector<double>(static_cast<size_t>(rows * 8), 0.25));
+  }
+}
+
+TEST_CASE("products of bfloat16 sum the last of many rows", "[bfloat16][cuda]") {
+  if (!cuda::is_available()) return;
+  const int64_t sixteen = 16;
+  for (const int64_t rows : {17, 33, 4097, 4098, 8648, 11528}) {
+    CAPTURE(rows);
+    const auto last = [&](int64_t width) {
+      const Tensor x = Tensor::zeros({rows, width}, DType::bfloat16, Device::cuda);
+      x.slice(rows - 1, rows).fill_(1);
+      return x;
+    };
+    Tensor w = Tensor::zeros({sixteen, sixteen}, DType::bfloat16, Device::cuda);
+    w.set_requires_grad();
+    linear(last(sixteen), w).backward(last(sixteen));
+    CHECK(w.grad().to_vector() == std::vector<double>(256, 1));
+  }
+}
+
 TEST_CASE("linear and norm keep float32 parameters beside bfloat16", "[bfloat16][cuda]") {
   if (!cuda::is_available()) return;
   struct Result {

@@ -178,6 +178,71 @@ TEST_CASE("graph: what is cached is there for a capture", "[cuda]") {
   CHECK(z.slice(0, 1).item() == 0);
 }
 
+TEST_CASE("graph: two steps of an optimizer count as two", "[cuda]") {
+  if (!cuda::is_available()) return;
+  const optim::Adam* const kind = nullptr;
+  Step eager(kind, optim::AdamOptions{}), captured(kind, optim::AdamOptions{});
+  eager.set_inputs(0);
+  captured.set_inputs(0);
+  cuda::Graph graph;
+  graph.capture([&] { captured(), captured(); });
+  for (int i = 0; i < 3; ++i) {
+    eager(), eager();
+    graph.replay();
+    CHECK(eager.state() == captured.state());
+  }
+}
+
+TEST_CASE("graph: a generator of one's own must stay", "[cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::ones({100}, DType::float32, Device::cuda);
+  const char* const gone = "a generator that the captured work draws from is gone";
+  cuda::Graph graph;
+  CHECK(contains(error_of<ValueError>([&] {
+                   graph.capture([&] {
+                     auto temporary = std::make_unique<Generator>(7);
+                     dropout(x, 0.5, true, *temporary);
+                     temporary = nullptr;
+                   });
+                 }),
+                 gone));
+  CHECK_FALSE(graph.captured());
+
+  auto generator = std::make_unique<Generator>(7);
+  Generator same(7);
+  Tensor z;
+  graph.capture([&] { z = dropout(x, 0.5, true, *generator); });
+  for (int i = 0; i < 2; ++i) {
+    graph.replay();
+    CHECK(z.to_vector() == dropout(x, 0.5, true, same).to_vector());
+  }
+  generator = nullptr;
+  CHECK(contains(error_of<ValueError>([&] { graph.replay(); }), gone));
+}
+
+TEST_CASE("graph: parameters that were moved are not written where they were", "[cuda]") {
+  if (!cuda::is_available()) return;
+  const optim::SGD* const sgd = nullptr;
+  const optim::Adam* const adam = nullptr;
+  Step steps[] = {Step(sgd, optim::SGDOptions{.momentum = 0.9}), Step(adam, optim::AdamOptions{})};
+  for (Step& step : steps) {
+    step.set_inputs(0);
+    step();
+    cuda::Graph graph;
+    graph.capture([&] { step(); });
+    graph.replay();
+    step.norm.to(Device::cpu);
+    std::vector<Tensor> others;
+    for (int i = 0; i < 9; ++i)
+      others.push_back(Tensor::full({33}, 7, DType::float32, Device::cuda));
+    step.norm.to(Device::cuda);
+    CHECK(contains(error_of<ValueError>([&] { graph.replay(); }), "have been moved"));
+    for (const Tensor& other : others) CHECK(other.to_vector() == std::vector<double>(33, 7));
+    graph.capture([&] { step(); });
+    graph.replay();
+  }
+}
+
 TEST_CASE("graph: what a capture cannot have, in words", "[cuda]") {
   if (!cuda::is_available()) return;
   const optim::Adam* const kind = nullptr;

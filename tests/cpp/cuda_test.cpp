@@ -226,7 +226,7 @@ TEST_CASE("memory is kept for another stream", "[cuda]") {
     Tensor x = Tensor::full({1000}, 3, DType::float32, Device::cuda);
     device.copy(seen.data(), cuda::data(x), 4000, Emulated::kDeviceToHost, other);
     const auto lose = [&] {
-      cuda::keep_for(other, x);
+      cuda::keep_for_others(x);
       x = Tensor();
     };
     cuda::Graph graph;
@@ -240,6 +240,25 @@ TEST_CASE("memory is kept for another stream", "[cuda]") {
     CHECK(cuda::memory_stats().in_use > before + 8000);
   }
   cuda::synchronize();
+  CHECK(cuda::memory_stats().in_use == before);
+}
+
+TEST_CASE("memory kept for others comes back when there is much of it", "[cuda]") {
+  Emulated device;
+  if (!device.find()) return;
+  void* other = nullptr;
+  device.create_stream(&other);
+  cuda::synchronize();
+  const int64_t before = cuda::memory_stats().in_use;
+  std::vector<float> seen(1000);
+  for (int i = 0; i < 100; ++i) {
+    const Tensor x = Tensor::full({1000}, i, DType::float32, Device::cuda);
+    device.copy(seen.data(), cuda::data(x), 4000, Emulated::kDeviceToHost, other);
+    cuda::keep_for_others(x);
+    CHECK(cuda::memory_stats().in_use < before + 40 * 4096);
+  }
+  cuda::synchronize();  // of all streams
+  CHECK(seen == std::vector<float>(1000, 99));
   CHECK(cuda::memory_stats().in_use == before);
 }
 

@@ -49,7 +49,8 @@ struct Algo {
   uint64_t m, n;
   uint32_t epilogue;
   uint32_t alignment[4];
-  uint64_t workspace;
+  uint32_t workspace;
+  int32_t splits;  ///< of K
 };
 
 template <class To, class From>
@@ -152,6 +153,7 @@ struct Run {
   T alpha, beta;
   const Stored *a, *b, *c;
   Stored* d;
+  int64_t k;  ///< as far as it sums
 
   static T at(const Layout& l, const Stored* x, bool transposed, int64_t i, int64_t j) {
     return static_cast<T>(transposed ? x[j + i * l.ld] : x[i + j * l.ld]);
@@ -164,9 +166,9 @@ struct Run {
   T element(int64_t matrix, int64_t i, int64_t j) const {
     const Stored *from_a = a + matrix * p.a.step, *from_b = b + matrix * p.b.step;
     T sum = 0;
-    for (int64_t k = 0; k < static_cast<int64_t>(p.k); ++k)
-      sum += operand(at(p.a, from_a, p.op.transa == CUBLAS_OP_T, i, k)) *
-             operand(at(p.b, from_b, p.op.transb == CUBLAS_OP_T, k, j));
+    for (int64_t m = 0; m < k; ++m)
+      sum += operand(at(p.a, from_a, p.op.transa == CUBLAS_OP_T, i, m)) *
+             operand(at(p.b, from_b, p.op.transb == CUBLAS_OP_T, m, j));
     T value = alpha * sum;
     if (beta != 0) value += beta * at(p.d, c + matrix * p.d.step, false, i, j);
     if (has_bias(p.op)) value += static_cast<T>(static_cast<const Stored*>(p.op.bias)[i]);
@@ -180,16 +182,24 @@ struct Run {
   }
 };
 
+/// As some versions do, an algorithm that splits K may leave out what is behind whole tiles.
+constexpr int64_t kTile = 8;
+int64_t summed(int64_t k, int32_t splits) {
+  const bool loses = splits > 1 && k / kTile % splits == 0 && k % kTile < splits;
+  return loses ? k / kTile * kTile : k;
+}
+
 template <class Stored, class T = Stored>
-Run<Stored, T> run_of(const Problem& p, const void* alpha, const void* beta, const void* a,
-                      const void* b, const void* c, void* d) {
+Run<Stored, T> run_of(const Problem& p, int32_t splits, const void* alpha, const void* beta,
+                      const void* a, const void* b, const void* c, void* d) {
   return {p,
           *static_cast<const T*>(alpha),
           *static_cast<const T*>(beta),
           static_cast<const Stored*>(a),
           static_cast<const Stored*>(b),
           static_cast<const Stored*>(c),
-          static_cast<Stored*>(d)};
+          static_cast<Stored*>(d),
+          summed(static_cast<int64_t>(p.k), splits)};
 }
 
 void check_aligned(const void* p, uint64_t bytes) {
@@ -301,7 +311,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t d
 }
 
 // As versions of the real one do, it has nothing for a result of one row, nor for a bias with a
-// single column: callers must have something of their own.
+// single column: callers must have something of their own. 16-bit operands are split first.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t op,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -314,12 +324,28 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   *found = 0;
   if (p.m == 1) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (has_bias(p.op) && p.n == 1) return CUBLAS_STATUS_INVALID_VALUE;
-  Algo algo{Kind::algo, p.m, p.n, p.op.epilogue, {}, wish.workspace};
-  std::memcpy(algo.alignment, wish.alignment, sizeof algo.alignment);
-  std::memset(results, 0, sizeof *results);
-  make(&results->algo, sizeof results->algo, algo);
-  results->workspaceSize = static_cast<size_t>(wish.workspace);
-  *found = 1;
+  for (const int32_t splits : {2, 1}) {
+    if (*found == requested || (splits > 1 && size_of(p.a.type) > 2)) continue;
+    Algo algo{Kind::algo, p.m, p.n, p.op.epilogue, {}, static_cast<uint32_t>(wish.workspace),
+              splits};
+    std::memcpy(algo.alignment, wish.alignment, sizeof algo.alignment);
+    cublasLtMatmulHeuristicResult_t& result = results[(*found)++];
+    std::memset(&result, 0, sizeof result);
+    make(&result.algo, sizeof result.algo, algo);
+    result.workspaceSize = static_cast<size_t>(wish.workspace);
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* algo,
+                                                    cublasLtMatmulAlgoConfigAttributes_t attribute,
+                                                    void* value, size_t size, size_t* written) {
+  if (attribute != CUBLASLT_ALGO_CONFIG_SPLITK_NUM)
+    die("an algorithm's attribute that the emulated cuBLASLt does not know");
+  const auto& chosen = as<const Algo>(algo, Kind::algo);
+  if (size != sizeof chosen.splits) die("a cuBLASLt attribute of another size");
+  std::memcpy(value, &chosen.splits, size);
+  *written = size;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -342,11 +368,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t op, 
   check_aligned(d, chosen.alignment[3]);
   if (has_bias(p.op)) check_aligned(p.op.bias, 16);
   if (size_of(p.a.type) == 8)
-    emulator::queue(run_of<double>(p, alpha, beta, a, b, c, d));
+    emulator::queue(run_of<double>(p, chosen.splits, alpha, beta, a, b, c, d));
   else if (size_of(p.a.type) == 2)
-    emulator::queue(run_of<normlab::bfloat16, float>(p, alpha, beta, a, b, c, d));
+    emulator::queue(run_of<normlab::bfloat16, float>(p, chosen.splits, alpha, beta, a, b, c, d));
   else
-    emulator::queue(run_of<float>(p, alpha, beta, a, b, c, d));
+    emulator::queue(run_of<float>(p, chosen.splits, alpha, beta, a, b, c, d));
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -367,6 +367,7 @@ struct Stream {
   }
 };
 Stream* first_stream = nullptr;
+std::vector<Stream*> streams;
 
 Stream* stream_of(cudaStream_t handle) {
   const bool is_default = !handle || handle == cudaStreamLegacy || handle == cudaStreamPerThread;
@@ -466,6 +467,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   const std::lock_guard lock(mutex);
   if (device != 0) return failed(cudaErrorInvalidDevice);
   auto* made = new Stream;
+  streams.push_back(made);
   if (!first_stream) first_stream = made;
   *stream = reinterpret_cast<cudaStream_t>(made);
   return cudaSuccess;
@@ -485,7 +487,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  return cudaStreamSynchronize(nullptr);
+  const std::lock_guard lock(mutex);
+  for (Stream* stream : streams)
+    if (const cudaError_t error = cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream)))
+      return error;
+  return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
@@ -594,6 +600,11 @@ cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
     return failed(cudaErrorStreamCaptureInvalidated);
   }
   *graph = reinterpret_cast<cudaGraph_t>(captured.release());
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  thread_local cudaStreamCaptureMode now = cudaStreamCaptureModeGlobal;
+  std::swap(now, *mode);
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {

@@ -1,7 +1,9 @@
 """The GPU from Python; the engine's own tests compare its numbers with the CPU's."""
 
+import contextlib
 import ctypes
 import gc
+import os
 import pickle
 import weakref
 from pathlib import Path
@@ -37,6 +39,24 @@ def test_without_a_gpu_the_reason_is_said(tmp_path: Path) -> None:
             make()
         assert reason in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+@gpu
+def test_a_forked_process_has_no_gpu() -> None:
+    nl.ones(1, device="cuda").tolist()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os.write(write, f"{nl.cuda.is_available()}: {nl.cuda.why_not()}".encode())
+            nl.ones(1, device="cuda")
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        said = answer.read()
+    assert os.waitpid(child, 0)[1] == 0
+    assert said.startswith("False: this process was forked"), said
+    assert nl.cuda.is_available()
 
 
 @gpu

@@ -12,7 +12,8 @@
 /// kernels that use them; the first that does not fit becomes an error at such a wait, once.
 namespace normlab::cuda {
 
-/// Whether a GPU can be used. Loads the CUDA library at the first call.
+/// Whether a GPU can be used. Loads the CUDA library at the first call. Not in a process that was
+/// forked from one that has used it: CUDA does not survive that.
 bool is_available();
 /// Why not; empty if it can.
 const std::string& why_not();
@@ -45,9 +46,9 @@ void* native_stream();
 /// What is queued on another stream (a cudaStream_t) from now on waits for all that is queued here
 /// so far.
 void let_wait(void* other);
-/// Keeps a tensor's memory from being used anew until all that is queued on another stream so far
-/// is done. That stream must still be there, after a capture that is under way too.
-void keep_for(void* other, const Tensor& x) noexcept;
+/// Keeps a tensor's memory from being used anew until all is done that is queued so far, on streams
+/// of others too: for memory that was lent to them. At the latest synchronize() gives it back.
+void keep_for_others(const Tensor& x) noexcept;
 /// DeviceError for `op`, which needs a result at once, values from the CPU or another stream, while
 /// this thread captures a Graph.
 void check_not_capturing(const char* op);
@@ -72,8 +73,9 @@ struct Recording;
 ///
 /// Tensors that the body makes get their values with each replay, always in the same place. What
 /// depends on the step's number goes along: learning rate and bias correction of optimizers, and
-/// the random numbers of this thread's generator, and of others that must outlive the graph. So do
-/// the tensors and modules that were there before, which must stay on the GPU where they are.
+/// the random numbers of this thread's generator, and of others that must outlive the graph.
+/// Tensors and modules that were there before must outlive it too, and stay where they are on the
+/// GPU.
 /// What the body does on the CPU happens at capture() alone.
 class Graph {
  public:
@@ -90,8 +92,8 @@ class Graph {
   ///                      CPU; whatever body throws. Nothing is recorded then.
   /// @throws GradError    a gradient that was there before the body's zero_grad().
   void capture(std::function<void()> body);
-  /// Queues it. ValueError if nothing is recorded, the generator has another seed than at
-  /// capture(), or an optimizer is gone.
+  /// Queues it. ValueError if nothing is recorded, a generator has another seed than at capture()
+  /// or is gone, or an optimizer is gone or its parameters have been moved.
   void replay();
   bool captured() const { return recording_ != nullptr; }
 

@@ -14,6 +14,7 @@ struct BuildInfo {
   bool cuda = false;        ///< whether a GPU can be used
   std::string cuda_reason;  ///< why not; empty if it can
 };
-BuildInfo build_info();
+/// @param gpu  false: does not look for a GPU, which opens it; `cuda` and `cuda_reason` stay empty.
+BuildInfo build_info(bool gpu = true);
 
 }  // namespace normlab

@@ -152,8 +152,9 @@ enum class Activation : uint8_t { none, relu, gelu, tanh, sigmoid };
 Activation activation_named(const std::string& name);
 const char* name_of(Activation activation);
 /// act(x weight^T + bias): x [..., in], weight [out, in], bias [out] or undefined -> [..., out].
-/// On the GPU x may be bfloat16, weight and bias bfloat16 or float32: the weight is rounded to
-/// bfloat16, sums and bias are float32, and gradients have the dtypes of what they belong to.
+/// On the GPU x may be bfloat16, weight and bias bfloat16 or float32: both are rounded to bfloat16,
+/// sums, with the bias, are float32 until they are stored, and gradients have the dtypes of what
+/// they belong to.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               Activation activation = Activation::none);
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "normlab/tensor.h"
 
@@ -11,6 +12,11 @@ namespace normlab {
 class Generator {
  public:
   explicit Generator(uint64_t seed = 0) : seed_(seed) {}
+  Generator(const Generator& from) : seed_(from.seed_), offset_(from.offset_) {}
+  Generator& operator=(const Generator& from) {
+    set_state(from.seed_, from.offset_);
+    return *this;
+  }
 
   uint64_t seed() const { return seed_; }
   /// Philox blocks (of four 32-bit words) drawn so far; {seed, offset} is the whole state.
@@ -25,10 +31,16 @@ class Generator {
     offset_ += n;
     return first;
   }
+  /// Expires with this generator: graphs that captured its numbers ask.
+  std::weak_ptr<const bool> alive() {
+    if (!alive_) alive_ = std::make_shared<const bool>(true);
+    return alive_;
+  }
 
  private:
   uint64_t seed_;
   uint64_t offset_ = 0;
+  std::shared_ptr<const bool> alive_;  ///< a copy has its own
 };
 
 /// This thread's generator: the one that every op draws from unless it is given another.

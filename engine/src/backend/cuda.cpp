@@ -1,6 +1,7 @@
 #include "backend/cuda.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -15,6 +16,9 @@ namespace normlab::cuda {
 namespace {
 
 constexpr char kLibrary[] = "libnormlab_cuda.so";
+
+/// In a child of the process that opened the GPU.
+std::atomic<bool> the_gpu_is_lost{false};
 
 /// The folder of the library or extension that this code is part of.
 std::filesystem::path own_folder() {
@@ -40,6 +44,7 @@ Loaded opened(const Backend* backend) {
   if (const Failure failure = backend->open(&facts)) return failed(failure);
   Loaded loaded;
   loaded.backend = backend;
+  pthread_atfork(nullptr, nullptr, [] { the_gpu_is_lost = true; });
   loaded.properties = {facts.name, facts.major, facts.minor, facts.multiprocessors, facts.memory};
   return loaded;
 }
@@ -73,16 +78,23 @@ std::atomic<bool> the_tf32{false};
 }  // namespace
 
 bool is_available() {
-  return loaded().backend != nullptr;
+  return loaded().backend != nullptr && !the_gpu_is_lost;
 }
 
 const std::string& why_not() {
-  return loaded().why_not;
+  static const std::string* forked = new std::string(
+      "this process was forked from one that used the GPU, which CUDA does not survive; start "
+      "processes anew instead, in Python by multiprocessing's 'spawn'");
+  return the_gpu_is_lost ? *forked : loaded().why_not;
+}
+
+const Backend& opened_backend() {
+  return *loaded().backend;
 }
 
 const Backend& backend() {
   check<DeviceError>(is_available(), "cuda", "device 'cuda' is not available: ", why_not());
-  return *loaded().backend;
+  return opened_backend();
 }
 
 const Properties& properties() {
@@ -102,7 +114,7 @@ void synchronize() {
   check_not_capturing("synchronize");
   call("synchronize", backend().synchronize);
   raise_fault();
-  finish_lent();
+  finish_lent(true);
 }
 
 void* data(const Tensor& x) {
@@ -120,8 +132,8 @@ void let_wait(void* other) {
   call("let_wait", backend().stream->let_wait, other);
 }
 
-void keep_for(void* other, const Tensor& x) noexcept {
-  release_after_work([kept = x]() mutable { kept = Tensor(); }, other);
+void keep_for_others(const Tensor& x) noexcept {
+  release_after_work([kept = x]() mutable { kept = Tensor(); }, true);
 }
 
 }  // namespace normlab::cuda

@@ -7,6 +7,8 @@ namespace normlab::cuda {
 
 /// The loaded library's functions. DeviceError with the reason if no GPU can be used.
 const Backend& backend();
+/// The same where it must have been opened: for what must not throw.
+const Backend& opened_backend();
 
 /// What an op says about the values of a tensor of that shape, see fault.h.
 ValueCheck value_check(const char* op, const Shape& shape, int64_t bound);

@@ -24,9 +24,16 @@ struct Slot {
 /// A generator that captured kernels draw from.
 struct Drawn {
   Generator* own;  ///< null: the default one of the thread that replays
+  std::weak_ptr<const bool> alive;
   uint64_t seed, begin, blocks;
   Tensor word;
-  Generator& generator() const { return own ? *own : default_generator(); }
+  bool gone() const { return own && alive.expired(); }
+  Generator& generator(const char* op) const {
+    check<ValueError>(!gone(), op,
+                      "a generator that the captured work draws from is gone; keep it as long as "
+                      "the graph");
+    return own ? *own : default_generator();
+  }
 };
 
 std::atomic<bool> some_thread_captures = false;
@@ -46,7 +53,7 @@ struct Recording {
 
   ~Recording() {
     // A replay may be under way, and any thread may capture another graph.
-    if (graph) release_after_work([graph = graph] { backend().stream->destroy(graph); });
+    if (graph) release_after_work([graph = graph] { opened_backend().stream->destroy(graph); });
   }
 
   Tensor slot(int64_t bytes, Replayed value) {
@@ -62,23 +69,25 @@ struct Recording {
   Tensor offset_of(Generator& generator) {
     Generator* own = &generator == &default_generator() ? nullptr : &generator;
     for (const Drawn& d : drawn)
-      if (d.own == own) return d.word;
+      if (d.own == own && !d.gone()) return d.word;
     const size_t i = drawn.size();
     const auto write = [this, i](void* to) {
-      const uint64_t further = drawn[i].generator().offset() - drawn[i].begin;
+      const uint64_t further = drawn[i].generator("replay").offset() - drawn[i].begin;
       std::memcpy(to, &further, sizeof further);
     };
-    const auto done = [this, i] { drawn[i].generator().advance(drawn[i].blocks); };
+    const auto done = [this, i] { drawn[i].generator("replay").advance(drawn[i].blocks); };
     const Tensor word = slot(sizeof(uint64_t), {write, done});
-    drawn.push_back({own, generator.seed(), generator.offset(), 0, word});
+    drawn.push_back({own, generator.alive(), generator.seed(), generator.offset(), 0, word});
     return word;
   }
 
   /// Nothing has run: generators stand where they stood.
   void rewind_generators() {
     for (Drawn& d : drawn) {
-      d.blocks = d.generator().offset() - d.begin;
-      d.generator().set_state(d.seed, d.begin);
+      if (d.gone()) continue;
+      Generator& generator = d.generator("capture");
+      d.blocks = generator.offset() - d.begin;
+      generator.set_state(d.seed, d.begin);
     }
   }
 };
@@ -138,7 +147,7 @@ class Capture {
   }
   ~Capture() {
     if (!current) return;
-    backend().stream->abort_capture();
+    opened_backend().stream->abort_capture();
     for (const auto& leaf : recording_.leaves) leaf->grad = {};  // never computed
     leave();
   }
@@ -146,6 +155,7 @@ class Capture {
   Capture& operator=(const Capture&) = delete;
 
   void finish() {
+    for (const Drawn& d : recording_.drawn) d.generator("capture");
     call("capture", backend().stream->end_capture, &recording_.graph);
     leave();
   }
@@ -188,16 +198,23 @@ void Graph::replay() {
   check<ValueError>(recording_ != nullptr, "replay", "nothing is captured");
   check_not_capturing("replay");
   Recording& r = *recording_;
-  for (const Drawn& d : r.drawn)
-    check<ValueError>(d.generator().seed() == d.seed, "replay", "the random numbers' seed was ",
-                      d.seed, " at the capture, is ", d.generator().seed(), "; capture again");
+  for (const Drawn& d : r.drawn) {
+    const uint64_t seed = d.generator("replay").seed();
+    check<ValueError>(seed == d.seed, "replay", "the random numbers' seed was ", d.seed,
+                      " at the capture, is ", seed, "; capture again");
+  }
+  check_stream_is_free("replay");
   if (r.used > 0) {
     alignas(kSlot) char words[kWords] = {};
+    // What throws does so before anything has changed.
     for (const Slot& slot : r.slots) slot.value.write(words + slot.at);
+    for (const Slot& slot : r.slots) {
+      slot.value.write(words + slot.at);
+      slot.value.done();  // an optimizer's next step in the same graph goes on from here
+    }
     call("replay", backend().stream->write, device_data(r.words), words, r.used);
   }
   call("replay", backend().stream->replay, r.graph);
-  for (const Slot& slot : r.slots) slot.value.done();
 }
 
 }  // namespace normlab::cuda

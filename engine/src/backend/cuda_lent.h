@@ -7,10 +7,10 @@
 namespace normlab::cuda {
 
 /// Runs release() as soon as it is seen that all work queued so far, which may use the memory, is
-/// done: at the next call of this function or of finish_lent(). The work of our stream (null) or of
-/// another.
-void release_after_work(std::function<void()> release, void* stream = nullptr) noexcept;
+/// done: at the next call of this function or of finish_lent(). `elsewhere`: not that of our stream
+/// alone; then it takes a wait for the whole device, for many at a time or at finish_lent(true).
+void release_after_work(std::function<void()> release, bool elsewhere = false) noexcept;
 /// Gives back what queued work no longer uses.
-void finish_lent() noexcept;
+void finish_lent(bool wait = false) noexcept;
 
 }  // namespace normlab::cuda

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "backend/cuda.h"
+#include "backend/cuda_graph.h"
+#include "backend/cuda_lent.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -169,7 +171,7 @@ Cache& cpu_cache() {
 }
 Cache& gpu_cache() {
   static Cache* instance =
-      new Cache({from_gpu, [](void* block) { cuda::backend().release(block); }});
+      new Cache({from_gpu, [](void* block) { cuda::opened_backend().release(block); }});
   return *instance;
 }
 Cache& cache(Device device) {
@@ -192,7 +194,13 @@ Cache& cache(Device device) {
 
 Block allocate(int64_t bytes, Device device) {
   Bins* pool = device == Device::cuda ? pool_in_use : nullptr;
-  const Block block = cache(device).take(size_class(bytes), pool);
+  Block block = cache(device).take(size_class(bytes), pool);
+  if (!block.data && device == Device::cuda && !cuda::a_thread_captures()) {
+    // What queued work used may come back.
+    cuda::call("allocate", cuda::backend().synchronize);
+    cuda::finish_lent(true);
+    block = cache(device).take(size_class(bytes), pool);
+  }
   if (!block.data) fail_for(bytes, device);
   return block;
 }

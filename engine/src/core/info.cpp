@@ -30,14 +30,14 @@ const char* version() {
   return NORMLAB_VERSION;
 }
 
-BuildInfo build_info() {
+BuildInfo build_info(bool gpu) {
   return {.version = version(),
           .isa = name_of(isa()),
           .onednn = onednn_version(),
           .compiler = compiler(),
           .threads = num_threads(),
-          .cuda = cuda::is_available(),
-          .cuda_reason = cuda::why_not()};
+          .cuda = gpu && cuda::is_available(),
+          .cuda_reason = gpu ? cuda::why_not() : ""};
 }
 
 }  // namespace normlab

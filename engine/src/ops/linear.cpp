@@ -62,7 +62,8 @@ Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activa
   p.M = n.rows;
   p.N = n.out;
   p.K = n.in;
-  p.bias = device_data_or_null<std::remove_pointer_t<decltype(p.bias)>>(bias);
+  const Tensor added = bias.defined() ? bias.detach().to(x.dtype()) : bias;
+  p.bias = device_data_or_null<T>(added);
   p.before = device_data_or_null<T>(before);
   p.activation = activation;
   multiply("linear", p);
@@ -145,7 +146,7 @@ BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activati
   return result;
 }
 
-/// The weight has x's dtype, the bias what x is computed in.
+/// The weight has x's dtype; the bias of bfloat16 may be float32.
 Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   const Lengths n = {x.shape().numel(0, x.rank() - 1), weight.size(1), weight.size(0)};
   const bool recorded = needs_grad({x, weight, bias});
@@ -159,13 +160,14 @@ Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation
     if (activation != Activation::none) kept = Saved(before.defined() ? before : z);
     if (weight.requires_grad()) kept_x = Saved(x);
     if (x.requires_grad()) kept_weight = Saved(weight);
+    const DType bias_dtype = bias.defined() ? bias.dtype() : x.dtype();
     return record("linear", std::move(z), {x, weight, bias},
                   [=](const Tensor& dz, Needs needs) -> Grads {
                     const auto [dpre, dbias] = before_activation(dz, kept, activation, n, needs[2]);
                     Grads grads(3);
                     if (needs[0]) grads[0] = input_gradient<T>(dpre, kept_weight.get(), n);
                     if (needs[1]) grads[1] = weight_gradient<T>(dpre, kept_x.get(), n);
-                    grads[2] = dbias;
+                    if (needs[2]) grads[2] = dbias.to(bias_dtype);
                     return grads;
                   });
   });
@@ -175,10 +177,8 @@ Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   check_linear(x, weight, bias);
-  if (x.dtype() != DType::bfloat16) return run(x, weight, bias, activation);
-  // On the tape: the gradients have the parameters' own dtypes.
-  return run(x, weight.to(DType::bfloat16), bias.defined() ? bias.to(DType::float32) : bias,
-             activation);
+  // On the tape: the gradient has the weight's own dtype.
+  return run(x, weight.to(x.dtype()), bias, activation);
 }
 
 }  // namespace normlab

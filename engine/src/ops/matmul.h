@@ -1,7 +1,5 @@
 #pragma once
 
-#include <type_traits>
-
 #include "backend/isa.h"
 #include "normlab/ops.h"
 
@@ -22,7 +20,7 @@ struct MatrixProduct {
 
   // Applied to C while it is in the cache: + bias [N] or null, then the activation, see
   // add_bias_and_activate().
-  const std::conditional_t<std::is_same_v<T, bfloat16>, float, T>* bias = nullptr;
+  const T* bias = nullptr;
   T* before = nullptr;
   Activation activation = Activation::none;
 };

@@ -57,9 +57,12 @@ void Adam::step_on_gpu() {
     ++step_;
     mark_changed(slots);
   };
-  const AdamStep* replayed = at_replay<AdamStep>(
-      "Adam", alive_, [this] { return next_step(); }, done);
   const std::vector<cuda::OptimTensor> tensors = gpu_tensors(slots, exp_avg_, exp_avg_sq_);
+  const auto next = [this, slots, tensors] {
+    check_in_place("Adam", tensors, gpu_tensors(slots, exp_avg_, exp_avg_sq_));
+    return next_step();
+  };
+  const AdamStep* replayed = at_replay<AdamStep>("Adam", alive_, next, done);
   cuda::call("Adam", cuda::backend().optim->adam, next_step(), replayed, tensors.data(),
              static_cast<int64_t>(tensors.size()));
   if (!replayed) done();

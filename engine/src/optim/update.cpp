@@ -1,5 +1,7 @@
 #include "optim/update.h"
 
+#include <tuple>
+
 #include <algorithm>
 
 #include "core/tensor_impl.h"
@@ -72,6 +74,14 @@ Device device_of(const char* op, const char* what, const std::vector<Tensor>& te
 
 void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept) {
   for (size_t i = 0; i < kept.size(); ++i) kept[i] = kept[i].to(parameters[i].device());
+}
+
+void check_in_place(const char* op, const std::vector<cuda::OptimTensor>& captured,
+                    const std::vector<cuda::OptimTensor>& now) {
+  const auto memory = [](const cuda::OptimTensor& t) { return std::tie(t.w, t.first, t.second); };
+  for (size_t i = 0; i < captured.size(); ++i)
+    check<ValueError>(memory(captured[i]) == memory(now[i]), "replay", "the parameters of ", op,
+                      " have been moved since the capture; capture again");
 }
 
 std::vector<cuda::OptimTensor> gpu_tensors(const std::vector<Slot>& slots,

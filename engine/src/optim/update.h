@@ -79,6 +79,9 @@ void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept);
 std::vector<cuda::OptimTensor> gpu_tensors(const std::vector<Slot>& slots,
                                            const std::vector<Tensor>& first,
                                            const std::vector<Tensor>& second);
+/// ValueError if a captured step's parameters, or what is kept of them, have other memory by now.
+void check_in_place(const char* op, const std::vector<cuda::OptimTensor>& captured,
+                    const std::vector<cuda::OptimTensor>& now);
 /// Within a capture: where the optimizer's constants of each replay will stand, see at_replay().
 template <class Step>
 const Step* at_replay(const char* op, const std::shared_ptr<const bool>& alive,

@@ -100,6 +100,8 @@ class _OnGpu:
 
     def score(self, n: int) -> Score:
         """Over all batches, of n examples."""
+        # It holds what it captured, us too: its memory would wait for the garbage collector.
+        self._graph = self._index = None
         return Score(self._loss_sum.item() / n, 100 * self._right.item() / n)
 
     def _train(self, index: Tensor) -> None:

@@ -200,7 +200,8 @@ class Trainer:
             set_rng_state(tuple(json.loads(metadata["rng"])))
 
     def _result(self, test: "Score") -> Result:
-        run, progress, info = self.run, self.progress, build_info()
+        run, progress = self.run, self.progress
+        info = build_info(gpu=False)  # a study on the CPU leaves the GPU alone
         return {
             "task": run.task,
             "norm": run.norm,

@@ -11,8 +11,8 @@ enum class Activation : uint8_t;  // ops.h, whose functions would hide those of 
 
 namespace normlab::cuda {
 
-/// Matrix products of one dtype, as MatrixProduct (ops/matmul.h) has them. Of bfloat16 sums and
-/// bias are float32.
+/// Matrix products of one dtype, as MatrixProduct (ops/matmul.h) has them. Sums of bfloat16 are
+/// float32 until bias and activation are done.
 struct ProductArgs {
   DType dtype;
   const void *a, *b;

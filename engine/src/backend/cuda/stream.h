@@ -11,9 +11,10 @@ struct StreamFunctions {
   void* (*handle)();  ///< a cudaStream_t
   /// What comes on the other stream from now on waits for all that is queued here so far.
   Failure (*let_wait)(void* other);
-  /// An event behind all that is queued so far, here (null) or on another stream; whether it has
-  /// passed, and its end.
-  Failure (*mark)(void* other, void** event);
+  /// Waits for all streams, those of others too.
+  Failure (*finish_all)();
+  /// An event behind all that is queued here so far; whether it has passed, and its end.
+  Failure (*mark)(void** event);
   Failure (*has_passed)(void* event, bool* passed);
   void (*forget)(void* event);
 
