@@ -7,7 +7,7 @@
 #include "emulator.h"
 #include "normlab/bfloat16.h"
 
-// The part of cuBLASLt that engine/cuda calls, in plain loops. Descriptors hold what was set;
+// The part of cuBLASLt that the engine calls, in plain loops. Descriptors hold what was set;
 // attributes, types and combinations that are unknown here end the process.
 
 namespace {

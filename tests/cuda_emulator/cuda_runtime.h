@@ -1,8 +1,8 @@
 #pragma once
 
-// Stands in for CUDA's own header where engine/cuda is compiled as plain C++ for a machine without
-// a GPU: the qualifiers mean nothing, a launch runs the kernel's threads as fibers of one thread
-// (emulator.h). The API's types and constants are CUDA's.
+// Stands in for CUDA's own header where the CUDA backend is compiled as plain C++ for a machine
+// without a GPU: the qualifiers mean nothing, a launch runs the kernel's threads as fibers of one
+// thread (emulator.h). The API's types and constants are CUDA's.
 
 #include <cuda_runtime_api.h>
 #include <vector_functions.h>
@@ -225,13 +225,20 @@ template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments... arguments) {
   const std::function<void()> thread = [=] { kernel(static_cast<Parameters>(arguments)...); };
-  return ::emulator::launch(reinterpret_cast<void*>(kernel), {config->gridDim, config->blockDim},
-                            config->dynamicSmemBytes, thread);
+  ::emulator::Shape shape{config->gridDim, config->blockDim};
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    if (config->attrs[i].id != cudaLaunchAttributeClusterDimension)
+      ::emulator::die("an attribute of a launch that the emulated device does not know");
+    shape.cluster = config->attrs[i].val.clusterDim.x;
+  }
+  return ::emulator::launch(reinterpret_cast<void*>(kernel), shape, config->dynamicSmemBytes,
+                            thread);
 }
 /// How much static shared memory a kernel has is unknown here.
 template <class Kernel>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* facts, Kernel*) {
   *facts = {};
+  facts->ptxVersion = 90;
   return cudaSuccess;
 }
 template <class Kernel>
@@ -243,5 +250,11 @@ template <class Kernel>
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int threads,
                                                           size_t) {
   *blocks = std::max(2048 / threads, 1);
+  return cudaSuccess;
+}
+template <class Kernel>
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, Kernel*,
+                                           const cudaLaunchConfig_t* config) {
+  *clusters = static_cast<int>(4 / config->attrs[0].val.clusterDim.x);  // few: rows come in turn
   return cudaSuccess;
 }

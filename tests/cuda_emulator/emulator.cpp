@@ -68,7 +68,7 @@ struct Fiber {
 // --- one block
 // ------------------------------------------------------------------------------------
 
-enum class State { ready, at_barrier, at_meeting, done };
+enum class State { ready, at_barrier, at_cluster, at_meeting, done };
 
 struct Thread {
   Place place;
@@ -81,13 +81,19 @@ struct Warp {
   std::array<uint64_t, 32> bits{};
 };
 
+/// What a block's threads bring to a barrier.
+struct Barrier {
+  int sum = 0, result = 0;
+};
+
+/// A block, or the blocks of a cluster, one behind the other.
 struct Block {
   const std::function<void()>* body = nullptr;
   std::vector<Thread> threads;
+  std::vector<Barrier> barriers;  ///< of each block
   std::vector<Warp> warps;
   int next = 0;     ///< the first thread that has not started
   int running = 0;  ///< index of the running thread
-  int sum = 0, result = 0;
   void* scheduler = nullptr;
 };
 
@@ -95,7 +101,8 @@ Block block;
 std::vector<Fiber> fibers;
 std::vector<int> idle;  ///< fibers without a thread
 int running_fiber = -1;
-std::vector<char> shared_memory;
+std::vector<char> shared_memory;  ///< of all blocks that run at once
+size_t shared_memory_each = 0;
 bool backwards = false;  ///< threads start last first: shows what depends on their order
 
 int started(int i) {
@@ -148,18 +155,36 @@ int fresh_fiber() {
   return fiber;
 }
 
-bool release_barrier() {
-  int waiting = 0, done = 0;
-  for (const Thread& t : block.threads) {
-    waiting += t.state == State::at_barrier;
-    done += t.state == State::done;
+size_t block_size() {
+  return block.threads.size() / block.barriers.size();
+}
+
+/// The index of the running thread's block within its cluster.
+size_t block_in_cluster() {
+  return static_cast<size_t>(block.running) / block_size();
+}
+
+/// Lets threads [first, first + n) go on if all of them wait there.
+bool release_all(State state, size_t first, size_t n) {
+  size_t waiting = 0, done = 0;
+  for (size_t i = first; i < first + n; ++i) {
+    waiting += block.threads[i].state == state;
+    done += block.threads[i].state == State::done;
   }
-  if (waiting == 0 || waiting + done < static_cast<int>(block.threads.size())) return false;
-  if (done > 0) die("a barrier that some threads of the block never reach");
-  block.result = block.sum;
-  block.sum = 0;
-  for (Thread& t : block.threads) t.state = State::ready;
+  if (waiting == 0 || waiting + done < n) return false;
+  if (done > 0) die("a barrier that some threads never reach");
+  for (size_t i = first; i < first + n; ++i) block.threads[i].state = State::ready;
   return true;
+}
+
+bool release_barriers() {
+  bool any = release_all(State::at_cluster, 0, block.threads.size());
+  for (size_t i = 0; i < block.barriers.size(); ++i) {
+    if (!release_all(State::at_barrier, i * block_size(), block_size())) continue;
+    block.barriers[i] = {0, block.barriers[i].sum};
+    any = true;
+  }
+  return any;
 }
 
 bool release_meeting(size_t warp) {
@@ -185,7 +210,7 @@ bool release_meeting(size_t warp) {
 }
 
 bool release_any() {
-  bool any = release_barrier();
+  bool any = release_barriers();
   for (size_t warp = 0; warp < block.warps.size(); ++warp) any = release_meeting(warp) || any;
   return any;
 }
@@ -198,15 +223,18 @@ void resume_ready() {
   }
 }
 
+/// That block and the others of its cluster.
 void run_block(uint3 at) {
   const dim3 n = shape.threads;
   block.threads.clear();
-  for (unsigned z = 0; z < n.z; ++z)
-    for (unsigned y = 0; y < n.y; ++y)
-      for (unsigned x = 0; x < n.x; ++x) block.threads.push_back({{at, {x, y, z}}});
+  for (unsigned i = 0; i < shape.cluster; ++i)
+    for (unsigned z = 0; z < n.z; ++z)
+      for (unsigned y = 0; y < n.y; ++y)
+        for (unsigned x = 0; x < n.x; ++x)
+          block.threads.push_back({{{at.x + i, at.y, at.z}, {x, y, z}}});
+  block.barriers.assign(shape.cluster, {});
   block.warps.assign((block.threads.size() + 31) / 32, {});
   block.next = 0;
-  block.sum = 0;
   while (block.next < static_cast<int>(block.threads.size())) enter(fresh_fiber());
   const auto all_done = [] {
     for (const Thread& t : block.threads)
@@ -220,12 +248,13 @@ void run_block(uint3 at) {
 }
 
 void run_grid(const Shape& of, size_t shared_bytes, const std::function<void()>& body) {
-  shared_memory.assign(shared_bytes + 16, '\xff');
+  shared_memory_each = (shared_bytes + 15) / 16 * 16;
+  shared_memory.assign(of.cluster * shared_memory_each + 16, '\xff');
   shape = of;
   block.body = &body;
   for (unsigned z = 0; z < shape.blocks.z; ++z)
     for (unsigned y = 0; y < shape.blocks.y; ++y)
-      for (unsigned x = 0; x < shape.blocks.x; ++x) run_block({x, y, z});
+      for (unsigned x = 0; x < shape.blocks.x; x += shape.cluster) run_block({x, y, z});
 }
 
 std::recursive_mutex mutex;
@@ -240,9 +269,17 @@ int lane() {
 }
 
 int barrier(int brought) {
-  block.sum += brought;
+  block.barriers[block_in_cluster()].sum += brought;
   wait(State::at_barrier);
-  return block.result;
+  return block.barriers[block_in_cluster()].result;
+}
+
+unsigned cluster_rank() {
+  return static_cast<unsigned>(block_in_cluster());
+}
+
+void cluster_barrier() {
+  wait(State::at_cluster);
 }
 
 void meet(unsigned mask, uint64_t bits, uint64_t (&all)[32]) {
@@ -259,7 +296,20 @@ void meet(unsigned mask, uint64_t bits, uint64_t (&all)[32]) {
 
 void* dynamic_shared() {
   const auto at = reinterpret_cast<uintptr_t>(shared_memory.data());
-  return shared_memory.data() + (16 - at % 16) % 16;
+  return shared_memory.data() + (16 - at % 16) % 16 + block_in_cluster() * shared_memory_each;
+}
+
+void* in_block(void* shared, unsigned rank) {
+  const auto own = static_cast<char*>(dynamic_shared());
+  const auto at = static_cast<char*>(shared) - own;
+  if (at < 0 || static_cast<size_t>(at) >= shared_memory_each || rank >= shape.cluster)
+    die("a place that is not in the dynamic shared memory of the cluster");
+  for (const Thread& t : block.threads)
+    if (t.place.block.x % shape.cluster == rank && t.state == State::done)
+      die("the shared memory of a block that may have ended");
+  return own +
+         (static_cast<int64_t>(rank) - cluster_rank()) * static_cast<int64_t>(shared_memory_each) +
+         at;
 }
 
 // --- the stream
@@ -305,7 +355,11 @@ namespace {
 
 /// Static and dynamic shared memory share 48 KB unless the kernel was allowed more. How much is
 /// static is unknown here: at most 8 KB in kernels that have both.
-constexpr size_t kSharedWithoutAsking = size_t{40} << 10, kMostShared = size_t{227} << 10;
+constexpr size_t kSharedWithoutAsking = size_t{40} << 10;
+/// The most that a block can have, on devices of compute capability 9.0 and 8.6.
+constexpr size_t kHopper = size_t{227} << 10, kAmpere = size_t{99} << 10;
+size_t most_shared = kHopper;
+constexpr unsigned kMostCluster = 8;
 std::map<void*, size_t> allowed_shared;
 
 size_t most_shared_of(void* kernel) {
@@ -317,7 +371,7 @@ size_t most_shared_of(void* kernel) {
 }  // namespace
 
 cudaError_t allow_shared(void* kernel, int bytes) {
-  if (bytes < 0 || static_cast<size_t>(bytes) > kMostShared) return failed(cudaErrorInvalidValue);
+  if (bytes < 0 || static_cast<size_t>(bytes) > most_shared) return failed(cudaErrorInvalidValue);
   const std::lock_guard lock(mutex);
   allowed_shared[kernel] = static_cast<size_t>(bytes);
   return cudaSuccess;
@@ -338,7 +392,9 @@ cudaError_t launch(void* kernel, const Shape& of, size_t shared_bytes,
                    const std::function<void()>& thread) {
   const dim3 b = of.blocks, t = of.threads;
   const bool valid = b.x && b.y && b.z && t.x && t.y && t.z && b.y < 65536 && b.z < 65536 &&
-                     t.z <= 64 && uint64_t{t.x} * t.y * t.z <= 1024;
+                     t.z <= 64 && uint64_t{t.x} * t.y * t.z <= 1024 && of.cluster > 0 &&
+                     of.cluster <= kMostCluster && b.x % of.cluster == 0 &&
+                     (of.cluster == 1 || (most_shared == kHopper && t.x * t.y * t.z % 32 == 0));
   if (!valid) return failed(cudaErrorInvalidConfiguration);
   if (shared_bytes > most_shared_of(kernel)) return failed(cudaErrorInvalidValue);
   return queue([=] { run_grid(of, shared_bytes, thread); });
@@ -436,10 +492,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::snprintf(properties->name, sizeof properties->name, "emulated device");
   const char* order = std::getenv("NORMLAB_EMULATOR_ORDER");
   backwards = order && std::strcmp(order, "backwards") == 0;
-  properties->major = 9;
+  const char* kind = std::getenv("NORMLAB_EMULATOR_DEVICE");
+  const bool ampere = kind && std::strcmp(kind, "sm_86") == 0;
+  most_shared = ampere ? kAmpere : kHopper;
+  properties->major = ampere ? 8 : 9;
+  properties->minor = ampere ? 6 : 0;
   properties->multiProcessorCount = 4;
   properties->totalGlobalMem = kMemory;
-  properties->sharedMemPerBlockOptin = kMostShared;
+  properties->sharedMemPerBlockOptin = most_shared;
   properties->l2CacheSize = 1 << 20;
   return cudaSuccess;
 }

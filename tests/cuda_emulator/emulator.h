@@ -5,15 +5,16 @@
 #include <cstdint>
 #include <functional>
 
-// Runs CUDA kernels on the CPU, for tests: one block after the other, each thread of a block as a
-// fiber that gives way at barriers and warp exchanges. What would hang or be undefined on a GPU (a
-// barrier that not all threads reach, an exchange with a lane that has left) ends the process with
-// a message.
+// Runs CUDA kernels on the CPU, for tests: one block, or cluster of blocks, after the other, each
+// thread of it as a fiber that gives way at barriers and warp exchanges. What would hang or be
+// undefined on a GPU (a barrier that not all threads reach, an exchange with a lane that has left)
+// ends the process with a message.
 
 namespace emulator {
 
 struct Shape {
   dim3 blocks, threads;
+  unsigned cluster = 1;  ///< blocks along x that run at once
 };
 struct Place {
   uint3 block, thread;
@@ -30,6 +31,12 @@ int barrier(int brought);
 void meet(unsigned mask, uint64_t bits, uint64_t (&all)[32]);
 /// The block's dynamic shared memory.
 void* dynamic_shared();
+/// The block's place in its cluster.
+unsigned cluster_rank();
+/// Waits for all threads of the cluster.
+void cluster_barrier();
+/// What lies in that block's dynamic shared memory where `shared` is in this one's.
+void* in_block(void* shared, unsigned rank);
 
 /// Ends the process with a message: for what would hang or be undefined on a GPU.
 [[noreturn]] void die(const char* what);

@@ -2,7 +2,7 @@
 
 // All elementwise mathematics, one row an op, instantiated for float32 (on the CPU vectors of it),
 // float64 and, where it is numeric, the integers. *_cpu.cpp includes elementwise_simd.h before it,
-// engine/cuda/elementwise.cu takes it as it is.
+// elementwise_cuda.cu takes it as it is.
 
 #include <tuple>
 

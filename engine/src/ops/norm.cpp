@@ -112,6 +112,9 @@ void check_options(const Tensor& x, const NormTraits& v, const NormOptions& o, c
                     "C and k must be finite, got ", o.C, " and ", o.k);
   check<ValueError>(o.topk_share >= 0 && o.topk_share <= 1, "normalize",
                     "topk_share must be in [0, 1], got ", o.topk_share);
+  check<ValueError>(
+      v.scale != Scale::tanh || (v.output != Output::adaptive && v.output != Output::residual),
+      "normalize", "tanh goes with gain and bias only (variant '", v.name, "')");
   check<ValueError>(o.groups >= 0, "normalize", "groups must not be negative, got ", o.groups);
   check<ValueError>(o.groups == 0 || v.group == Group::channels, "normalize", "variant '", v.name,
                     "' takes no groups");

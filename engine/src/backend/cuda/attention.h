@@ -31,6 +31,6 @@ struct AttentionFunctions {
   Failure (*backward)(const AttentionArgs& args);
 };
 
-extern const AttentionFunctions attention_functions;  ///< within engine/cuda only
+extern const AttentionFunctions attention_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

@@ -53,6 +53,6 @@ struct ConvFunctions {
   Failure (*avg_pool_backward)(const PoolArgs& args);
 };
 
-extern const ConvFunctions conv_functions;  ///< within engine/cuda only
+extern const ConvFunctions conv_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

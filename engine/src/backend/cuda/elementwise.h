@@ -40,7 +40,7 @@ struct ElementwiseFunctions {
   Failure (*add_in_place)(DType dtype, void* into, const void* from, int64_t n);
 };
 
-extern const ElementwiseFunctions elementwise_functions;  ///< within engine/cuda only
+extern const ElementwiseFunctions elementwise_functions;  ///< within the library only
 
 }  // namespace cuda
 }  // namespace normlab

@@ -62,6 +62,6 @@ struct IndexFunctions {
                            int64_t inner, const void* dz, void* dx);
 };
 
-extern const IndexFunctions index_functions;  ///< within engine/cuda only
+extern const IndexFunctions index_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

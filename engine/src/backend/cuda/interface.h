@@ -17,8 +17,8 @@
 #include "backend/cuda/softmax.h"
 #include "backend/cuda/stream.h"
 
-// What the engine asks of its CUDA library (engine/cuda), a shared object that is loaded when a GPU
-// is first asked for: plain functions and plain data, so that neither side needs the other's
+// What the engine asks of its CUDA library (the .cu files), a shared object that is loaded when a
+// GPU is first asked for: plain functions and plain data, so that neither side needs the other's
 // symbols. Each family of ops has a table in a header of its own.
 
 namespace normlab::cuda {

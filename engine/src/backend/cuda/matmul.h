@@ -44,6 +44,6 @@ struct MatmulFunctions {
   int64_t (*parts)(int64_t rows, int64_t width);
 };
 
-extern const MatmulFunctions matmul_functions;  ///< within engine/cuda only
+extern const MatmulFunctions matmul_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

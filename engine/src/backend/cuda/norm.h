@@ -70,6 +70,6 @@ struct NormFunctions {
   }
 };
 
-extern const NormFunctions norm_functions;  ///< within engine/cuda only
+extern const NormFunctions norm_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

@@ -37,6 +37,6 @@ struct OptimFunctions {
                   double* norm);
 };
 
-extern const OptimFunctions optim_functions;  ///< within engine/cuda only
+extern const OptimFunctions optim_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

@@ -24,6 +24,6 @@ struct RandomFunctions {
   Failure (*dropout)(const DropoutArgs& args);
 };
 
-extern const RandomFunctions random_functions;  ///< within engine/cuda only
+extern const RandomFunctions random_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

@@ -27,6 +27,6 @@ struct ReduceFunctions {
                           int64_t n, int64_t inner, void* dx);
 };
 
-extern const ReduceFunctions reduce_functions;  ///< within engine/cuda only
+extern const ReduceFunctions reduce_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

@@ -25,6 +25,6 @@ struct SegmentFunctions {
   Failure (*positions)(const SegmentArgs& args, double scale, float* z);
 };
 
-extern const SegmentFunctions segment_functions;  ///< within engine/cuda only
+extern const SegmentFunctions segment_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

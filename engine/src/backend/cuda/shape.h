@@ -20,6 +20,6 @@ struct ShapeFunctions {
                           void* to);
 };
 
-extern const ShapeFunctions shape_functions;  ///< within engine/cuda only
+extern const ShapeFunctions shape_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

@@ -45,6 +45,6 @@ struct SoftmaxFunctions {
   Failure (*loss_backward)(const LossArgs& args);
 };
 
-extern const SoftmaxFunctions softmax_functions;  ///< within engine/cuda only
+extern const SoftmaxFunctions softmax_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

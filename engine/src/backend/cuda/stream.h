@@ -32,6 +32,6 @@ struct StreamFunctions {
   static constexpr int64_t kMostWritten = 2048;
 };
 
-extern const StreamFunctions stream_functions;  ///< within engine/cuda only
+extern const StreamFunctions stream_functions;  ///< within the library only
 
 }  // namespace normlab::cuda

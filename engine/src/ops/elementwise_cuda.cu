@@ -1,0 +1,313 @@
+// The table's mathematics for one float, double or integer.
+#define NORMLAB_ISA cuda
+#include "ops/elementwise_table.h"
+
+#include <cstring>
+#include <utility>
+
+#include "backend/cuda/elements.h"
+
+// One kernel an instantiated row of the table: vectors of 16 bytes where all operands allow it.
+
+namespace normlab::cuda {
+namespace {
+
+// --- the loop -----------------------------------------------------------------------------------
+
+/// An operand: an array, or a number in place of one.
+template <class T>
+struct Input {
+  const T* data;
+  T number;
+};
+
+/// V neighbours of an operand from element `at` on, or one for all if its step is 0.
+template <int V, class T>
+__device__ Pack<T, V> load(const Input<T>& x, int64_t at, int64_t step) {
+  if (V > 1 && x.data && step == 1) return *reinterpret_cast<const Pack<T, V>*>(x.data + at);
+  const T all = x.data ? x.data[at] : x.number;
+  Pack<T, V> v;
+#pragma unroll
+  for (int k = 0; k < V; ++k) v.of[k] = all;
+  return v;
+}
+
+/// z[i] and its V - 1 next neighbours.
+template <class F, int V, class Z, class... X, size_t... K>
+__device__ void map_at(const JoinedAxes& axes, int64_t n, int64_t i, Z* z,
+                       std::index_sequence<K...>, const Input<X>&... x) {
+  int64_t at[sizeof...(X)];
+  places_of(axes, n, i, at);
+  const auto store = [&](const Pack<X, V>&... v) {
+    Pack<Z, V> out;
+#pragma unroll
+    for (int k = 0; k < V; ++k) out.of[k] = static_cast<Z>(F()(widened(v.of[k])...));
+    *reinterpret_cast<Pack<Z, V>*>(z + i) = out;
+  };
+  store(load<V>(x, at[K], axes.steps[K][0])...);
+}
+
+/// z = F(x...). With vectors, the innermost axis is whole vectors unless it is the only one.
+template <class F, int V, class Z, class... X>
+__global__ void __launch_bounds__(kElementThreads)
+    map_kernel(const __grid_constant__ JoinedAxes axes, int64_t n, Z* z, Input<X>... x) {
+  constexpr auto k = std::index_sequence_for<X...>();
+  const int64_t vectors = n / V;
+  for (int64_t i = element_index(); i < vectors; i += element_step())
+    map_at<F, V>(axes, n, i * V, z, k, x...);
+  if constexpr (V > 1)
+    for (int64_t i = vectors * V + element_index(); i < n; i += element_step())
+      map_at<F, 1>(axes, n, i, z, k, x...);
+}
+
+/// Whether vectors of V elements of operand k lie as one in memory, or are one element.
+template <class T>
+bool in_vectors(int V, const JoinedAxes& axes, int k, const Input<T>& x) {
+  if (axes.rank > 1 && axes.lengths[0] % V != 0) return false;
+  if (!x.data || axes.steps[k][0] == 0) return true;
+  if (!aligned_for(V, x.data)) return false;
+  for (int axis = 1; axis < axes.rank; ++axis)
+    if (axes.steps[k][axis] % V != 0) return false;
+  return axes.steps[k][0] == 1;
+}
+
+template <class F, int V, class Z, class... X>
+Failure map(const JoinedAxes& axes, Z* z, const Input<X>&... x) {
+  const int64_t n = axes.numel();
+  if (n == 0) return nullptr;
+  if constexpr (V > 1) {
+    int k = 0;
+    if (aligned_for(V, z) && (in_vectors(V, axes, k++, x) && ...))
+      return launch(map_kernel<F, V, Z, X...>, element_blocks((n + V - 1) / V), kElementThreads,
+                    axes, n, z, x...);
+  }
+  return launch(map_kernel<F, 1, Z, X...>, element_blocks(n), kElementThreads, axes, n, z, x...);
+}
+
+/// Elements of a vector of 16 bytes. Integers are rare: they go one by one.
+template <class T>
+constexpr int kWidth = std::is_floating_point_v<compute_t<T>> ? 16 / sizeof(T) : 1;
+
+template <class T>
+Input<T> array(const void* data) {
+  return {static_cast<const T*>(data), T{}};
+}
+template <class T>
+Input<T> input(const Source& source) {
+  Input<T> x{static_cast<const T*>(source.data), T{}};
+  std::memcpy(&x.number, &source.number, sizeof x.number);
+  return x;
+}
+
+// --- the table's rows as functions of scalars ---------------------------------------------------
+
+template <size_t I>
+using UnaryRowAt = std::tuple_element_t<I, std::remove_cv_t<decltype(kUnary)>>;
+template <size_t I>
+using BinaryRowAt = std::tuple_element_t<I, std::remove_cv_t<decltype(kBinary)>>;
+
+template <size_t I>
+struct UnaryForward {
+  template <class T>
+  __device__ T operator()(T x) const {
+    return static_cast<T>(decltype(UnaryRowAt<I>::z)()(x));
+  }
+};
+template <size_t I>
+struct UnaryBackward {
+  template <class T>
+  __device__ T operator()(T dz, T kept = T{}) const {
+    return decltype(UnaryRowAt<I>::dx)()(dz, kept, kept);
+  }
+};
+template <size_t I>
+struct BinaryForward {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return static_cast<T>(decltype(BinaryRowAt<I>::z)()(a, b));
+  }
+};
+template <size_t I, bool OfA>
+struct BinaryBackward {
+  template <class T>
+  __device__ T operator()(T dz, T a, T b) const {
+    using Row = BinaryRowAt<I>;
+    return std::conditional_t<OfA, decltype(Row::da), decltype(Row::db)>()(dz, a, b);
+  }
+};
+template <size_t I>
+struct Compare {
+  template <class T>
+  __device__ bool operator()(T a, T b) const {
+    return std::tuple_element_t<I, std::remove_cv_t<decltype(kCompare)>>()(a, b);
+  }
+};
+struct Select {
+  template <class T>
+  __device__ T operator()(uint8_t mask, T a, T b) const {
+    return mask ? a : b;
+  }
+};
+struct Add {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+
+// --- launches, by op and dtype ------------------------------------------------------------------
+
+template <class T>
+constexpr int kIndex = static_cast<int>(dtype_of<T>);
+
+template <size_t I, class T>
+Failure unary(const void* x, void* z, int64_t n) {
+  return map<UnaryForward<I>, kWidth<T>>(flat_axes(n, 1), static_cast<T*>(z), array<T>(x));
+}
+template <size_t I, class T>
+Failure unary_backward(const void* dz, const void* kept, void* dx, int64_t n) {
+  constexpr Reads reads = std::get<I>(kUnary).reads;
+  T* out = static_cast<T*>(dx);
+  if constexpr (reads == Reads::nothing)
+    return map<UnaryBackward<I>, kWidth<T>>(flat_axes(n, 1), out, array<T>(dz));
+  else
+    return map<UnaryBackward<I>, kWidth<T>>(flat_axes(n, 2), out, array<T>(dz), array<T>(kept));
+}
+template <size_t I, class T>
+Failure binary(const JoinedAxes& axes, Source a, Source b, void* z) {
+  return map<BinaryForward<I>, kWidth<T>>(axes, static_cast<T*>(z), input<T>(a), input<T>(b));
+}
+template <size_t I, bool OfA, class T>
+Failure binary_backward(const JoinedAxes& axes, const void* dz, Source a, Source b, void* dx) {
+  return map<BinaryBackward<I, OfA>, kWidth<T>>(axes, static_cast<T*>(dx), array<T>(dz),
+                                                input<T>(a), input<T>(b));
+}
+template <size_t I, class T>
+Failure compare(const JoinedAxes& axes, Source a, Source b, void* z) {
+  return map<Compare<I>, kWidth<T>>(axes, static_cast<bool*>(z), input<T>(a), input<T>(b));
+}
+
+struct UnaryLaunches {
+  Failure (*forward[kDTypes])(const void* x, void* z, int64_t n);
+  Failure (*backward[kDTypes])(const void* dz, const void* kept, void* dx, int64_t n);
+};
+struct BinaryLaunches {
+  Failure (*forward[kDTypes])(const JoinedAxes& axes, Source a, Source b, void* z);
+  Failure (*backward[2][kDTypes])(const JoinedAxes& axes, const void* dz, Source a, Source b,
+                                  void* dx);
+};
+using CompareLaunch = Failure (*)(const JoinedAxes& axes, Source a, Source b, void* z);
+
+/// Calls add.operator()<T>() for the types of a row.
+template <Domain domain, class Add>
+constexpr void for_types(const Add& add) {
+  add.template operator()<float>();
+  add.template operator()<double>();
+  add.template operator()<bfloat16>();
+  if constexpr (domain == Domain::numeric) {
+    add.template operator()<int32_t>();
+    add.template operator()<int64_t>();
+    add.template operator()<uint8_t>();
+  }
+}
+
+template <size_t I>
+constexpr UnaryLaunches unary_launches() {
+  UnaryLaunches launches{};
+  constexpr Domain domain = std::get<I>(kUnary).domain;
+  for_types<domain>([&]<class T>() { launches.forward[kIndex<T>] = unary<I, T>; });
+  if constexpr (std::get<I>(kUnary).reads != Reads::no_derivative)
+    for_types<Domain::floating>(
+        [&]<class T>() { launches.backward[kIndex<T>] = unary_backward<I, T>; });
+  return launches;
+}
+
+constexpr bool has_kernel(Reads reads) {
+  return reads != Reads::passes && reads != Reads::no_derivative;
+}
+
+template <size_t I>
+constexpr BinaryLaunches binary_launches() {
+  BinaryLaunches launches{};
+  constexpr Domain domain = std::get<I>(kBinary).domain;
+  for_types<domain>([&]<class T>() { launches.forward[kIndex<T>] = binary<I, T>; });
+  if constexpr (has_kernel(std::get<I>(kBinary).da_reads))
+    for_types<Domain::floating>(
+        [&]<class T>() { launches.backward[0][kIndex<T>] = binary_backward<I, true, T>; });
+  if constexpr (has_kernel(std::get<I>(kBinary).db_reads))
+    for_types<Domain::floating>(
+        [&]<class T>() { launches.backward[1][kIndex<T>] = binary_backward<I, false, T>; });
+  return launches;
+}
+
+struct Launches {
+  UnaryLaunches unary[kUnaryOps];
+  BinaryLaunches binary[kBinaryOps];
+  CompareLaunch compare[kComparisons][kDTypes];
+};
+
+template <size_t... U, size_t... B, size_t... C>
+constexpr Launches all_launches(std::index_sequence<U...>, std::index_sequence<B...>,
+                                std::index_sequence<C...>) {
+  return {{unary_launches<U>()...},
+          {binary_launches<B>()...},
+          {{compare<C, float>, compare<C, double>, compare<C, int32_t>, compare<C, int64_t>,
+            compare<C, uint8_t>, compare<C, uint8_t>, compare<C, bfloat16>}...}};
+}
+constexpr Launches kLaunches =
+    all_launches(std::make_index_sequence<kUnaryOps>(), std::make_index_sequence<kBinaryOps>(),
+                 std::make_index_sequence<kComparisons>());
+
+Failure run_unary(Unary op, DType dtype, const void* x, void* z, int64_t n) {
+  return kLaunches.unary[static_cast<int>(op)].forward[static_cast<int>(dtype)](x, z, n);
+}
+Failure run_unary_backward(Unary op, DType dtype, const void* dz, const void* kept, void* dx,
+                           int64_t n) {
+  const UnaryLaunches& launches = kLaunches.unary[static_cast<int>(op)];
+  return launches.backward[static_cast<int>(dtype)](dz, kept, dx, n);
+}
+Failure run_binary(Binary op, DType dtype, const JoinedAxes& axes, Source a, Source b, void* z) {
+  const BinaryLaunches& launches = kLaunches.binary[static_cast<int>(op)];
+  return launches.forward[static_cast<int>(dtype)](axes, a, b, z);
+}
+Failure run_binary_backward(Binary op, bool of_a, DType dtype, const JoinedAxes& axes,
+                            const void* dz, Source a, Source b, void* dx) {
+  const BinaryLaunches& launches = kLaunches.binary[static_cast<int>(op)];
+  return launches.backward[of_a ? 0 : 1][static_cast<int>(dtype)](axes, dz, a, b, dx);
+}
+Failure run_compare(Comparison op, DType dtype, const JoinedAxes& axes, Source a, Source b,
+                    void* z) {
+  return kLaunches.compare[static_cast<int>(op)][static_cast<int>(dtype)](axes, a, b, z);
+}
+
+template <class T, int V>
+Failure select(const JoinedAxes& axes, Source mask, Source a, Source b, void* z) {
+  return map<Select, V>(axes, static_cast<T*>(z), input<uint8_t>(mask), input<T>(a), input<T>(b));
+}
+Failure run_select(int64_t item, const JoinedAxes& axes, Source mask, Source a, Source b, void* z) {
+  return item == 8   ? select<uint64_t, 2>(axes, mask, a, b, z)
+         : item == 4 ? select<uint32_t, 4>(axes, mask, a, b, z)
+         : item == 2 ? select<uint16_t, 4>(axes, mask, a, b, z)
+                     : select<uint8_t, 4>(axes, mask, a, b, z);
+}
+
+Failure add_in_place(DType dtype, void* into, const void* from, int64_t n) {
+  return for_stored(dtype, [&]<class T>() {
+    return map<Add, kWidth<T>>(flat_axes(n, 2), static_cast<T*>(into), array<T>(into),
+                               array<T>(from));
+  });
+}
+
+}  // namespace
+
+const ElementwiseFunctions elementwise_functions = {
+    .unary = run_unary,
+    .unary_backward = run_unary_backward,
+    .binary = run_binary,
+    .binary_backward = run_binary_backward,
+    .compare = run_compare,
+    .select = run_select,
+    .add_in_place = add_in_place,
+};
+
+}  // namespace normlab::cuda

@@ -1,0 +1,118 @@
+#include <type_traits>
+
+#include "ops/norm_math_cuda.h"
+
+// topk: the kk-th largest and the kk-th smallest entry of each row, the first of equals first. A
+// radix select over the entries' bits, then, where several are equal, over their indices.
+
+namespace normlab::cuda {
+namespace {
+
+constexpr int kThreads = 512, kDigits = 256;
+
+/// Unsigned numbers in the order of the values; -0 equals 0.
+template <class A>
+__device__ auto key_of(A x) {
+  using Key = std::conditional_t<sizeof(A) == 8, uint64_t, uint32_t>;
+  constexpr Key kSign = Key{1} << (sizeof(Key) * 8 - 1);
+  x = x == 0 ? A(0) : x;
+  Key bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits & kSign ? static_cast<Key>(~bits) : static_cast<Key>(bits | kSign);
+}
+
+/// What is known of the entry looked for: the digits of key and index found so far, and how many of
+/// those that share them come before it.
+template <class Key>
+struct Search {
+  Key key, key_mask;
+  uint32_t index, index_mask;
+  int before;
+
+  __device__ bool fits(Key k, uint32_t j) const {
+    return ((k ^ key) & key_mask) == 0 && ((j ^ index) & index_mask) == 0;
+  }
+};
+
+/// The digit of the entry looked for, by one warp; `before` becomes its rank among those with it.
+__device__ inline unsigned find_digit(const int (&counts)[kDigits], int& before) {
+  constexpr int kEach = kDigits / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  int own = 0;
+  for (int i = 0; i < kEach; ++i) own += counts[lane * kEach + i];
+  int up_to = own;
+  for (int step = 1; step < 32; step *= 2) {
+    const int more = __shfl_up_sync(0xffffffffu, up_to, step);
+    if (lane >= step) up_to += more;
+  }
+  const unsigned beyond = __ballot_sync(0xffffffffu, up_to > before);
+  const int holder = __ffs(static_cast<int>(beyond)) - 1;
+  int digit = lane * kEach, rest = before - (up_to - own);
+  if (lane == holder)
+    while (rest >= counts[digit]) rest -= counts[digit++];
+  before = __shfl_sync(0xffffffffu, rest, holder);
+  return static_cast<unsigned>(__shfl_sync(0xffffffffu, digit, holder));
+}
+
+/// One row a block. Search 0 is for the largest: its keys are turned round.
+template <class T>
+__global__ void __launch_bounds__(kThreads) extremes_of_rows(NormArgs<T> a) {
+  using A = accumulate_t<T>;
+  using Key = decltype(key_of(A{}));
+  __shared__ int counts[2][kDigits];
+  __shared__ Search<Key> search[2];
+  const T* x = a.x + static_cast<int64_t>(blockIdx.x) * a.H;
+  const auto H = static_cast<uint32_t>(a.H);
+  if (threadIdx.x < 2) search[threadIdx.x] = {0, 0, 0, 0, static_cast<int>(a.clamp) - 1};
+
+  // Digits of the key, then as many of the index as there are.
+  for (int place = 8 * sizeof(Key) + 24; place >= 0; place -= 8) {
+    const bool of_key = place >= 32;
+    const int shift = of_key ? place - 32 : place;
+    if (!of_key && (H - 1) >> shift == 0 && shift > 0) continue;
+    for (int i = static_cast<int>(threadIdx.x); i < 2 * kDigits; i += kThreads)
+      counts[i / kDigits][i % kDigits] = 0;
+    __syncthreads();
+    for (uint32_t j = threadIdx.x; j < H; j += kThreads) {
+      const Key key = key_of(static_cast<A>(x[j]));
+      for (int side = 0; side < 2; ++side) {
+        const Key k = side == 0 ? static_cast<Key>(~key) : key;
+        if (!search[side].fits(k, j)) continue;
+        atomicAdd(&counts[side][(of_key ? static_cast<uint32_t>(k >> shift) : j >> shift) & 255],
+                  1);
+      }
+    }
+    __syncthreads();
+    const auto side = threadIdx.x / 32;
+    if (side < 2) {
+      Search<Key> s = search[side];
+      const unsigned digit = find_digit(counts[side], s.before);
+      if (of_key) {
+        s.key |= static_cast<Key>(digit) << shift;
+        s.key_mask |= Key{255} << shift;
+      } else {
+        s.index |= digit << shift;
+        s.index_mask |= 255u << shift;
+      }
+      if (threadIdx.x % 32 == 0) search[side] = s;
+    }
+    __syncthreads();
+  }
+  if (threadIdx.x < 2)
+    a.extremes[int64_t{2} * blockIdx.x + threadIdx.x] =
+        static_cast<int32_t>(search[threadIdx.x].index);
+}
+
+}  // namespace
+
+template <class T>
+Failure find_extremes(const NormArgs<T>& a) {
+  if (a.rows > INT32_MAX) return "more rows are clamped than a grid has blocks";
+  return launch(extremes_of_rows<T>, static_cast<unsigned>(a.rows), kThreads, a);
+}
+
+template Failure find_extremes(const NormArgs<float>&);
+template Failure find_extremes(const NormArgs<double>&);
+template Failure find_extremes(const NormArgs<bfloat16>&);
+
+}  // namespace normlab::cuda
