@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 NORMS = ("layernorm", "layernorm_simple", "detachnorm", "adanorm", "rmsnorm")
-SHAPES = ("4096x128", "8192x1024", "131072x256", "65536x1024", "16384x4096", "4096x16384")
+SHAPES = (
+    "4096x128", "8192x1024", "131072x256", "65536x1024", "16384x4096", "4096x16384", "1024x65536",
+)  # fmt: skip
 BLOCKS, BLOCK_SECONDS = 7, 0.02
 
 
