@@ -165,7 +165,8 @@ struct Conv2dOptions {
   Activation activation = Activation::none;
 };
 /// x [N, C, H, W], weight [O, C, KH, KW], bias [O] or undefined -> [N, O, OH, OW] with
-/// OH = (H + 2 padding_h - KH) / stride_h + 1 (cross-correlation, as every framework).
+/// OH = (H + 2 padding_h - KH) / stride_h + 1 (cross-correlation, as every framework). On the GPU
+/// what lies in the padding is multiplied, as 0: there an infinite weight gives NaN.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 struct Pool2dOptions {
