@@ -98,7 +98,7 @@ py::buffer_info buffer_of(const Tensor& x) {
 Tensor copied_leaf(const Tensor& x, const char* op) {
   check<GradError>(x.is_leaf(), op,
                    "the result of a recorded op cannot be copied with its tape; detach() it first");
-  Tensor copy = x.clone();
+  Tensor copy = x.detach().clone();
   if (x.requires_grad()) copy.set_requires_grad();
   return copy;
 }
@@ -193,7 +193,9 @@ void bind_storage(TensorClass& c) {
 
 ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``. ShapeError unless the number of elements stays.
 )doc");
-  c.def("clone", &Tensor::clone, ReleaseGil(), "A copy with storage of its own, off the tape.");
+  c.def("clone", &Tensor::clone, ReleaseGil(),
+        "A copy with storage of its own; recorded. "
+        "``x.detach().clone()`` copies the values alone.");
   c.def("to", &to, py::arg("target"), R"doc(A copy with another dtype or on another device.
 
 Args:
