@@ -99,6 +99,76 @@ void bind_operator(TensorClass& c, const std::string& name, Binary f) {
         py::is_operator(), ReleaseGil());
 }
 
+// --- changes in place -------------------------------------------------------------------------
+
+void check_off_tape(const char* op, const Tensor& x) {
+  check<GradError>(!(x.requires_grad() && x.is_leaf() && grad_enabled()), op,
+                   "a leaf that requires a gradient is changed in place within nl.no_grad() alone");
+}
+
+void replace_values(const char* op, Tensor& x, const Tensor& y) {
+  check(y.shape() == x.shape(), op, "x has shape ", x.shape(), " and the result ", y.shape(),
+        ", which does not fit in its place; write x = x + y or the like");
+  x.copy_(y);
+}
+
+/// x += b and its like. What the tape made, or must remember, cannot be written over: there the
+/// name stands for a new tensor afterwards, as with x = x + b.
+TensorObject changed(const char* op, Binary f, const py::object& self, const Operand& b) {
+  auto& x = self.cast<Tensor&>();
+  check_off_tape(op, x);
+  const Tensor y = without_gil([&] { return f(Operand(x), b); });
+  if (y.requires_grad() || !x.is_leaf()) return TensorObject(py::cast(y));
+  without_gil([&] { replace_values(op, x, y); });
+  return TensorObject(self);
+}
+
+/// x.add_(b) and its like: in place or not at all.
+Tensor& change(const char* op, Binary f, Tensor& x, const Operand& b) {
+  check_off_tape(op, x);
+  const Tensor y = f(Operand(x), b);
+  check<GradError>(x.is_leaf() && !y.requires_grad(), op,
+                   "what is recorded cannot be changed in place; write x = x + y or the like");
+  replace_values(op, x, y);
+  return x;
+}
+
+void bind_in_place(TensorClass& c, const std::string& name, const char* symbol, Binary f) {
+  c.def(
+      ("__i" + name + "__").c_str(),
+      [symbol, f](const py::object& self, const Operand& b) { return changed(symbol, f, self, b); },
+      py::arg("other"), py::is_operator());
+}
+
+/// add_() and sub_() take PyTorch's alpha, as in p.add_(p.grad, alpha=-lr).
+void bind_scaled_change(TensorClass& c, const char* name, Binary f, const char* doc) {
+  c.def(
+      name,
+      [name, f](Tensor& x, const Operand& b, double alpha) -> Tensor& {
+        return change(name, f, x, alpha == 1 ? b : Operand(mul_any(b, Operand(alpha))));
+      },
+      py::arg("other"), py::kw_only(), py::arg("alpha") = 1.0, ReleaseGil(), doc);
+}
+
+void bind_change(TensorClass& c, const char* name, Binary f, const char* doc) {
+  c.def(
+      name, [name, f](Tensor& x, const Operand& b) -> Tensor& { return change(name, f, x, b); },
+      py::arg("other"), ReleaseGil(), doc);
+}
+
+void bind_changes(TensorClass& c) {
+  bind_in_place(c, "add", "+=", &add_any);
+  bind_in_place(c, "sub", "-=", &sub_any);
+  bind_in_place(c, "mul", "*=", &mul_any);
+  bind_in_place(c, "truediv", "/=", &div_any);
+  bind_scaled_change(c, "add_", &add_any,
+                     "Adds ``alpha * other`` in place. Returns the tensor. GradError for what is "
+                     "recorded, and for a leaf that requires a gradient outside ``no_grad()``.");
+  bind_scaled_change(c, "sub_", &sub_any, "Subtracts ``alpha * other`` in place, as ``add_``.");
+  bind_change(c, "mul_", &mul_any, "Multiplies in place, as ``add_``.");
+  bind_change(c, "div_", &div_any, "Divides in place, as ``add_``.");
+}
+
 void bind_arithmetic(py::module_& m, TensorClass& c) {
   const auto binary = [&](const char* name, Binary f, const char* doc) {
     m.def(name, f, py::arg("a"), py::arg("b"), ReleaseGil(), doc);
@@ -127,6 +197,16 @@ void bind_arithmetic(py::module_& m, TensorClass& c) {
   m.def("pow", &normlab::pow, py::arg("x"), py::arg("exponent"), ReleaseGil(),
         "x ** exponent, elementwise; the exponent is a number.");
   c.def("__pow__", &normlab::pow, py::arg("exponent"), py::is_operator(), ReleaseGil());
+  c.def(
+      "__pow__",
+      [](const Tensor& x, const Tensor& exponent) {
+        const bool number = exponent.numel() == 1 && !exponent.requires_grad();
+        check<DtypeError>(number, "**",
+                          "the exponent must be a number; of positive x to a tensor y, write "
+                          "nl.exp(y * nl.log(x))");
+        return normlab::pow(x, exponent.item());
+      },
+      py::arg("exponent"), py::is_operator(), ReleaseGil());
   c.def("__rpow__", &rpow, py::arg("base"), py::is_operator(), ReleaseGil());
   c.def(
       "__neg__", [](const Tensor& x) { return neg(x); }, ReleaseGil());
@@ -147,7 +227,58 @@ void bind_comparisons(py::module_& m, TensorClass& c) {
           ReleaseGil());
   }
   bind_both(m, c, "logical_not", &logical_not, "True where x is false or zero.");
-  c.def("__invert__", &logical_not, ReleaseGil());
+}
+
+/// Both are masks; numbers are not taken for bits.
+void check_masks(const char* symbol, const Tensor& a, const Tensor& b) {
+  for (const Tensor& x : {a, b})
+    check<DtypeError>(x.dtype() == DType::boolean, symbol, "needs bool tensors, got ", x.dtype(),
+                      "; comparisons make them, each in brackets: (x > 0) & (y > 1)");
+}
+
+Tensor both_of(const Tensor& a, const Tensor& b) {
+  return where(a, b, Tensor::zeros({}, DType::boolean, a.device()));
+}
+Tensor either_of(const Tensor& a, const Tensor& b) {
+  return where(a, Tensor::ones({}, DType::boolean, a.device()), b);
+}
+Tensor one_of(const Tensor& a, const Tensor& b) {
+  return compare(a, b, Comparison::ne);
+}
+
+void bind_masks(TensorClass& c) {
+  const auto bind = [&](const char* name, const char* reflected, const char* symbol,
+                        Tensor (*f)(const Tensor&, const Tensor&)) {
+    const auto checked = [symbol, f](const Tensor& a, const Operand& other) {
+      const Tensor b = like(other, a);
+      check_masks(symbol, a, b);
+      return f(a, b);
+    };
+    for (const char* each : {name, reflected})
+      c.def(each, checked, py::arg("other"), py::is_operator(), ReleaseGil());
+  };
+  bind("__and__", "__rand__", "&", &both_of);
+  bind("__or__", "__ror__", "|", &either_of);
+  bind("__xor__", "__rxor__", "^", &one_of);
+  c.def(
+      "__invert__",
+      [](const Tensor& x) {
+        check_masks("~", x, x);
+        return logical_not(x);
+      },
+      ReleaseGil());
+}
+
+/// Operators that there are not say what to write.
+void bind_absent_operators(TensorClass& c) {
+  const auto absent = [&](const char* name, const char* text) {
+    c.def(
+        name, [text](const Tensor&, const Any&) -> Tensor { throw py::type_error(text); },
+        py::arg("other"));
+  };
+  for (const char* name : {"__floordiv__", "__rfloordiv__"})
+    absent(name, "//: write nl.floor(x / y), which has no derivative");
+  for (const char* name : {"__mod__", "__rmod__"}) absent(name, "%: write x - y * nl.floor(x / y)");
 }
 
 void bind_unary(py::module_& m, TensorClass& c) {
@@ -533,7 +664,10 @@ Raises:
 
 void bind_ops(py::module_& m, TensorClass& tensor) {
   bind_arithmetic(m, tensor);
+  bind_changes(tensor);
   bind_comparisons(m, tensor);
+  bind_masks(tensor);
+  bind_absent_operators(tensor);
   bind_unary(m, tensor);
   bind_reductions(m, tensor);
   bind_shapes(m, tensor);

@@ -225,6 +225,8 @@ GradError on the result of a recorded op; allowed on leaves such as parameters.
       py::arg("value"), ReleaseGil(),
       "Sets every element, in place. Returns the tensor. GradError on the result of a recorded "
       "op.");
+  c.def(
+      "zero_", [](Tensor& x) -> Tensor& { return x.fill_(0), x; }, ReleaseGil(), "``fill_(0)``.");
   c.def("__getitem__", &tensor_index, py::arg("key"), R"doc(NumPy's indexing, in part.
 
 Integers, slices with a positive step, ``...``, ``None`` and tuples of them; as the first index

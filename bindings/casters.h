@@ -85,6 +85,11 @@ class Self : public Any {
   using Any::Any;
 };
 
+/// A tensor as a Python object: one that there was before stays the same.
+class TensorObject : public Any {
+  using Any::Any;
+};
+
 /// False for a Python object whose class did not call super().__init__().
 inline bool constructed(py::handle object) {
   auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
@@ -112,6 +117,11 @@ struct handle_type_name<normlab::bindings::Any> {
 template <>
 struct handle_type_name<normlab::bindings::Self> {
   static constexpr auto name = const_name("typing_extensions.Self");
+};
+
+template <>
+struct handle_type_name<normlab::bindings::TensorObject> {
+  static constexpr auto name = const_name<normlab::Tensor>();
 };
 
 template <normlab::bindings::Guarded T>

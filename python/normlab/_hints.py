@@ -57,7 +57,13 @@ _SPLIT = "use slices: `x[:2], x[2:]`"
 _CUMULATIVE = "has no derivative here; without one: `np.cumsum(x.numpy(), 0)`"
 _TRIG = "exp, log, sqrt, tanh, sigmoid and gelu have derivatives here; else: `np.sin(x.numpy())`"
 _HOOK = "to watch norms, use `nl.probe(net)`"
-_IN_PLACE = "results are new tensors: `x = x + 1.0`; leaves take `x.copy_(y)` and `x.fill_(0.0)`"
+_IN_PLACE = "in place there are `x += 1.0`, `x.add_(y)`, `x.copy_(y)` and `x.fill_(0.0)`"
+_UNBIASED = "use `x.var(correction=1)`, PyTorch's default"
+_NO_PAIR = "write `x.max(axis=1)` for the values, `x.argmax(axis=1)` for their places"
+_L2 = (
+    "PyTorch's F.normalize is `x / (x**2).sum(axis=-1, keepdim=True).sqrt()`; normalize is a norm "
+    "layer"
+)
 _ONE_GRAPH = "a tape is walked once and keeps first derivatives only"
 
 TENSOR: Mapping[str, str] = {
@@ -85,7 +91,7 @@ TENSOR: Mapping[str, str] = {
     **dict.fromkeys(("permute", "swapaxes", "movedim"), _PERMUTE),
     **dict.fromkeys(("expand", "expand_as"), _EXPAND),
     **dict.fromkeys(("repeat", "tile", "repeat_interleave"), _REPEAT),
-    **dict.fromkeys(("add_", "sub_", "mul_", "div_", "zero_", "relu_", "clamp_"), _IN_PLACE),
+    **dict.fromkeys(("relu_", "clamp_"), _IN_PLACE),
     **dict.fromkeys(("normal_", "uniform_"), "use `nl.randn(x.shape)` or `nl.rand(x.shape)`"),
     **dict.fromkeys(("add", "sub", "mul", "div"), "use `x + y`, `x - y`, `x * y`, `x / y`"),
     "pow": "use `x**2`",

@@ -213,13 +213,93 @@ def test_other_operators():
     np.testing.assert_allclose(abs(-t).numpy(), A)
     assert (+t) is not None
     assert (~(t > 2)).tolist() == (~(A > 2)).tolist()
-    s = t
-    s += 1
-    assert t.tolist() == A.tolist()  # a new tensor: nothing changes in place
     with pytest.raises(nl.ArgumentError, match="positive"):
         (-2) ** t
-    with pytest.raises(TypeError):
-        t**t
+    assert (t ** nl.tensor(2)).tolist() == (t**2).tolist()
+    for code, text in {
+        "t**t": r"\*\*: the exponent must be a number; .* write nl.exp\(y \* nl.log\(x\)\)",
+        "t // 2": "//: write nl.floor",
+        "2 // t": "//: write nl.floor",
+        "t % t": "%: write x - y",
+        "5 % t": "%: write x - y",
+    }.items():
+        with pytest.raises(TypeError, match=text):
+            eval(code, {"t": t})
+
+
+def test_operators_of_masks():
+    a, b = np.array([[True], [False]]), np.array([True, False])
+    for op in "&|^":
+        got = eval(f"x {op} y", {"x": nl.tensor(a), "y": nl.tensor(b)})
+        assert got.dtype == "bool" and got.tolist() == eval(f"a {op} b", {"a": a, "b": b}).tolist()
+    t = nl.tensor(A)
+    assert ((t > 1) & (t < 3)).tolist() == ((A > 1) & (A < 3)).tolist()
+    assert (nl.tensor(b) & True).tolist() == (False ^ nl.tensor(b)).tolist() == b.tolist()
+    for wrong in (lambda: (t > 1) & t, lambda: t > 0 & t, lambda: ~t, lambda: t | (t > 1)):
+        with pytest.raises(nl.DtypeError, match=r"needs bool tensors, got float32; .*\(x > 0\) & "):
+            wrong()
+
+
+# --- changes in place ---------------------------------------------------------------------------
+
+CHANGES = [
+    ("+=", "add_", A + B),
+    ("-=", "sub_", A - B),
+    ("*=", "mul_", A * B),
+    ("/=", "div_", A / B),
+]
+
+
+@pytest.mark.parametrize(("symbol", "method", "want"), CHANGES, ids=lambda x: str(x)[:2])
+def test_changes_are_seen_by_whoever_holds_the_tensor(symbol, method, want):
+    x, other = nl.tensor(A, copy=True), nl.tensor(A, copy=True)
+    scope = {"x": x, "B": nl.tensor(B)}
+    exec(f"x {symbol} B", scope)
+    assert scope["x"] is x and getattr(other, method)(nl.tensor(B)) is other
+    for changed in (x, other):
+        np.testing.assert_allclose(changed.numpy(), want, rtol=1e-6)
+    with pytest.raises(nl.GradError, match="a leaf that requires a gradient"):
+        exec(f"x {symbol} 2", {"x": nl.ones(3, requires_grad=True)})
+    with pytest.raises(nl.GradError, match=f"{method}: a leaf that requires a gradient"):
+        getattr(nl.ones(3, requires_grad=True), method)(2)
+    with pytest.raises(nl.ShapeError, match=r"\[3\] and the result \[2, 3\].*write x = x \+ y"):
+        exec(f"x {symbol} y", {"x": nl.ones(3), "y": nl.ones(2, 3)})
+
+
+def test_a_hand_written_step_changes_the_weights():
+    layer = nl.nn.Linear(3, 2)
+    optimizer = nl.optim.SGD(layer.parameters(), lr=1.0)
+    layer(nl.ones((4, 3))).sum().backward()
+    before = layer.weight.numpy().copy()
+    with nl.no_grad():
+        for p in layer.parameters():
+            p -= 0.1 * p.grad
+        layer.weight.add_(layer.weight.grad, alpha=-0.1).sub_(1.0, alpha=0.5)
+        layer.weight *= 1
+    np.testing.assert_allclose(layer.weight.numpy(), before - 0.8 - 0.5, rtol=1e-5)
+    assert layer.weight.requires_grad and layer.weight.is_leaf
+    optimizer.step()
+    np.testing.assert_allclose(layer.weight.numpy(), before - 5.3, rtol=1e-5)
+    assert layer.weight.zero_().sum().item() == 0
+
+
+def test_what_is_recorded_gets_a_new_tensor():
+    w = nl.ones(3, requires_grad=True)
+    h = first = w * 2
+    h += 1
+    total = nl.zeros(())
+    total += (h * h).sum()
+    assert h is not first and first.tolist() == [2, 2, 2]
+    total.backward()
+    assert w.grad.tolist() == [12, 12, 12]
+    for change in (lambda: (w * 2).add_(1), lambda: nl.ones(3).mul_(w)):
+        with pytest.raises(nl.GradError, match="what is recorded cannot be changed in place"):
+            change()
+    x = nl.ones(3)
+    z = (w * x).sum()
+    x += 1
+    with pytest.raises(nl.GradError, match="changed in place after the forward pass"):
+        z.backward()
 
 
 def test_operators_refuse_strangers():
