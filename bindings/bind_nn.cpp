@@ -287,6 +287,9 @@ auto member_setter(const char* name, Tensor M::*member) {
     check<ValueError>(before.defined(), name, "this layer was made without one");
     check(value.shape() == before.shape(), name, "must have shape ", before.shape(), ", got ",
           value.shape());
+    check<ValueError>(value.is_leaf() && value.requires_grad(), name,
+                      "is a parameter: copy_() new values into it, or assign nl.nn.Parameter(x) "
+                      "before the optimizer is made");
     m.*member = m.register_parameter(name, value);
   };
 }
