@@ -168,7 +168,6 @@ call ``bump_version()`` if a tape may have saved the tensor. DeviceError for a t
 )doc");
   c.def("__array__", &array_of, py::arg("dtype") = py::none(), py::kw_only(),
         py::arg("copy") = py::none(), "What ``np.asarray`` calls: as ``numpy()``.");
-  c.attr("__array_priority__") = 1000;  // array + tensor is a tensor
   c.def_buffer(&buffer_of);
   c.def("__dlpack__", &dlpack, py::kw_only(), py::arg("stream") = py::none(),
         py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
