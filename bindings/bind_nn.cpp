@@ -408,7 +408,7 @@ void bind_embedding(py::module_& m) {
       module_class<Embedding, Module>(m, "Embedding", "A table of vectors, normal(0, 1) at first.");
   c.def(py::init<int64_t, int64_t, std::optional<int64_t>>(), py::arg("count"), py::arg("size"),
         py::arg("padding_index") = py::none(), "Row ``padding_index`` is zero and stays so.");
-  bind_forward<Embedding>(c, "int32 or int64 ``(...) -> (..., size)``.");
+  bind_forward<Embedding>(c, "int32 or int64 ``(...) -> (..., size)``; each in [0, count).");
   bind_weight<Embedding>(c, "``(count, size)``.");
   c.def("extra_repr", [](const Embedding& l) {
     return joined(l.weight.size(0), ", ", l.weight.size(1),

@@ -443,7 +443,7 @@ RangeError with place and value for an index outside.
         R"doc(Rows of a weight table ``(V, D)``; shape ``index.shape + (D,)``.
 
 The gradient arrives as sparse rows (``weight.sparse_grad``), on the GPU dense; that of row
-``padding_index`` is zero.
+``padding_index`` is zero. RangeError with place and value for an index outside [0, V).
 )doc");
 }
 
