@@ -321,6 +321,19 @@ std::shared_ptr<M> make_pool2d(Pair kernel, std::optional<Pair> stride) {
   return std::make_shared<M>(Pool2dOptions{kernel.h, kernel.w, step.h, step.w});
 }
 
+/// An option that does nothing was meant for another variant.
+void check_taken(const NormTraits& v, const NormOptions& o) {
+  const NormOptions usual;
+  const auto check_option = [&](bool taken, const char* name, double value, double other) {
+    check<ValueError>(taken || value == other, "Norm", "variant '", v.name, "' takes no ", name,
+                      ", got ", value);
+  };
+  check_option(v.output == Output::adaptive, "C", o.C, usual.C);
+  check_option(v.output == Output::adaptive, "k", o.k, usual.k);
+  check_option(v.group == Group::batch, "momentum", o.momentum, usual.momentum);
+  check_option(v.clamp, "topk_share", o.topk_share, usual.topk_share);
+}
+
 template <class M>
 std::shared_ptr<M> make_norm(const std::string& variant, const Shape& size, double eps,
                              const std::string& denominator, double C, double k,
@@ -333,6 +346,7 @@ std::shared_ptr<M> make_norm(const std::string& variant, const Shape& size, doub
   options.topk_share = topk_share;
   options.groups = groups.value_or(0);
   options.momentum = momentum;
+  check_taken(norm_variant(variant), options);
   return std::make_shared<M>(variant, size, options);
 }
 
@@ -492,7 +506,8 @@ the names.
         py::arg("size"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
         py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("groups") = py::none(),
         py::arg("momentum") = 0.1, py::arg("topk_share") = 0.005,
-        "size: the trailing axes that form a row, an int or several.");
+        "size: the trailing axes that form a row, an int or several. ArgumentError for an option "
+        "that the variant does not take, or out of its range.");
   bind_forward<Norm>(c, "Shape of x.");
   bind_norm_member(c, "gain", &NormOptions::gain, "The gain or None.");
   bind_norm_member(c, "bias", &NormOptions::bias, "The bias or None.");

@@ -68,7 +68,8 @@ Returns:
 
 Raises:
     ShapeError: gain, bias, alpha or running statistics of another shape; no such axes.
-    ArgumentError: an option that the variant does not take, or a negative eps.
+    ArgumentError: an option that the variant does not take, or a negative eps; batchnorm in
+        training with one value a channel.
 
 Source: Xu et al., "Understanding and Improving Layer Normalization", NeurIPS 2019, sections 2
 to 4.

@@ -731,6 +731,12 @@ TEST_CASE("norm: errors say what was expected and what came", "[norm][errors]") 
   NormOptions eval;
   eval.training = false;
   CHECK_THROWS_AS(normalize(x, norm_variant("batchnorm"), eval), ValueError);
+  CHECK(message_of<ValueError>([&] {
+          normalize(Tensor::zeros({1, 8}), norm_variant("batchnorm"));
+        }) ==
+        "normalize: variant 'batchnorm' in training needs more than one value a channel, x is [1, "
+        "8]; leave out a last batch of one row, or use eval()");
+  CHECK(normalize(Tensor::zeros({0, 8}), norm_variant("batchnorm")).shape() == Shape{0, 8});
   const std::string unknown = message_of<ValueError>([] { norm_variant("layer_norm"); });
   CHECK(unknown.find("unknown variant 'layer_norm'") != std::string::npos);
   CHECK(unknown.find("layernorm_simple") != std::string::npos);
