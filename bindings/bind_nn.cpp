@@ -203,7 +203,7 @@ void bind_inspection(Class& c) {
           [](const py::object& self) {
             return py::typing::List<py::typing::Tuple<py::str, Module>>(named_modules(self));
           },
-          "(dotted name, module) of all submodules.")
+          "(dotted name, module) of all submodules, however deep, without the module itself.")
       .def("num_parameters", &Module::num_parameters, "How many numbers are trained.")
       .def_property_readonly("training", &Module::training,
                              "Whether dropout and batch statistics are on.")

@@ -339,7 +339,8 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       [](const Tensor& x, const std::optional<Axes>& axes, bool keep, int correction) {
         return var(x, list_of(axes), keep, correction);
       },
-      axis, keepdim, py::arg("correction") = 0,
+      // By name alone: in PyTorch, var(1, True) divides by n - 1.
+      axis, py::kw_only(), keepdim, py::arg("correction") = 0,
       "Mean of squared deviations from the mean, divided by n - correction.");
   bind_both(
       m, c, "max",
@@ -348,7 +349,8 @@ void bind_reductions(py::module_& m, TensorClass& c) {
         check<ValueError>(!keep, "max", "keepdim needs an axis");
         return max(x);
       },
-      axis, keepdim,
+      // By name alone: PyTorch's max(1) is a pair, and values[0] would be taken for its values.
+      py::kw_only(), axis, keepdim,
       "Greatest element, of all or along an axis; the gradient goes to the first of equals. "
       "NaN wins.");
   bind_both(
@@ -437,7 +439,8 @@ rank and is at most as long on the other axes. Repeated indices add their gradie
 RangeError with place and value for an index outside.
 )doc");
   bind_both(m, c, "take", &take, py::arg("index"),
-            "Rows of the first axis: shape ``index.shape + x.shape[1:]``. As x[index].");
+            "Rows of the first axis: shape ``index.shape + x.shape[1:]``. As x[index]; NumPy's and "
+            "PyTorch's take() is ``x.reshape(-1)[index]``.");
   m.def("embedding", &embedding, py::arg("weight"), py::arg("index"),
         py::arg("padding_index") = py::none(), ReleaseGil(),
         R"doc(Rows of a weight table ``(V, D)``; shape ``index.shape + (D,)``.

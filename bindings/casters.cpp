@@ -103,6 +103,10 @@ DType dtype_from(py::handle source) {
       "must be one of float32, float64, bfloat16, int32, int64, uint8, bool, got ";
   if (py::isinstance<py::str>(source) && source.cast<std::string>() == "bfloat16")
     return DType::bfloat16;
+  if (py::isinstance<py::str>(source))
+    check<DtypeError>(
+        source.cast<std::string>() != "float", "dtype",
+        "write float32 or float64: 'float' is the one to PyTorch, the other to NumPy");
   py::object dtype;
   try {
     dtype = py::dtype::from_args(py::reinterpret_borrow<py::object>(source));

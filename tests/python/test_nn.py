@@ -520,7 +520,9 @@ def test_norm_options():
     with pytest.raises(nl.ShapeError):
         nl.normalize(x, "layernorm", gain=nl.ones(7))
     with pytest.raises(nl.ArgumentError, match="var_eps"):
-        nl.normalize(x, denominator="eps")
+        nl.normalize(x, "layernorm", denominator="eps")
+    with pytest.raises(TypeError, match="missing a required argument: 'variant'"):
+        nl.normalize(x)
     with pytest.raises(nl.ArgumentError):
         nn.Norm("layernorm", 8).gain = nn.Parameter(nl.ones(8))
 

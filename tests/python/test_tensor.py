@@ -344,12 +344,15 @@ def test_reductions_agree_with_numpy():
         for keep in (False, True):
             for name in ("sum", "mean", "var"):
                 want = getattr(np, name)(x, axis=np_axis, keepdims=keep)
-                for got in (getattr(t, name)(axis, keep), getattr(nl, name)(t, axis, keepdim=keep)):
+                for got in (
+                    getattr(t, name)(axis, keepdim=keep),
+                    getattr(nl, name)(t, axis, keepdim=keep),
+                ):
                     assert got.shape == want.shape
                     np.testing.assert_allclose(got.numpy(), want, rtol=1e-12)
     np.testing.assert_allclose(t.var(correction=1).numpy(), x.var(ddof=1))
     assert t.max().item() == x.max()
-    assert np.array_equal(t.max(1, keepdim=True).numpy(), x.max(1, keepdims=True))
+    assert np.array_equal(t.max(axis=1, keepdim=True).numpy(), x.max(1, keepdims=True))
     assert t.argmax().item() == x.argmax()
     assert np.array_equal(t.argmax(1).numpy(), x.argmax(1))
     with pytest.raises(nl.RangeError):
