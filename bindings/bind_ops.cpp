@@ -26,7 +26,7 @@ std::pair<Tensor, Tensor> both(const Operand& a, const Operand& b) {
 /// A scalar takes the tensor's dtype, so a fraction next to integers would be lost.
 void check_scalar(const char* op, const Tensor& x, double value) {
   check<DtypeError>(is_floating(x.dtype()) || value == std::trunc(value), op, "the number ", value,
-                    " does not fit a tensor of ", x.dtype(), "; use astype() first");
+                    " does not fit a tensor of ", x.dtype(), "; to('float32') converts it");
 }
 
 Tensor add_any(const Operand& a, const Operand& b) {
@@ -71,6 +71,9 @@ Tensor div_any(const Operand& a, const Operand& b) {
 
 /// base ** x = exp(x log(base)).
 Tensor rpow(const Tensor& x, double base) {
+  check<DtypeError>(carries_gradient(x.dtype()), "pow",
+                    "a number raised to a tensor needs one of float32 or float64, got ", x.dtype(),
+                    "; to('float32') converts");
   check<ValueError>(base > 0, "pow", "a number raised to a tensor must be positive, got ", base);
   return exp(mul(x, std::log(base)));
 }

@@ -134,6 +134,8 @@ py::array numpy_view(const Tensor& x) {
 Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype, bool copy) {
   const DType target = dtype ? *dtype : nearest_dtype(array.dtype());
   nearest_dtype(array.dtype());  // refuses what no dtype can hold
+  // NumPy has no bfloat16 to copy into.
+  if (target == DType::bfloat16) return tensor_from_array(array, DType::float32).to(target);
   const Shape shape = shape_of(array);
   if (!copy && same_dtype(array.dtype()) == target && is_shareable(array)) {
     const std::shared_ptr<PyObject> owner(array.inc_ref().ptr(), release_python);

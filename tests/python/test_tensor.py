@@ -128,6 +128,9 @@ def test_conversions_of_dtype():
     assert t.astype(float).dtype == "float64"
     with pytest.raises(nl.DtypeError, match="float16"):
         t.astype("float16")
+    assert nl.tensor([1.0, 2.0], dtype="bfloat16").to("float32").tolist() == [1, 2]
+    with pytest.raises(nl.DtypeError, match="dtype: write float32 or float64"):
+        t.to("float")
     with pytest.raises(nl.DtypeError, match="dtype"):
         t.astype("no such type")
 
@@ -320,8 +323,14 @@ def test_integers():
     for bad in (lambda: t + 0.5, lambda: 0.5 * t, lambda: t / 2, lambda: t / t, lambda: 1 / t):
         with pytest.raises(nl.DtypeError):
             bad()
-    with pytest.raises(nl.DtypeError):
+    with pytest.raises(nl.DtypeError, match=r"got int64 and float32; to\('float32'\) converts$"):
         t + nl.tensor([1.0, 2.0, 3.0])
+    with pytest.raises(nl.DtypeError, match=r"float64 and float32; to\('float32'\) converts$"):
+        nl.linear(nl.tensor(np.ones((2, 3))), nl.ones((4, 3)))
+    with pytest.raises(nl.DtypeError, match=r"pow: a number raised .* got int64"):
+        2**t
+    with pytest.raises(nl.DtypeError, match=r"bool has no arithmetic; to\('int32'\)"):
+        (t > 1) + (t > 2)
 
 
 def test_functions_with_numbers():
