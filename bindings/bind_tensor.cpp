@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "bind.h"
 #include "shapes.h"
 
@@ -257,11 +259,6 @@ first axis with step 1 share storage; everything else copies. All of it is recor
       }));
 }
 
-Tensor finished(Tensor x, bool requires_grad) {
-  if (requires_grad) x.set_requires_grad();
-  return x;
-}
-
 /// zeros() and its like.
 template <auto Make>
 void bind_factory(py::module_& m, const char* name, const char* doc) {
@@ -272,6 +269,33 @@ void bind_factory(py::module_& m, const char* name, const char* doc) {
   };
   def_shaped(m, name, +make, doc, py::arg("dtype") = py::none(), py::arg("device") = "cpu",
              py::arg("requires_grad") = false);
+}
+
+/// start, start + step, ... before stop.
+template <class T>
+Tensor stepped(T start, T stop, T step, DType dtype) {
+  constexpr double kMost = 1e15;
+  check<ValueError>(
+      std::isfinite(double(step)) && std::abs(double(stop) - start) < kMost * std::abs(step),
+      "arange", "start, stop and step must make a finite number of steps, got ", start, ", ", stop,
+      " and ", step);
+  int64_t n = static_cast<int64_t>((stop - start) / step);
+  if (n >= 0 && (step > 0 ? start + n * step < stop : start + n * step > stop)) ++n;
+  Tensor x = Tensor::empty({std::max<int64_t>(n, 0)}, dtype_of<T>);
+  T* p = x.data<T>();
+  for (int64_t i = 0; i < n; ++i) p[i] = start + i * step;
+  return x.to(dtype);
+}
+
+template <class T>
+void bind_stepped(py::module_& m, DType usual, const char* doc) {
+  m.def(
+      "arange",
+      [usual](T start, T stop, T step, std::optional<DType> dtype, const std::string& device) {
+        return stepped(start, stop, step, dtype.value_or(usual)).to(device_named(device));
+      },
+      py::arg("start"), py::arg("stop"), py::arg("step") = T(1), py::kw_only(),
+      py::arg("dtype") = py::none(), py::arg("device") = "cpu", doc);
 }
 
 void bind_factories(py::module_& m) {
@@ -333,6 +357,8 @@ neither in the CPU's nor in the first GPU's memory.
       },
       py::arg("n"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = "cpu",
       "0, 1, ..., n - 1; int64 by default.");
+  bind_stepped<int64_t>(m, DType::int64, "start, start + step, ... before stop, as NumPy's.");
+  bind_stepped<double>(m, DType::float32, "The same of fractions; float32 by default.");
 }
 
 void bind_machine(py::module_& m) {

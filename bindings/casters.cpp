@@ -175,6 +175,31 @@ Tensor tensor_from(py::handle source, std::optional<DType> dtype, bool copy) {
   return tensor_from_array(array, dtype, copy);
 }
 
+std::optional<uint64_t> seed_from(py::handle source) {
+  if (!PyIndex_Check(source.ptr())) return std::nullopt;
+  const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(source.ptr()));
+  if (!number) throw py::error_already_set();
+  const auto seed = PyLong_AsUnsignedLongLong(number.ptr());
+  if (!PyErr_Occurred()) return seed;
+  PyErr_Clear();
+  fail<ValueError>("seed", "must be from 0 to 2**64 - 1, got ", std::string(py::str(number)));
+}
+
+std::optional<std::vector<Tensor>> tensors_from(py::handle source) {
+  if (py::isinstance<Tensor>(source)) return std::nullopt;
+  const auto items = py::reinterpret_steal<py::iterator>(PyObject_GetIter(source.ptr()));
+  if (!items) {
+    PyErr_Clear();
+    return std::nullopt;
+  }
+  std::vector<Tensor> tensors;
+  for (const py::handle item : items) {
+    if (!py::isinstance<Tensor>(item)) return std::nullopt;
+    tensors.push_back(item.cast<Tensor>());
+  }
+  return tensors;
+}
+
 std::optional<std::vector<int64_t>> integers_from(py::handle source) {
   const auto integer = [](py::handle item) -> std::optional<int64_t> {
     if (!PyIndex_Check(item.ptr()) || PyBool_Check(item.ptr())) return std::nullopt;

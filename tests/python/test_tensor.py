@@ -119,6 +119,37 @@ def test_python_numbers():
         [1, 2][nl.tensor(1.0)]
 
 
+def test_random_leaves():
+    for make in (nl.rand, nl.randn):
+        x = make(2, 3, requires_grad=True)
+        assert x.requires_grad and x.is_leaf and not make((2, 3)).requires_grad
+
+
+def test_seeds():
+    for make in (nl.manual_seed, nl.Generator):
+        for seed in (0, np.int64(3), 2**64 - 1):
+            make(seed)
+        for seed in (-1, 2**64, 2**70):
+            with pytest.raises(nl.ArgumentError, match=rf"seed: must be from 0 to .*, got {seed}$"):
+                make(seed)
+    assert nl.Generator(2**64 - 1).seed == 2**64 - 1
+
+
+def test_arange():
+    for args in ((5,), (2, 5), (0, 10, 3), (10, 0, -3), (5, 2), (0, 0), (2**60 + 1, 2**60 + 3)):
+        got = nl.arange(*args)
+        assert got.dtype == "int64" and got.tolist() == np.arange(*args).tolist()
+    for args in ((0.0, 1.0, 0.1), (0, 0.3, 0.1), (1.0, 0.0, -0.25), (0.0, -1.0)):
+        got = nl.arange(*args)
+        assert got.dtype == "float32" and got.shape == np.arange(*args).shape
+        np.testing.assert_allclose(got.numpy(), np.arange(*args), rtol=1e-6)
+    assert nl.arange(1, 7, 2, dtype="float64").tolist() == [1.0, 3.0, 5.0]
+    assert nl.arange(start=1, stop=3).tolist() == [1, 2]
+    for args in ((0, 1, 0), (0.0, 1.0, 0.0), (0.0, float("inf")), (0.0, float("nan"), 1.0)):
+        with pytest.raises(nl.ArgumentError, match=r"arange: .* a finite number of steps"):
+            nl.arange(*args)
+
+
 def test_conversions_of_dtype():
     t = nl.tensor([0.0, 1.5, -2.0])
     assert t.astype("int64").tolist() == [0, 1, -2]
