@@ -380,7 +380,7 @@ NO_KEYWORDS: Mapping[str, str] = {
         'the variant says it: `nl.nn.Norm("layernorm_simple", 128)`',
     ),
 }
-"""PyTorch's names of arguments that have no counterpart; after a dot, of that function alone."""
+"""PyTorch's names of arguments that have no counterpart; with a dot, of one function alone."""
 
 CALLS: Mapping[str, str] = {
     "save(path, tensors, metadata)": "the path comes first: nl.save(path, tensors)",
