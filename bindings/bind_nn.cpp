@@ -203,7 +203,7 @@ void bind_inspection(Class& c) {
           [](const py::object& self) {
             return py::typing::List<py::typing::Tuple<py::str, Module>>(named_modules(self));
           },
-          "(dotted name, module) of all submodules.")
+          "(dotted name, module) of all submodules, however deep, without the module itself.")
       .def("num_parameters", &Module::num_parameters, "How many numbers are trained.")
       .def_property_readonly("training", &Module::training,
                              "Whether dropout and batch statistics are on.")
@@ -287,6 +287,9 @@ auto member_setter(const char* name, Tensor M::*member) {
     check<ValueError>(before.defined(), name, "this layer was made without one");
     check(value.shape() == before.shape(), name, "must have shape ", before.shape(), ", got ",
           value.shape());
+    check<ValueError>(value.is_leaf() && value.requires_grad(), name,
+                      "is a parameter: copy_() new values into it, or assign nl.nn.Parameter(x) "
+                      "before the optimizer is made");
     m.*member = m.register_parameter(name, value);
   };
 }
@@ -318,6 +321,19 @@ std::shared_ptr<M> make_pool2d(Pair kernel, std::optional<Pair> stride) {
   return std::make_shared<M>(Pool2dOptions{kernel.h, kernel.w, step.h, step.w});
 }
 
+/// An option that does nothing was meant for another variant.
+void check_taken(const NormTraits& v, const NormOptions& o) {
+  const NormOptions usual;
+  const auto check_option = [&](bool taken, const char* name, double value, double other) {
+    check<ValueError>(taken || value == other, "Norm", "variant '", v.name, "' takes no ", name,
+                      ", got ", value);
+  };
+  check_option(v.output == Output::adaptive, "C", o.C, usual.C);
+  check_option(v.output == Output::adaptive, "k", o.k, usual.k);
+  check_option(v.group == Group::batch, "momentum", o.momentum, usual.momentum);
+  check_option(v.clamp, "topk_share", o.topk_share, usual.topk_share);
+}
+
 template <class M>
 std::shared_ptr<M> make_norm(const std::string& variant, const Shape& size, double eps,
                              const std::string& denominator, double C, double k,
@@ -330,6 +346,7 @@ std::shared_ptr<M> make_norm(const std::string& variant, const Shape& size, doub
   options.topk_share = topk_share;
   options.groups = groups.value_or(0);
   options.momentum = momentum;
+  check_taken(norm_variant(variant), options);
   return std::make_shared<M>(variant, size, options);
 }
 
@@ -405,7 +422,7 @@ void bind_embedding(py::module_& m) {
       module_class<Embedding, Module>(m, "Embedding", "A table of vectors, normal(0, 1) at first.");
   c.def(py::init<int64_t, int64_t, std::optional<int64_t>>(), py::arg("count"), py::arg("size"),
         py::arg("padding_index") = py::none(), "Row ``padding_index`` is zero and stays so.");
-  bind_forward<Embedding>(c, "int32 or int64 ``(...) -> (..., size)``.");
+  bind_forward<Embedding>(c, "int32 or int64 ``(...) -> (..., size)``; each in [0, count).");
   bind_weight<Embedding>(c, "``(count, size)``.");
   c.def("extra_repr", [](const Embedding& l) {
     return joined(l.weight.size(0), ", ", l.weight.size(1),
@@ -489,7 +506,8 @@ the names.
         py::arg("size"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
         py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("groups") = py::none(),
         py::arg("momentum") = 0.1, py::arg("topk_share") = 0.005,
-        "size: the trailing axes that form a row, an int or several.");
+        "size: the trailing axes that form a row, an int or several. ArgumentError for an option "
+        "that the variant does not take, or out of its range.");
   bind_forward<Norm>(c, "Shape of x.");
   bind_norm_member(c, "gain", &NormOptions::gain, "The gain or None.");
   bind_norm_member(c, "bias", &NormOptions::bias, "The bias or None.");

@@ -68,7 +68,8 @@ Returns:
 
 Raises:
     ShapeError: gain, bias, alpha or running statistics of another shape; no such axes.
-    ArgumentError: an option that the variant does not take, or a negative eps.
+    ArgumentError: an option that the variant does not take, or a negative eps; batchnorm in
+        training with one value a channel.
 
 Source: Xu et al., "Understanding and Improving Layer Normalization", NeurIPS 2019, sections 2
 to 4.
@@ -114,7 +115,7 @@ adaptive, residual); ``group`` (what shares statistics: row, channels, channel, 
                           .training = training,
                           .momentum = momentum});
       },
-      py::arg("x"), py::arg("variant") = "layernorm", py::kw_only(), py::arg("gain") = py::none(),
+      py::arg("x"), py::arg("variant"), py::kw_only(), py::arg("gain") = py::none(),
       py::arg("bias") = py::none(), py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
       py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("axes") = py::none(),
       py::arg("groups") = py::none(), py::arg("alpha") = py::none(),

@@ -26,7 +26,7 @@ std::pair<Tensor, Tensor> both(const Operand& a, const Operand& b) {
 /// A scalar takes the tensor's dtype, so a fraction next to integers would be lost.
 void check_scalar(const char* op, const Tensor& x, double value) {
   check<DtypeError>(is_floating(x.dtype()) || value == std::trunc(value), op, "the number ", value,
-                    " does not fit a tensor of ", x.dtype(), "; use astype() first");
+                    " does not fit a tensor of ", x.dtype(), "; to('float32') converts it");
 }
 
 Tensor add_any(const Operand& a, const Operand& b) {
@@ -71,6 +71,9 @@ Tensor div_any(const Operand& a, const Operand& b) {
 
 /// base ** x = exp(x log(base)).
 Tensor rpow(const Tensor& x, double base) {
+  check<DtypeError>(carries_gradient(x.dtype()), "pow",
+                    "a number raised to a tensor needs one of float32 or float64, got ", x.dtype(),
+                    "; to('float32') converts");
   check<ValueError>(base > 0, "pow", "a number raised to a tensor must be positive, got ", base);
   return exp(mul(x, std::log(base)));
 }
@@ -97,6 +100,76 @@ void bind_operator(TensorClass& c, const std::string& name, Binary f) {
   c.def(("__r" + name + "__").c_str(),
         [f](const Tensor& b, const Operand& a) { return f(a, Operand(b)); }, py::arg("other"),
         py::is_operator(), ReleaseGil());
+}
+
+// --- changes in place -------------------------------------------------------------------------
+
+void check_off_tape(const char* op, const Tensor& x) {
+  check<GradError>(!(x.requires_grad() && x.is_leaf() && grad_enabled()), op,
+                   "a leaf that requires a gradient is changed in place within nl.no_grad() alone");
+}
+
+void replace_values(const char* op, Tensor& x, const Tensor& y) {
+  check(y.shape() == x.shape(), op, "x has shape ", x.shape(), " and the result ", y.shape(),
+        ", which does not fit in its place; write x = x + y or the like");
+  x.copy_(y);
+}
+
+/// x += b and its like. What the tape made, or must remember, cannot be written over: there the
+/// name stands for a new tensor afterwards, as with x = x + b.
+TensorObject changed(const char* op, Binary f, const py::object& self, const Operand& b) {
+  auto& x = self.cast<Tensor&>();
+  check_off_tape(op, x);
+  const Tensor y = without_gil([&] { return f(Operand(x), b); });
+  if (y.requires_grad() || !x.is_leaf()) return TensorObject(py::cast(y));
+  without_gil([&] { replace_values(op, x, y); });
+  return TensorObject(self);
+}
+
+/// x.add_(b) and its like: in place or not at all.
+Tensor& change(const char* op, Binary f, Tensor& x, const Operand& b) {
+  check_off_tape(op, x);
+  const Tensor y = f(Operand(x), b);
+  check<GradError>(x.is_leaf() && !y.requires_grad(), op,
+                   "what is recorded cannot be changed in place; write x = x + y or the like");
+  replace_values(op, x, y);
+  return x;
+}
+
+void bind_in_place(TensorClass& c, const std::string& name, const char* symbol, Binary f) {
+  c.def(
+      ("__i" + name + "__").c_str(),
+      [symbol, f](const py::object& self, const Operand& b) { return changed(symbol, f, self, b); },
+      py::arg("other"), py::is_operator());
+}
+
+/// add_() and sub_() take PyTorch's alpha, as in p.add_(p.grad, alpha=-lr).
+void bind_scaled_change(TensorClass& c, const char* name, Binary f, const char* doc) {
+  c.def(
+      name,
+      [name, f](Tensor& x, const Operand& b, double alpha) -> Tensor& {
+        return change(name, f, x, alpha == 1 ? b : Operand(mul_any(b, Operand(alpha))));
+      },
+      py::arg("other"), py::kw_only(), py::arg("alpha") = 1.0, ReleaseGil(), doc);
+}
+
+void bind_change(TensorClass& c, const char* name, Binary f, const char* doc) {
+  c.def(
+      name, [name, f](Tensor& x, const Operand& b) -> Tensor& { return change(name, f, x, b); },
+      py::arg("other"), ReleaseGil(), doc);
+}
+
+void bind_changes(TensorClass& c) {
+  bind_in_place(c, "add", "+=", &add_any);
+  bind_in_place(c, "sub", "-=", &sub_any);
+  bind_in_place(c, "mul", "*=", &mul_any);
+  bind_in_place(c, "truediv", "/=", &div_any);
+  bind_scaled_change(c, "add_", &add_any,
+                     "Adds ``alpha * other`` in place. Returns the tensor. GradError for what is "
+                     "recorded, and for a leaf that requires a gradient outside ``no_grad()``.");
+  bind_scaled_change(c, "sub_", &sub_any, "Subtracts ``alpha * other`` in place, as ``add_``.");
+  bind_change(c, "mul_", &mul_any, "Multiplies in place, as ``add_``.");
+  bind_change(c, "div_", &div_any, "Divides in place, as ``add_``.");
 }
 
 void bind_arithmetic(py::module_& m, TensorClass& c) {
@@ -127,6 +200,16 @@ void bind_arithmetic(py::module_& m, TensorClass& c) {
   m.def("pow", &normlab::pow, py::arg("x"), py::arg("exponent"), ReleaseGil(),
         "x ** exponent, elementwise; the exponent is a number.");
   c.def("__pow__", &normlab::pow, py::arg("exponent"), py::is_operator(), ReleaseGil());
+  c.def(
+      "__pow__",
+      [](const Tensor& x, const Tensor& exponent) {
+        const bool number = exponent.numel() == 1 && !exponent.requires_grad();
+        check<DtypeError>(number, "**",
+                          "the exponent must be a number; of positive x to a tensor y, write "
+                          "nl.exp(y * nl.log(x))");
+        return normlab::pow(x, exponent.item());
+      },
+      py::arg("exponent"), py::is_operator(), ReleaseGil());
   c.def("__rpow__", &rpow, py::arg("base"), py::is_operator(), ReleaseGil());
   c.def(
       "__neg__", [](const Tensor& x) { return neg(x); }, ReleaseGil());
@@ -147,7 +230,58 @@ void bind_comparisons(py::module_& m, TensorClass& c) {
           ReleaseGil());
   }
   bind_both(m, c, "logical_not", &logical_not, "True where x is false or zero.");
-  c.def("__invert__", &logical_not, ReleaseGil());
+}
+
+/// Both are masks; numbers are not taken for bits.
+void check_masks(const char* symbol, const Tensor& a, const Tensor& b) {
+  for (const Tensor& x : {a, b})
+    check<DtypeError>(x.dtype() == DType::boolean, symbol, "needs bool tensors, got ", x.dtype(),
+                      "; comparisons make them, each in brackets: (x > 0) & (y > 1)");
+}
+
+Tensor both_of(const Tensor& a, const Tensor& b) {
+  return where(a, b, Tensor::zeros({}, DType::boolean, a.device()));
+}
+Tensor either_of(const Tensor& a, const Tensor& b) {
+  return where(a, Tensor::ones({}, DType::boolean, a.device()), b);
+}
+Tensor one_of(const Tensor& a, const Tensor& b) {
+  return compare(a, b, Comparison::ne);
+}
+
+void bind_masks(TensorClass& c) {
+  const auto bind = [&](const char* name, const char* reflected, const char* symbol,
+                        Tensor (*f)(const Tensor&, const Tensor&)) {
+    const auto checked = [symbol, f](const Tensor& a, const Operand& other) {
+      const Tensor b = like(other, a);
+      check_masks(symbol, a, b);
+      return f(a, b);
+    };
+    for (const char* each : {name, reflected})
+      c.def(each, checked, py::arg("other"), py::is_operator(), ReleaseGil());
+  };
+  bind("__and__", "__rand__", "&", &both_of);
+  bind("__or__", "__ror__", "|", &either_of);
+  bind("__xor__", "__rxor__", "^", &one_of);
+  c.def(
+      "__invert__",
+      [](const Tensor& x) {
+        check_masks("~", x, x);
+        return logical_not(x);
+      },
+      ReleaseGil());
+}
+
+/// Operators that there are not say what to write.
+void bind_absent_operators(TensorClass& c) {
+  const auto absent = [&](const char* name, const char* text) {
+    c.def(
+        name, [text](const Tensor&, const Any&) -> Tensor { throw py::type_error(text); },
+        py::arg("other"));
+  };
+  for (const char* name : {"__floordiv__", "__rfloordiv__"})
+    absent(name, "//: write nl.floor(x / y), which has no derivative");
+  for (const char* name : {"__mod__", "__rmod__"}) absent(name, "%: write x - y * nl.floor(x / y)");
 }
 
 void bind_unary(py::module_& m, TensorClass& c) {
@@ -208,7 +342,8 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       [](const Tensor& x, const std::optional<Axes>& axes, bool keep, int correction) {
         return var(x, list_of(axes), keep, correction);
       },
-      axis, keepdim, py::arg("correction") = 0,
+      // By name alone: in PyTorch, var(1, True) divides by n - 1.
+      axis, py::kw_only(), keepdim, py::arg("correction") = 0,
       "Mean of squared deviations from the mean, divided by n - correction.");
   bind_both(
       m, c, "max",
@@ -217,7 +352,8 @@ void bind_reductions(py::module_& m, TensorClass& c) {
         check<ValueError>(!keep, "max", "keepdim needs an axis");
         return max(x);
       },
-      axis, keepdim,
+      // By name alone: PyTorch's max(1) is a pair, and values[0] would be taken for its values.
+      py::kw_only(), axis, keepdim,
       "Greatest element, of all or along an axis; the gradient goes to the first of equals. "
       "NaN wins.");
   bind_both(
@@ -306,13 +442,14 @@ rank and is at most as long on the other axes. Repeated indices add their gradie
 RangeError with place and value for an index outside.
 )doc");
   bind_both(m, c, "take", &take, py::arg("index"),
-            "Rows of the first axis: shape ``index.shape + x.shape[1:]``. As x[index].");
+            "Rows of the first axis: shape ``index.shape + x.shape[1:]``. As x[index]; NumPy's and "
+            "PyTorch's take() is ``x.reshape(-1)[index]``.");
   m.def("embedding", &embedding, py::arg("weight"), py::arg("index"),
         py::arg("padding_index") = py::none(), ReleaseGil(),
         R"doc(Rows of a weight table ``(V, D)``; shape ``index.shape + (D,)``.
 
 The gradient arrives as sparse rows (``weight.sparse_grad``), on the GPU dense; that of row
-``padding_index`` is zero.
+``padding_index`` is zero. RangeError with place and value for an index outside [0, V).
 )doc");
 }
 
@@ -533,7 +670,10 @@ Raises:
 
 void bind_ops(py::module_& m, TensorClass& tensor) {
   bind_arithmetic(m, tensor);
+  bind_changes(tensor);
   bind_comparisons(m, tensor);
+  bind_masks(tensor);
+  bind_absent_operators(tensor);
   bind_unary(m, tensor);
   bind_reductions(m, tensor);
   bind_shapes(m, tensor);

@@ -38,9 +38,9 @@ schedule and is not part of it.
 
 template <class Class>
 void bind_adam(Class& c, double weight_decay, const std::string& doc) {
-  c.def(py::init([](std::vector<Tensor> params, double lr, std::pair<double, double> betas,
-                    double eps, double decay) {
-          return std::make_shared<typename Class::type>(std::move(params), lr,
+  c.def(py::init([](Tensors params, double lr, std::pair<double, double> betas, double eps,
+                    double decay) {
+          return std::make_shared<typename Class::type>(std::move(params.list), lr,
                                                         adam_options(betas, eps, decay));
         }),
         py::arg("params"), py::arg("lr") = 1e-3, py::arg("betas") = py::make_tuple(0.9, 0.999),
@@ -69,10 +69,10 @@ void bind_optim(py::module_& m) {
   bind_base(m);
   py::class_<optim::SGD, Optimizer, std::shared_ptr<optim::SGD>>(m, "SGD",
                                                                  "Stochastic gradient descent.")
-      .def(py::init([](std::vector<Tensor> params, double lr, double momentum, bool nesterov,
+      .def(py::init([](Tensors params, double lr, double momentum, bool nesterov,
                        double weight_decay) {
              return std::make_shared<optim::SGD>(
-                 std::move(params), lr, optim::SGDOptions{momentum, nesterov, weight_decay});
+                 std::move(params.list), lr, optim::SGDOptions{momentum, nesterov, weight_decay});
            }),
            py::arg("params"), py::arg("lr"), py::arg("momentum") = 0.0, py::arg("nesterov") = false,
            py::arg("weight_decay") = 0.0,
@@ -85,9 +85,13 @@ void bind_optim(py::module_& m) {
       m, "AdamW", "Loshchilov & Hutter 2019: Adam with weight decay apart from the gradient.");
   bind_adam(adamw, 0.01, "Weight decay shrinks the parameters directly, by lr * weight_decay.");
 
-  m.def("clip_grad_norm", &optim::clip_grad_norm, py::arg("params"), py::arg("max_norm"),
-        ReleaseGil(),
-        R"doc(Scales all gradients so that their joint Euclidean length is at most ``max_norm``.
+  m.def(
+      "clip_grad_norm",
+      [](const Tensors& params, double max_norm) {
+        return optim::clip_grad_norm(params.list, max_norm);
+      },
+      py::arg("params"), py::arg("max_norm"), ReleaseGil(),
+      R"doc(Scales all gradients so that their joint Euclidean length is at most ``max_norm``.
 
 Returns the length before, a float64 scalar on their device. Nothing is changed if it is not finite:
 on the CPU that is a GradError; on the GPU nothing waits for it, and what is returned shows it.

@@ -15,14 +15,17 @@ Philox4x32-10 (Salmon et al., SC 2011): the i-th number depends on seed and offs
 every number of threads draws the same. Give it to ``rand``, ``randn``, ... as ``generator=``.
 Not to be used by two threads at once.
 )doc")
-      .def(py::init<uint64_t>(), py::arg("seed") = 0)
+      .def(py::init([](Seed seed) { return Generator(seed.value); }), py::arg("seed") = 0,
+           "ArgumentError unless the seed is from 0 to 2**64 - 1.")
       .def_property_readonly("seed", &Generator::seed, "The seed.")
       .def_property_readonly("offset", &Generator::offset,
                              "Blocks drawn so far; (seed, offset) is the whole state.")
       .def("set_state", &Generator::set_state, py::arg("seed"), py::arg("offset"),
            "Goes to that place of that seed's stream.");
-  m.def("manual_seed", &manual_seed, py::arg("n"),
-        "Restarts this thread's random numbers from seed ``n`` (0 to 2**64 - 1).");
+  m.def(
+      "manual_seed", [](Seed n) { manual_seed(n.value); }, py::arg("n"),
+      "Restarts this thread's random numbers from seed ``n``. ArgumentError unless it is from 0 to "
+      "2**64 - 1.");
   m.def(
       "get_rng_state",
       [] { return std::pair(default_generator().seed(), default_generator().offset()); },
@@ -40,20 +43,24 @@ Not to be used by two threads at once.
 void bind_random(py::module_& m) {
   bind_generator(m);
   const auto uniform = [](const Shape& shape, double low, double high, std::optional<DType> dtype,
-                          MaybeGenerator g, const std::string& device) {
-    return rand(shape, low, high, or_float32(dtype), chosen(g)).to(device_named(device));
+                          MaybeGenerator g, const std::string& device, bool requires_grad) {
+    const Tensor x = rand(shape, low, high, or_float32(dtype), chosen(g));
+    return finished(x.to(device_named(device)), requires_grad);
   };
   def_shaped(m, "rand", +uniform, "Numbers uniform in [low, high), float32 or float64.",
              py::arg("low") = 0.0, py::arg("high") = 1.0, py::arg("dtype") = py::none(),
-             py::arg("generator") = py::none(), py::arg("device") = "cpu");
+             py::arg("generator") = py::none(), py::arg("device") = "cpu",
+             py::arg("requires_grad") = false);
   const auto normal = [](const Shape& shape, double mean, double std, std::optional<DType> dtype,
-                         MaybeGenerator g, const std::string& device) {
-    return randn(shape, mean, std, or_float32(dtype), chosen(g)).to(device_named(device));
+                         MaybeGenerator g, const std::string& device, bool requires_grad) {
+    const Tensor x = randn(shape, mean, std, or_float32(dtype), chosen(g));
+    return finished(x.to(device_named(device)), requires_grad);
   };
   def_shaped(m, "randn", +normal,
              "Normal numbers of that mean and standard deviation, float32 or float64.",
              py::arg("mean") = 0.0, py::arg("std") = 1.0, py::arg("dtype") = py::none(),
-             py::arg("generator") = py::none(), py::arg("device") = "cpu");
+             py::arg("generator") = py::none(), py::arg("device") = "cpu",
+             py::arg("requires_grad") = false);
   m.def(
       "randint",
       [](int64_t low, int64_t high, const Shape& shape, MaybeGenerator g,

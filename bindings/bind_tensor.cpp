@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "bind.h"
 #include "shapes.h"
 
@@ -98,7 +100,7 @@ py::buffer_info buffer_of(const Tensor& x) {
 Tensor copied_leaf(const Tensor& x, const char* op) {
   check<GradError>(x.is_leaf(), op,
                    "the result of a recorded op cannot be copied with its tape; detach() it first");
-  Tensor copy = x.clone();
+  Tensor copy = x.detach().clone();
   if (x.requires_grad()) copy.set_requires_grad();
   return copy;
 }
@@ -168,7 +170,6 @@ call ``bump_version()`` if a tape may have saved the tensor. DeviceError for a t
 )doc");
   c.def("__array__", &array_of, py::arg("dtype") = py::none(), py::kw_only(),
         py::arg("copy") = py::none(), "What ``np.asarray`` calls: as ``numpy()``.");
-  c.attr("__array_priority__") = 1000;  // array + tensor is a tensor
   c.def_buffer(&buffer_of);
   c.def("__dlpack__", &dlpack, py::kw_only(), py::arg("stream") = py::none(),
         py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
@@ -193,7 +194,9 @@ void bind_storage(TensorClass& c) {
 
 ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``. ShapeError unless the number of elements stays.
 )doc");
-  c.def("clone", &Tensor::clone, ReleaseGil(), "A copy with storage of its own, off the tape.");
+  c.def("clone", &Tensor::clone, ReleaseGil(),
+        "A copy with storage of its own; recorded. "
+        "``x.detach().clone()`` copies the values alone.");
   c.def("to", &to, py::arg("target"), R"doc(A copy with another dtype or on another device.
 
 Args:
@@ -223,6 +226,8 @@ GradError on the result of a recorded op; allowed on leaves such as parameters.
       py::arg("value"), ReleaseGil(),
       "Sets every element, in place. Returns the tensor. GradError on the result of a recorded "
       "op.");
+  c.def(
+      "zero_", [](Tensor& x) -> Tensor& { return x.fill_(0), x; }, ReleaseGil(), "``fill_(0)``.");
   c.def("__getitem__", &tensor_index, py::arg("key"), R"doc(NumPy's indexing, in part.
 
 Integers, slices with a positive step, ``...``, ``None`` and tuples of them; as the first index
@@ -254,11 +259,6 @@ first axis with step 1 share storage; everything else copies. All of it is recor
       }));
 }
 
-Tensor finished(Tensor x, bool requires_grad) {
-  if (requires_grad) x.set_requires_grad();
-  return x;
-}
-
 /// zeros() and its like.
 template <auto Make>
 void bind_factory(py::module_& m, const char* name, const char* doc) {
@@ -269,6 +269,33 @@ void bind_factory(py::module_& m, const char* name, const char* doc) {
   };
   def_shaped(m, name, +make, doc, py::arg("dtype") = py::none(), py::arg("device") = "cpu",
              py::arg("requires_grad") = false);
+}
+
+/// start, start + step, ... before stop.
+template <class T>
+Tensor stepped(T start, T stop, T step, DType dtype) {
+  constexpr double kMost = 1e15;
+  check<ValueError>(
+      std::isfinite(double(step)) && std::abs(double(stop) - start) < kMost * std::abs(step),
+      "arange", "start, stop and step must make a finite number of steps, got ", start, ", ", stop,
+      " and ", step);
+  int64_t n = static_cast<int64_t>((stop - start) / step);
+  if (n >= 0 && (step > 0 ? start + n * step < stop : start + n * step > stop)) ++n;
+  Tensor x = Tensor::empty({std::max<int64_t>(n, 0)}, dtype_of<T>);
+  T* p = x.data<T>();
+  for (int64_t i = 0; i < n; ++i) p[i] = start + i * step;
+  return x.to(dtype);
+}
+
+template <class T>
+void bind_stepped(py::module_& m, DType usual, const char* doc) {
+  m.def(
+      "arange",
+      [usual](T start, T stop, T step, std::optional<DType> dtype, const std::string& device) {
+        return stepped(start, stop, step, dtype.value_or(usual)).to(device_named(device));
+      },
+      py::arg("start"), py::arg("stop"), py::arg("step") = T(1), py::kw_only(),
+      py::arg("dtype") = py::none(), py::arg("device") = "cpu", doc);
 }
 
 void bind_factories(py::module_& m) {
@@ -330,6 +357,8 @@ neither in the CPU's nor in the first GPU's memory.
       },
       py::arg("n"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = "cpu",
       "0, 1, ..., n - 1; int64 by default.");
+  bind_stepped<int64_t>(m, DType::int64, "start, start + step, ... before stop, as NumPy's.");
+  bind_stepped<double>(m, DType::float32, "The same of fractions; float32 by default.");
 }
 
 void bind_machine(py::module_& m) {

@@ -103,6 +103,10 @@ DType dtype_from(py::handle source) {
       "must be one of float32, float64, bfloat16, int32, int64, uint8, bool, got ";
   if (py::isinstance<py::str>(source) && source.cast<std::string>() == "bfloat16")
     return DType::bfloat16;
+  if (py::isinstance<py::str>(source))
+    check<DtypeError>(
+        source.cast<std::string>() != "float", "dtype",
+        "write float32 or float64: 'float' is the one to PyTorch, the other to NumPy");
   py::object dtype;
   try {
     dtype = py::dtype::from_args(py::reinterpret_borrow<py::object>(source));
@@ -130,6 +134,8 @@ py::array numpy_view(const Tensor& x) {
 Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype, bool copy) {
   const DType target = dtype ? *dtype : nearest_dtype(array.dtype());
   nearest_dtype(array.dtype());  // refuses what no dtype can hold
+  // NumPy has no bfloat16 to copy into.
+  if (target == DType::bfloat16) return tensor_from_array(array, DType::float32).to(target);
   const Shape shape = shape_of(array);
   if (!copy && same_dtype(array.dtype()) == target && is_shareable(array)) {
     const std::shared_ptr<PyObject> owner(array.inc_ref().ptr(), release_python);
@@ -167,6 +173,31 @@ Tensor tensor_from(py::handle source, std::optional<DType> dtype, bool copy) {
   const bool python_floats = same_dtype(array.dtype()) == DType::float64 && !is_array_like(source);
   if (!dtype && python_floats) dtype = DType::float32;
   return tensor_from_array(array, dtype, copy);
+}
+
+std::optional<uint64_t> seed_from(py::handle source) {
+  if (!PyIndex_Check(source.ptr())) return std::nullopt;
+  const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(source.ptr()));
+  if (!number) throw py::error_already_set();
+  const auto seed = PyLong_AsUnsignedLongLong(number.ptr());
+  if (!PyErr_Occurred()) return seed;
+  PyErr_Clear();
+  fail<ValueError>("seed", "must be from 0 to 2**64 - 1, got ", std::string(py::str(number)));
+}
+
+std::optional<std::vector<Tensor>> tensors_from(py::handle source) {
+  if (py::isinstance<Tensor>(source)) return std::nullopt;
+  const auto items = py::reinterpret_steal<py::iterator>(PyObject_GetIter(source.ptr()));
+  if (!items) {
+    PyErr_Clear();
+    return std::nullopt;
+  }
+  std::vector<Tensor> tensors;
+  for (const py::handle item : items) {
+    if (!py::isinstance<Tensor>(item)) return std::nullopt;
+    tensors.push_back(item.cast<Tensor>());
+  }
+  return tensors;
 }
 
 std::optional<std::vector<int64_t>> integers_from(py::handle source) {

@@ -64,6 +64,14 @@ using MaybeGenerator = std::optional<Generator*>;
 inline Generator& chosen(const MaybeGenerator& generator) {
   return generator ? **generator : default_generator();
 }
+/// What random numbers start from.
+struct Seed {
+  uint64_t value = 0;
+};
+/// Tensors from anything that can be iterated over once.
+struct Tensors {
+  std::vector<Tensor> list;
+};
 /// A tensor or a Python number.
 using Operand = std::variant<Tensor, double>;
 
@@ -85,6 +93,11 @@ class Self : public Any {
   using Any::Any;
 };
 
+/// A tensor as a Python object: one that there was before stays the same.
+class TensorObject : public Any {
+  using Any::Any;
+};
+
 /// False for a Python object whose class did not call super().__init__().
 inline bool constructed(py::handle object) {
   auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
@@ -97,6 +110,10 @@ template <class T>
 concept Guarded = std::same_as<T, Tensor> || std::derived_from<T, nn::Module> ||
     std::derived_from<T, optim::Optimizer>;
 
+/// uint64 from an int; nullopt if it is none, ValueError if it has no seed's size.
+std::optional<uint64_t> seed_from(py::handle source);
+/// The items of an iterable if all are tensors, else nullopt. A tensor's own rows are not meant.
+std::optional<std::vector<Tensor>> tensors_from(py::handle source);
 /// int64 lengths from an int or a sequence of ints; nullopt if it is neither.
 std::optional<std::vector<int64_t>> integers_from(py::handle source);
 
@@ -112,6 +129,11 @@ struct handle_type_name<normlab::bindings::Any> {
 template <>
 struct handle_type_name<normlab::bindings::Self> {
   static constexpr auto name = const_name("typing_extensions.Self");
+};
+
+template <>
+struct handle_type_name<normlab::bindings::TensorObject> {
+  static constexpr auto name = const_name<normlab::Tensor>();
 };
 
 template <normlab::bindings::Guarded T>
@@ -166,6 +188,28 @@ struct type_caster<normlab::bindings::Axes> {
                                         "an empty tuple names no axis; None stands for all");
     value.list.assign(axes->begin(), axes->end());
     return true;
+  }
+};
+
+template <>
+struct type_caster<normlab::bindings::Seed> {
+  PYBIND11_TYPE_CASTER(normlab::bindings::Seed, const_name("int"));
+  bool load(handle source, bool) {
+    const auto seed = normlab::bindings::seed_from(source);
+    value.value = seed.value_or(0);
+    return seed.has_value();
+  }
+};
+
+template <>
+struct type_caster<normlab::bindings::Tensors> {
+  PYBIND11_TYPE_CASTER(normlab::bindings::Tensors, const_name("collections.abc.Iterable[") +
+                                                       const_name<normlab::Tensor>() +
+                                                       const_name("]"));
+  bool load(handle source, bool) {
+    auto tensors = normlab::bindings::tensors_from(source);
+    if (tensors) value.list = std::move(*tensors);
+    return tensors.has_value();
   }
 };
 

@@ -264,7 +264,7 @@ py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
                              const py::object& stream) {
   check<ValueError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
                     "stream must be None on the CPU, got ", std::string(py::repr(stream)));
-  const Tensor shared = copied ? x.clone() : x.detach();
+  const Tensor shared = copied ? x.detach().clone() : x.detach();
   const bool elsewhere = x.device() == Device::cuda && let_wait(stream);
   return versioned ? export_as<DLManagedTensorVersioned>(shared, copied, elsewhere)
                    : export_as<DLManagedTensor>(shared, copied, elsewhere);

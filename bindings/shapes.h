@@ -6,6 +6,12 @@
 
 namespace normlab::bindings {
 
+/// A new leaf.
+inline Tensor finished(Tensor x, bool requires_grad) {
+  if (requires_grad) x.set_requires_grad();
+  return x;
+}
+
 /// m.def() of a function of a shape, which may also be given length by length.
 template <class... Rest, class... Extra>
 void def_shaped(py::module_& m, const char* name, Tensor (*make)(const Shape&, Rest...),

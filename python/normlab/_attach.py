@@ -37,6 +37,12 @@ def _tensor_html(x: Tensor) -> str:
     return tensor_html(x)
 
 
+def _array_ufunc(x: Tensor, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    from ._arrays import ufunc
+
+    return ufunc(function, method, *inputs, **options)
+
+
 def _module_html(module: Module) -> str:
     from ._html import module_html
 
@@ -78,7 +84,11 @@ def _lacks(table: str) -> Callable[[Any, str], Any]:
 def attach() -> None:
     """Completes the classes."""
     extras: dict[type, dict[str, Callable[..., Any]]] = {
-        Tensor: {"__getattr__": _lacks("Tensor"), "_repr_html_": _tensor_html},
+        Tensor: {
+            "__getattr__": _lacks("Tensor"),
+            "_repr_html_": _tensor_html,
+            "__array_ufunc__": _array_ufunc,
+        },
         Module: {"__getattr__": _lacks("Module"), "_repr_html_": _module_html},
         Optimizer: {"__getattr__": _lacks("Optimizer"), "__repr__": _optimizer_text},
     }

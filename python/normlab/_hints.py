@@ -57,7 +57,13 @@ _SPLIT = "use slices: `x[:2], x[2:]`"
 _CUMULATIVE = "has no derivative here; without one: `np.cumsum(x.numpy(), 0)`"
 _TRIG = "exp, log, sqrt, tanh, sigmoid and gelu have derivatives here; else: `np.sin(x.numpy())`"
 _HOOK = "to watch norms, use `nl.probe(net)`"
-_IN_PLACE = "results are new tensors: `x = x + 1.0`; leaves take `x.copy_(y)` and `x.fill_(0.0)`"
+_IN_PLACE = "in place there are `x += 1.0`, `x.add_(y)`, `x.copy_(y)` and `x.fill_(0.0)`"
+_UNBIASED = "use `x.var(correction=1)`, PyTorch's default"
+_NO_PAIR = "write `x.max(axis=1)` for the values, `x.argmax(axis=1)` for their places"
+_L2 = (
+    "PyTorch's F.normalize is `x / (x**2).sum(axis=-1, keepdim=True).sqrt()`; normalize is a norm "
+    "layer"
+)
 _ONE_GRAPH = "a tape is walked once and keeps first derivatives only"
 
 TENSOR: Mapping[str, str] = {
@@ -85,7 +91,7 @@ TENSOR: Mapping[str, str] = {
     **dict.fromkeys(("permute", "swapaxes", "movedim"), _PERMUTE),
     **dict.fromkeys(("expand", "expand_as"), _EXPAND),
     **dict.fromkeys(("repeat", "tile", "repeat_interleave"), _REPEAT),
-    **dict.fromkeys(("add_", "sub_", "mul_", "div_", "zero_", "relu_", "clamp_"), _IN_PLACE),
+    **dict.fromkeys(("relu_", "clamp_"), _IN_PLACE),
     **dict.fromkeys(("normal_", "uniform_"), "use `nl.randn(x.shape)` or `nl.rand(x.shape)`"),
     **dict.fromkeys(("add", "sub", "mul", "div"), "use `x + y`, `x - y`, `x * y`, `x / y`"),
     "pow": "use `x**2`",
@@ -306,7 +312,9 @@ MODULE: Mapping[str, str] = {
     "cpu": 'use `net.to("cpu")`',
     **dict.fromkeys(("half", "double", "float", "bfloat16"), "parameters are float32"),
     **dict.fromkeys(
-        ("modules", "children", "named_children"), "use `[part for _, part in net.named_modules()]`"
+        ("modules", "children", "named_children"),
+        "`net.named_modules()` goes all the way down, without the module itself; direct parts have "
+        "no dot in their name",
     ),
     "buffers": "use `net.named_buffers()`",
     "apply": "loop over `net.named_modules()`",
@@ -364,20 +372,31 @@ NO_KEYWORDS: Mapping[str, str] = {
     "inplace": "leave it out: results are new tensors",
     **dict.fromkeys(("non_blocking", "memory_format"), "leave it out"),
     "approximate": "leave it out: gelu is the exact form",
-    "unbiased": "use `x.var(correction=1)`, PyTorch's default",
+    "unbiased": _UNBIASED,
+    **dict.fromkeys(("normalize.p", "normalize.dim"), _L2),
     **dict.fromkeys(("retain_graph", "create_graph"), _ONE_GRAPH),
     **dict.fromkeys(
         ("elementwise_affine", "affine"),
         'the variant says it: `nl.nn.Norm("layernorm_simple", 128)`',
     ),
 }
-"""PyTorch's names of arguments that have no counterpart."""
+"""PyTorch's names of arguments that have no counterpart; with a dot, of one function alone."""
 
 CALLS: Mapping[str, str] = {
     "save(path, tensors, metadata)": "the path comes first: nl.save(path, tensors)",
     "Tensor(array)": "use `nl.tensor([1.0, 2.0])`",
+    "randint(low, high, shape, generator, device)": (
+        "the lower end comes first: `nl.randint(0, 10, (3,))`"
+    ),
+    **dict.fromkeys(("max(axis, keepdim)", "max(x, axis, keepdim)"), _NO_PAIR),
+    **dict.fromkeys(
+        ("var(axis, keepdim, correction)", "var(x, axis, keepdim, correction)"), _UNBIASED
+    ),
 }
 """What else to say where the arguments of these functions do not fit."""
+
+TYPES: Mapping[str, str] = {"Iterable[Tensor]": "give `net.parameters()` or a list of tensors"}
+"""What else to say where an argument of that type is something else."""
 
 SIZE = "size is a number here; use `x.shape`, or `x.shape[0]`"
 """For PyTorch's x.size()."""

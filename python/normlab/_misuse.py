@@ -9,33 +9,39 @@ from collections.abc import Iterable, Mapping, Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
-from ._hints import CALLS, KEYWORDS, NO_KEYWORDS
+from ._hints import CALLS, KEYWORDS, NO_KEYWORDS, TYPES
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _SHORT = 40
 """Characters of a value that a sentence shows."""
 
 
-def sentence(text: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+def sentence(
+    text: str, args: Sequence[Any], kwargs: Mapping[str, Any], property_name: str = ""
+) -> str:
     """The text of the error.
 
     Args:
         text: pybind11's: the function's name and its signatures.
         args: The positional arguments, with self.
         kwargs: The others.
+        property_name: What was to be set, where the function is a property's.
     """
     name, _, rest = text.partition("(): incompatible ")
     listed = re.findall(r"^    \d+\. (.*)$", rest.partition("\n\nInvoked with")[0], re.M)
     signatures = [_signature(line) for line in listed]
+    if property_name:
+        (_, wanted) = signatures[0].parameters.values()
+        return _must_be(property_name, wanted.annotation, args[-1])
     if rest.startswith("constructor"):
         name = listed[0].partition("(")[0].rpartition(".")[2]
         args = args[1:]
     elif "self" in signatures[0].parameters:
         signatures = [s.replace(parameters=list(s.parameters.values())[1:]) for s in signatures]
         args = args[1:]
-    said = f"{name}: {_complaint(signatures, args, kwargs)}"
+    said = f"{name}: {_complaint(name, signatures, args, kwargs)}"
     hint = CALLS.get(f"{name}({', '.join(_names(signatures))})")
-    return f"{said}; {hint}" if hint else said
+    return f"{said}; {hint}" if hint and hint not in said else said
 
 
 def _signature(line: str) -> Signature:
@@ -68,11 +74,11 @@ def _type_name(annotation: ast.expr) -> str:
 
 
 def _complaint(
-    signatures: Sequence[Signature], args: Sequence[Any], kwargs: Mapping[str, Any]
+    name: str, signatures: Sequence[Signature], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> str:
     taken = _names(signatures)
     if unknown := [keyword for keyword in kwargs if keyword not in taken]:
-        return f"no argument {unknown[0]}; {_instead_of(unknown[0], signatures)}"
+        return f"no argument {unknown[0]}; {_instead_of(name, unknown[0], signatures)}"
     reason = ""
     for signature in signatures:
         try:
@@ -96,9 +102,10 @@ def _takes(signature: Signature) -> str:
     return f"it takes {', '.join(listed) or 'nothing'}"
 
 
-def _instead_of(keyword: str, signatures: Sequence[Signature]) -> str:
-    if keyword in NO_KEYWORDS:
-        return NO_KEYWORDS[keyword]
+def _instead_of(name: str, keyword: str, signatures: Sequence[Signature]) -> str:
+    for known in (f"{name}.{keyword}", keyword):
+        if known in NO_KEYWORDS:
+            return NO_KEYWORDS[known]
     taken = _names(signatures)
     ours = [name for name in KEYWORDS.get(keyword, ()) if name in taken]
     return _takes(signatures[0]) + (f" ({ours[0]} is PyTorch's {keyword})" if ours else "")
@@ -110,9 +117,13 @@ def _wrong_types(signature: Signature, given: Mapping[str, Any]) -> str:
     suspects = [name for name in given if not _fits(given[name], wanted[name])] or list(given)
     called = {"args": "the arguments"}
     return "; ".join(
-        f"{called.get(name, name)} must be {wanted[name]}, got {_said(given[name])}"
-        for name in suspects
+        _must_be(called.get(name, name), wanted[name], given[name]) for name in suspects
     )
+
+
+def _must_be(name: str, wanted: str, value: Any) -> str:
+    said = f"{name} must be {wanted}, got {_said(value)}"
+    return f"{said}; {TYPES[wanted]}" if wanted in TYPES else said
 
 
 def _fits(value: Any, wanted: str) -> bool:

@@ -220,9 +220,9 @@ TEST_CASE("mixtures with bfloat16 that do not compute", "[bfloat16][cuda]") {
   const Tensor wide = Tensor::ones({4, 4}).to(Device::cuda);
   const Tensor narrow = wide.to(DType::bfloat16), widest = wide.to(DType::float64);
   CHECK(error_of<DtypeError>([&] { matmul(narrow, wide); }) ==
-        "matmul: operands must have one dtype, got bfloat16 and float32");
+        "matmul: operands must have one dtype, got bfloat16 and float32; to('float32') converts");
   CHECK(error_of<DtypeError>([&] { linear(wide, narrow); }) ==
-        "linear: operands must have one dtype, got float32 and bfloat16");
+        "linear: operands must have one dtype, got float32 and bfloat16; to('float32') converts");
   CHECK(error_of<DtypeError>([&] { linear(narrow, widest); }) ==
         "linear: weight must be bfloat16 or float32 for x bfloat16, got float64");
   CHECK(error_of<DtypeError>([&] { linear(narrow, wide, widest[0]); }) ==

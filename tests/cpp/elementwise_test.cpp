@@ -445,16 +445,16 @@ TEST_CASE("elementwise errors say what came", "[elementwise]") {
       "or one of them 1");
   CHECK_THROWS_AS(f * i, DtypeError);
   CHECK(error_of<DtypeError>([&] { f* i; }) ==
-        "mul: operands must have one dtype, got float32 and int32");
+        "mul: operands must have one dtype, got float32 and int32; to('float32') converts");
   CHECK_THROWS_AS(i / i, DtypeError);
   CHECK_THROWS_AS(i / 2.0, DtypeError);
   CHECK_THROWS_AS(exp(i), DtypeError);
   CHECK(error_of<DtypeError>([&] { exp(i); }) ==
-        "exp: needs float32 or float64, got int32; convert first");
+        "exp: needs float32 or float64, got int32; to('float32') converts");
   CHECK_THROWS_AS(flag + flag, DtypeError);
   CHECK_THROWS_AS(flag * 3.0, DtypeError);
   CHECK(error_of<DtypeError>([&] { flag + flag; }) ==
-        "add: bool has no arithmetic; convert with to(int32) or to(float32) first");
+        "add: bool has no arithmetic; to('int32') or to('float32') converts");
   CHECK_THROWS_AS(neg(flag), DtypeError);
   CHECK_THROWS_AS(i + 2.5, DtypeError);
   CHECK(error_of<DtypeError>([&] { i + 2.5; }) ==

@@ -19,7 +19,7 @@ inline double gradient_error(const Op& op, const std::vector<Tensor>& inputs, co
                              double h = 1e-6) {
   std::vector<Tensor> leaves;
   for (const Tensor& x : inputs) {
-    leaves.push_back(x.clone());
+    leaves.push_back(x.detach().clone());
     if (x.requires_grad()) leaves.back().set_requires_grad();
   }
   const Tensor z = op(leaves);

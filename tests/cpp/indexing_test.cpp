@@ -84,7 +84,8 @@ TEST_CASE("gradients of indexing", "[indexing][grad]") {
   const Inputs x{leaf({5, 3}, 3)};
   const Tensor rows = indices({2, 6}, -5, 5, 4);
   CHECK(gradient_error([&](const Inputs& in) { return take(in[0], rows); }, x) < 1e-6);
-  CHECK(gradient_error([&](const Inputs& in) { return embedding(in[0], rows); }, x) < 1e-6);
+  const Tensor words = indices({2, 6}, 0, 5, 4);
+  CHECK(gradient_error([&](const Inputs& in) { return embedding(in[0], words); }, x) < 1e-6);
   const Inputs y{leaf({3, 4, 2}, 5)};
   for (const int axis : {0, 1, 2}) {
     Shape shape{2, 3, 2};
@@ -104,7 +105,7 @@ TEST_CASE("an embedding's gradient is sparse: rising rows, summed values", "[ind
   const int64_t width = GENERATE(1, 3, 300);
   if (n * width > 10'000'000) return;
   CAPTURE(n, width);
-  const Tensor index = indices({13, 31}, -n, n, 9);
+  const Tensor index = indices({13, 31}, 0, n, 9);
   Tensor weight = Tensor::zeros({n, width});
   weight.set_requires_grad();
   const Tensor g = numbers({13, 31, width}, 10);
@@ -127,7 +128,7 @@ TEST_CASE("an embedding's gradient is sparse: rising rows, summed values", "[ind
 
 TEST_CASE("the padding row of an embedding has no gradient", "[indexing][grad]") {
   const int64_t padding = GENERATE(2, -4);
-  const Tensor index = Tensor::of<int32_t>({6}, {2, 5, 2, -4, 0, 5});
+  const Tensor index = Tensor::of<int32_t>({6}, {2, 5, 2, 2, 0, 5});
   Tensor weight = numbers({6, 4}, 11);
   weight.set_requires_grad();
   const Tensor z = embedding(weight, index, padding);
@@ -179,8 +180,8 @@ TEST_CASE("indexing refuses what it cannot do", "[indexing][error]") {
           take(x, Tensor::of<int64_t>({2, 2}, {0, 1, 4, 9}));
         }) == "take: index must be in [-4, 4), got 4 at [1, 0]");
   CHECK(error_of<IndexError>([&] {
-          embedding(x, Tensor::of<int32_t>({2}, {0, -5}));
-        }) == "embedding: index must be in [-4, 4), got -5 at [1]");
+          embedding(x, Tensor::of<int32_t>({2}, {0, -1}));
+        }) == "embedding: index must be in [0, 4), got -1 at [1]");
   CHECK(error_of<IndexError>([&] { take(x, Tensor::of<int64_t>({1}, {INT64_MIN})); }) ==
         "take: index must be in [-4, 4), got -9223372036854775808 at [0]");
   CHECK(error_of<IndexError>([&] {
@@ -261,6 +262,14 @@ TEST_CASE("embedding on the GPU leaves out the padding", "[indexing][cuda]") {
       CHECK(cuda_difference(op, {leaf({40, 50}, 7)}, DType::float32) < 1e-5);
     }
   }
+}
+
+TEST_CASE("embedding on the GPU refuses negative indices", "[indexing][cuda]") {
+  if (!cuda::is_available()) return;
+  const Tensor x = Tensor::zeros({5, 2}, DType::float32, Device::cuda);
+  const Tensor index = Tensor::of<int64_t>({3}, {0, -1, 4}).to(Device::cuda);
+  CHECK(error_of<IndexError>([&] { embedding(x, index).to(Device::cpu); }) ==
+        "embedding: index must be in [0, 5), got -1 at [1]");
 }
 
 TEST_CASE("gather on the GPU agrees with the CPU", "[indexing][cuda]") {

@@ -293,6 +293,13 @@ TEST_CASE("nn: what Norm refuses", "[nn][norm]") {
   CHECK(contains(error_of<ValueError>([] { Norm("nonsense", {3}); }), "nonsense"));
   CHECK(contains(error_of<ValueError>([] { Norm("layernorm", {}); }), "at least one axis"));
   CHECK(contains(error_of<ValueError>([] { Norm("layernorm", {3, 0}); }), "got [3, 0]"));
+  CHECK(error_of<ValueError>([] { Norm("layernorm", {3}, {.eps = -1}); }) ==
+        "Norm: eps must be finite and not negative, got -1");
+  CHECK(error_of<ValueError>([] { Norm("layernorm", {3}, {.groups = 3}); }) ==
+        "Norm: variant 'layernorm' takes no groups");
+  CHECK(error_of<ValueError>([] {
+          Norm("groupnorm", {16, 2}, {.groups = 5});
+        }) == "Norm: groups must divide the channels, got 5 groups for 16 channels");
   Norm norm("layernorm_simple", {3, 2});
   CHECK(contains(error_of<ShapeError>([&] {
                    norm(Tensor::zeros({5, 2, 3}));

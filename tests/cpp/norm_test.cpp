@@ -121,9 +121,9 @@ TEST_CASE("norm: gradient of every row variant, detached parts frozen", "[norm][
   const int64_t H = GENERATE(2, 7, 33);
   CAPTURE(std::string(v.name), H, std_eps);
   const Case c = make_case(v, 3, H, DType::float64);
-  std::vector<Tensor> inputs{c.x.clone().set_requires_grad()};
-  if (c.gain) inputs.push_back(c.gain.clone().set_requires_grad());
-  if (c.bias) inputs.push_back(c.bias.clone().set_requires_grad());
+  std::vector<Tensor> inputs{c.x.detach().clone().set_requires_grad()};
+  if (c.gain) inputs.push_back(c.gain.detach().clone().set_requires_grad());
+  if (c.bias) inputs.push_back(c.bias.detach().clone().set_requires_grad());
   const auto gain_in = [&](const std::vector<Tensor>& in) { return c.gain ? in[1] : Tensor(); };
   const auto bias_in = [&](const std::vector<Tensor>& in) { return c.bias ? in.back() : Tensor(); };
   const Op op = [&](const std::vector<Tensor>& in) {
@@ -144,7 +144,7 @@ TEST_CASE("norm: topk routes the gradient through the clamp", "[norm][grad]") {
   const Oracle oracle{"topk"};
   const Op op = [&](const std::vector<Tensor>& in) { return normalize(in[0], v, {}); };
   const Op frozen = [&](const std::vector<Tensor>& in) { return oracle.rows(in[0], c.x, {}, {}); };
-  CHECK(gradient_error(op, {c.x.clone().set_requires_grad()}, frozen) < 1e-6);
+  CHECK(gradient_error(op, {c.x.detach().clone().set_requires_grad()}, frozen) < 1e-6);
 }
 
 TEST_CASE("norm: a naive difference rejects the right gradient of a detached variant", "[norm]") {
@@ -153,7 +153,7 @@ TEST_CASE("norm: a naive difference rejects the right gradient of a detached var
   const NormTraits& v = norm_variant(name);
   const Case c = make_case(v, 3, 33, DType::float64);
   const Op op = [&](const std::vector<Tensor>& in) { return normalize(in[0], v, {}); };
-  CHECK(gradient_error(op, {c.x.clone().set_requires_grad()}) > 0.01);
+  CHECK(gradient_error(op, {c.x.detach().clone().set_requires_grad()}) > 0.01);
 }
 
 TEST_CASE("norm: the fast kernels agree with double", "[norm]") {
@@ -179,9 +179,9 @@ namespace {
 /// How far the GPU is from the CPU, forward and backward, for x and whatever parameters o has.
 double gpu_error(const NormTraits& v, const Tensor& x, const NormOptions& o,
                  DType dtype = DType::float64) {
-  std::vector<Tensor> inputs{x.clone().set_requires_grad()};
+  std::vector<Tensor> inputs{x.detach().clone().set_requires_grad()};
   for (const Tensor& parameter : {o.gain, o.bias, o.alpha})
-    if (parameter) inputs.push_back(parameter.clone().set_requires_grad());
+    if (parameter) inputs.push_back(parameter.detach().clone().set_requires_grad());
   const Op op = [&](const std::vector<Tensor>& in) {
     NormOptions own = o;
     size_t next = 1;
@@ -509,7 +509,8 @@ TEST_CASE("norm: a residual is added first", "[norm][cuda]") {
     };
   };
   const auto run_it = [&](const Op& f) {
-    std::vector<Tensor> in{x.clone().set_requires_grad(), residual.clone().set_requires_grad()};
+    std::vector<Tensor> in{x.detach().clone().set_requires_grad(),
+                           residual.detach().clone().set_requires_grad()};
     const Tensor z = f(in);
     Generator own(3);
     z.backward(randn(z.shape(), 0, 1, DType::float64, own));
@@ -753,6 +754,12 @@ TEST_CASE("norm: errors say what was expected and what came", "[norm][errors]") 
   NormOptions eval;
   eval.training = false;
   CHECK_THROWS_AS(normalize(x, norm_variant("batchnorm"), eval), ValueError);
+  CHECK(message_of<ValueError>([&] {
+          normalize(Tensor::zeros({1, 8}), norm_variant("batchnorm"));
+        }) ==
+        "normalize: variant 'batchnorm' in training needs more than one value a channel, x is [1, "
+        "8]; leave out a last batch of one row, or use eval()");
+  CHECK(normalize(Tensor::zeros({0, 8}), norm_variant("batchnorm")).shape() == Shape{0, 8});
   const std::string unknown = message_of<ValueError>([] { norm_variant("layer_norm"); });
   CHECK(unknown.find("unknown variant 'layer_norm'") != std::string::npos);
   CHECK(unknown.find("layernorm_simple") != std::string::npos);

@@ -257,7 +257,7 @@ TEST_CASE("optim: the number of threads does not matter", "[optim]") {
 
 TEST_CASE("optim: parameters without a gradient are left alone", "[optim]") {
   Tensor w = parameter({4}, 1), other = parameter({4}, 2);
-  const Tensor before = other.clone();
+  const Tensor before = other.detach().clone();
   Adam adam({w, other}, 0.1, {.weight_decay = 0.5});
   w.set_grad(Tensor::ones({4}));
   const uint64_t version = w.version(), other_version = other.version();
@@ -282,7 +282,7 @@ TEST_CASE("optim: a resumed run is the unbroken one", "[optim]") {
     advance(*optimizer, whole, 0, 3);
     TensorMap kept;
     for (const auto& [name, x] : optimizer->state()) kept[name] = x.clone();
-    Tensor resumed = whole.clone().set_requires_grad();
+    Tensor resumed = whole.detach().clone().set_requires_grad();
     const std::unique_ptr<Optimizer> other = make({resumed});
     other->load_state(kept);
     advance(*optimizer, whole, 3, 6);

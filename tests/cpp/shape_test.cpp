@@ -171,6 +171,7 @@ TEST_CASE("gradients of shape operations", "[shape][grad]") {
   CHECK(gradient_error([](const Inputs& in) { return transpose(in[0], {2, 0, 1}); }, x) < 1e-6);
   CHECK(gradient_error([](const Inputs& in) { return transpose(in[0]); }, x) < 1e-6);
   CHECK(gradient_error([](const Inputs& in) { return flatten(in[0], 1); }, x) < 1e-6);
+  CHECK(gradient_error([](const Inputs& in) { return in[0].clone(); }, x) < 1e-6);
   const Inputs narrow{leaf({3, 1, 2}, 2)};
   const auto widen = [](const Inputs& in) { return broadcast_to(in[0], {2, 3, 4, 2}); };
   CHECK(gradient_error(widen, narrow) < 1e-6);

@@ -38,6 +38,17 @@ def test_backward_with_gradient():
         (x * 2).backward(nl.ones(3))
 
 
+def test_a_clone_is_recorded():
+    w = nl.ones(3, requires_grad=True)
+    h = w * 2
+    residual = h.clone()
+    (h + residual).sum().backward()
+    assert w.grad.tolist() == [4, 4, 4]
+    with nl.no_grad():
+        assert w.clone().is_leaf
+    assert w.detach().clone().is_leaf and nl.arange(3).clone().is_leaf
+
+
 @pytest.mark.parametrize(
     "f",
     [
@@ -55,6 +66,7 @@ def test_backward_with_gradient():
         lambda x: nl.where(x > 0, x, 0.5),
         lambda x: nl.concat([x, x * 2], axis=1),
         lambda x: x.softmax(),
+        lambda x: x.clone(),
         lambda x: x @ x.T,
     ],
 )

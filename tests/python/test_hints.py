@@ -162,7 +162,14 @@ def test_present_names_do_not_pass_through_the_hints(monkeypatch: pytest.MonkeyP
 
 # What a user of PyTorch types first: it works, or the error has the words that he needs.
 WORKS = [
-    *("x.T", "x @ y.T", "x.mean(1)", "x.mean(axis=1, keepdim=True)", "x.var(axis=0)", "x.max(1)"),
+    *(
+        "x.T",
+        "x @ y.T",
+        "x.mean(1)",
+        "x.mean(axis=1, keepdim=True)",
+        "x.var(axis=0)",
+        "x.max(axis=1)",
+    ),
     *("x.argmax(-1)", "x.shape", "x.sum().item()", "x.numpy()", "x.detach().numpy()", "x.clone()"),
     *("x.to('cpu')", "x.to('float64')", "x.astype('int64')", "x.dtype == 'float32'", "x.device"),
     *("x[0]", "x[..., 0]", "x[:, None]", "x[x > 0]", "x[[0, 2]]", "x[0, 1]", "x.reshape(3, 4)"),
@@ -186,6 +193,14 @@ WORKS = [
     *("optimizer.zero_grad()", "optimizer.step()", "nl.optim.SGD(net.parameters(), lr=0.1)"),
     *("nl.zeros(3, 4)", "nl.ones(2)", "nl.empty(2, 1, 3)", "nl.rand(3, 4)", "nl.randn(3, 4)"),
     *("nl.transpose(x, 1, 0)", "x.fill_(0).sum()", "x.copy_(y) + 1"),
+    *(
+        "x.add_(y, alpha=2)",
+        "x.zero_()",
+        "nl.arange(0, 10, 2)",
+        "(x > 0) & (y < 1)",
+        "x.clone() + x",
+    ),
+    *("nl.optim.Adam(p for p in net.parameters())", "nl.randn(2, 3, requires_grad=True)"),
     *("nl.optim.Adam(net.parameters(), lr=1e-3, betas=(0.9, 0.98))", "nl.set_num_threads(1)"),
 ]
 TELLS = {

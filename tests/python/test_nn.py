@@ -520,7 +520,9 @@ def test_norm_options():
     with pytest.raises(nl.ShapeError):
         nl.normalize(x, "layernorm", gain=nl.ones(7))
     with pytest.raises(nl.ArgumentError, match="var_eps"):
-        nl.normalize(x, denominator="eps")
+        nl.normalize(x, "layernorm", denominator="eps")
+    with pytest.raises(TypeError, match="missing a required argument: 'variant'"):
+        nl.normalize(x)
     with pytest.raises(nl.ArgumentError):
         nn.Norm("layernorm", 8).gain = nn.Parameter(nl.ones(8))
 
@@ -537,6 +539,48 @@ def test_weights_can_be_replaced_and_tied():
         out.weight = nn.Parameter(nl.ones((3, 7)))
     with pytest.raises(nl.ArgumentError, match="without"):
         out.bias = nn.Parameter(nl.ones(7))
+    for tensor in (nl.ones((7, 3)), table.weight * 2):
+        with pytest.raises(nl.ArgumentError, match=r"weight: is a parameter: copy_\(\) new values"):
+            out.weight = tensor
+    assert out.weight.requires_grad and out.weight.is_leaf
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"C": 2.0}, "variant 'layernorm' takes no C, got 2"),
+        ({"k": 0.2}, "takes no k"),
+        ({"groups": 2}, "takes no groups"),
+        ({"momentum": 0.5}, "takes no momentum"),
+        ({"topk_share": 0.1}, "takes no topk_share"),
+        ({"eps": -1.0}, "eps must be finite and not negative, got -1"),
+        ({"eps": float("nan")}, "eps must be finite"),
+        ({"variant": "adanorm", "C": float("nan")}, "C and k must be finite"),
+        ({"variant": "groupnorm", "size": 16, "groups": 5}, "groups must divide the channels"),
+        ({"variant": "topk", "topk_share": -5.0}, r"topk_share must be in \[0, 1\]"),
+        ({"variant": "batchnorm", "momentum": 2.0}, r"momentum must be in \[0, 1\]"),
+    ],
+)
+def test_options_are_checked_when_a_norm_is_made(options, text):
+    with pytest.raises(nl.ArgumentError, match=f"^Norm: .*{text}"):
+        nn.Norm(**({"variant": "layernorm", "size": 8} | options))
+
+
+def test_batchnorm_needs_more_than_one_value_in_training():
+    norm = nn.Norm("batchnorm", 3)
+    with pytest.raises(nl.ArgumentError, match=r"needs more than one value a channel.*eval"):
+        norm(nl.ones((1, 3)))
+    assert norm.running_var.tolist() == [1, 1, 1]
+    assert nn.Norm("batchnorm", (3, 2))(nl.ones((1, 3, 2))).shape == (1, 3, 2)
+    norm.eval()
+    assert norm(nl.ones((1, 3))).shape == (1, 3)
+
+
+def test_an_embedding_has_no_negative_rows():
+    with pytest.raises(
+        nl.RangeError, match=r"embedding: index must be in \[0, 10\), got -1 at \[1\]"
+    ):
+        nn.Embedding(10, 4)(nl.tensor([3, -1]))
 
 
 def test_sequential_is_a_sequence():

@@ -216,6 +216,49 @@ def test_array_protocol_arguments():
     assert np.stack([nl.zeros(2), nl.ones(2)]).tolist() == [[0, 0], [1, 1]]
 
 
+def test_numpy_operators_are_recorded():
+    a = np.array([1.0, 2.0], np.float32)
+    for code, gradient in {
+        "a + w": [1, 1],
+        "a * w": [1, 2],
+        "a @ w": [1, 2],
+        "np.multiply(w, a)": [1, 2],
+        "np.float64(3) * w": [3, 3],
+        "np.float32(3) - w": [-1, -1],
+        "np.array(3.0) * w": [3, 3],
+        "np.power(w, 2)": [2, 2],
+    }.items():
+        w = nl.ones(2, requires_grad=True)
+        z = eval(code, {"np": np, "a": a, "w": w})
+        assert isinstance(z, nl.Tensor) and z.dtype == "float32", code
+        z.sum().backward()
+        assert w.grad.tolist() == gradient, code
+    assert (a > nl.ones(2)).tolist() == [False, True]
+
+
+def test_numpy_functions_do_not_drop_the_tape():
+    w = nl.ones(2, requires_grad=True)
+    for function, instead in {
+        np.exp: r"np.exp: NumPy's functions are not recorded; use nl\.exp\(\.\.\.\), or x\.",
+        np.absolute: r"use nl\.abs\(",
+        np.sin: r"np.sin: .*; use x\.numpy\(\) for the values alone$",
+        np.add.reduce: "np.add: ",
+    }.items():
+        with pytest.raises(nl.GradError, match=instead):
+            function(w)
+        with nl.no_grad():
+            function(w)
+        assert np.all(function(w.numpy()) == function(w.detach()))
+    a = np.zeros(2, np.float32)
+    a += nl.ones(2)  # into the array
+    assert isinstance(a, np.ndarray) and a.tolist() == [1, 1]
+    with pytest.raises(nl.GradError, match=r"np\.add"):
+        a += w
+    with pytest.raises(TypeError, match="out must be arrays"):
+        np.add(a, a, out=nl.zeros(2))
+    assert np.allclose(w, 1) and np.stack([w, w]).shape == (2, 2)
+
+
 # --- DLPack -----------------------------------------------------------------------------------
 
 

@@ -56,6 +56,18 @@ def test_adam(decoupled):
     np.testing.assert_allclose(got, w, rtol=1e-5)
 
 
+def test_parameters_come_from_any_iterable():
+    layers = nl.nn.Sequential(nl.nn.Linear(2, 3), nl.nn.Linear(3, 1))
+    trained = filter(lambda p: p.ndim == 2, layers.parameters())
+    assert [p.shape for p in nl.optim.Adam(trained).parameters()] == [(3, 2), (1, 3)]
+    layers(nl.ones((1, 2))).sum().backward()
+    named = dict(layers.named_parameters())
+    assert nl.optim.clip_grad_norm(named.values(), 1e9).item() > 0
+    for wrong in ([named["0.bias"], 3], named, "ab"):
+        with pytest.raises(TypeError, match="params must be Iterable"):
+            nl.optim.SGD(wrong, 0.1)
+
+
 def test_learning_rate():
     opt = nl.optim.SGD([parameter([1.0])], lr=0.1)
     assert opt.lr == 0.1

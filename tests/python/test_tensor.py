@@ -119,6 +119,37 @@ def test_python_numbers():
         [1, 2][nl.tensor(1.0)]
 
 
+def test_random_leaves():
+    for make in (nl.rand, nl.randn):
+        x = make(2, 3, requires_grad=True)
+        assert x.requires_grad and x.is_leaf and not make((2, 3)).requires_grad
+
+
+def test_seeds():
+    for make in (nl.manual_seed, nl.Generator):
+        for seed in (0, np.int64(3), 2**64 - 1):
+            make(seed)
+        for seed in (-1, 2**64, 2**70):
+            with pytest.raises(nl.ArgumentError, match=rf"seed: must be from 0 to .*, got {seed}$"):
+                make(seed)
+    assert nl.Generator(2**64 - 1).seed == 2**64 - 1
+
+
+def test_arange():
+    for args in ((5,), (2, 5), (0, 10, 3), (10, 0, -3), (5, 2), (0, 0), (2**60 + 1, 2**60 + 3)):
+        got = nl.arange(*args)
+        assert got.dtype == "int64" and got.tolist() == np.arange(*args).tolist()
+    for args in ((0.0, 1.0, 0.1), (0, 0.3, 0.1), (1.0, 0.0, -0.25), (0.0, -1.0)):
+        got = nl.arange(*args)
+        assert got.dtype == "float32" and got.shape == np.arange(*args).shape
+        np.testing.assert_allclose(got.numpy(), np.arange(*args), rtol=1e-6)
+    assert nl.arange(1, 7, 2, dtype="float64").tolist() == [1.0, 3.0, 5.0]
+    assert nl.arange(start=1, stop=3).tolist() == [1, 2]
+    for args in ((0, 1, 0), (0.0, 1.0, 0.0), (0.0, float("inf")), (0.0, float("nan"), 1.0)):
+        with pytest.raises(nl.ArgumentError, match=r"arange: .* a finite number of steps"):
+            nl.arange(*args)
+
+
 def test_conversions_of_dtype():
     t = nl.tensor([0.0, 1.5, -2.0])
     assert t.astype("int64").tolist() == [0, 1, -2]
@@ -128,6 +159,9 @@ def test_conversions_of_dtype():
     assert t.astype(float).dtype == "float64"
     with pytest.raises(nl.DtypeError, match="float16"):
         t.astype("float16")
+    assert nl.tensor([1.0, 2.0], dtype="bfloat16").to("float32").tolist() == [1, 2]
+    with pytest.raises(nl.DtypeError, match="dtype: write float32 or float64"):
+        t.to("float")
     with pytest.raises(nl.DtypeError, match="dtype"):
         t.astype("no such type")
 
@@ -213,13 +247,93 @@ def test_other_operators():
     np.testing.assert_allclose(abs(-t).numpy(), A)
     assert (+t) is not None
     assert (~(t > 2)).tolist() == (~(A > 2)).tolist()
-    s = t
-    s += 1
-    assert t.tolist() == A.tolist()  # a new tensor: nothing changes in place
     with pytest.raises(nl.ArgumentError, match="positive"):
         (-2) ** t
-    with pytest.raises(TypeError):
-        t**t
+    assert (t ** nl.tensor(2)).tolist() == (t**2).tolist()
+    for code, text in {
+        "t**t": r"\*\*: the exponent must be a number; .* write nl.exp\(y \* nl.log\(x\)\)",
+        "t // 2": "//: write nl.floor",
+        "2 // t": "//: write nl.floor",
+        "t % t": "%: write x - y",
+        "5 % t": "%: write x - y",
+    }.items():
+        with pytest.raises(TypeError, match=text):
+            eval(code, {"t": t})
+
+
+def test_operators_of_masks():
+    a, b = np.array([[True], [False]]), np.array([True, False])
+    for op in "&|^":
+        got = eval(f"x {op} y", {"x": nl.tensor(a), "y": nl.tensor(b)})
+        assert got.dtype == "bool" and got.tolist() == eval(f"a {op} b", {"a": a, "b": b}).tolist()
+    t = nl.tensor(A)
+    assert ((t > 1) & (t < 3)).tolist() == ((A > 1) & (A < 3)).tolist()
+    assert (nl.tensor(b) & True).tolist() == (False ^ nl.tensor(b)).tolist() == b.tolist()
+    for wrong in (lambda: (t > 1) & t, lambda: t > 0 & t, lambda: ~t, lambda: t | (t > 1)):
+        with pytest.raises(nl.DtypeError, match=r"needs bool tensors, got float32; .*\(x > 0\) & "):
+            wrong()
+
+
+# --- changes in place ---------------------------------------------------------------------------
+
+CHANGES = [
+    ("+=", "add_", A + B),
+    ("-=", "sub_", A - B),
+    ("*=", "mul_", A * B),
+    ("/=", "div_", A / B),
+]
+
+
+@pytest.mark.parametrize(("symbol", "method", "want"), CHANGES, ids=lambda x: str(x)[:2])
+def test_changes_are_seen_by_whoever_holds_the_tensor(symbol, method, want):
+    x, other = nl.tensor(A, copy=True), nl.tensor(A, copy=True)
+    scope = {"x": x, "B": nl.tensor(B)}
+    exec(f"x {symbol} B", scope)
+    assert scope["x"] is x and getattr(other, method)(nl.tensor(B)) is other
+    for changed in (x, other):
+        np.testing.assert_allclose(changed.numpy(), want, rtol=1e-6)
+    with pytest.raises(nl.GradError, match="a leaf that requires a gradient"):
+        exec(f"x {symbol} 2", {"x": nl.ones(3, requires_grad=True)})
+    with pytest.raises(nl.GradError, match=f"{method}: a leaf that requires a gradient"):
+        getattr(nl.ones(3, requires_grad=True), method)(2)
+    with pytest.raises(nl.ShapeError, match=r"\[3\] and the result \[2, 3\].*write x = x \+ y"):
+        exec(f"x {symbol} y", {"x": nl.ones(3), "y": nl.ones(2, 3)})
+
+
+def test_a_hand_written_step_changes_the_weights():
+    layer = nl.nn.Linear(3, 2)
+    optimizer = nl.optim.SGD(layer.parameters(), lr=1.0)
+    layer(nl.ones((4, 3))).sum().backward()
+    before = layer.weight.numpy().copy()
+    with nl.no_grad():
+        for p in layer.parameters():
+            p -= 0.1 * p.grad
+        layer.weight.add_(layer.weight.grad, alpha=-0.1).sub_(1.0, alpha=0.5)
+        layer.weight *= 1
+    np.testing.assert_allclose(layer.weight.numpy(), before - 0.8 - 0.5, rtol=1e-5)
+    assert layer.weight.requires_grad and layer.weight.is_leaf
+    optimizer.step()
+    np.testing.assert_allclose(layer.weight.numpy(), before - 5.3, rtol=1e-5)
+    assert layer.weight.zero_().sum().item() == 0
+
+
+def test_what_is_recorded_gets_a_new_tensor():
+    w = nl.ones(3, requires_grad=True)
+    h = first = w * 2
+    h += 1
+    total = nl.zeros(())
+    total += (h * h).sum()
+    assert h is not first and first.tolist() == [2, 2, 2]
+    total.backward()
+    assert w.grad.tolist() == [12, 12, 12]
+    for change in (lambda: (w * 2).add_(1), lambda: nl.ones(3).mul_(w)):
+        with pytest.raises(nl.GradError, match="what is recorded cannot be changed in place"):
+            change()
+    x = nl.ones(3)
+    z = (w * x).sum()
+    x += 1
+    with pytest.raises(nl.GradError, match="changed in place after the forward pass"):
+        z.backward()
 
 
 def test_operators_refuse_strangers():
@@ -240,8 +354,14 @@ def test_integers():
     for bad in (lambda: t + 0.5, lambda: 0.5 * t, lambda: t / 2, lambda: t / t, lambda: 1 / t):
         with pytest.raises(nl.DtypeError):
             bad()
-    with pytest.raises(nl.DtypeError):
+    with pytest.raises(nl.DtypeError, match=r"got int64 and float32; to\('float32'\) converts$"):
         t + nl.tensor([1.0, 2.0, 3.0])
+    with pytest.raises(nl.DtypeError, match=r"float64 and float32; to\('float32'\) converts$"):
+        nl.linear(nl.tensor(np.ones((2, 3))), nl.ones((4, 3)))
+    with pytest.raises(nl.DtypeError, match=r"pow: a number raised .* got int64"):
+        2**t
+    with pytest.raises(nl.DtypeError, match=r"bool has no arithmetic; to\('int32'\)"):
+        (t > 1) + (t > 2)
 
 
 def test_functions_with_numbers():
@@ -264,12 +384,15 @@ def test_reductions_agree_with_numpy():
         for keep in (False, True):
             for name in ("sum", "mean", "var"):
                 want = getattr(np, name)(x, axis=np_axis, keepdims=keep)
-                for got in (getattr(t, name)(axis, keep), getattr(nl, name)(t, axis, keepdim=keep)):
+                for got in (
+                    getattr(t, name)(axis, keepdim=keep),
+                    getattr(nl, name)(t, axis, keepdim=keep),
+                ):
                     assert got.shape == want.shape
                     np.testing.assert_allclose(got.numpy(), want, rtol=1e-12)
     np.testing.assert_allclose(t.var(correction=1).numpy(), x.var(ddof=1))
     assert t.max().item() == x.max()
-    assert np.array_equal(t.max(1, keepdim=True).numpy(), x.max(1, keepdims=True))
+    assert np.array_equal(t.max(axis=1, keepdim=True).numpy(), x.max(1, keepdims=True))
     assert t.argmax().item() == x.argmax()
     assert np.array_equal(t.argmax(1).numpy(), x.argmax(1))
     with pytest.raises(nl.RangeError):

@@ -112,7 +112,9 @@ struct NormOptions {
 /// @return   shape and dtype of x; x itself for "none".
 /// @throws ShapeError  gain, bias, alpha or running statistics of another shape; no such axes; one
 ///                     element a row under std_eps; groups that do not divide the channels.
-/// @throws ValueError  an option that the variant does not take, eps < 0.
+/// @throws ValueError  an option that the variant does not take, eps < 0; batchnorm in training
+/// with
+///                     one value a channel.
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options = {});
 /// {normalize(x + residual), x + residual}: what stands between the parts of a pre-norm
 /// Transformer. On a GPU one kernel does both, and the sum is not read again.

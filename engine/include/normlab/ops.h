@@ -138,7 +138,8 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// Rows of the first axis: shape index.shape + x.shape[1:]. Any dtype.
 Tensor take(const Tensor& x, const Tensor& index);
 /// take() from a weight table [V, D] whose gradient arrives as sparse rows (see SparseRows), on the
-/// GPU dense; the gradient of row `padding_index`, if any, is zero.
+/// GPU dense; the gradient of row `padding_index`, if any, is zero. Indices are in [0, V): a
+/// negative one, which often stands for "unknown", would silently be another word.
 Tensor embedding(const Tensor& weight, const Tensor& index,
                  std::optional<int64_t> padding_index = std::nullopt);
 

@@ -176,7 +176,7 @@ class Tensor {
   Tensor slice(int64_t begin, int64_t end) const;
   /// Row i of the first axis (negative counts from the end); shares storage. IndexError outside.
   Tensor operator[](int64_t i) const;
-  /// A copy with storage of its own, off the tape.
+  /// A copy with storage of its own. Recorded for autograd: detach().clone() for the values alone.
   Tensor clone() const;
   /// A copy with another dtype (or this handle if it is the same). Floating to floating is
   /// recorded for autograd. ValueError for a value that an integer dtype cannot hold; on the GPU it

@@ -15,6 +15,9 @@ namespace {
     case FaultKind::feature:
       fail<IndexError>(op, "features must be in [0, ", n, "), got ", f.value, " at ",
                        position(shape, f.place));
+    case FaultKind::row:
+      fail<IndexError>(op, "index must be in [0, ", n, "), got ", f.value, " at ",
+                       position(shape, f.place));
     case FaultKind::target:
       fail<IndexError>(op, "target classes must be in [0, ", n, "), got ", f.value, " in row ",
                        f.place);

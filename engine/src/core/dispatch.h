@@ -11,7 +11,7 @@ template <class Body>
 auto dispatch(DType dtype, const Body& body) {
   switch (dtype) {
     case DType::bfloat16:
-      fail<DtypeError>("dtype", "the CPU does not compute in bfloat16; to(float32) converts");
+      fail<DtypeError>("dtype", "the CPU does not compute in bfloat16; to('float32') converts");
     case DType::float64:
       return body.template operator()<double>();
     case DType::int32:

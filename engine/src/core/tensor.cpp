@@ -322,7 +322,7 @@ Tensor Tensor::clone() const {
     copy_bytes(copy.raw(), raw(), nbytes());
   else
     copy_values(copy, *this);
-  return copy;
+  return record("clone", copy, {*this}, [](const Tensor& dz, Needs) -> Grads { return {dz}; });
 }
 
 Tensor Tensor::to(DType want) const {

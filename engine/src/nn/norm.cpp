@@ -4,6 +4,7 @@
 
 #include "nn/probe.h"
 #include "normlab/nn.h"
+#include "ops/norm.h"
 
 namespace normlab::nn {
 namespace {
@@ -28,11 +29,19 @@ void check_size(const Shape& size) {
     check<ValueError>(length > 0, "Norm", "size must be positive, got ", size);
 }
 
+void check_groups(const Shape& size, int64_t groups) {
+  check<ValueError>(groups == 0 || size[0] % groups == 0, "Norm",
+                    "groups must divide the channels, got ", groups, " groups for ", size[0],
+                    " channels");
+}
+
 }  // namespace
 
 Norm::Norm(std::string_view variant, const Shape& size, const NormOptions& options)
     : traits_(norm_variant(variant)), size_(size), options_(options) {
   check_size(size);
+  check_numbers("Norm", traits_, options);
+  check_groups(size, options.groups);
   const Shape shape = learned_shape(traits_, size);
   const double gain = traits_.scalar_gain ? std::sqrt(static_cast<double>(size.numel())) : 1.0;
   NormOptions& own = options_;

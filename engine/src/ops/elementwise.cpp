@@ -26,8 +26,8 @@ Loop loop_for(const char* op, const Loop (&loops)[kDTypes], DType dtype, Device 
   const Loop loop = loops[index_of(as_float ? DType::float32 : dtype)];
   if (loop) return loop;
   check<DtypeError>(dtype != DType::boolean, op,
-                    "bool has no arithmetic; convert with to(int32) or to(float32) first");
-  fail<DtypeError>(op, "needs float32 or float64, got ", dtype, "; convert first");
+                    "bool has no arithmetic; to('int32') or to('float32') converts");
+  fail<DtypeError>(op, "needs float32 or float64, got ", dtype, "; to('float32') converts");
 }
 
 void* at(const Tensor& x, int64_t i) {
@@ -164,11 +164,19 @@ Tensor apply_comparison(const char* name, const Tensor& a, const Tensor& b, Comp
   const BinaryLoop loop =
       elementwise_ops_for_cpu().compare[static_cast<int>(op)][index_of(a.dtype())];
   check<DtypeError>(loop != nullptr, name, "the CPU does not compute in ", a.dtype(),
-                    "; to(float32) converts");
+                    "; to('float32') converts");
   BroadcastLoop(shape, {&a, &b}).run(1, [&](int64_t begin, int64_t n, const Operand* x) {
     loop(x[0], x[1], at(z, begin), n);
   });
   return z;
+}
+
+/// What one of two may be converted to, so that they go together: users train in float32.
+DType meeting_point(DType a, DType b) {
+  for (const DType wanted :
+       {DType::float32, DType::float64, DType::bfloat16, DType::int64, DType::int32, DType::uint8})
+    if (a == wanted || b == wanted) return wanted;
+  return a;
 }
 
 }  // namespace
@@ -184,7 +192,8 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
   check<DeviceError>(a.device() == b.device(), op, "operands must be on one device, got ",
                      a.device(), " and ", b.device());
   check<DtypeError>(a.dtype() == b.dtype(), op, "operands must have one dtype, got ", a.dtype(),
-                    " and ", b.dtype());
+                    " and ", b.dtype(), "; to('", meeting_point(a.dtype(), b.dtype()),
+                    "') converts");
 }
 
 Tensor scalar_for(const char* op, double value, DType dtype, bool wraps) {

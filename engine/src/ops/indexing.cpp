@@ -23,8 +23,9 @@ void check_index(const char* op, const Tensor& x, const Tensor& index) {
                      " as what it indexes, is on ", index.device());
 }
 
-/// The indices as int64 in [0, n); IndexError with place and value where one is not in [-n, n).
-Tensor checked_index(const char* op, const Tensor& index, int64_t n) {
+/// The indices as int64 in [0, n); IndexError with place and value where one is not in [least, n).
+/// Negative ones count from the end.
+Tensor checked_index(const char* op, const Tensor& index, int64_t n, int64_t least) {
   Tensor wrapped = Tensor::empty(index.shape(), DType::int64);
   int64_t* to = wrapped.data<int64_t>();
   dispatch(index.dtype(), [&]<class T>() {
@@ -33,12 +34,12 @@ Tensor checked_index(const char* op, const Tensor& index, int64_t n) {
     bool fits = true;
     for (int64_t k = 0; k < count; ++k) {
       const int64_t i = static_cast<int64_t>(from[k]);
-      fits &= (-n <= i) & (i < n);
+      fits &= (least <= i) & (i < n);
       to[k] = i < 0 ? i + n : i;
     }
     for (int64_t k = 0; !fits && k < count; ++k)
-      check<IndexError>(0 <= to[k] && to[k] < n, op, "index must be in [", -n, ", ", n, "), got ",
-                        from[k], " at ", position(index.shape(), k));
+      check<IndexError>(least <= from[k] && from[k] < n, op, "index must be in [", least, ", ", n,
+                        "), got ", from[k], " at ", position(index.shape(), k));
   });
   return wrapped;
 }
@@ -286,7 +287,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   check_gather(x, a, index);
   check_index("gather", x, index);
   if (x.device() == Device::cuda) return gather_on_gpu(x, a, index);
-  const Tensor at = checked_index("gather", index, x.size(a));
+  const Tensor at = checked_index("gather", index, x.size(a), -x.size(a));
   Tensor z = Tensor::empty(at.shape(), x.dtype());
   dispatch(x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
@@ -303,7 +304,7 @@ Tensor take(const Tensor& x, const Tensor& index) {
   check(x.rank() > 0, "take", "x must have at least one axis, got a scalar");
   check_index("take", x, index);
   if (x.device() == Device::cuda) return taken_on_gpu("take", x, index, cuda::FaultKind::index);
-  const Tensor at = checked_index("take", index, x.size(0));
+  const Tensor at = checked_index("take", index, x.size(0), -x.size(0));
   return record("take", taken(x, at), {x},
                 [shape = x.shape(), at](const Tensor& dz, Needs) -> Grads {
                   return {summed_rows(dz, at, shape).dense()};
@@ -322,8 +323,8 @@ Tensor embedding(const Tensor& weight, const Tensor& index, std::optional<int64_
   }
   check_index("embedding", weight, index);
   if (weight.device() == Device::cuda)
-    return taken_on_gpu("embedding", weight, index, cuda::FaultKind::index, padding_index);
-  const Tensor at = checked_index("embedding", index, n);
+    return taken_on_gpu("embedding", weight, index, cuda::FaultKind::row, padding_index);
+  const Tensor at = checked_index("embedding", index, n, 0);
   return record("embedding", taken(weight, at), {weight},
                 [shape = weight.shape(), at, padding_index](const Tensor& dz, Needs) -> Grads {
                   return {summed_rows(dz, at, shape, padding_index)};

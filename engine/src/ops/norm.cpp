@@ -12,6 +12,7 @@
 #include "core/tensor_impl.h"
 #include "normlab/autograd.h"
 #include "normlab/ops.h"
+#include "ops/norm.h"
 #include "ops/norm_kernels.h"
 
 namespace normlab {
@@ -101,29 +102,22 @@ void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, c
                     "running_mean and running_var must be given both or not at all");
   check<ValueError>(!batch || o.training || o.running_mean.defined(), "normalize",
                     "variant 'batchnorm' outside training needs running_mean and running_var");
-  check<ValueError>(o.momentum >= 0 && o.momentum <= 1, "normalize",
-                    "momentum must be in [0, 1], got ", o.momentum);
 }
 
 void check_options(const Tensor& x, const NormTraits& v, const NormOptions& o, const Layout& l) {
-  check<ValueError>(o.eps >= 0 && std::isfinite(o.eps), "normalize",
-                    "eps must be finite and not negative, got ", o.eps);
-  check<ValueError>(std::isfinite(o.C) && std::isfinite(o.k), "normalize",
-                    "C and k must be finite, got ", o.C, " and ", o.k);
-  check<ValueError>(o.topk_share >= 0 && o.topk_share <= 1, "normalize",
-                    "topk_share must be in [0, 1], got ", o.topk_share);
   check<ValueError>(
       v.scale != Scale::tanh || (v.output != Output::adaptive && v.output != Output::residual),
       "normalize", "tanh goes with gain and bias only (variant '", v.name, "')");
-  check<ValueError>(o.groups >= 0, "normalize", "groups must not be negative, got ", o.groups);
-  check<ValueError>(o.groups == 0 || v.group == Group::channels, "normalize", "variant '", v.name,
-                    "' takes no groups");
+  check_numbers("normalize", v, o);
   check_parameter("gain", takes_gain(v), o.gain, l.parameter, x, v);
   check_parameter("bias", takes_bias(v), o.bias, l.parameter, x, v);
   check_parameter("alpha", v.scale == Scale::tanh, o.alpha, {1}, x, v);
   check_running(x, v, o, l);
   const bool unbiased = o.denominator == Denominator::std_eps && v.scale == Scale::std;
   const bool running = o.running_mean.defined() && !o.training;
+  check<ValueError>(v.group != Group::batch || running || l.H != 1, "normalize",
+                    "variant 'batchnorm' in training needs more than one value a channel, x is ",
+                    x.shape(), "; leave out a last batch of one row, or use eval()");
   check(!unbiased || running || l.H != 1, "normalize",
         "denominator 'std_eps' divides by the unbiased deviation, which one element does not have; "
         "x is ",
@@ -584,6 +578,20 @@ Denominator denominator_named(std::string_view name) {
   check<ValueError>(name == "std_eps", "norm", "denominator must be 'var_eps' or 'std_eps', got '",
                     name, "'");
   return Denominator::std_eps;
+}
+
+void check_numbers(const char* op, const NormTraits& v, const NormOptions& o) {
+  check<ValueError>(o.eps >= 0 && std::isfinite(o.eps), op,
+                    "eps must be finite and not negative, got ", o.eps);
+  check<ValueError>(std::isfinite(o.C) && std::isfinite(o.k), op, "C and k must be finite, got ",
+                    o.C, " and ", o.k);
+  check<ValueError>(o.topk_share >= 0 && o.topk_share <= 1, op,
+                    "topk_share must be in [0, 1], got ", o.topk_share);
+  check<ValueError>(o.momentum >= 0 && o.momentum <= 1, op, "momentum must be in [0, 1], got ",
+                    o.momentum);
+  check<ValueError>(o.groups >= 0, op, "groups must not be negative, got ", o.groups);
+  check<ValueError>(o.groups == 0 || v.group == Group::channels, op, "variant '", v.name,
+                    "' takes no groups");
 }
 
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options) {

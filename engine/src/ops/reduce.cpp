@@ -115,7 +115,7 @@ struct Greatest {
 
 Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
   check<DtypeError>(x.dtype() != DType::bfloat16, op,
-                    "does not take bfloat16; to(float32) converts");
+                    "does not take bfloat16; to('float32') converts");
   check(p.n > 0, op, "no elements to choose from in shape ", x.shape());
   Greatest g{Tensor::empty(p.result, x.dtype(), x.device()),
              Tensor::empty(p.result, DType::int64, x.device())};

@@ -12,10 +12,16 @@ Step = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def shuffled(n: int, batch: int, device: str = "cpu") -> Iterator[Tensor]:
-    """The numbers 0 to n - 1 in an order of this thread's generator, `batch` at a time."""
+    """The numbers 0 to n - 1 in an order of this thread's generator, `batch` at a time.
+
+    A last one that would be alone joins those before: batchnorm has no statistics of one row.
+    """
     order = permutation(n, device=device)
-    for start in range(0, n, batch):
-        yield order[start : min(start + batch, n)]
+    starts = list(range(0, n, batch))
+    if len(starts) > 1 and n - starts[-1] == 1 < batch:
+        starts.pop()
+    for start, stop in zip(starts, [*starts[1:], n], strict=True):
+        yield order[start:stop]
 
 
 def train_pass(

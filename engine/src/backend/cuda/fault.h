@@ -13,6 +13,7 @@ namespace normlab::cuda {
 enum class FaultKind : int32_t {
   index,          ///< not in [-bound, bound)
   feature,        ///< not in [0, bound)
+  row,            ///< the same, of an index that does not count from the end
   target,         ///< the same, told by its row
   offsets_begin,  ///< not 0
   offsets_fall,   ///< less than the one before

@@ -1,0 +1,65 @@
+"""What NumPy's functions do with tensors: `array + tensor` and `np.exp(tensor)` come here.
+
+Operators become the tensor's own, which are recorded. Other functions are not, so that a tensor
+that requires a gradient is refused there: what is left out of a tape makes its gradients wrong.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+import normlab
+
+OPERATORS: Mapping[np.ufunc, Callable[[Any, Any], Any]] = {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.true_divide: operator.truediv,
+    np.power: operator.pow,
+    np.matmul: operator.matmul,
+    np.equal: operator.eq,
+    np.not_equal: operator.ne,
+    np.less: operator.lt,
+    np.less_equal: operator.le,
+    np.greater: operator.gt,
+    np.greater_equal: operator.ge,
+}
+
+_OURS = {"absolute": "abs", "negative": "neg", "rint": "round"}
+"""Names of functions that NumPy calls otherwise."""
+
+
+def ufunc(function: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+    """Tensor.__array_ufunc__ but for self, which is among the inputs or in options["out"]."""
+    if method == "__call__" and not options and function in OPERATORS:
+        a, b = map(_operand, inputs)
+        return OPERATORS[function](a, b)
+    out = options.get("out", ())
+    if any(isinstance(x, normlab.Tensor) for x in out):
+        raise TypeError(f"np.{function.__name__}: out must be arrays, such as x.numpy()")
+    if normlab.grad_enabled() and any(map(_is_recorded, inputs)):
+        raise normlab.GradError(_refusal(function.__name__))
+    return getattr(function, method)(*map(_array, inputs), **options)
+
+
+def _is_recorded(x: Any) -> bool:
+    return isinstance(x, normlab.Tensor) and x.requires_grad
+
+
+def _operand(x: Any) -> Any:
+    """A number or a tensor."""
+    if isinstance(x, np.ndarray) and x.ndim > 0:
+        return normlab.tensor(x)
+    return x.item() if isinstance(x, np.generic | np.ndarray) else x
+
+
+def _array(x: Any) -> Any:
+    return x.numpy() if isinstance(x, normlab.Tensor) else x
+
+
+def _refusal(name: str) -> str:
+    ours = _OURS.get(name, name)
+    instead = f"use nl.{ours}(...), or " if ours in normlab.__all__ else "use "
+    return f"np.{name}: NumPy's functions are not recorded; {instead}x.numpy() for the values alone"
