@@ -423,6 +423,8 @@ def test_page_is_one_well_formed_file_without_links() -> None:
     assert "prefers-color-scheme: dark" in html
     assert "currentColor" in html, "pictures follow the page's colours"
     assert "#010203" not in html and "#040506" not in html
+    assert html.count("<style") == 1, "a sheet in a picture would rule the whole page"
+    assert html.count("stroke-linejoin: round; stroke-linecap: butt") == 5 + 2
 
 
 def test_page_escapes_what_it_is_given() -> None:

@@ -20,6 +20,7 @@ TREES = """1\tA\t_\tDET\t_\t_\t2\tdet\t_\t_
 2\tdog\t_\tNOUN\t_\t_\t0\troot\t_\t_
 
 """
+OTHERS = TREES.replace("2\tdet", "0\troot").replace("0\troot\t_\t_\n\n", "1\tobj\t_\t_\n\n")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = (*paper.NORMS, "gain_only", "bias_only")
     lines = [
         losses(norm, seed, [0.6, 0.4, 0.2, 0.1], [0.7, 0.6, 0.65, 0.8])
-        | {"test": 99 + 0.01 * i + 0.02 * seed, "trees": [[TREES * 2, TREES * 2]]}
+        | {"test": 99 + 0.01 * i + 0.02 * seed, "trees": [[TREES * 2, OTHERS * 2]]}
         for i, norm in enumerate(names)
         for seed in range(3)
     ]
@@ -114,6 +115,17 @@ def test_text_stands_out_in_light_in_dark_and_on_paper(
         for name in ("color", "backgroundColor")
     )
     assert (ink > 0.8 and ground < 0.2) if dark else (ink < 0.2 and ground > 0.9)
+    page.close()
+
+
+def test_dotted_arcs_are_seen(browser: Any, report: Path) -> None:
+    """Their dots are the round ends of lines without length, which no other sheet may cut off."""
+    page = opened(browser, report, 800)
+    for what, count in (("g.nl-missing > path", 4), ("g.nl-legend > path", 2)):
+        ends = page.evaluate(f"""() => [...document.querySelectorAll("{what}")]
+            .filter(e => e.getAttribute("stroke-dasharray") == "0.1 4")
+            .map(e => getComputedStyle(e).strokeLinecap)""")
+        assert ends == ["round"] * count
     page.close()
 
 

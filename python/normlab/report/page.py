@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
 """report.html: one file with everything in it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -35,6 +36,7 @@ _OVERFITTING_CURVES = (
     "variants have; the band spans them. A curve ends at the last epoch that all its runs reached; "
     "runs that diverged are left out."
 )
+_SHEET = re.compile(r'<style type="text/css">\*\{([^"{}]*)\}</style>')
 _PAGE_COLOURS = {_SENTINELS.ink: "currentColor", _SENTINELS.faint: "var(--faint)"}
 
 
@@ -206,7 +208,10 @@ def _svg(panel: Panel) -> str:
     svg = panel_svg(panel, _SENTINELS)
     for sentinel, page_colour in _PAGE_COLOURS.items():
         svg = svg.replace(sentinel, page_colour)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(panel.title)}"', 1)
+    # Matplotlib's sheet would rule the whole page; on the picture itself its words are inherited.
+    words = "; ".join(_SHEET.findall(svg))
+    start = f'<svg role="img" aria-label="{escape(panel.title)}" style="{words}"'
+    return _SHEET.sub("", svg).replace("<svg", start, 1)
 
 
 def _facts(group: Group) -> str:
