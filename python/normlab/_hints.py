@@ -220,15 +220,9 @@ _LOSSES: Mapping[str, str] = {
     "pad": "use `nl.tensor(np.pad(x.numpy(), 1))`; conv2d has padding=",
 }
 
-PACKAGE: Mapping[str, str] = {
-    **_FUNCTIONS,
-    **_LOSSES,
-    "functional": "functions lie in nl itself: `nl.relu(x)`",
-}
+PACKAGE: Mapping[str, str] = {**_FUNCTIONS, **_LOSSES}
 
 NN: Mapping[str, str] = {
-    "LayerNorm": 'use `nl.nn.Norm("layernorm", 128)`',
-    "RMSNorm": 'use `nl.nn.Norm("rmsnorm", 128)`',
     "BatchNorm1d": 'use `nl.nn.Norm("batchnorm", 128)`',
     "BatchNorm2d": 'use `nl.nn.Norm("batchnorm", (16, 28, 28))`, channels first',
     "GroupNorm": 'use `nl.nn.Norm("groupnorm", (16, 28, 28), groups=4)`, channels first',
@@ -247,7 +241,6 @@ NN: Mapping[str, str] = {
         ("ModuleList", "ModuleDict", "ParameterList"),
         'use `nl.nn.Sequential`, or register_module("name", module) in a loop',
     ),
-    "functional": "functions lie in nl itself: `nl.relu(x)`",
     "init": "copy values in: `net[0].weight.copy_(nl.randn(net[0].weight.shape, std=0.02))`",
     "utils": "use `nl.optim.clip_grad_norm(net.parameters(), 1.0)`",
     "MultiheadAttention": "use `nl.nn.SelfAttention(128, 4)`",
