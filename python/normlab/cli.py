@@ -216,7 +216,9 @@ def study(
         norms=_norms(norm or ["paper"]),
         seeds=_seeds(seeds or (["3"] if quick else ["5"])),
         out=out,
-        overrides=Overrides(epochs, patience, batch, lr, denominator and denominator.value),
+        overrides=Overrides(
+            epochs, patience, batch, _finite("--lr", lr), denominator and denominator.value
+        ),
         quick=quick,
         threads=threads,
         # Runs side by side wait for nobody: faster than one run on all threads.
@@ -440,6 +442,12 @@ def _positive(option: str, words: list[str]) -> tuple[float, ...]:
             f"{option}: must be positive numbers, are {' '.join(words)!r}"
         ) from None
     return numbers
+
+
+def _finite(option: str, number: float | None) -> float | None:
+    if number is not None and not math.isfinite(number):
+        raise nl.ArgumentError(f"{option}: must be a finite number, is {number}")
+    return number
 
 
 def _seeds(words: list[str]) -> list[int]:

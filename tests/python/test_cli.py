@@ -50,6 +50,13 @@ def test_help_teaches_by_example() -> None:
     assert normlab("--version").stdout.strip() == nl.__version__
 
 
+def test_a_learning_rate_is_finite(tmp_path: Path) -> None:
+    done = normlab("study", "--lr", "inf", "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --lr: must be a finite number, is inf\n"
+    assert normlab("study", "--lr", "nan", "--out", str(tmp_path / "out")).returncode == 2
+
+
 def test_norms_lists_every_variant() -> None:
     text = normlab("norms").stdout
     for name in nl.norm_variants():

@@ -652,6 +652,7 @@ def test_probe():
     assert r.dx.row_mean < 1e-6
     assert abs(nl.row_moments(nl.ones((2, 3)), 3).mean - 1) < 1e-6
     assert "row_var" in repr(r)
+    assert repr(probe) == "probe(step 2, 2 records)"
     net(nl.randn((5, 3)))
     assert len(probe.records) == 2
     probe.clear()

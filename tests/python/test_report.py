@@ -458,6 +458,13 @@ def test_every_variant_has_a_colour_and_curves_survive_divergence() -> None:
     assert set(ORDER) <= set(_texts(curves_figure([group])).split("\n"))
 
 
+def test_write_report_takes_a_path_as_text(tmp_path: Path) -> None:
+    with pytest.raises(nl.FileError, match="nope: has no finished results"):
+        write_report(str(tmp_path / "nope"))
+    ResultFile(str(tmp_path)).append(result())
+    assert tmp_path / "table.md" in write_report(str(tmp_path))
+
+
 def test_write_report(tmp_path: Path) -> None:
     with pytest.raises(nl.FileError, match="no finished results"):
         write_report(tmp_path)
