@@ -6,7 +6,7 @@ What it takes is imported when it is first needed: the import of normlab stays l
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ._core import Tensor, probe
+from ._core import Generator, Tensor, probe
 from ._core.nn import Module
 from ._core.optim import Optimizer
 
@@ -85,6 +85,7 @@ def attach() -> None:
         Tensor: {"__getattr__": _lacks("Tensor"), "_repr_html_": _tensor_html},
         Module: {"__getattr__": _lacks("Module"), "_repr_html_": _module_html},
         Optimizer: {"__getattr__": _lacks("Optimizer"), "__repr__": _optimizer_text},
+        Generator: {"__getattr__": _lacks("Generator")},
         probe: {"__repr__": _probe_text},
     }
     for cls, members in extras.items():
