@@ -141,13 +141,19 @@ def test_difference_in_words() -> None:
     assert difference(Estimate(-0.1, 0.2, 3)) == "≈ −0.10 ± 0.20"
     assert difference(Estimate(0.1, None, 1)) == "+0.10"
     assert difference(estimate([0.1, 0.1])) == "+0.10 ± 0.00", "no spread, no verdict"
-    assert difference(estimate([0.0, 0.0])) == "≈ +0.00 ± 0.00"
+    assert difference(estimate([0.0, 0.0])) == "≈ 0.00 ± 0.00"
     assert difference(None) == "–"
     assert difference(Estimate(-0.1234, 0.05, 3), 3) == "▼ −0.123 ± 0.050"
     assert number(Estimate(-0.1234, 0.05, 3), 3) == "−0.123 ± 0.050"
 
 
 # --- the authors' numbers ------------------------------------------------------------------------
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    assert difference(Estimate(-0.0004, 0.1, 3), 3) == "≈ 0.000 ± 0.100"
+    assert difference(Estimate(0.0004, 0.1, 3), 3) == "≈ 0.000 ± 0.100"
+    assert difference(Estimate(-0.0006, 0.1, 3), 3) == "≈ −0.001 ± 0.100"
 
 
 def test_paper_table() -> None:
@@ -183,6 +189,20 @@ def test_one_seed_has_no_interval() -> None:
     (group,) = groups([result("none"), result()], ORDER)
     assert cells([result("none"), result()], "test") == ["99.00", "99.00"]
     assert any("one seed: no interval" in note for note in notes(group))
+
+
+def test_of_one_seed_no_row_is_marked_as_best() -> None:
+    lines = [result("none", test=99.5), result()]
+    assert "**" not in markdown(groups(lines, ORDER)) and '"best"' not in page(groups(lines, ORDER))
+    (group,) = groups(lines, ORDER)
+    assert 'font-weight:600">99.5' not in group._repr_html_()
+    more = groups([*lines, result("none", 1, 99.6), result(seed=1)], ORDER)
+    assert "**99.55" in markdown(more) and page(more).count('<tr class="best">') == 1
+
+
+def test_one_epoch_is_one() -> None:
+    (group,) = groups([result(settings={"epochs": 1})], ORDER)
+    assert any(note.startswith("At most 1 epoch;") for note in notes(group))
 
 
 def test_other_settings_data_and_tasks_are_kept_apart() -> None:

@@ -129,6 +129,23 @@ def test_dotted_arcs_are_seen(browser: Any, report: Path) -> None:
     page.close()
 
 
+def test_on_a_phone_curves_name_their_colours_and_trees_have_a_shade(
+    browser: Any, report: Path
+) -> None:
+    shown = """() => [...document.querySelectorAll("section:first-of-type .key")]
+        .filter(e => e.getClientRects().length).map(e => e.innerText.split("\\n"))"""
+    page = opened(browser, report, 360)
+    names = page.evaluate(shown)
+    assert len(names) == 3 and all({*paper.NORMS} <= set(found) for found in names)
+    shades = page.evaluate("""() => [...document.querySelectorAll(".tree > div, .scroll")]
+        .map(e => getComputedStyle(e).backgroundImage.split("linear-gradient").length)""")
+    assert len(shades) > 4 and set(shades) == {3}
+    page.close()
+    page = opened(browser, report, 1400)
+    assert page.evaluate(shown) == []
+    page.close()
+
+
 def test_on_paper_nothing_is_cut_off(browser: Any, report: Path) -> None:
     page = opened(browser, report, 695)  # the width of A4 between the margins
     page.emulate_media(media="print")
@@ -139,6 +156,9 @@ def test_on_paper_nothing_is_cut_off(browser: Any, report: Path) -> None:
     rules = page.evaluate("""() => [...document.querySelectorAll("figure, table")]
         .filter(e => e.getClientRects().length).map(e => getComputedStyle(e).breakInside)""")
     assert len(rules) > 10 and set(rules) == {"avoid"}
+    after = page.evaluate("""() => [...document.querySelectorAll("h3.part, h3.part + .notes")]
+        .map(e => getComputedStyle(e).breakAfter)""")
+    assert len(after) > 2 and set(after) == {"avoid"}, "headings and what follows stay with it"
     pdf = page.pdf(prefer_css_page_size=True, path=report.parent / "report.pdf")
     assert pdf.startswith(b"%PDF-")
     page.close()

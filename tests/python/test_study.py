@@ -309,6 +309,12 @@ def test_early_stopping_tests_the_best_weights(tmp_path: Path) -> None:
     assert (line["valid"], line["test"]) == (90.0, 100.0)
 
 
+def test_one_epoch_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a_study(tmp_path, norms=("none",), seeds=(0,), overrides=Overrides(epochs=1)).run(Lines())
+    said = capsys.readouterr().out
+    assert "at most 1 epoch\n" in said and "  1 epoch, best 1" in said
+
+
 def test_divergence_is_recorded_and_stays_json(tmp_path: Path, report: None) -> None:
     class Diverging(Toy):
         def train_epoch(self, *arguments: Any) -> Score:

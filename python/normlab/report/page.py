@@ -164,9 +164,9 @@ def _table(
     group: Group, table: Sequence[Column], tones: Mapping[str, str], mark_best: bool = False
 ) -> str:
     head = "".join(f'<th scope="col">{escape(column.heading)}</th>' for column in table)
-    best = group.best if mark_best and len(group.rows) > 1 else None
+    best = group.marked if mark_best else None
     body = "".join(
-        _row(_chip(row, group), [column.cells[i] for column in table], tones, row is best)
+        _row(_chip(row, group), [column.cells[i] for column in table], tones, i == best)
         for i, row in enumerate(group.rows)
     )
     return _scroll(head, body)
@@ -201,7 +201,14 @@ def _figure(panel: Panel, group: Group) -> str:
     # Every picture repeats what limits its numbers: pictures travel without their page.
     limits = f" <small>{escape('; '.join(group.limits))}</small>" if group.limits else ""
     wide = ' class="wide"' if panel.wide else ""
-    return f"<figure{wide}><h3>{escape(panel.title)}{limits}</h3>{_svg(panel)}</figure>\n"
+    key = "" if panel.named else _key(group)
+    return f"<figure{wide}><h3>{escape(panel.title)}{limits}</h3>{_svg(panel)}{key}</figure>\n"
+
+
+def _key(group: Group) -> str:
+    """Whose the lines are, for phones, where the picture with the names is screens away."""
+    names = "".join(f"<span>{_chip(row, group)}{escape(row.name)}</span>" for row in group.rows)
+    return f'<figcaption class="key">{names}</figcaption>'
 
 
 def _svg(panel: Panel) -> str:
