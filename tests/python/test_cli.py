@@ -47,7 +47,7 @@ def test_help_teaches_by_example() -> None:
     ):
         assert option in text
     assert "fewer epochs" in text
-    flags = re.findall(r"^.*--(?:quick|save) +(.*)$", text, re.M)
+    flags = re.findall(r"^│ --(?:quick|save) +(.*)$", text, re.M)
     assert len(flags) == 2 and "<bool>" not in "".join(flags), "flags take no value"
     assert normlab("--version").stdout.strip() == nl.__version__
 
