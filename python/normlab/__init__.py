@@ -112,6 +112,7 @@ from ._core import (
     zeros,
 )
 from ._grad import no_grad
+from .nn import functional as functional
 
 _attach()
 

@@ -6,7 +6,7 @@ What it takes is imported when it is first needed: the import of normlab stays l
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ._core import Tensor
+from ._core import Generator, Tensor, probe
 from ._core.nn import Module
 from ._core.optim import Optimizer
 
@@ -55,6 +55,10 @@ def _optimizer_text(optimizer: Optimizer) -> str:
     return f"{type(optimizer).__name__}(lr={optimizer.lr:g}, {count:,} parameters)"
 
 
+def _probe_text(watching: probe) -> str:
+    return f"probe(step {watching.step}, {len(watching.records):,} records)"
+
+
 def missing_in(table: str, module: str) -> Callable[[str], Any]:
     """A module's __getattr__, which says what to type for a name of other frameworks."""
 
@@ -91,6 +95,8 @@ def attach() -> None:
         },
         Module: {"__getattr__": _lacks("Module"), "_repr_html_": _module_html},
         Optimizer: {"__getattr__": _lacks("Optimizer"), "__repr__": _optimizer_text},
+        Generator: {"__getattr__": _lacks("Generator")},
+        probe: {"__repr__": _probe_text},
     }
     for cls, members in extras.items():
         for name, function in members.items():

@@ -37,16 +37,18 @@ _DATA = (
     "a data set is arrays or tensors; draw batches with `nl.permutation(len(x))` and "
     "`nl.take(x, index)`"
 )
-_NUMPY_SORTS = "no derivative is kept here: use NumPy, `np.sort(x.numpy())`"
 _ANY = "use `bool(x.numpy().any())`"
 _ALL = "use `bool(x.numpy().all())`"
 _ISNAN = "use `x != x`, or `np.isnan(x.numpy())`"
-_STACK = "use `nl.concat([x[None], y[None]])`"
+_STACK = (
+    "use `nl.concat([x[None], y[None]])`, along axis 1 "
+    "`nl.concat([x[:, None], y[:, None]], axis=1)`"
+)
 _CLAMP = "use `nl.minimum(nl.maximum(x, 0.0), 1.0)`"
 _STD = "use `x.var(axis=-1).sqrt()`; `x.var(correction=1)` is PyTorch's default"
-_MIN = "use `-(-x).max(axis=-1)`"
+_MIN = "use `-(-x).max()`, along an axis `-(-x).max(axis=-1)`"
 _NORM = "use `(x**2).sum().sqrt()`"
-_UNSQUEEZE = "use `x[:, None]` or `x.reshape(-1, 1)`"
+_UNSQUEEZE = "use `x[None]` for axis 0, `x[:, None]` for 1, `x[..., None]` for -1"
 _SQUEEZE = "use `x.reshape(x.size)` or any other shape"
 _PERMUTE = "use `x.transpose(1, 0)`: all axes in their new order, as in NumPy"
 _EXPAND = "use `x.broadcast_to((2, *x.shape))`"
@@ -54,8 +56,6 @@ _REPEAT = "use `nl.concat([x, x])`, or `x.broadcast_to((2, *x.shape))`"
 _MATMUL = "use `x @ y.T`"
 _DOT = "use `(x * y).sum()`"
 _SPLIT = "use slices: `x[:2], x[2:]`"
-_CUMULATIVE = "has no derivative here; without one: `np.cumsum(x.numpy(), 0)`"
-_TRIG = "exp, log, sqrt, tanh, sigmoid and gelu have derivatives here; else: `np.sin(x.numpy())`"
 _HOOK = "to watch norms, use `nl.probe(net)`"
 _IN_PLACE = "in place there are `x += 1.0`, `x.add_(y)`, `x.copy_(y)` and `x.fill_(0.0)`"
 _UNBIASED = "use `x.var(correction=1)`, PyTorch's default"
@@ -65,8 +65,48 @@ _L2 = (
     "layer"
 )
 _ONE_GRAPH = "a tape is walked once and keeps first derivatives only"
+_ELU = "use `nl.relu(x) + nl.exp(nl.minimum(x, 0.0)) - 1`"
+_LEAKY_RELU = "use `nl.maximum(x, 0.01 * x)`"
+_SOFTPLUS = "use `nl.relu(x) + nl.log(1 + nl.exp(-nl.abs(x)))`"
+_SCATTER = "elements are set in NumPy: `np.put_along_axis(array, index.numpy()[None], 1.0, 1)`"
+_INDEX_ADD = "sums are made in NumPy: `np.add.at(array, [0, 1], 1.0)`"
+
+
+def _numpys(code: str) -> str:
+    return f"there is none with a derivative; without one: `{code}`"
+
+
+_BOTH: Mapping[str, str] = {
+    **{
+        name: _numpys(f"np.{name}(x.numpy())")
+        for name in ("sin", "cos", "tan", "prod", "sort", "argsort", "median", "unique", "diag")
+    },
+    **{name: _numpys(f"np.{name}(x.numpy(), 0)") for name in ("cumsum", "cumprod")},
+    "topk": _numpys("-np.sort(-x.numpy())[..., :2]"),
+    "quantile": _numpys("np.quantile(x.numpy(), 0.5)"),
+    "histc": _numpys("np.histogram(x.numpy(), 10)"),
+    "bincount": _numpys("np.bincount(index.numpy())"),
+    "count_nonzero": "use `np.count_nonzero(x.numpy())`",
+    "nonzero": "use `np.argwhere(x.numpy())`",
+    "erf": "it is in `nl.gelu(x)`, x times half of 1 + erf(x / sqrt 2), and not by itself",
+    "log1p": "use `nl.log(1 + x)`",
+    "log2": "use `nl.log(x) / np.log(2.0)`",
+    "log10": "use `nl.log(x) / np.log(10.0)`",
+    "ceil": "use `-nl.floor(-x)`",
+    "logsumexp": "use `(x - nl.log_softmax(x, axis=-1))[:, 0]`, stable as it is",
+    "flip": "use `x[np.arange(len(x))[::-1].copy()]`",
+    "roll": "use `nl.concat([x[-1:], x[:-1]])`",
+    "trace": 'use `(x * nl.tensor(np.eye(4, 3, dtype="float32"))).sum()`',
+    "lerp": "use `x + 0.5 * (y - x)`",
+    "addmm": "use `nl.linear(x, y, nl.ones(4))`, x times y.T plus the last",
+    "equal": "use `np.array_equal(x.numpy(), y.numpy())`",
+    **dict.fromkeys(("scatter", "scatter_"), _SCATTER),
+    **dict.fromkeys(("scatter_add", "index_add"), _INDEX_ADD),
+}
+"""Of names that tensors and the package lack alike."""
 
 TENSOR: Mapping[str, str] = {
+    **_BOTH,
     **dict.fromkeys(("view", "view_as"), "use `x.reshape(-1)` or `x.reshape(2, -1)`"),
     **dict.fromkeys(("t", "mT"), "use `x.T`"),
     "std": _STD,
@@ -76,22 +116,37 @@ TENSOR: Mapping[str, str] = {
     **dict.fromkeys(("norm", "dist"), _NORM),
     **dict.fromkeys(("dim", "ndimension"), "use `x.ndim`"),
     **dict.fromkeys(("numel", "nelement"), "use `x.size`, a number; `x.shape` has the lengths"),
-    **dict.fromkeys(("cuda", "is_cuda"), f"use `x.device`, and {_CUDA}"),
+    "cuda": f"use {_CUDA}",
+    "is_cuda": 'use `x.device == "cuda"`',
     "cpu": 'use `x.to("cpu")`',
     "float": _as_type("float32"),
     "double": _as_type("float64"),
     "int": _as_type("int32"),
     "long": _as_type("int64"),
     "bool": _as_type("bool"),
-    **dict.fromkeys(("type", "type_as"), _as_type("float64")),
+    "type": 'use `x.dtype`, and `x.astype("float64")` to change it',
+    "type_as": "use `x.astype(y.dtype)`",
+    "is_floating_point": 'use `x.dtype.kind == "f"`',
+    **dict.fromkeys(("element_size", "itemsize"), "use `x.dtype.itemsize`"),
+    "data_ptr": "use `x.numpy().ctypes.data`",
+    "stride": "every tensor is contiguous; in bytes: `x.numpy().strides`",
+    **dict.fromkeys(("storage", "untyped_storage"), "use `x.numpy()`, which shares the memory"),
     **dict.fromkeys(("half", "bfloat16"), _NO_HALF),
-    "requires_grad_": "set it: `x.requires_grad`",
+    "requires_grad_": "set `x.requires_grad = True`",
     "unsqueeze": _UNSQUEEZE,
     "squeeze": _SQUEEZE,
     **dict.fromkeys(("permute", "swapaxes", "movedim"), _PERMUTE),
     **dict.fromkeys(("expand", "expand_as"), _EXPAND),
     **dict.fromkeys(("repeat", "tile", "repeat_interleave"), _REPEAT),
     **dict.fromkeys(("relu_", "clamp_"), _IN_PLACE),
+    "masked_fill_": "use `x.copy_(x.masked_fill(x > 0, 0.0))`",
+    "detach_": "use `x = x.detach()`",
+    **dict.fromkeys(
+        ("values", "indices"), "max gives values alone: `x.max(axis=1)`, `x.argmax(axis=1)`"
+    ),
+    "where": "use `nl.where(x > 0, x, y)`",
+    "ravel": "use `x.reshape(-1)`",
+    "unflatten": "use `x.reshape(2, 2, 3)`",
     **dict.fromkeys(("normal_", "uniform_"), "use `nl.randn(x.shape)` or `nl.rand(x.shape)`"),
     **dict.fromkeys(("add", "sub", "mul", "div"), "use `x + y`, `x - y`, `x * y`, `x / y`"),
     "pow": "use `x**2`",
@@ -100,11 +155,9 @@ TENSOR: Mapping[str, str] = {
     "reciprocal": "use `1 / x`",
     **dict.fromkeys(("clamp", "clip"), _CLAMP),
     **dict.fromkeys(("contiguous", "is_contiguous"), "leave it out: every tensor is contiguous"),
-    "data": "use `x.detach()`",
+    "data": "`x.copy_(x - 0.1 * y)` changes values, `x.detach()` reads them",
     "retain_grad": "make it a leaf: `x.detach()`, then set its requires_grad",
     **dict.fromkeys(("register_hook", "grad_fn"), _HOOK),
-    **dict.fromkeys(("cumsum", "cumprod"), _CUMULATIVE),
-    **dict.fromkeys(("sort", "argsort", "topk", "median", "unique"), _NUMPY_SORTS),
     "any": _ANY,
     "all": _ALL,
     **dict.fromkeys(("isnan", "isinf", "isfinite"), _ISNAN),
@@ -115,14 +168,15 @@ TENSOR: Mapping[str, str] = {
     **dict.fromkeys(("chunk", "split", "unbind"), _SPLIT),
     **dict.fromkeys(("narrow", "select"), "use slices: `x[:, 0]`, `x[1:2]`"),
     **dict.fromkeys(("index_select", "masked_select"), "use `x[index]` or `x[x > 0]`"),
-    "nonzero": "use `np.nonzero(x.numpy())`",
-    **dict.fromkeys(("sin", "cos", "log1p", "log2", "log10", "prod"), _TRIG),
     **dict.fromkeys(("new_zeros", "zeros_like"), "use `nl.zeros(x.shape, dtype=x.dtype)`"),
-    **dict.fromkeys(("new_ones", "new_full", "new_tensor"), "use `nl.ones(x.shape)`"),
+    "new_ones": "use `nl.ones(x.shape)`",
+    "new_full": "use `nl.full(x.shape, 0.5)`",
+    "new_tensor": "use `nl.tensor([1.0, 2.0])`",
     "logical_and": "use `nl.where(x > 0, y, 0.0)` or multiply by a mask",
 }
 
 _FUNCTIONS: Mapping[str, str] = {
+    **_BOTH,
     **dict.fromkeys(
         ("from_numpy", "as_tensor", "asarray", "frombuffer"),
         "use `nl.tensor(array)`, which shares the array's memory",
@@ -135,6 +189,7 @@ _FUNCTIONS: Mapping[str, str] = {
     "long": _dtype("int64"),
     "bool": _dtype("bool"),
     **dict.fromkeys(("half", "float16", "bfloat16", "complex64"), _NO_HALF),
+    "dtype": _dtype("float32"),
     **dict.fromkeys(
         ("set_default_dtype", "get_default_dtype"), "new tensors are float32 unless dtype= is given"
     ),
@@ -177,13 +232,12 @@ _FUNCTIONS: Mapping[str, str] = {
     "square": "use `x**2`",
     "rsqrt": "use `1 / nl.sqrt(x)`",
     **dict.fromkeys(("multiply", "true_divide", "subtract"), "use `x * y`, `x / y`, `x - y`"),
-    **dict.fromkeys(("sin", "cos", "log1p", "log2", "log10", "erf", "prod"), _TRIG),
-    **dict.fromkeys(("cumsum", "cumprod"), _CUMULATIVE),
-    **dict.fromkeys(("sort", "argsort", "topk", "median", "unique"), _NUMPY_SORTS),
+    "meshgrid": 'use `np.meshgrid([0, 1], [0, 1, 2], indexing="ij")`',
+    "linalg": "use NumPy's: `np.linalg.norm(x.numpy())`",
     "any": _ANY,
     "all": _ALL,
     **dict.fromkeys(("isnan", "isinf", "isfinite"), _ISNAN),
-    **dict.fromkeys(("allclose", "isclose", "equal"), "use `np.allclose(x.numpy(), y.numpy())`"),
+    **dict.fromkeys(("allclose", "isclose"), "use `np.allclose(x.numpy(), y.numpy())`"),
     **dict.fromkeys(("logical_and", "logical_or"), _ANY),
     "is_tensor": "use `isinstance(x, nl.Tensor)`",
     **dict.fromkeys(
@@ -201,59 +255,83 @@ _FUNCTIONS: Mapping[str, str] = {
     ),
     "Size": "shapes are tuples: `x.shape`",
     "autograd": f"use `x.backward` and `x.grad`; {_ONE_GRAPH}",
-    **dict.fromkeys(("compile", "jit", "fx", "vmap", "func"), "there is nothing to compile"),
+    **dict.fromkeys(("compile", "jit", "fx"), "there is nothing to compile"),
+    **dict.fromkeys(("func", "vmap"), f"functions are not transformed: {_ONE_GRAPH}"),
+    "set_printoptions": "use NumPy's: `np.set_printoptions(precision=8)`",
+    "use_deterministic_algorithms": "leave it out: the same seed gives the same bits",
+    "random": "use `nl.manual_seed(0)` and `nl.get_rng_state()`",
+    "datasets": "use `nl.data.mnist`, `nl.data.sst5` and others of nl.data",
+    "hub": "there are no weights to fetch; `nl.load` reads safetensors files",
+    "profiler": "`nl.memory_stats()` knows the memory; for times, Python's time.perf_counter",
     "utils": _DATA,
     "DataLoader": _DATA,
     "distributed": "one process, all cores; the command normlab study --jobs runs several",
     "numpy": "use `x.numpy()`",
 }
 
+_HUBER = "(0.5 * nl.minimum(nl.abs(x - y), 1.0) ** 2 + nl.relu(nl.abs(x - y) - 1)).mean()"
+_COSINE = "(x * y).sum(axis=-1) / ((x**2).sum(axis=-1) * (y**2).sum(axis=-1)).sqrt()"
 _BINARY = "(nl.relu(x) - x * y + nl.log(1 + nl.exp(-nl.abs(x)))).mean()"
 
 _LOSSES: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm"),
-        'use `nl.normalize(x, "layernorm")` or another of `nl.norm_variants()`',
-    ),
+    "layer_norm": 'use `nl.normalize(x, "layernorm")`',
+    "rms_norm": 'use `nl.normalize(x, "rmsnorm")`; PyTorch\'s eps is 2**-23',
+    "batch_norm": 'use `nl.normalize(x, "batchnorm")`, with running_mean= and running_var=',
+    "group_norm": 'use `nl.normalize(x, "groupnorm", groups=3)`, channels on axis 1',
+    "instance_norm": 'use `nl.normalize(x, "instancenorm")`, channels on axis 1',
     "mse_loss": "use `((x - y) ** 2).mean()`",
     "l1_loss": "use `nl.abs(x - y).mean()`",
     "nll_loss": "use `nl.cross_entropy(x, targets)` of the logits",
     "binary_cross_entropy_with_logits": f"use `{_BINARY}`",
     **dict.fromkeys(("silu", "swish"), "use `x * nl.sigmoid(x)`"),
-    "leaky_relu": "use `nl.maximum(x, 0.01 * x)`",
+    "leaky_relu": _LEAKY_RELU,
+    "elu": _ELU,
+    "softplus": _SOFTPLUS,
+    **dict.fromkeys(("smooth_l1_loss", "huber_loss"), f"use `{_HUBER}`"),
+    "binary_cross_entropy": "use `-(y * nl.log(x) + (1 - y) * nl.log(1 - x)).mean()`",
+    "kl_div": "use `(y * (nl.log(y) - x)).mean()`, where x are logarithms",
+    "cosine_similarity": f"use `{_COSINE}`",
+    "conv1d": "use `nl.conv2d` with an axis of length 1",
+    "adaptive_avg_pool2d": "use `nl.mean` over the last two axes",
+    "interpolate": "there is none with a derivative; without one: `np.repeat(array, 2, axis=-1)`",
     "one_hot": 'use `nl.tensor(np.eye(3, dtype="float32")[index.numpy()])`',
     "scaled_dot_product_attention": "use `nl.attention`, fused, over packed sentences",
     "pad": "use `nl.tensor(np.pad(x.numpy(), 1))`; conv2d has padding=",
 }
 
-PACKAGE: Mapping[str, str] = {
-    **_FUNCTIONS,
-    **_LOSSES,
-    "functional": "functions lie in nl itself: `nl.relu(x)`",
-}
+PACKAGE: Mapping[str, str] = {**_FUNCTIONS, **_LOSSES}
 
 NN: Mapping[str, str] = {
-    "LayerNorm": 'use `nl.nn.Norm("layernorm", 128)`',
-    "RMSNorm": 'use `nl.nn.Norm("rmsnorm", 128)`',
     "BatchNorm1d": 'use `nl.nn.Norm("batchnorm", 128)`',
     "BatchNorm2d": 'use `nl.nn.Norm("batchnorm", (16, 28, 28))`, channels first',
+    "BatchNorm3d": 'use `nl.nn.Norm("batchnorm", (16, 4, 28, 28))`, channels first',
+    "SyncBatchNorm": 'one process: use `nl.nn.Norm("batchnorm", 128)`',
+    "LocalResponseNorm": "it is none of `nl.norm_variants()`",
     "GroupNorm": 'use `nl.nn.Norm("groupnorm", (16, 28, 28), groups=4)`, channels first',
     **dict.fromkeys(
         ("InstanceNorm1d", "InstanceNorm2d"), 'use `nl.nn.Norm("instancenorm", (16, 28, 28))`'
     ),
     "Identity": 'use `nl.nn.Activate("none")`, or `nl.nn.Norm("none", 128)` in a norm\'s place',
     **dict.fromkeys(("Softmax", "LogSoftmax"), "use `nl.softmax(x, axis=-1)` in forward()"),
-    **dict.fromkeys(("SiLU", "LeakyReLU", "ELU"), "use `x * nl.sigmoid(x)` and such in forward()"),
+    "SiLU": "use `x * nl.sigmoid(x)` in forward()",
+    "LeakyReLU": f"{_LEAKY_RELU} in forward()",
+    "ELU": f"{_ELU} in forward()",
+    "Softplus": f"{_SOFTPLUS} in forward()",
+    "PReLU": "use `nl.relu(x) - nl.nn.Parameter(nl.full(1, 0.25)) * nl.relu(-x)` in forward()",
+    "Hardswish": "use `x * nl.minimum(nl.relu(x + 3), 6.0) / 6` in forward()",
+    "Mish": "use `x * nl.tanh(nl.relu(x) + nl.log(1 + nl.exp(-nl.abs(x))))` in forward()",
     "CrossEntropyLoss": "use `nl.cross_entropy(x, targets)`",
     "NLLLoss": _LOSSES["nll_loss"],
     "MSELoss": _LOSSES["mse_loss"],
     "L1Loss": _LOSSES["l1_loss"],
     "BCEWithLogitsLoss": _LOSSES["binary_cross_entropy_with_logits"],
+    "BCELoss": _LOSSES["binary_cross_entropy"],
+    "KLDivLoss": _LOSSES["kl_div"],
+    **dict.fromkeys(("SmoothL1Loss", "HuberLoss"), _LOSSES["huber_loss"]),
     **dict.fromkeys(
         ("ModuleList", "ModuleDict", "ParameterList"),
         'use `nl.nn.Sequential`, or register_module("name", module) in a loop',
     ),
-    "functional": "functions lie in nl itself: `nl.relu(x)`",
     "init": "copy values in: `net[0].weight.copy_(nl.randn(net[0].weight.shape, std=0.02))`",
     "utils": "use `nl.optim.clip_grad_norm(net.parameters(), 1.0)`",
     "MultiheadAttention": "use `nl.nn.SelfAttention(128, 4)`",
@@ -264,6 +342,12 @@ NN: Mapping[str, str] = {
     ),
     **dict.fromkeys(("Conv1d", "Conv3d"), "use `nl.nn.Conv2d(1, 8, 3)` with an axis of length 1"),
     **dict.fromkeys(("MaxPool1d", "AvgPool1d"), "use `nl.nn.MaxPool2d((1, 2))` and an axis of 1"),
+    "Dropout2d": "use `nl.nn.Dropout(0.1)`, which drops elements, not channels",
+    **dict.fromkeys(
+        ("ConvTranspose2d", "Upsample"), "there is none: `nl.nn.Conv2d(1, 8, 3)` and pooling alone"
+    ),
+    "ZeroPad2d": "use `nl.nn.Conv2d(1, 8, 3, padding=1)`",
+    "TransformerDecoder": "there is the encoder alone, `nl.nn.TransformerEncoder`",
     "AdaptiveAvgPool2d": "use `nl.mean` over the last two axes",
     "DataParallel": "one process, all cores: `nl.set_num_threads`",
 }
@@ -278,11 +362,18 @@ OPTIM: Mapping[str, str] = {
         "there are `nl.optim.SGD`, `nl.optim.Adam` and `nl.optim.AdamW`",
     ),
     "clip_grad_norm_": "use `nl.optim.clip_grad_norm(net.parameters(), 1.0)`",
+    "clip_grad_value_": "gradients are clipped by length: `nl.optim.clip_grad_norm`",
 }
 
-DATA: Mapping[str, str] = dict.fromkeys(
-    ("DataLoader", "Dataset", "TensorDataset", "Subset", "random_split", "Sampler"), _DATA
-)
+DATA: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("DataLoader", "Dataset", "TensorDataset", "Subset", "random_split", "Sampler"), _DATA
+    ),
+    "MNIST": "`nl.data.mnist`, called without arguments, gives train, valid and test in one",
+    "FashionMNIST": (
+        "`nl.data.fashion_mnist`, called without arguments, gives train, valid and test in one"
+    ),
+}
 
 _MEMORY = "use `nl.cuda.memory_stats()`"
 _ONE_GPU = "one GPU is used, the first that the environment variable CUDA_VISIBLE_DEVICES names"
@@ -324,6 +415,12 @@ MODULE: Mapping[str, str] = {
         ("register_forward_hook", "register_full_backward_hook", "register_backward_hook"), _HOOK
     ),
     "compile": "there is nothing to compile",
+    "weight": 'a norm\'s is called gain: `nl.nn.Norm("layernorm", 128).gain`',
+    **dict.fromkeys(("in_features", "out_features"), "use `nl.nn.Linear(3, 5).weight.shape`"),
+    "reset_parameters": "make a new layer: `nl.nn.Linear(3, 5)` draws its weights",
+    **dict.fromkeys(
+        ("device", "dtype"), "use `net.parameters()[0].device`; parameters are float32"
+    ),
     "get_parameter": 'use `dict(net.named_parameters())["0.weight"]`',
     "get_submodule": 'use `dict(net.named_modules())["0"]`',
 }
@@ -332,12 +429,22 @@ OPTIMIZER: Mapping[str, str] = {
     "state_dict": "use `optimizer.state()`",
     "load_state_dict": "use `optimizer.load_state(optimizer.state())`",
     "param_groups": "use `optimizer.lr` and `optimizer.parameters()`: one rate for all",
+    "defaults": "use `optimizer.lr`",
     "add_param_group": "give all parameters at once: `nl.optim.Adam(net.parameters())`",
+}
+
+GENERATOR: Mapping[str, str] = {
+    "manual_seed": "the seed is given when it is made: `nl.Generator(0)`",
+    "initial_seed": "use `nl.Generator(0).seed`",
+    "get_state": "use `nl.Generator(0).seed` and `nl.Generator(0).offset`",
 }
 
 KEYWORDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("dim", "dims"), ("axis", "axes")),
     "keepdims": ("keepdim",),
+    "ddof": ("correction",),
+    "weight": ("gain",),
+    "map_location": ("device",),
     "start_dim": ("start",),
     "end_dim": ("end",),
     **dict.fromkeys(("size", "normalized_shape", "num_features"), ("shape", "size")),
@@ -367,6 +474,9 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
 }
 """PyTorch's names of arguments, and ours: the first that the function has."""
 
+NUMPYS = frozenset(("keepdims", "ddof"))
+"""Those among them that are NumPy's."""
+
 NO_KEYWORDS: Mapping[str, str] = {
     "set_to_none": "leave it out: gradients are always cleared",
     "inplace": "leave it out: results are new tensors",
@@ -375,6 +485,19 @@ NO_KEYWORDS: Mapping[str, str] = {
     "unbiased": _UNBIASED,
     **dict.fromkeys(("normalize.p", "normalize.dim"), _L2),
     **dict.fromkeys(("retain_graph", "create_graph"), _ONE_GRAPH),
+    "weights_only": "leave it out: safetensors files hold nothing else",
+    "strict": "leave it out: all names and shapes must be there",
+    **dict.fromkeys(("fused", "foreach"), "leave it out: every step is fused"),
+    "amsgrad": "there are Adam and AdamW as they were published, without it",
+    **dict.fromkeys(
+        ("dtype", "out"),
+        "leave it out: results are new and of their input's type; np.mean and such want "
+        "`x.numpy()`",
+    ),
+    "shape": "lengths stand without a name: `x.reshape(3, 4)`",
+    **dict.fromkeys(
+        ("dim0", "dim1"), "all axes in their new order, without names: `x.transpose(1, 0)`"
+    ),
     **dict.fromkeys(
         ("elementwise_affine", "affine"),
         'the variant says it: `nl.nn.Norm("layernorm_simple", 128)`',
@@ -392,6 +515,7 @@ CALLS: Mapping[str, str] = {
     **dict.fromkeys(
         ("var(axis, keepdim, correction)", "var(x, axis, keepdim, correction)"), _UNBIASED
     ),
+    "__getitem__(i)": "several parts: `nl.nn.Sequential(*list(net)[:1])`",
 }
 """What else to say where the arguments of these functions do not fit."""
 
@@ -410,6 +534,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "Tensor": TENSOR,
     "Module": MODULE,
     "Optimizer": OPTIMIZER,
+    "Generator": GENERATOR,
 }
 
 

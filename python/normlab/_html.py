@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._core import Tensor
+from ._core import DtypeError, Tensor
 from ._core.nn import Module
 
 _MOST = 10  # rows or columns that are shown whole; of more, the first and the last four
@@ -70,10 +70,11 @@ def caption(title: str, facts: Sequence[str]) -> str:
 
 def tensor_html(x: Tensor) -> str:
     """Shape and type, the elements or their edges, and statistics where not all are shown."""
-    values = x.detach().to("cpu").numpy()
+    dtype, there = _dtype(x), x.detach().to("cpu")
+    values = (there.to("float32") if dtype == "bfloat16" else there).numpy()
     facts = [
         " × ".join(map(str, x.shape)) or "one number",
-        str(x.dtype),
+        dtype,
         "" if x.device == "cpu" else str(x.device),
         _of_gradient(x),
     ]
@@ -86,6 +87,14 @@ def tensor_html(x: Tensor) -> str:
         if values.size > shown.size or max(shown.shape) > _MOST:
             parts.append(_statistics(values))
     return "".join(parts)
+
+
+def _dtype(x: Tensor) -> str:
+    """The element type's name: NumPy, whose types x.dtype speaks of, has no bfloat16."""
+    try:
+        return str(x.dtype)
+    except DtypeError:
+        return "bfloat16"
 
 
 def _of_gradient(x: Tensor) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
-from ._hints import CALLS, KEYWORDS, NO_KEYWORDS, TYPES
+from ._hints import CALLS, KEYWORDS, NO_KEYWORDS, NUMPYS, TYPES
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _SHORT = 40
@@ -103,12 +103,13 @@ def _takes(signature: Signature) -> str:
 
 
 def _instead_of(name: str, keyword: str, signatures: Sequence[Signature]) -> str:
-    for known in (f"{name}.{keyword}", keyword):
-        if known in NO_KEYWORDS:
-            return NO_KEYWORDS[known]
+    if own := NO_KEYWORDS.get(f"{name}.{keyword}"):
+        return own
     taken = _names(signatures)
-    ours = [name for name in KEYWORDS.get(keyword, ()) if name in taken]
-    return _takes(signatures[0]) + (f" ({ours[0]} is PyTorch's {keyword})" if ours else "")
+    if ours := [name for name in KEYWORDS.get(keyword, ()) if name in taken]:
+        whose = "NumPy's" if keyword in NUMPYS else "PyTorch's"
+        return f"{_takes(signatures[0])} ({ours[0]} is {whose} {keyword})"
+    return NO_KEYWORDS.get(keyword) or _takes(signatures[0])
 
 
 def _wrong_types(signature: Signature, given: Mapping[str, Any]) -> str:

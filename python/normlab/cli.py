@@ -67,6 +67,11 @@ def _examples() -> str:
     return "\n\n".join(("[bold]Examples[/bold]", *lines))
 
 
+def _flag(name: str, **more: Any) -> Any:
+    """An option that takes no value, and says so in the help by not naming one."""
+    return typer.Option(name, metavar="", **more)
+
+
 class Device(str, Enum):
     """Where networks are."""
 
@@ -91,7 +96,7 @@ def _version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, _flag("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand not in _FILTERS:
@@ -138,7 +143,7 @@ def study(
     ] = Path("normlab-study"),
     quick: Annotated[
         bool,
-        typer.Option(
+        _flag(
             "--quick",
             help="A try of some minutes: fewer epochs, and only a part of the images; without "
             "MNIST at hand, on generated digits, and everything says so.",
@@ -202,21 +207,23 @@ def study(
     ] = Device.cpu,
     save: Annotated[
         bool,
-        typer.Option(
+        _flag(
             "--save",
             help="Keep the model of the run that is best on validation as model.safetensors.",
         ),
     ] = False,
 ) -> None:
     """Train every variant over several seeds: means, 95 % intervals, paired differences."""
-    from normlab.study import Overrides, Study
+    from normlab.study import Overrides, ResultFile, Study
 
     plan = Study(
         tasks=_tasks(task or ["mnist"], treebank),
         norms=_norms(norm or ["paper"]),
         seeds=_seeds(seeds or (["3"] if quick else ["5"])),
         out=out,
-        overrides=Overrides(epochs, patience, batch, lr, denominator and denominator.value),
+        overrides=Overrides(
+            epochs, patience, batch, _finite("--lr", lr), denominator and denominator.value
+        ),
         quick=quick,
         threads=threads,
         # Runs side by side wait for nobody: faster than one run on all threads.
@@ -229,11 +236,13 @@ def study(
         plan.run()
     except KeyboardInterrupt as interrupted:
         command = shlex.join(["normlab", *sys.argv[1:]])
-        _say_error(
+        said = (
             f"Interrupted{str(interrupted) and f': {interrupted}'}. Nothing is lost; to go on: "
-            f"{command}\n"
-            f"A report on what is finished: normlab report {shlex.quote(str(out))}"
+            f"{command}"
         )
+        if any(not result["candidate"] for result in ResultFile(out).read()):
+            said += f"\nA report on what is finished: normlab report {shlex.quote(str(out))}"
+        _say_error(said)
         raise typer.Exit(_INTERRUPTED) from None
     _show_table(out)
 
@@ -257,7 +266,7 @@ def report(
 def predict(
     model: Annotated[Path, typer.Argument(help="A study's model.safetensors (rt, sst5).")],
     logits: Annotated[
-        bool, typer.Option("--logits", help="Print the logits between label and line.")
+        bool, _flag("--logits", help="Print the logits between label and line.")
     ] = False,
 ) -> None:
     """Label each line of standard input as it comes: label, tab, line."""
@@ -285,19 +294,17 @@ def predict(
 def parse(
     model: Annotated[Path, typer.Argument(help="A study's model.safetensors (parse).")],
     tokenized: Annotated[
-        bool, typer.Option("--tokenized", help="White space divides the words of a line.")
+        bool, _flag("--tokenized", help="White space divides the words of a line.")
     ] = False,
     conllu: Annotated[
         bool,
-        typer.Option(
+        _flag(
             "--conllu",
             help="The input is CoNLL-U: its tags are used, those that are _ are found; all but "
             "these, HEAD and DEPREL comes out as it went in.",
         ),
     ] = False,
-    retag: Annotated[
-        bool, typer.Option("--retag", help="With --conllu: find all tags anew.")
-    ] = False,
+    retag: Annotated[bool, _flag("--retag", help="With --conllu: find all tags anew.")] = False,
 ) -> None:
     """Parse standard input as it comes, a sentence a line: dependency trees as CoNLL-U."""
     from normlab.parse import Parser, load_model
@@ -340,14 +347,12 @@ def notebooks(
     ),
     force: Annotated[
         bool,
-        typer.Option("--force", help="Overwrite notebooks that were changed there, outputs too."),
+        _flag("--force", help="Overwrite notebooks that were changed there, outputs too."),
     ] = False,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Start JupyterLab and print its address only.")
+        bool, _flag("--no-browser", help="Start JupyterLab and print its address only.")
     ] = False,
-    copy_only: Annotated[
-        bool, typer.Option("--copy-only", help="Do not start JupyterLab.")
-    ] = False,
+    copy_only: Annotated[bool, _flag("--copy-only", help="Do not start JupyterLab.")] = False,
 ) -> None:
     """Copy the notebooks into a folder and open JupyterLab there; changed ones are kept."""
     from normlab.notebooks import copy, lab_command, open_lab
@@ -424,7 +429,8 @@ def _items(words: list[str]) -> list[str]:
 
 
 def _known(option: str, words: list[str], known: list[str]) -> list[str]:
-    for name in (names := _items(words)):
+    """The names among those that are known, in whatever case they were typed."""
+    for name in (names := [item.lower() for item in _items(words)]):
         if name not in known:
             raise nl.ArgumentError(f"{option}: must be of {', '.join(known)}; is {name!r}")
     return names
@@ -440,6 +446,12 @@ def _positive(option: str, words: list[str]) -> tuple[float, ...]:
             f"{option}: must be positive numbers, are {' '.join(words)!r}"
         ) from None
     return numbers
+
+
+def _finite(option: str, number: float | None) -> float | None:
+    if number is not None and not math.isfinite(number):
+        raise nl.ArgumentError(f"{option}: must be a finite number, is {number}")
+    return number
 
 
 def _seeds(words: list[str]) -> list[int]:

@@ -15,8 +15,10 @@ from .data.mnist import FASHION_MNIST, MNIST
 from .data.places import Source, is_cached, local_folders
 from .data.rt import RT
 from .data.sst5 import SST5
+from .data.ud import EN_EWT
 from .machine import processor, vector_instructions
 
+_SOURCES = (MNIST, FASHION_MNIST, RT, SST5, EN_EWT)
 _Y = {"none": "x", "std": "(x − μ)/σ", "rms": "x/rms", "l2": "x/‖x‖", "tanh": "tanh(αx)"}
 _Z = {
     "plain": "y",
@@ -95,7 +97,7 @@ def info_table() -> Table:
         "CUDA": "yes" if build["cuda"] else f"no: {build['cuda_reason']}",
         "NORMLAB_DATA": os.environ.get("NORMLAB_DATA") or "not set",
         "cache": str(cache_folder()),
-        **{source.name: whereabouts(source) for source in (MNIST, FASHION_MNIST, RT, SST5)},
+        **{source.name: whereabouts(source) for source in _SOURCES},
     }
     for name, text in facts.items():
         table.add_row(name, text)

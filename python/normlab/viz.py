@@ -152,7 +152,9 @@ _WRONG, _MISSING = "wrong", "missing"
 _LINES = {
     "": 'stroke="currentColor" stroke-opacity="0.6" stroke-width="1.2"',
     _WRONG: 'stroke="#d1495b" stroke-width="1.7" stroke-dasharray="7 3"',
-    _MISSING: 'stroke="#3b82c4" stroke-width="2" stroke-linecap="round" stroke-dasharray="0.1 4"',
+    # Dots are round ends, as a style: any sheet of the page is stronger than an attribute.
+    _MISSING: 'stroke="#3b82c4" stroke-width="2" style="stroke-linecap: round" '
+    'stroke-dasharray="0.1 4"',
 }
 _FILLS = {
     "": 'fill="currentColor"',

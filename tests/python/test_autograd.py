@@ -176,6 +176,26 @@ def test_no_grad_as_decorator():
     assert nl.grad_enabled()
 
 
+def test_no_grad_decorates_without_brackets_too():
+    @nl.no_grad
+    def twice(x, *, deep=1):
+        """Doc."""
+        assert not nl.grad_enabled()
+        return twice(x, deep=deep - 1) if deep else x * 2
+
+    class Model:
+        @nl.no_grad
+        def evaluate(self, x):
+            return self, x * 2
+
+    x, model = nl.ones(2, requires_grad=True), Model()
+    assert not twice(x, deep=2).requires_grad and not model.evaluate(x)[1].requires_grad
+    assert (twice.__name__, twice.__doc__, model.evaluate(x)[0]) == ("twice", "Doc.", model)
+    assert nl.grad_enabled()
+    with pytest.raises(TypeError, match="no_grad: takes a function or nothing; got False"):
+        nl.no_grad(False)
+
+
 def test_no_grad_is_this_threads():
     seen = []
     with nl.no_grad():

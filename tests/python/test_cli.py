@@ -47,7 +47,16 @@ def test_help_teaches_by_example() -> None:
     ):
         assert option in text
     assert "fewer epochs" in text
+    flags = re.findall(r"^│ --(?:quick|save) +(.*)$", text, re.M)
+    assert len(flags) == 2 and "<bool>" not in "".join(flags), "flags take no value"
     assert normlab("--version").stdout.strip() == nl.__version__
+
+
+def test_a_learning_rate_is_finite(tmp_path: Path) -> None:
+    done = normlab("study", "--lr", "inf", "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --lr: must be a finite number, is inf\n"
+    assert normlab("study", "--lr", "nan", "--out", str(tmp_path / "out")).returncode == 2
 
 
 def test_norms_lists_every_variant() -> None:
@@ -79,6 +88,7 @@ def test_info_says_what_is_here(tmp_path: Path) -> None:
         "fashion_mnist",
         "www.cs.cornell.edu",
         "nlp.stanford.edu",
+        "en_ewt",
     ):
         assert str(word) in text
     assert "must name a folder" in normlab("info", NORMLAB_DATA="/no/folder").stdout
@@ -107,6 +117,11 @@ def test_errors_are_one_line_and_code_2(words: list[str], message: str) -> None:
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert message in done.stderr
     assert done.stdout == ""
+
+
+def test_names_are_known_in_any_case() -> None:
+    known = ["mnist", "rt", "layernorm"]
+    assert cli._known("--x", ["LayerNorm", "MNIST,rt"], known) == ["layernorm", "mnist", "rt"]
 
 
 def test_missing_data_names_three_ways(tmp_path: Path) -> None:
@@ -221,6 +236,7 @@ def test_ctrl_c_is_code_130_and_says_how_to_go_on(tmp_path: Path, jobs: str) -> 
     assert process.returncode == 130
     assert "Interrupted: 0 of 5 runs are finished" in stderr
     assert f"to go on: normlab {' '.join(words)}" in stderr
+    assert "normlab report" not in stderr, "there is nothing to report"
     assert "Traceback" not in stderr
     assert not list(out.glob("running/*"))
 

@@ -57,7 +57,7 @@ def test_a_row_for_a_name_that_we_lack_is_told_by_the_error_too(row: tuple[str, 
         r"(?:torch)\.(\w+)": nl,
         r"nn\.(\w+)": nl.nn,
         r"optim\.(\w+)": nl.optim,
-        r"F\.(\w+)": nl,
+        r"F\.(\w+)": nl.nn.functional,
         r"x\.(\w+)": things()["x"],
         r"net\.(\w+)": things()["net"],
         r"optimizer\.(\w+)": things()["optimizer"],
@@ -70,7 +70,9 @@ def test_a_row_for_a_name_that_we_lack_is_told_by_the_error_too(row: tuple[str, 
             except AttributeError as error:
                 assert f"has no {found[1]}; " in str(error)
             return
-    forms = r"[x(]|net\(|with |a forward hook|sum|torchvision|np\.|layer\.|p\."
+    forms = (
+        r"[x(]|net[\[(]|next|with |import |from |a forward hook|sum|torchvision|np\.|layer\.|p\."
+    )
     assert re.match(forms, theirs), "a form of its own"
 
 

@@ -64,6 +64,14 @@ def test_small_tensors_are_shown_whole() -> None:
     assert "one number" in read(nl.tensor(3.5)).around
 
 
+def test_bfloat16_is_shown_though_numpy_has_none() -> None:
+    shown = read(nl.tensor([[1.0, -2.5, 0.1]]).to("bfloat16"))
+    assert shown.rows == [["1", "−2.5", "0.1001"]]
+    assert shown.around == "Tensor · 1 × 3 · bfloat16"
+    large = read(nl.full((30, 30), 1.5).to("bfloat16")).around
+    assert "bfloat16" in large and "least 1.5 · mean 1.5" in large
+
+
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0, 3)])
 def test_empty_tensors_have_a_shape(shape: tuple[int, ...]) -> None:
     shown = read(nl.zeros(shape))

@@ -16,7 +16,26 @@ SAID = {
     "x.mean(dim=1)": "mean: no argument dim; it takes axis, keepdim (axis is PyTorch's dim)",
     "nl.mean(x, dim=1)": "mean: no argument dim; it takes x, axis, keepdim (axis is PyTorch's dim)",
     "x.sum(1, keepdims=True)": (
-        "sum: no argument keepdims; it takes axis, keepdim (keepdim is PyTorch's keepdims)"
+        "sum: no argument keepdims; it takes axis, keepdim (keepdim is NumPy's keepdims)"
+    ),
+    "x.var(ddof=1)": "var: no argument ddof; it takes axis, keepdim, correction (correction is Num",
+    "np.mean(x)": "mean: no argument dtype; leave it out: results are new and of their input's",
+    "x.sum(out=y)": "sum: no argument out; leave it out: results are new and of their input's",
+    "x.reshape(shape=(3, 4))": "reshape: no argument shape; lengths stand without a name",
+    "x.transpose(dim0=0, dim1=1)": "transpose: no argument dim0; all axes in their new order",
+    "nl.normalize(x, weight=y)": "(gain is PyTorch's weight)",
+    "nl.cross_entropy(x, targets, weight=y)": (
+        "cross_entropy: no argument weight; it takes logits, targets, label_smoothing=, "
+        "ignore_index=, reduction="
+    ),
+    "nl.load('a', map_location='cpu')": "(device is PyTorch's map_location)",
+    "nl.load('a', weights_only=True)": "load: no argument weights_only; leave it out: safetensors",
+    "net.load_state({}, strict=False)": "load_state: no argument strict; leave it out: all names",
+    "nl.optim.Adam(net.parameters(), fused=True)": "Adam: no argument fused; leave it out",
+    "nl.optim.Adam(net.parameters(), foreach=True)": "Adam: no argument foreach; leave it out",
+    "nl.optim.Adam(net.parameters(), amsgrad=True)": "Adam: no argument amsgrad; there are Adam",
+    "net[:1]": (
+        "__getitem__: i must be int, got slice; several parts: `nl.nn.Sequential(*list(net)[:1])`"
     ),
     "nl.normalize(x, 'layernorm', dims=1)": "(axes is PyTorch's dims)",
     "nl.normalize(x, dim=1)": f"normalize: no argument dim; {_hints._L2}",
@@ -107,7 +126,7 @@ SAID = {
         "zero_grad: no argument set_to_none; leave it out: gradients are always cleared"
     ),
     "net.train(mode=False)": "train: no argument mode; it takes on (on is PyTorch's mode)",
-    "net.to(dtype='float64')": "to: no argument dtype; it takes device",
+    "net.to(dtype='float64')": "to: no argument dtype; leave it out",
     "nl.nn.Linear(in_features=2, out_size=3)": "(in_size is PyTorch's in_features)",
     "nl.nn.Linear(2, out_features=3)": "(out_size is PyTorch's out_features)",
     "nl.nn.Linear(2.5, 3)": "Linear: in_size must be int, got 2.5",

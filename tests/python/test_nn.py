@@ -3,6 +3,8 @@
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -527,6 +529,43 @@ def test_norm_options():
         nn.Norm("layernorm", 8).gain = nn.Parameter(nl.ones(8))
 
 
+def test_norms_of_pytorchs_names_mean_the_same():
+    x = np.random.default_rng(0).normal(0.001, 0.002, (4, 2, 8)).astype(np.float32)  # eps is seen
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    rms = (x**2).mean(-1, keepdims=True)
+    norms = {
+        nn.LayerNorm(8): ((x - mean) / np.sqrt(var + 1e-5), ("gain", "bias")),
+        nn.LayerNorm(8, 1e-6, bias=False): ((x - mean) / np.sqrt(var + 1e-6), ("gain",)),
+        nn.LayerNorm([8], elementwise_affine=False): ((x - mean) / np.sqrt(var + 1e-5), ()),
+        nn.RMSNorm(8): (x / np.sqrt(rms + np.finfo("float32").eps), ("gain",)),
+        nn.RMSNorm((8,), eps=1e-3, elementwise_affine=False): (x / np.sqrt(rms + 1e-3), ()),
+    }
+    for norm, (z, parameters) in norms.items():
+        assert isinstance(norm, nn.Norm)
+        np.testing.assert_allclose(norm(nl.tensor(x)).numpy(), z, rtol=1e-4, atol=1e-6)
+        assert {name for name, _ in norm.named_parameters()} == set(parameters)
+    assert nn.LayerNorm((2, 8)).gain.shape == (2, 8), "a row of two axes, as in PyTorch"
+
+
+IMPORTS = """
+import normlab.nn.functional as F
+from normlab import functional
+from normlab.nn import functional as again
+from normlab.nn.functional import relu
+import normlab as nl
+
+assert F is functional is again is nl.nn.functional is nl and relu is nl.relu
+try:
+    F.silu
+except AttributeError as error:
+    assert "use `x * nl.sigmoid(x)`" in str(error)
+"""
+
+
+def test_functions_are_imported_as_pytorchs_are():
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+
+
 def test_weights_can_be_replaced_and_tied():
     table = nn.Embedding(7, 3)
     out = nn.Linear(3, 7, bias=False)
@@ -657,6 +696,7 @@ def test_probe():
     assert r.dx.row_mean < 1e-6
     assert abs(nl.row_moments(nl.ones((2, 3)), 3).mean - 1) < 1e-6
     assert "row_var" in repr(r)
+    assert repr(probe) == "probe(step 2, 2 records)"
     net(nl.randn((5, 3)))
     assert len(probe.records) == 2
     probe.clear()

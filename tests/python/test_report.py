@@ -141,13 +141,19 @@ def test_difference_in_words() -> None:
     assert difference(Estimate(-0.1, 0.2, 3)) == "≈ −0.10 ± 0.20"
     assert difference(Estimate(0.1, None, 1)) == "+0.10"
     assert difference(estimate([0.1, 0.1])) == "+0.10 ± 0.00", "no spread, no verdict"
-    assert difference(estimate([0.0, 0.0])) == "≈ +0.00 ± 0.00"
+    assert difference(estimate([0.0, 0.0])) == "≈ 0.00 ± 0.00"
     assert difference(None) == "–"
     assert difference(Estimate(-0.1234, 0.05, 3), 3) == "▼ −0.123 ± 0.050"
     assert number(Estimate(-0.1234, 0.05, 3), 3) == "−0.123 ± 0.050"
 
 
 # --- the authors' numbers ------------------------------------------------------------------------
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    assert difference(Estimate(-0.0004, 0.1, 3), 3) == "≈ 0.000 ± 0.100"
+    assert difference(Estimate(0.0004, 0.1, 3), 3) == "≈ 0.000 ± 0.100"
+    assert difference(Estimate(-0.0006, 0.1, 3), 3) == "≈ −0.001 ± 0.100"
 
 
 def test_paper_table() -> None:
@@ -183,6 +189,20 @@ def test_one_seed_has_no_interval() -> None:
     (group,) = groups([result("none"), result()], ORDER)
     assert cells([result("none"), result()], "test") == ["99.00", "99.00"]
     assert any("one seed: no interval" in note for note in notes(group))
+
+
+def test_of_one_seed_no_row_is_marked_as_best() -> None:
+    lines = [result("none", test=99.5), result()]
+    assert "**" not in markdown(groups(lines, ORDER)) and '"best"' not in page(groups(lines, ORDER))
+    (group,) = groups(lines, ORDER)
+    assert 'font-weight:600">99.5' not in group._repr_html_()
+    more = groups([*lines, result("none", 1, 99.6), result(seed=1)], ORDER)
+    assert "**99.55" in markdown(more) and page(more).count('<tr class="best">') == 1
+
+
+def test_one_epoch_is_one() -> None:
+    (group,) = groups([result(settings={"epochs": 1})], ORDER)
+    assert any(note.startswith("At most 1 epoch;") for note in notes(group))
 
 
 def test_other_settings_data_and_tasks_are_kept_apart() -> None:
@@ -423,6 +443,8 @@ def test_page_is_one_well_formed_file_without_links() -> None:
     assert "prefers-color-scheme: dark" in html
     assert "currentColor" in html, "pictures follow the page's colours"
     assert "#010203" not in html and "#040506" not in html
+    assert html.count("<style") == 1, "a sheet in a picture would rule the whole page"
+    assert html.count("stroke-linejoin: round; stroke-linecap: butt") == 5 + 2
 
 
 def test_page_escapes_what_it_is_given() -> None:
@@ -456,6 +478,13 @@ def test_every_variant_has_a_colour_and_curves_survive_divergence() -> None:
     assert set(ORDER) <= set(_texts(curves_figure([group])).split("\n"))
 
 
+def test_write_report_takes_a_path_as_text(tmp_path: Path) -> None:
+    with pytest.raises(nl.FileError, match="nope: has no finished results"):
+        write_report(str(tmp_path / "nope"))
+    ResultFile(str(tmp_path)).append(result())
+    assert tmp_path / "table.md" in write_report(str(tmp_path))
+
+
 def test_write_report(tmp_path: Path) -> None:
     with pytest.raises(nl.FileError, match="no finished results"):
         write_report(tmp_path)
@@ -483,6 +512,23 @@ def test_write_report_names_the_folder_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(nl.FileError, match="the report cannot be written: Is a directory"):
         write_report(tmp_path, FIVE)
+
+
+REPORTED = Path(__file__).parents[1] / "bench" / "results"
+
+
+@pytest.mark.parametrize("folder", sorted(REPORTED.iterdir()), ids=lambda folder: folder.name)
+def test_the_reports_that_normlab_brings_are_as_it_writes_them(folder: Path) -> None:
+    found = groups(ResultFile(folder).read(), ORDER)
+    assert (folder / "table.md").read_text("utf-8") == markdown(found)
+
+    def words(html: str) -> str:
+        """Without the curves, whose bytes are Matplotlib's affair."""
+        return re.sub(r'<svg role="img" aria-label.*?</svg>', "", html, flags=re.DOTALL)
+
+    written = (folder / "report.html").read_text("utf-8")
+    assert words(written) == words(page(found)), f"out of date: normlab report {folder}"
+    assert "<dt>Device</dt><dd>CPU</dd>" in written
 
 
 def test_page_names_the_hardware_as_far_as_it_is_known() -> None:

@@ -20,6 +20,7 @@ TREES = """1\tA\t_\tDET\t_\t_\t2\tdet\t_\t_
 2\tdog\t_\tNOUN\t_\t_\t0\troot\t_\t_
 
 """
+OTHERS = TREES.replace("2\tdet", "0\troot").replace("0\troot\t_\t_\n\n", "1\tobj\t_\t_\n\n")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = (*paper.NORMS, "gain_only", "bias_only")
     lines = [
         losses(norm, seed, [0.6, 0.4, 0.2, 0.1], [0.7, 0.6, 0.65, 0.8])
-        | {"test": 99 + 0.01 * i + 0.02 * seed, "trees": [[TREES * 2, TREES * 2]]}
+        | {"test": 99 + 0.01 * i + 0.02 * seed, "trees": [[TREES * 2, OTHERS * 2]]}
         for i, norm in enumerate(names)
         for seed in range(3)
     ]
@@ -117,6 +118,34 @@ def test_text_stands_out_in_light_in_dark_and_on_paper(
     page.close()
 
 
+def test_dotted_arcs_are_seen(browser: Any, report: Path) -> None:
+    """Their dots are the round ends of lines without length, which no other sheet may cut off."""
+    page = opened(browser, report, 800)
+    for what, count in (("g.nl-missing > path", 4), ("g.nl-legend > path", 2)):
+        ends = page.evaluate(f"""() => [...document.querySelectorAll("{what}")]
+            .filter(e => e.getAttribute("stroke-dasharray") == "0.1 4")
+            .map(e => getComputedStyle(e).strokeLinecap)""")
+        assert ends == ["round"] * count
+    page.close()
+
+
+def test_on_a_phone_curves_name_their_colours_and_trees_have_a_shade(
+    browser: Any, report: Path
+) -> None:
+    shown = """() => [...document.querySelectorAll("section:first-of-type .key")]
+        .filter(e => e.getClientRects().length).map(e => e.innerText.split("\\n"))"""
+    page = opened(browser, report, 360)
+    names = page.evaluate(shown)
+    assert len(names) == 3 and all({*paper.NORMS} <= set(found) for found in names)
+    shades = page.evaluate("""() => [...document.querySelectorAll(".tree > div, .scroll")]
+        .map(e => getComputedStyle(e).backgroundImage.split("linear-gradient").length)""")
+    assert len(shades) > 4 and set(shades) == {3}
+    page.close()
+    page = opened(browser, report, 1400)
+    assert page.evaluate(shown) == []
+    page.close()
+
+
 def test_on_paper_nothing_is_cut_off(browser: Any, report: Path) -> None:
     page = opened(browser, report, 695)  # the width of A4 between the margins
     page.emulate_media(media="print")
@@ -127,6 +156,9 @@ def test_on_paper_nothing_is_cut_off(browser: Any, report: Path) -> None:
     rules = page.evaluate("""() => [...document.querySelectorAll("figure, table")]
         .filter(e => e.getClientRects().length).map(e => getComputedStyle(e).breakInside)""")
     assert len(rules) > 10 and set(rules) == {"avoid"}
+    after = page.evaluate("""() => [...document.querySelectorAll("h3.part, h3.part + .notes")]
+        .map(e => getComputedStyle(e).breakAfter)""")
+    assert len(after) > 2 and set(after) == {"avoid"}, "headings and what follows stay with it"
     pdf = page.pdf(prefer_css_page_size=True, path=report.parent / "report.pdf")
     assert pdf.startswith(b"%PDF-")
     page.close()

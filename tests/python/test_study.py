@@ -309,6 +309,12 @@ def test_early_stopping_tests_the_best_weights(tmp_path: Path) -> None:
     assert (line["valid"], line["test"]) == (90.0, 100.0)
 
 
+def test_one_epoch_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a_study(tmp_path, norms=("none",), seeds=(0,), overrides=Overrides(epochs=1)).run(Lines())
+    said = capsys.readouterr().out
+    assert "at most 1 epoch\n" in said and "  1 epoch, best 1" in said
+
+
 def test_divergence_is_recorded_and_stays_json(tmp_path: Path, report: None) -> None:
     class Diverging(Toy):
         def train_epoch(self, *arguments: Any) -> Score:
@@ -369,12 +375,57 @@ def test_a_dead_process_is_noticed(tmp_path: Path) -> None:
         ({"tasks": []}, r"tasks: must be a list of one or more; is \[\]"),
         ({"norms": "none"}, "norms: must be a list of one or more; is 'none'"),
         ({"seeds": 3}, "seeds: must be a list of one or more; is 3"),
+        ({"tasks": Toy()}, "tasks: must be a list of one or more; is Toy"),
+        ({"tasks": [3]}, r"tasks: must be tasks, as TASKS\['mnist'\]\(\) is; has 3"),
+        ({"norms": ["none", 3]}, "norms: must be names of variants; has 3"),
+        ({"seeds": [0, -1]}, "seeds: must be whole numbers of 0 or more; has -1"),
+        ({"seeds": [0.5]}, "seeds: must be whole numbers of 0 or more; has 0.5"),
+        ({"scales": [1.0, 0.0]}, "scales: must be positive numbers; has 0.0"),
+        ({"scales": [float("inf")]}, "scales: must be positive numbers; has inf"),
+        ({"scales": []}, r"scales: must be a list of one or more; is \[\]"),
+        ({"jobs": 0}, "jobs: must be a whole number of 1 or more; is 0"),
+        ({"threads": 0}, "threads: must be a whole number of 1 or more; is 0"),
+        (
+            {"overrides": {"epochs": 1}},
+            r"overrides: must be Overrides, as Overrides\(epochs=1\) is; is {'epochs': 1}",
+        ),
     ],
 )
 def test_a_study_of_nothing_says_so(wrong: dict[str, Any], said: str, tmp_path: Path) -> None:
     given: dict[str, Any] = {"tasks": [Toy()], "norms": ["none"], "seeds": [0], "out": tmp_path}
     with pytest.raises(nl.ArgumentError, match=said):
         Study(**(given | wrong))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"epochs": -1}, "epochs: must be a whole number of 1 or more; is -1"),
+        ({"epochs": 1.5}, "epochs: must be a whole number of 1 or more; is 1.5"),
+        ({"patience": 0}, "patience: must be a whole number of 1 or more; is 0"),
+        ({"batch": True}, "batch: must be a whole number of 1 or more; is True"),
+        ({"lr": float("nan")}, "lr: must be a finite number of 0 or more; is nan"),
+        ({"lr": -0.1}, "lr: must be a finite number of 0 or more; is -0.1"),
+        ({"lr": "0.1"}, "lr: must be a finite number of 0 or more; is '0.1'"),
+        ({"denominator": "sum"}, "denominator: must be var_eps or std_eps; is 'sum'"),
+    ],
+)
+def test_overrides_that_no_task_can_train_with_say_so(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(nl.ArgumentError, match=said):
+        Overrides(**wrong)
+
+
+def test_seeds_may_be_numpys(tmp_path: Path) -> None:
+    (line,) = a_study(tmp_path, norms=("none",), seeds=np.arange(1)).run()
+    assert type(line["seed"]) is int
+
+
+def test_what_a_study_returns_is_shown_as_its_table(tmp_path: Path) -> None:
+    lines = a_study(tmp_path, norms=("none", "layernorm"), seeds=(0,)).run()
+    assert isinstance(lines, list) and lines[0]["norm"] == "none"
+    assert repr(lines) == str(nl.report.summary(lines)) and "| layernorm |" in repr(lines)
+    assert lines._repr_html_() == nl.report.summary(lines)._repr_html_()
+    assert repr(type(lines)()) == "[]" and type(lines)()._repr_html_() is None
 
 
 def test_a_script_without_a_main_part_says_what_it_lacks(tmp_path: Path) -> None:
@@ -671,6 +722,14 @@ def test_a_field_of_another_type_is_an_error(tmp_path: Path, whole: list[dict[st
         ({"test": "99"}, "'test' is '99'"),
         ({"history": {"train": []}}, "'train_loss' is missing"),
         ({"settings": {"epochs": 3}}, "'patience' is missing"),
+        ({"test": float("nan")}, "'test' is nan"),
+        ({"history": whole[0]["history"] | {"valid": 3}}, "'valid' is 3"),
+        ({"history": whole[0]["history"] | {"train": ["x"]}}, r"'train' is \['x'\]"),
+        (
+            {"history": whole[0]["history"] | {"train_loss": [0.5]}},
+            "'history' must have a number of each kind for every epoch, has {'train_loss': 1, ",
+        ),
+        ({"history": {name: [] for name in whole[0]["history"]}}, "'history' must have a number"),
     ):
         file.path.write_text(json.dumps(whole[0] | wrong) + "\n")
         with pytest.raises(nl.FileError, match=f"line 1 is no result: {message}"):

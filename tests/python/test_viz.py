@@ -298,6 +298,8 @@ def test_arcs_that_differ_are_drawn_apart():
     dashes["missing"] = {arc.dashes for arc in picture.arcs if arc.kind == "missing"}
     assert dashes[""] == {""} and all(len(found) == 1 for found in dashes.values())
     assert dashes["wrong"] != dashes["missing"]
+    dots = picture.root.findall(".//path[@stroke-dasharray='0.1 4']")
+    assert {dot.get("style") for dot in dots} == {"stroke-linecap: round"}, "no sheet beats it"
     assert picture.legend == ["only in this tree", "only in the one it is compared with"]
     assert "3 film: obj of 4 tells (only in this tree)" in picture.desc
     assert "  !obj of 3  compared: obj of 4" in nl.viz.tree(parsed, compare=PROJECTIVE).text

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from .._core import FileError
 from .idx import read_idx
 from .places import Source, find
+from .splits import in_short
 
 _VALID = 5_000  # the last of the training images validate, as in the paper
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """Images and what they show.
 
@@ -32,8 +33,11 @@ class Split:
         """The first n images."""
         return Split(self.images[:n], self.labels[:n])
 
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} images)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ImageData:
     """A data set of images in the paper's three splits.
 
@@ -49,6 +53,8 @@ class ImageData:
     valid: Split
     test: Split
     generated: bool = False
+
+    __repr__ = in_short
 
 
 @dataclass(frozen=True)

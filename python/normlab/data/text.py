@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .._core import FileError
 from .packed import read_file, read_members
 from .places import Source, find
+from .splits import in_short
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ _MOST_IN_LINE = 4096  # the longest of the official lines has 700
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TextSplit:
     """Sentences and their classes.
 
@@ -39,8 +40,11 @@ class TextSplit:
         """The first n sentences."""
         return TextSplit(self.texts[:n], self.labels[:n])
 
+    def __repr__(self) -> str:
+        return f"TextSplit({len(self):,} sentences)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class TextData:
     """A data set of labelled sentences in the paper's three splits.
 
@@ -58,6 +62,8 @@ class TextData:
     valid: TextSplit
     test: TextSplit
     generated: bool = False
+
+    __repr__ = in_short
 
 
 @dataclass(frozen=True)

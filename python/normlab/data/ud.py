@@ -13,6 +13,7 @@ from ..parse import Reader, Sentence
 from .fetch import RemoteFile
 from .packed import opened
 from .places import Source, find
+from .splits import in_short
 
 # Release 2.16, CC BY-SA 4.0. The sums are those of the official files.
 EN_EWT = Source(
@@ -43,7 +44,7 @@ _FORMATS = {".conllu": "conllu", ".conllx": "conllx", ".conll": "conllx"}
 _MOST_IN_LINE = (1 << 20) + 2  # more than the reader takes, so that it says so
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Treebank:
     """Sentences with their trees, in three splits.
 
@@ -57,6 +58,8 @@ class Treebank:
     train: list[Sentence]
     valid: list[Sentence]
     test: list[Sentence]
+
+    __repr__ = in_short
 
 
 def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treebank:

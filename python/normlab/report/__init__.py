@@ -13,7 +13,7 @@ from .summary import Summary, summary
 __all__ = ["Group", "Summary", "groups", "summary", "write_report"]
 
 
-def write_report(folder: Path, results: Iterable[Result] | None = None) -> list[Path]:
+def write_report(folder: str | Path, results: Iterable[Result] | None = None) -> list[Path]:
     """Writes the files beside the results; returns their paths.
 
     These are table.md, curves.png, overfitting.png (only where layernorm has one of the variants
@@ -26,6 +26,7 @@ def write_report(folder: Path, results: Iterable[Result] | None = None) -> list[
     Raises:
         FileError: There are no results, they are damaged, or the folder cannot be written.
     """
+    folder = Path(folder)
     found = groups(ResultFile(folder).read() if results is None else results, norm_variants())
     if not found:
         raise FileError(f"{folder}: has no finished results to report")

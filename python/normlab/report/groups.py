@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import paper
+from .._words import counted
 from .stats import Estimate, estimate, paired_difference
 
 Result = Mapping[str, Any]
@@ -125,7 +126,7 @@ class Group:
         """How many epochs, where the authors trained for more."""
         column, epochs = paper.RESULTS.get(self.first["task"]), self.settings["epochs"]
         fewer = column is not None and column.epochs is not None and epochs < column.epochs
-        return f"at most {epochs} epoch{'s' if epochs > 1 else ''}" if fewer else ""
+        return f"at most {counted(epochs, 'epoch')}" if fewer else ""
 
     @property
     def limits(self) -> list[str]:
@@ -171,6 +172,12 @@ class Group:
     def best(self) -> Row:
         """The variant with the greatest mean."""
         return max(self.rows, key=lambda row: row.test.mean)
+
+    @property
+    def marked(self) -> int | None:
+        """The best row's number, where tables mark it: one seed, or one row, tells of none."""
+        several = len(self.rows) > 1 and len(self.seeds) > 1
+        return self.rows.index(self.best) if several else None
 
     @property
     def baseline(self) -> Row | None:

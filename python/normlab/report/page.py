@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
 """report.html: one file with everything in it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -35,6 +36,7 @@ _OVERFITTING_CURVES = (
     "variants have; the band spans them. A curve ends at the last epoch that all its runs reached; "
     "runs that diverged are left out."
 )
+_SHEET = re.compile(r'<style type="text/css">\*\{([^"{}]*)\}</style>')
 _PAGE_COLOURS = {_SENTINELS.ink: "currentColor", _SENTINELS.faint: "var(--faint)"}
 
 
@@ -162,9 +164,9 @@ def _table(
     group: Group, table: Sequence[Column], tones: Mapping[str, str], mark_best: bool = False
 ) -> str:
     head = "".join(f'<th scope="col">{escape(column.heading)}</th>' for column in table)
-    best = group.best if mark_best and len(group.rows) > 1 else None
+    best = group.marked if mark_best else None
     body = "".join(
-        _row(_chip(row, group), [column.cells[i] for column in table], tones, row is best)
+        _row(_chip(row, group), [column.cells[i] for column in table], tones, i == best)
         for i, row in enumerate(group.rows)
     )
     return _scroll(head, body)
@@ -199,14 +201,24 @@ def _figure(panel: Panel, group: Group) -> str:
     # Every picture repeats what limits its numbers: pictures travel without their page.
     limits = f" <small>{escape('; '.join(group.limits))}</small>" if group.limits else ""
     wide = ' class="wide"' if panel.wide else ""
-    return f"<figure{wide}><h3>{escape(panel.title)}{limits}</h3>{_svg(panel)}</figure>\n"
+    key = "" if panel.named else _key(group)
+    return f"<figure{wide}><h3>{escape(panel.title)}{limits}</h3>{_svg(panel)}{key}</figure>\n"
+
+
+def _key(group: Group) -> str:
+    """Whose the lines are, for phones, where the picture with the names is screens away."""
+    names = "".join(f"<span>{_chip(row, group)}{escape(row.name)}</span>" for row in group.rows)
+    return f'<figcaption class="key">{names}</figcaption>'
 
 
 def _svg(panel: Panel) -> str:
     svg = panel_svg(panel, _SENTINELS)
     for sentinel, page_colour in _PAGE_COLOURS.items():
         svg = svg.replace(sentinel, page_colour)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(panel.title)}"', 1)
+    # Matplotlib's sheet would rule the whole page; on the picture itself its words are inherited.
+    words = "; ".join(_SHEET.findall(svg))
+    start = f'<svg role="img" aria-label="{escape(panel.title)}" style="{words}"'
+    return _SHEET.sub("", svg).replace("<svg", start, 1)
 
 
 def _facts(group: Group) -> str:

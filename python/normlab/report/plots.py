@@ -290,6 +290,7 @@ class Panel:
     draw: Callable[["Axes"], None]
     size: tuple[float, float]
     wide: bool = False
+    named: bool = True  # whether it says itself whose its lines are
 
 
 def panels(group: Group) -> list[Panel]:
@@ -303,7 +304,8 @@ def panels(group: Group) -> list[Panel]:
         )
     for series, name in _SERIES:
         title = name[0].upper() + name[1:].format(metric)
-        found.append(Panel(title, partial(curves, group=group, series=series), (3.4, 2.6)))
+        draw = partial(curves, group=group, series=series)
+        found.append(Panel(title, draw, (3.4, 2.6), named=False))
     return found
 
 

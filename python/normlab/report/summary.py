@@ -53,12 +53,11 @@ def group_html(group: Group) -> str:
     """One table, with how to read it folded away."""
     cells = columns(group)
     rows = list(zip(*(column.cells for column in cells), strict=True))
-    best = group.rows.index(group.best) if len(group.rows) > 1 else None
     seeds = len(group.seeds)
     said = [*group.limits, "one seed" if seeds == 1 else f"{seeds} seeds"]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes(group))
     return (
         caption(group.heading, list(dict.fromkeys(text for text in said if text != group.name)))
-        + table([column.heading for column in cells], rows, best=best)
+        + table([column.heading for column in cells], rows, best=group.marked)
         + f"<details><summary>How to read it</summary><ul>{listed}</ul></details>"
     )

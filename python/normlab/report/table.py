@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .._words import counted
 from .groups import BASELINE, Group, Row
 from .overfitting import Losses, OverFitting, left_out, overfitting
 from .stats import Estimate
@@ -37,7 +38,9 @@ def difference(value: Estimate | None, digits: int = 2) -> str:
     if value is None:
         return "–"
     half = "" if value.half is None else f" ± {value.half:.{digits}f}"
-    return f"{verdict(value)} {value.mean:+.{digits}f}{half}".strip().replace("-", "−")
+    mean = f"{value.mean:+.{digits}f}"
+    mean = mean if float(mean) else mean[1:]  # what rounds to zero has no sign
+    return f"{verdict(value)} {mean}{half}".strip().replace("-", "−")
 
 
 def verdict(value: Estimate) -> str:
@@ -113,8 +116,8 @@ def notes(group: Group) -> list[str]:
             "runs of the same length; the other candidates' test numbers are not used."
         )
     found.append(
-        f"At most {settings['epochs']} epochs; training stops when validation has not improved for "
-        f"{settings['patience']}, and the best epoch's weights are tested. Batch "
+        f"At most {counted(settings['epochs'], 'epoch')}; training stops when validation has not "
+        f"improved for {settings['patience']}, and the best epoch's weights are tested. Batch "
         f"{settings['batch']}, learning rate {settings['lr']:g}, denominator "
         f"{settings['denominator']}, eps {settings['eps']:g}."
     )
@@ -190,8 +193,7 @@ def markdown(groups: Sequence[Group]) -> str:
 
 
 def _section(group: Group) -> str:
-    best = group.rows.index(group.best) if len(group.rows) > 1 else None
-    lines = _part(f"# {group.title}", columns(group), notes(group), best)
+    lines = _part(f"# {group.title}", columns(group), notes(group), group.marked)
     if found := overfitting(group):
         limits = f" ({'; '.join(group.limits)})" if group.limits else ""
         lines += _part(

@@ -4,6 +4,7 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from .._words import counted
 from ..progress import bar, is_watched
 from .results import Result
 from .run import Run
@@ -39,7 +40,7 @@ def line(run: Run, result: Result) -> str:
         if result["diverged"]
         else f"stopped after epoch {result['epochs']}"
         if result["stopped_early"]
-        else f"{result['epochs']} epochs"
+        else counted(result["epochs"], "epoch")
     )
     warning = f"  [{result['warning']}]" if result["warning"] else ""
     return (
@@ -65,7 +66,7 @@ class Lines:
     def start(self, epochs: float, runs: int, done: int) -> None:
         """See Display."""
         self.say(
-            f"Runs to do: {runs}, at most {epochs:g} epochs"
+            f"Runs to do: {runs}, at most {counted(epochs, 'epoch')}"
             + (f"; finished already: {done}" if done else "")
         )
 

@@ -4,21 +4,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._core import ArgumentError
 from .norms import is_adaptive
 from .results import Result, identify
 from .run import Run
-from .task import Dataset, Settings, Task
+from .task import Dataset, Settings, Task, finite, whole
+
+_DENOMINATORS = ("var_eps", "std_eps")
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """Settings that the user gave; None: as the task has them."""
+    """Settings that the user gave; None: as the task has them.
+
+    Raises:
+        ArgumentError: A value with which no task can train.
+    """
 
     epochs: int | None = None
     patience: int | None = None
     batch: int | None = None
     lr: float | None = None
     denominator: str | None = None
+
+    def __post_init__(self) -> None:
+        """ArgumentError as above."""
+        rules = {
+            **{
+                name: (whole(getattr(self, name), 1), "a whole number of 1 or more")
+                for name in ("epochs", "patience", "batch")
+            },
+            "lr": (finite(self.lr) and float(self.lr or 0) >= 0, "a finite number of 0 or more"),
+            "denominator": (self.denominator in _DENOMINATORS, " or ".join(_DENOMINATORS)),
+        }
+        for name, (fits, rule) in rules.items():
+            if (given := getattr(self, name)) is not None and not fits:
+                raise ArgumentError(f"{name}: must be {rule}; is {given!r}")
 
     def on(self, settings: Settings) -> Settings:
         """The task's settings with these on top."""

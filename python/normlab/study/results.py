@@ -11,9 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from .._core import FileError
-from .task import Settings
+from .task import Settings, finite
 
 Result = dict[str, Any]
+
+
+class Results(list[Result]):
+    """Lines of a study. Notebooks show their table, terminals the same as Markdown."""
+
+    def __repr__(self) -> str:
+        from ..report import summary
+
+        return repr(summary(self)) if self else super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        from ..report import summary
+
+        return summary(self)._repr_html_() if self else None
+
 
 HISTORY = ("train_loss", "train", "valid_loss", "valid")
 _NUMBER = (int, float)
@@ -92,8 +107,8 @@ def _probe(folder: Path) -> None:
 class ResultFile:
     """The results in a folder. Writing wants the folder's lock."""
 
-    def __init__(self, folder: Path):
-        self.path = folder / "results.jsonl"
+    def __init__(self, folder: str | Path):
+        self.path = Path(folder) / "results.jsonl"
 
     def read(self) -> list[Result]:
         """All whole lines; a last line that a crash cut is passed over.
@@ -177,11 +192,27 @@ class ResultFile:
         for name, kind in _REQUIRED.items():
             if name not in value or not isinstance(value[name], kind):
                 self._refuse(number, name, value)
+            if isinstance(value[name], float) and not finite(value[name]):
+                self._refuse(number, name, value)
         for name, inner in _REQUIRED_WITHIN.items():
             for each in inner:
                 if each not in value[name]:
                     self._refuse(number, each, value[name])
+        self._check_history(number, value["history"])
         return value
+
+    def _check_history(self, number: int, history: Mapping[str, Any]) -> None:
+        """A number an epoch, None where it was not finite: what the pictures draw."""
+        for name in HISTORY:
+            curve = history[name]
+            if not isinstance(curve, list) or not all(x is None or finite(x) for x in curve):
+                self._refuse(number, name, history)
+        lengths = {name: len(history[name]) for name in HISTORY}
+        if len(set(lengths.values())) > 1 or not history["valid"]:
+            raise FileError(
+                f"{self.path}: line {number} is no result: 'history' must have a number of each "
+                f"kind for every epoch, has {lengths}"
+            )
 
     def _refuse(self, number: int, name: str, facts: Mapping[str, Any]) -> None:
         found = repr(facts[name])[:40] if name in facts else "missing"

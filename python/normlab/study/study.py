@@ -1,6 +1,6 @@
 """A study: every variant over every seed, into one folder that can be taken up again."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence, Sized
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +11,19 @@ from .._core import ArgumentError, FileError
 from .display import Display, display
 from .norms import norm_options
 from .plan import Choice, Overrides, choices
-from .results import Result, ResultFile, locked
+from .results import Result, ResultFile, Results, locked
 from .run import Run
 from .saved import BestModel
-from .task import NormChoice, Task
+from .task import NormChoice, Task, finite, whole
 from .workers import Loaded, check_main_part, checkpoint_of, model_of, run_here, run_in_processes
+
+# What every element of an argument must be, and the words for it.
+_EACH: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "tasks": (lambda task: hasattr(task, "load"), "tasks, as TASKS['mnist']() is"),
+    "norms": (lambda norm: isinstance(norm, str), "names of variants"),
+    "seeds": (lambda seed: whole(seed, 0), "whole numbers of 0 or more"),
+    "scales": (lambda scale: finite(scale) and scale > 0, "positive numbers"),
+}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -56,18 +64,26 @@ class Study:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        """ArgumentError unless there are tasks, norms and seeds."""
+        """ArgumentError for all that can be told before the data is read."""
         object.__setattr__(self, "out", Path(self.out))
-        for name in ("tasks", "norms", "seeds"):
+        for name, (fits, rule) in _EACH.items():
             given = getattr(self, name)
-            if isinstance(given, (str, int)) or not len(given):
-                raise ArgumentError(f"{name}: must be a list of one or more; is {given!r}")
-        for task in self.tasks:
-            if isinstance(task, str):
-                raise ArgumentError(f"tasks: must be tasks, as TASKS[{task!r}]() is; has {task!r}")
+            if name != "scales" or given is not None:
+                _check_each(name, given, fits, rule)
+        object.__setattr__(self, "seeds", [int(seed) for seed in self.seeds])  # NumPy's are no JSON
+        for name in ("threads", "jobs"):
+            given = getattr(self, name)
+            if not whole(given, 1) and (name, given) != ("threads", None):
+                raise ArgumentError(f"{name}: must be a whole number of 1 or more; is {given!r}")
+        if not isinstance(self.overrides, Overrides):
+            raise ArgumentError(
+                f"overrides: must be Overrides, as Overrides(epochs=1) is; is {self.overrides!r}"
+            )
 
-    def run(self, show: Display | None = None) -> list[Result]:
+    def run(self, show: Display | None = None) -> Results:
         """Trains what is not finished yet, writes the report, returns this study's lines.
+
+        These are a list of dicts, which a notebook shows as their table.
 
         Raises:
             FileError: No data, or an output folder that cannot be used; before any training.
@@ -100,7 +116,7 @@ class Study:
                         shown.say(f"warning: {text}")
                 self._train(plan, tasks, file, finished, shown)
             write_report(self.out)
-        return [finished[choice.id] for choice in plan]
+        return Results(finished[choice.id] for choice in plan)
 
     def _plan(self, tasks: dict[str, Loaded]) -> list[Choice]:
         plan = []
@@ -184,3 +200,12 @@ class Study:
         for run in runs:
             checkpoint_of(self.out, run).unlink(missing_ok=True)
             model_of(self.out, run).unlink(missing_ok=True)
+
+
+def _check_each(name: str, given: Any, fits: Callable[[Any], bool], rule: str) -> None:
+    if isinstance(given, str) or not hasattr(given, "__len__") or not len(given):
+        said = repr(given) if isinstance(given, (str, int, Sized)) else type(given).__name__
+        raise ArgumentError(f"{name}: must be a list of one or more; is {said}")
+    for each in given:
+        if not fits(each):
+            raise ArgumentError(f"{name}: must be {rule}; has {each!r}")

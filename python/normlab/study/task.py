@@ -1,5 +1,6 @@
 """What a study asks of a task. A new task is one more object with these methods."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,16 @@ if TYPE_CHECKING:
 
 SplitName = Literal["valid", "test"]
 Tick = Callable[[float], None]
+
+
+def whole(value: Any, least: int) -> bool:
+    """Whether it is a whole number, Python's or NumPy's, and not below that."""
+    return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= least
+
+
+def finite(value: Any) -> bool:
+    """Whether it is a number, and neither infinite nor nan."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

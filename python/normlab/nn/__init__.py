@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from ._attach import missing_in
-from ._core.nn import (
+from .._attach import missing_in
+from .._core.nn import (
     GELU,
     Activate,
     AvgPool2d,
@@ -24,6 +24,8 @@ from ._core.nn import (
     TransformerEncoder,
     TransformerLayer,
 )
+from . import functional as functional
+from .norms import LayerNorm, RMSNorm
 
 __all__ = [
     "GELU",
@@ -33,11 +35,13 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "LayerNorm",
     "Linear",
     "MaxPool2d",
     "Module",
     "Norm",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "SelfAttention",
     "Sequential",
