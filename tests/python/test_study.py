@@ -33,6 +33,7 @@ from normlab.study import (
 )
 from normlab.study.display import Lines
 from normlab.study.images import ImageTask
+from normlab.study.loops import shuffled
 from normlab.study.results import locked
 from normlab.study.task import NormChoice, Score
 
@@ -834,3 +835,16 @@ def test_the_registry() -> None:
         assert task.name == name
         assert task.quick.epochs < task.settings.epochs
         assert task.metric and task.unit and task.model
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "batch", "lengths"),
+    [(6, 3, [3, 3]), (5, 3, [3, 2]), (7, 3, [3, 4]), (4, 3, [4]), (1, 3, [1]), (2, 1, [1, 1])],
+)
+def test_no_example_is_alone_in_the_last_batch(n: int, batch: int, lengths: list[int]) -> None:
+    batches = list(shuffled(n, batch))
+    assert [len(index) for index in batches] == lengths
+    assert sorted(i for index in batches for i in index.tolist()) == list(range(n))
