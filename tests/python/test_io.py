@@ -1,5 +1,9 @@
 """save and load."""
 
+import io
+import pickle
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -65,6 +69,28 @@ def test_broken_files(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(nl.FileError, match="broken"):
         nl.load(path)
+
+
+def foreign():
+    """Files of other formats, and what is said of them."""
+    zipped, array = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("model/data.pkl", pickle.dumps([1.0]))
+    np.save(array, np.zeros(3))
+    return {
+        "model.pt": (zipped.getvalue(), r"write it there with safetensors\.torch\.save_file\("),
+        "x.npy": (array.getvalue(), "does not begin with the length of a header"),
+        "x.pkl": (pickle.dumps([0.5] * 9), "does not begin with the length of a header"),
+        "x.txt": (b"loss 0.5 at step 1", "does not begin with the length of a header"),
+    }
+
+
+@pytest.mark.parametrize("name", foreign())
+def test_foreign_files(tmp_path, name):
+    content, said = foreign()[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(nl.FileError, match=rf'{name}": is no safetensors file.*{said}'):
+        nl.load(tmp_path / name)
 
 
 def test_wrong_arguments(tmp_path):

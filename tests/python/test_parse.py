@@ -137,6 +137,7 @@ def test_files(tmp_path: Path):
         (conllu("1 a _ 0 r", "2 b _ 3 x", "3 c _ 2 x"), "line 2: word 2: .* in a cycle"),
         (b"1\t\xff\n", "line 1: must be UTF-8, at byte 2 it is not"),
         (b"1\t\0\n", "line 1: byte 2 is NUL"),
+        (gzip.compress(TEXT.encode(), mtime=0), "line 1: is packed with gzip; unpack it"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, text: str | bytes, message: str):

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <tuple>
 #include <vector>
@@ -111,15 +112,20 @@ std::string shown_tensor(const std::string& name) {
 std::string header_of(const InputFile& file) {
   file.check(file.size() >= kPrefix, "has ", file.size(),
              " bytes, too few for the header's length");
-  uint64_t length = 0;
-  file.read(0, &length, kPrefix);
-  file.check(length <= static_cast<uint64_t>(kMaxHeader), "the header must have at most ",
-             kMaxHeader, " bytes, it claims ", length);
+  std::array<char, kPrefix> first{};
+  file.read(0, first.data(), kPrefix);
+  const auto length = std::bit_cast<uint64_t>(first);
+  // What other formats begin with is no length that a header may have.
+  const bool fits = length <= static_cast<uint64_t>(kMaxHeader);
+  file.check(fits || !std::string_view(first.data(), kPrefix).starts_with("PK\3\4"),
+             "is no safetensors file but a zip archive, as PyTorch's own format is; write it there "
+             "with safetensors.torch.save_file(net.state_dict(), path)");
+  file.check(fits, "is no safetensors file: it does not begin with the length of a header");
   file.check(static_cast<int64_t>(length) <= file.size() - kPrefix, "the header claims ", length,
              " bytes, the file has ", file.size() - kPrefix, " for it");
   std::string header(length, '\0');
   file.read(kPrefix, header.data(), static_cast<int64_t>(length));
-  file.check(header.starts_with('{'), "the header does not begin with '{'");
+  file.check(header.starts_with('{'), "is no safetensors file: its header does not begin with '{'");
   return header;
 }
 

@@ -27,6 +27,7 @@ string_view name_of(Format format, size_t column) {
 
 /// Why a line is no text, "" if it is.
 std::string text_fault(string_view line) {
+  if (line.starts_with("\x1f\x8b")) return "is packed with gzip; unpack it";
   for (size_t at = 0; at < line.size();) {
     const char c = line[at];
     if (c == '\0' || c == '\r' || c == '\n')
