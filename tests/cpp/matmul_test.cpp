@@ -1,10 +1,12 @@
 #include <pthread.h>
-#include <sys/time.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <string>
+#include <thread>
 
 #include "catch.h"
 #include "kernel_checks.h"
@@ -25,10 +27,11 @@ std::vector<double> plain_product(const Tensor& a, const Tensor& b) {
   return z;
 }
 
-/// Counts a timer's signals, and those that found the stack pointer outside of the thread's stack.
-class Alarms {
+/// Sends this thread signals while it lives; counts them, and those that found the stack pointer
+/// outside of the thread's stack.
+class Signals {
  public:
-  Alarms() {
+  Signals() {
     pthread_attr_t attributes;
     pthread_getattr_np(pthread_self(), &attributes);
     void* lowest = nullptr;
@@ -41,14 +44,18 @@ class Alarms {
     strayed = 0;
     struct sigaction action = {};
     action.sa_handler = handle;
-    sigaction(SIGALRM, &action, &before_);
-    const itimerval often = {{0, 200}, {0, 200}};
-    setitimer(ITIMER_REAL, &often, nullptr);
+    sigaction(SIGUSR1, &action, &before_);
+    sender_ = std::thread([this, target = pthread_self()] {
+      while (!stop_) {
+        pthread_kill(target, SIGUSR1);
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+      }
+    });
   }
-  ~Alarms() {
-    const itimerval never = {};
-    setitimer(ITIMER_REAL, &never, nullptr);
-    sigaction(SIGALRM, &before_, nullptr);
+  ~Signals() {
+    stop_ = true;
+    sender_.join();
+    sigaction(SIGUSR1, &before_, nullptr);
   }
   static inline volatile std::sig_atomic_t count = 0, strayed = 0;
 
@@ -60,20 +67,22 @@ class Alarms {
   }
   static inline uintptr_t begin_ = 0, end_ = 0;
   struct sigaction before_ = {};
+  std::atomic<bool> stop_{false};
+  std::thread sender_;
 };
 
 }  // namespace
 
 TEST_CASE("matmul: signals find a thread on its own stack", "[matmul]") {
   const int threads = num_threads();
-  set_num_threads(1);  // the handler knows one thread's stack
+  set_num_threads(1);  // only this thread gets signals
   const Tensor a = random({512, 256}, 1), b = random({256, 256}, 2);
   const std::vector<double> want = matmul(a, b).to_vector();
   {
-    const Alarms alarms;
-    while (Alarms::count < 300) CHECK(matmul(a, b).to_vector() == want);
+    const Signals signals;
+    while (Signals::count < 300) CHECK(matmul(a, b).to_vector() == want);
   }
-  CHECK(Alarms::strayed == 0);
+  CHECK(Signals::strayed == 0);
   set_num_threads(threads);
 }
 

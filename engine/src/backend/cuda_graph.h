@@ -25,7 +25,7 @@ bool a_thread_captures();
 struct Replayed {
   std::function<void(void*)> write;  ///< computes it for the next replay; may throw, and is called
                                      ///< more than once
-  std::function<void()> done;  ///< it is on its way: the next one is that of a step further
+  std::function<void()> done;        ///< it is on its way: the next one is that of a step further
 };
 /// Within a capture: where the value, of `bytes` bytes, will stand. Null outside.
 const void* at_replay(int64_t bytes, Replayed value);
