@@ -310,7 +310,7 @@ TEST_CASE("CoNLL-U: broken lines are refused with their number", "[parse]") {
       {ok + "\n\xEF\xBB\xBF" + ok,
        "line 3: ID must be 1, is \"\xEF\xBB\xBF"
        "1\""},
-      {"\x1F\x8B\x08\x00\n", "line 1: must be UTF-8, at byte 1 it is not"},
+      {"\x1F\x8B\x08\x00\n", "line 1: is packed with gzip; unpack it"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text);
