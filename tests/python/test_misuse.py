@@ -18,7 +18,7 @@ SAID = {
     "x.sum(1, keepdims=True)": (
         "sum: no argument keepdims; it takes axis, keepdim (keepdim is NumPy's keepdims)"
     ),
-    "x.var(ddof=1)": "var: no argument ddof; it takes axis, keepdim=, correction= (correction is Num",
+    "x.var(ddof=1)": "var: no argument ddof; it takes axis, keepdim=, correction= (correction is",
     "np.mean(x)": "mean: no argument dtype; leave it out: results are new and of their input's",
     "x.sum(out=y)": "sum: no argument out; leave it out: results are new and of their input's",
     "x.reshape(shape=(3, 4))": "reshape: no argument shape; lengths stand without a name",
