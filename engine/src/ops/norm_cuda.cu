@@ -137,10 +137,7 @@ __global__ void __launch_bounds__(kForwardThreads<T, E, kLanes>, kForwardAtOnce<
     place.template load<V>(a.bias, column, A(0), b);
 #pragma unroll
     for (int k = 0; k < V; ++k) y[k] = stats.normalized(y[k]);
-    if (a.output == Output::adaptive) {
-#pragma unroll
-      for (int k = 0; k < V; ++k) w[k] = a.C * (1 - a.k * y[k]);
-    }
+    adapt(a, y, w);
 #pragma unroll
     for (int k = 0; k < V; ++k) y[k] = y[k] * w[k] + b[k];
     if (a.output == Output::residual) {
@@ -190,10 +187,7 @@ struct RowGradient {
     place.template load<V>(kGeneral && place.one_a_row ? nullptr : a.gain, column, A(1), w);
 #pragma unroll
     for (int k = 0; k < V; ++k) y[k] = stats.normalized(y[k]);
-    if (a.output == Output::adaptive) {
-#pragma unroll
-      for (int k = 0; k < V; ++k) w[k] = a.C * (1 - a.k * y[k]);
-    }
+    adapt(a, y, w);
 #pragma unroll
     for (int k = 0; k < V; ++k) dy[k] = values[1][k] * w[k];
   }

@@ -246,6 +246,14 @@ __device__ RowStats<accumulate_t<T>> kept_stats(const NormArgs<T>& a, int64_t ro
   return {a.mean[row], a.off[row], a.rstd[row], a.coef[row]};
 }
 
+/// Puts phi in the gains' place where that is the variant's output: by one branch for V elements.
+template <int V, class T, class A>
+__device__ void adapt(const NormArgs<T>& a, const A (&y)[V], A (&w)[V]) {
+  if (a.output != Output::adaptive) return;
+#pragma unroll
+  for (int k = 0; k < V; ++k) w[k] = a.C * (1 - a.k * y[k]);
+}
+
 /// z from x and y; w and b are gain and bias.
 template <class T, class A>
 __device__ A output_of(const NormArgs<T>& a, A x, A y, A w, A b) {
