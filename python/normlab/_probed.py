@@ -103,9 +103,9 @@ def _maps(records: Sequence[NormRecord], layers: Sequence[str], steps: Sequence[
             image = ax.pcolormesh(steps, range(len(layers)), values, norm=scale)
             ax.grid(False)
             _name_layers(ax, layers)
-        figure.colorbar(image, ax=axes[:, column])
-        axes[0, column].set_title(f"{title}: dL/dz")
-        axes[1, column].set_title("dL/dx")
+        figure.colorbar(image, ax=axes[:, column], label=title)
+        axes[0, column].set_title("arrives, dL/dz")
+        axes[1, column].set_title("leaves, dL/dx")
         axes[1, column].set_xlabel("step")
     for ax in axes[:, 0]:
         ax.set_ylabel("layer")

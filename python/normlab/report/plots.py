@@ -183,7 +183,8 @@ def differences(ax: "Axes", group: Group) -> None:
         if (difference := group.difference(row)) is not None:
             _interval(ax, i, difference, row, group)
     _variants(ax, group)
-    ax.set_xlabel(f"difference to {BASELINE}, paired by seed ({group.first['unit']})")
+    unit = "percentage points" if group.first["unit"] == "%" else group.first["unit"]
+    ax.set_xlabel(f"difference to {BASELINE}, paired by seed ({unit})")
 
 
 def _interval(ax: "Axes", y: int, value: Estimate, row: Row, group: Group) -> None:
