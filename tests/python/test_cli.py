@@ -232,7 +232,7 @@ def test_ctrl_c_is_code_130_and_says_how_to_go_on(tmp_path: Path, jobs: str) -> 
     while process.stdout.readline() != "training\n":
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)  # a terminal tells every process
-    _, stderr = process.communicate()
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Interrupted: 0 of 5 runs are finished" in stderr
     assert f"to go on: normlab {' '.join(words)}" in stderr
