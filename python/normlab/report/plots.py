@@ -183,7 +183,7 @@ def differences(ax: "Axes", group: Group) -> None:
         if (difference := group.difference(row)) is not None:
             _interval(ax, i, difference, row, group)
     _variants(ax, group)
-    unit = "percentage points" if group.first["unit"] == "%" else group.first["unit"]
+    unit = "points" if group.first["unit"] == "%" else group.first["unit"]
     ax.set_xlabel(f"difference to {BASELINE}, paired by seed ({unit})")
 
 
