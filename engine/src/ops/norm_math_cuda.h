@@ -36,7 +36,7 @@ using raw_t = typename RawBytes<sizeof(T) * V>::type;
 
 /// Two bfloat16 at once take an instruction or two; one by one, with integers, seven and more: that
 /// would keep bfloat16's rows from the memory's rate.
-#if defined(__CUDA_ARCH__)
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 template <class T, int V>
 constexpr bool kInPairs = std::is_same_v<T, bfloat16>&& V % 2 == 0;
 #else
