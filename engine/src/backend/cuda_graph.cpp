@@ -76,7 +76,7 @@ struct Recording {
       std::memcpy(to, &further, sizeof further);
     };
     const auto done = [this, i] { drawn[i].generator("replay").advance(drawn[i].blocks); };
-    const Tensor word = slot(sizeof(uint64_t), {write, done});
+    const Tensor word = slot(sizeof(uint64_t), {[] {}, write, done});
     drawn.push_back({own, generator.alive(), generator.seed(), generator.offset(), 0, word});
     return word;
   }
@@ -207,7 +207,7 @@ void Graph::replay() {
   if (r.used > 0) {
     alignas(kSlot) char words[kWords] = {};
     // What throws does so before anything has changed.
-    for (const Slot& slot : r.slots) slot.value.write(words + slot.at);
+    for (const Slot& slot : r.slots) slot.value.check();
     for (const Slot& slot : r.slots) {
       slot.value.write(words + slot.at);
       slot.value.done();  // an optimizer's next step in the same graph goes on from here

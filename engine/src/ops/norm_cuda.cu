@@ -354,7 +354,7 @@ constexpr int64_t kMostTeams = INT32_MAX / kMostBlocks;
 /// How many blocks share a row that is too long for one: 1 if clusters cannot take it.
 template <class T>
 unsigned blocks_for_row(const NormArgs<T>& a, const Limits& limits) {
-  if (a.H <= limits.row() || !has_clusters()) return 1;
+  if (a.H <= limits.row() || a.rows > kMostTeams || !has_clusters()) return 1;
   for (unsigned blocks = 2; blocks <= kMostBlocks; blocks *= 2)
     if (!is_general(a, limits, (a.H + blocks - 1) / blocks)) return blocks;
   return 1;
@@ -372,9 +372,9 @@ auto with_shape(int64_t H, bool general, const Run& run) {
     if (!general && H <= 32 * E) return run.template operator()<E, 32, false>();
     return with_shape<T, kMost, E * 2>(H, general, run);
   } else {
-    if (general) return run.template operator()<kMost, 0, true>();
+    if (general) return run.template operator()<kMost, kBlock, true>();
     if (H <= 32 * kMost) return run.template operator()<kMost, 32, false>();
-    return run.template operator()<kMost, 0, false>();
+    return run.template operator()<kMost, kBlock, false>();
   }
 }
 
@@ -436,7 +436,7 @@ template <class T, int V>
 Failure forward(const NormArgs<T>& a) {
   constexpr Limits kLimits = kForward<T>;
   const unsigned blocks = blocks_for_row(a, kForwardShare<T>);
-  if (blocks > 1 && a.rows <= kMostTeams) return forward_in_clusters<T, V>(a, blocks);
+  if (blocks > 1) return forward_in_clusters<T, V>(a, blocks);
   const bool general = is_general(a, kLimits, a.H);
   const int in_shared = vectors_in_shared<T, V, 1>(a.H, kLimits);
   const auto run = [&]<int E, int kLanes, bool kGeneral>() {
@@ -456,7 +456,7 @@ Failure forward(const NormArgs<T>& a) {
 template <class T, class Run>
 auto with_backward_shape(const NormArgs<T>& a, const Run& run) {
   constexpr Limits kLimits = kBackward<T>;
-  if (blocks_for_row(a, kLimits) > 1 && a.rows <= kMostTeams)
+  if (blocks_for_row(a, kLimits) > 1)
     return run.template operator()<kLimits.elements, kCluster, false>();
   const bool general = is_general(a, kLimits, a.H);
   if (!general && a.H > kLimits.row() / 2 && a.H <= kBackwardMiddle<T>.row())

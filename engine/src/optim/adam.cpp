@@ -58,11 +58,11 @@ void Adam::step_on_gpu() {
     mark_changed(slots);
   };
   const std::vector<cuda::OptimTensor> tensors = gpu_tensors(slots, exp_avg_, exp_avg_sq_);
-  const auto next = [this, slots, tensors] {
+  const auto in_place = [this, slots, tensors] {
     check_in_place("Adam", tensors, gpu_tensors(slots, exp_avg_, exp_avg_sq_));
-    return next_step();
   };
-  const AdamStep* replayed = at_replay<AdamStep>("Adam", alive_, next, done);
+  const AdamStep* replayed = at_replay<AdamStep>(
+      "Adam", alive_, in_place, [this] { return next_step(); }, done);
   cuda::call("Adam", cuda::backend().optim->adam, next_step(), replayed, tensors.data(),
              static_cast<int64_t>(tensors.size()));
   if (!replayed) done();

@@ -41,11 +41,11 @@ void SGD::step_on_gpu() {
   std::vector<Slot> slots = slots_of("SGD", parameters_);
   const auto done = [slots] { mark_changed(slots); };
   const std::vector<cuda::OptimTensor> tensors = gpu_tensors(slots, momentum_, {});
-  const auto next = [this, slots, tensors] {
+  const auto in_place = [this, slots, tensors] {
     check_in_place("SGD", tensors, gpu_tensors(slots, momentum_, {}));
-    return next_step();
   };
-  const SgdStep* replayed = at_replay<SgdStep>("SGD", alive_, next, done);
+  const SgdStep* replayed = at_replay<SgdStep>(
+      "SGD", alive_, in_place, [this] { return next_step(); }, done);
   cuda::call("SGD", cuda::backend().optim->sgd, next_step(), replayed, tensors.data(),
              static_cast<int64_t>(tensors.size()));
   if (!replayed) done();

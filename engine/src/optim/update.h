@@ -85,15 +85,16 @@ void check_in_place(const char* op, const std::vector<cuda::OptimTensor>& captur
 /// Within a capture: where the optimizer's constants of each replay will stand, see at_replay().
 template <class Step>
 const Step* at_replay(const char* op, const std::shared_ptr<const bool>& alive,
-                      std::function<Step()> next, std::function<void()> done) {
+                      std::function<void()> in_place, std::function<Step()> next,
+                      std::function<void()> done) {
   const std::weak_ptr<const bool> still = alive;
   return cuda::at_replay<Step>(
-      [op, still, next = std::move(next)] {
+      [op, still, in_place = std::move(in_place)] {
         check<ValueError>(!still.expired(), "replay", "the ", op,
                           " whose step was captured is gone");
-        return next();
+        in_place();
       },
-      std::move(done));
+      std::move(next), std::move(done));
 }
 
 }  // namespace normlab::optim
