@@ -65,11 +65,64 @@ constexpr int kForwardThreads = kLanes > 0                      ? 256
 template <class T, int E>
 constexpr int kForwardAtOnce = E == kForwardLong<T>.elements ? 2 : 1;
 
+/// A row in memory; with `more`, x + more, rounded as it is stored.
+template <class T>
+struct RowInMemory {
+  const T *x, *more;
+  int H;
+  __device__ accumulate_t<T> operator[](int j) const {
+    using A = accumulate_t<T>;
+    const A v = static_cast<A>(x[j]);
+    return more ? static_cast<A>(static_cast<T>(v + static_cast<A>(more[j]))) : v;
+  }
+};
+
+/// Mean and scale of a row that leaves NormRange, summed in double around its first element. Every
+/// warp does all of it, so that none waits for another: such rows are rare. Not inlined: the usual
+/// rows must not pay for it with registers.
+template <int kLanes, bool kGeneral, class T, class A = accumulate_t<T>>
+__device__ __attribute__((noinline)) RowStats<A> careful_stats(RowInMemory<T> row,
+                                                               Clamp<A, kGeneral> clamp,
+                                                               Divisor divisor) {
+  constexpr int kNeighbours = kLanes > 0 ? kLanes : 32;
+  const int lane = static_cast<int>((threadIdx.y * blockDim.x + threadIdx.x) % 32),
+            own = lane % kNeighbours;
+  const unsigned neighbours = 0xffffffffu >> (32 - kNeighbours) << (lane - own);
+  const auto at = [&](int j) {
+    A v[1] = {row[j]};
+    clamp.apply(v);
+    return v[0];
+  };
+  const auto over_row = [&](const auto& term, const auto& join) {
+    decltype(term(A(0))) total{};
+    for (int j = own; j < row.H; j += kNeighbours) total = join(total, term(at(j)));
+    for (int step = kNeighbours / 2; step > 0; step /= 2)
+      total = join(total, __shfl_xor_sync(neighbours, total, step));
+    return total;
+  };
+  const auto greatest = [](A a, A b) { return a > b ? a : b; };
+  const auto sum = [](double a, double b) { return a + b; };
+  const A first = divisor.centred ? at(0) : A(0);
+  const A factor = divisor.factor_of(over_row([](A x) { return fabs(x); }, greatest),
+                                     over_row([=](A x) { return fabs(x - first); }, greatest));
+  const auto scaled = [=](A x) { return static_cast<double>(x * factor); };
+  double mean = 0, off = 0;
+  if (divisor.centred) {
+    mean = scaled(first) +
+           over_row([=](A x) { return scaled(x) - scaled(first); }, sum) / row.H;
+    off = over_row([=](A x) { return scaled(x) - mean; }, sum) / row.H;
+  }
+  const double squares =
+      over_row([=](A x) { return (scaled(x) - mean) * (scaled(x) - mean); }, sum);
+  return divisor.stats_of(factor, mean + off, squares - off * off * row.H);
+}
+
 /// Mean and scale of a row, by all of its threads: the deviations are summed around the mean as
 /// rounded, which also tells what rounding lost.
-template <class T, class Part, class Clamping, class Reducer, class A = accumulate_t<T>>
-__device__ RowStats<A> find_stats(const NormArgs<T>& a, const Part& part, const Clamping& clamp,
-                                  Reducer& reducer) {
+template <int kLanes, bool kGeneral, class T, class Part, class Reducer,
+          class A = accumulate_t<T>>
+__device__ RowStats<A> find_stats(const NormArgs<T>& a, int64_t at, const Part& part,
+                                  const Clamp<A, kGeneral>& clamp, Reducer& reducer) {
   const A H = static_cast<A>(a.H);
   A mean = 0;
   if (a.scale == Scale::std) {
@@ -92,7 +145,12 @@ __device__ RowStats<A> find_stats(const NormArgs<T>& a, const Part& part, const 
   });
   reducer.sum(total);
   const A off = a.scale == Scale::std ? total[0] / H : A(0);
-  return stats_of(a, mean, off, total[1] - off * off * H);
+  bool right;
+  const RowStats<A> stats = stats_of(a, mean, off, total[1] - off * off * H, right);
+  if (right) return stats;
+  const RowInMemory<T> row{a.x + at, a.residual ? a.residual + at : nullptr,
+                           static_cast<int>(a.H)};
+  return careful_stats<kLanes, kGeneral>(row, clamp, Divisor(a));
 }
 
 /// The first row that a block has, threadIdx.y's are behind it, and how many rows all have at once.
@@ -123,7 +181,7 @@ __global__ void __launch_bounds__(kForwardThreads<T, E, kLanes>, kForwardAtOnce<
   else
     part.template load<false>(0, a.x + at);
   const Clamp<A, kGeneral> clamp(a, inside ? row : 0);
-  const RowStats<A> stats = find_stats<T>(a, part, clamp, reducer);
+  const RowStats<A> stats = find_stats<kLanes, kGeneral>(a, at, part, clamp, reducer);
   if (!inside) return;
   if (threadIdx.x == 0 && columns.begin == 0) keep_stats(a, row, stats);
   const ParameterPlace<kGeneral> place(a, row, segment);
@@ -199,6 +257,7 @@ struct RowGradient {
     at(column, values, y, dx);
 #pragma unroll
     for (int k = 0; k < V; ++k) dx[k] = rate * (dx[k] - through.mean - y[k] * through.scale);
+    stats.scale_back(dx);
   }
 };
 
@@ -573,7 +632,8 @@ Failure norm_forward(const NormArgs<T>& a) {
   if (a.scale == Scale::tanh) return tanh_forward(a);
   if (a.clamp > 0)
     if (const Failure failure = find_extremes(a)) return failure;
-  return with_vectors(a, [&]<int V>() { return forward<T, V>(a); });
+  const Failure failure = with_vectors(a, [&]<int V>() { return forward<T, V>(a); });
+  return failure || !a.updates_running ? failure : update_running_of_rows(a);
 }
 
 template <class T>
@@ -587,7 +647,8 @@ Failure norm_backward(const NormArgs<T>& a) {
 
 template <class T>
 int64_t forward_scratch(const NormArgs<T>& a) {
-  return a.batch && a.rows > 0 && a.H > 0 ? batch_scratch(a) : 0;
+  if (a.rows == 0 || a.H == 0) return 0;
+  return a.batch ? batch_scratch(a) : a.updates_running ? a.rows : 0;
 }
 
 template <class T>
