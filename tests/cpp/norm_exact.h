@@ -21,6 +21,7 @@ struct ExactRow {
   double topk_share = 0.005;
 
   Row y = {}, z = {}, dx = {}, dgain = {};
+  long double sigma = 0;
   long double dx_size = 0;  ///< max |dy| / sigma: what dx's rounding is measured by
 
   void run(const Row& given, const Row& dz, const Row& gain, const Row& bias) {
@@ -36,7 +37,7 @@ struct ExactRow {
     for (const long double v : x) squares += (v - mean) * (v - mean);
     const long double count = l2 ? 1 : std_eps && centred ? n - 1 : n;
     const long double root = std::sqrt(squares / count);
-    const long double sigma = std_eps ? root + eps : std::sqrt(squares / count + eps);
+    sigma = std_eps ? root + eps : std::sqrt(squares / count + eps);
     const long double coef = !std_eps ? 1 / count : root > 0 ? sigma / (count * root) : 0;
     y.assign(H, 0);
     z.assign(H, 0);
@@ -99,12 +100,13 @@ struct ExactRow {
   }
 };
 
-inline ExactRow::Row row_of(const Tensor& t, int64_t begin, int64_t end) {
-  const std::vector<double> all = t.to_vector();
-  return {all.begin() + begin, all.begin() + end};
+/// Row r of [.., H] numbers.
+template <class T = long double>
+std::vector<T> row_of(const std::vector<double>& all, int64_t r, int64_t H) {
+  return {all.begin() + r * H, all.begin() + r * H + H};
 }
 inline ExactRow::Row all_of(const Tensor& t) {
-  return t.defined() ? row_of(t, 0, t.numel()) : ExactRow::Row();
+  return t.defined() ? row_of(t.to_vector(), 0, t.numel()) : ExactRow::Row();
 }
 
 /// Whether every got[j] is want[j] but for `allowed` and a few of the dtype's least steps; where

@@ -14,7 +14,7 @@ namespace {
 std::vector<int64_t> all_lengths() {
   std::vector<int64_t> all;
   for (int64_t H = 1; H <= 100; ++H) all.push_back(H);
-  for (int64_t H = 395; H <= 1030; H += H < 440 || H > 1000 ? 1 : 7) all.push_back(H);
+  for (int64_t H = 395; H <= 1030; H += H < 430 || H > 1000 ? 1 : 61) all.push_back(H);
   return all;
 }
 
@@ -52,7 +52,7 @@ void check_same(const Tensor& x, double tolerance, const std::function<Tensor(co
 }  // namespace
 
 TEST_CASE("tails: every variant at every length, with large means of both signs", "[norm][tails]") {
-  const double mean = GENERATE(0.0, 100.0, -100.0, 1e4, -1e4, 1e6, -1e6);
+  const double mean = GENERATE(0.0, 1e4, -1e4, 1e6, -1e6);
   for (const NormTraits& v : kNormVariants) {
     if (v.group != Group::row || v.scale == Scale::none || v.scale == Scale::tanh) continue;
     for (const int64_t H : all_lengths()) {
@@ -63,14 +63,11 @@ TEST_CASE("tails: every variant at every length, with large means of both signs"
       const std::vector<double> got_z = z.to_vector(), got_dx = leaf.grad().to_vector();
       for (const int64_t r : {0, 4}) {  // of four rows at once, and alone
         ExactRow e{std::string(v.name)};
-        e.run(row_of(x, r * H, r * H + H), row_of(dz, r * H, r * H + H), {}, {});
-        const auto at = [&](const std::vector<double>& all) {
-          return std::vector<double>(all.begin() + r * H, all.begin() + r * H + H);
-        };
+        e.run(row_of(x.to_vector(), r, H), row_of(dz.to_vector(), r, H), {}, {});
         const long double tolerance = tolerance_at(mean) * (v.clamp ? 4 : 1);
         CAPTURE(std::string(v.name), mean, H, r);
-        REQUIRE(all_close(at(got_z), e.z, tolerance * greatest(e.z), DType::float32));
-        REQUIRE(all_close(at(got_dx), e.dx, tolerance * e.dx_size, DType::float32));
+        REQUIRE(all_close(row_of<double>(got_z, r, H), e.z, tolerance * greatest(e.z), DType::float32));
+        REQUIRE(all_close(row_of<double>(got_dx, r, H), e.dx, tolerance * e.dx_size, DType::float32));
       }
     }
   }

@@ -103,8 +103,9 @@ __device__ __attribute__((noinline)) RowStats<A> careful_stats(RowInMemory<T> ro
   const auto greatest = [](A a, A b) { return a > b ? a : b; };
   const auto sum = [](double a, double b) { return a + b; };
   const A first = divisor.centred ? at(0) : A(0);
-  const A factor = divisor.factor_of(over_row([](A x) { return fabs(x); }, greatest),
-                                     over_row([=](A x) { return fabs(x - first); }, greatest));
+  const A most = over_row([](A x) { return A(fabs(x)); }, greatest),
+          spread = over_row([=](A x) { return A(fabs(x - first)); }, greatest);
+  const A factor = divisor.factor_of(most, spread);
   const auto scaled = [=](A x) { return static_cast<double>(x * factor); };
   double mean = 0, off = 0;
   if (divisor.centred) {
@@ -250,14 +251,13 @@ struct RowGradient {
     for (int k = 0; k < V; ++k) dy[k] = values[1][k] * w[k];
   }
 
-  /// dx where nothing is clamped.
+  /// dx where nothing is clamped, per unit of the row's factor.
   __device__ void dx(int column, const A (&values)[2][V], const Through<A>& through,
                      A (&dx)[V]) const {
     A y[V];
     at(column, values, y, dx);
 #pragma unroll
     for (int k = 0; k < V; ++k) dx[k] = rate * (dx[k] - through.mean - y[k] * through.scale);
-    stats.scale_back(dx);
   }
 };
 
@@ -392,6 +392,7 @@ __global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kLanes>,
       gradient.dx(column, values, through, out);
       if (gradient.clamp.on())
         route_clamped(gradient, a.extremes + 2 * row, column, values[0], clamped, out);
+      gradient.stats.scale_back(out);
       store_values<T, V>(dx + column, out);
     });
   }

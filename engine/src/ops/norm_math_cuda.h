@@ -266,16 +266,11 @@ struct Divisor {
   /// What eps adds to sigma.
   __device__ double floor() const { return var_eps ? sqrt(eps) : eps; }
 
-  /// The power of two that brings a row into NormRange, from its greatest magnitude and distance
-  /// from its first element (from 0 if not centred).
+  /// The power of two that brings a row into NormRange.
   template <class A>
   __device__ A factor_of(A most, A spread) const {
-    using Range = NormRange<A>;
-    if (!(most - most == 0)) return 1;
-    const double up_to = fmax(static_cast<double>(most), floor());
-    if (up_to > Range::most) return 1 / Range::step;
-    return spread > 0 && fmax(static_cast<double>(spread), floor()) < Range::least ? Range::step
-                                                                                   : A(1);
+    if (!(most - most == 0)) return 1;  // NaN or infinite
+    return static_cast<A>(factor_into_range<NormRange<A>>(most, spread, floor()));
   }
   /// stats_of(), of factor * x.
   template <class A>

@@ -38,7 +38,7 @@ void find_extremes(const NormProblem<T>& p, const T* x, int32_t* extremes) {
   extremes[1] = kth(p.H, p.clamp, [x](int32_t a, int32_t b) { return x[a] < x[b]; });
 }
 
-/// The power of two that brings a row into NormRange. `floor` is what eps adds to sigma.
+/// The power of two that brings a row into NormRange. `floor`: see norm_range.h.
 template <class T>
 double factor_of(const NormProblem<T>& p, const T* x, int64_t row, double first, double floor) {
   using Range = NormRange<T>;
@@ -48,9 +48,7 @@ double factor_of(const NormProblem<T>& p, const T* x, int64_t row, double first,
     most = std::max(most, std::abs(v));
     spread = std::max(spread, std::abs(v - first));
   }
-  if (!std::isfinite(most)) return 1;
-  if (std::max(most, floor) > Range::most) return 1 / static_cast<double>(Range::step);
-  return spread > 0 && std::max(spread, floor) < Range::least ? Range::step : 1;
+  return std::isfinite(most) ? factor_into_range<Range>(most, spread, floor) : 1;
 }
 
 /// Of factor * x, around its first element: that of a row of equal elements is its mean, exactly.
@@ -175,9 +173,10 @@ void backward_row(const NormProblem<T>& p, int64_t row) {
   const bool scaled = traits.grad_scale && !p.given_stats;
   const T via_mean = static_cast<T>(centred ? sum_dy / static_cast<double>(p.H) : 0);
   const T via_scale = static_cast<T>(scaled ? sum_dy_y * p.coef[row] : 0);
-  for (int64_t j = 0; j < p.H; ++j)
-    dx[j] = p.rstd[row] * (dx[j] - via_mean - normalized(p, x, row, j) * via_scale) * p.factor[row];
+  for (int64_t j = 0; j < p.H; ++j) dx[j] -= via_mean + normalized(p, x, row, j) * via_scale;
+  // Before the scale, which may make infinities whose sum is none.
   if (p.clamp > 0) route_clamped(p, x, row, dx);
+  for (int64_t j = 0; j < p.H; ++j) dx[j] = p.rstd[row] * dx[j] * p.factor[row];
 }
 
 template <class T>
