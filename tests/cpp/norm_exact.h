@@ -115,7 +115,9 @@ inline bool all_close(const std::vector<double>& got, const ExactRow::Row& want,
                       long double allowed, DType dtype) {
   const bool wide = dtype == DType::float64;
   const long double most = wide ? 0x1.fffffffffffffp1023L : 0x1.fffffep127L,
-                    least = wide ? 0x1p-1074L : 0x1p-149L;
+                    least = wide                       ? 0x1p-1074L
+                            : dtype == DType::bfloat16 ? 0x1p-133L
+                                                       : 0x1p-149L;
   for (size_t j = 0; j < want.size(); ++j) {
     if (std::abs(want[j]) + allowed > most && (std::isinf(got[j]) || std::abs(got[j]) > most / 2))
       continue;

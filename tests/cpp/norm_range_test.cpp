@@ -59,6 +59,12 @@ Got run(const NormTraits& v, const Tensor& x, const Tensor& dz, const Tensor& ga
           o.gain ? o.gain.grad().to_vector() : std::vector<double>()};
 }
 
+/// A GPU's mean is as precise as its dtype's least number: what that does to y.
+long double from_mean(const ExactRow& e, DType dtype, Device device) {
+  const long double least = dtype == DType::float64 ? 0x1p-1074L : 0x1p-149L;
+  return device == Device::cuda && e.sigma > 0 ? least / e.sigma : 0;
+}
+
 /// Compares every row of z and dx, and the gain's gradient.
 void check_rows(const NormTraits& v, const Tensor& x, const NormOptions& o, Device device) {
   const int64_t rows = x.size(0), H = x.size(1);
@@ -82,11 +88,8 @@ void check_rows(const NormTraits& v, const Tensor& x, const NormOptions& o, Devi
     for (size_t j = 0; j < e.dgain.size() && gain; ++j)
       dgain[v.scalar_gain ? 0 : j] += e.dgain[j];
     CAPTURE(r, of_x[static_cast<size_t>(r * H)]);
-    // A GPU's mean is as precise as its dtype's least number.
-    const long double least = wide == DType::float64 ? 0x1p-1074L : 0x1p-149L;
-    const long double of_mean = device == Device::cuda && e.sigma > 0 ? least / e.sigma : 0;
-    CHECK(all_close(row_of<double>(got.z, r, H), e.z, tolerance * greatest(e.z) + of_mean,
-                    x.dtype()));
+    CHECK(all_close(row_of<double>(got.z, r, H), e.z,
+                    tolerance * greatest(e.z) + from_mean(e, wide, device), x.dtype()));
     // Clamped entries' gradients all go to one.
     const long double shares = v.clamp ? 4 : 1;
     CHECK(all_close(row_of<double>(got.dx, r, H), e.dx, shares * tolerance * e.dx_size,
@@ -104,17 +107,68 @@ NormOptions options_of(const NormTraits& v, bool std_eps, double eps) {
   return o;
 }
 
-NormTraits any_of(bool of_rows) {
-  static const std::vector<NormTraits> all[] = {with_statistics(false), with_statistics(true)};
-  const size_t i = static_cast<size_t>(of_rows ? GENERATE(range(0, 13)) : GENERATE(range(0, 3)));
-  return all[of_rows ? 1 : 0].at(i);
+NormTraits any_row_variant() {
+  static const std::vector<NormTraits> all = with_statistics(true);
+  return all.at(static_cast<size_t>(GENERATE(range(0, 13))));
+}
+
+/// x [N, C, S], what shares statistics as rows: those of a channel for batchnorm.
+Tensor as_rows(const Tensor& x, const std::string& name) {
+  const int64_t N = x.size(0), C = x.size(1), S = x.size(2);
+  if (name == "batchnorm") return transpose(x, {1, 0, 2}).reshape({C, N * S});
+  return name == "groupnorm" ? x.reshape({N * 2, C / 2 * S}) : x.reshape({N * C, S});
+}
+
+/// The rows are those of layernorm_simple, forward and backward.
+void check_channels(const std::string& name, const Tensor& x, const NormOptions& o,
+                    Device device) {
+  Generator generator(5);
+  const Tensor dz = randn(x.shape(), 0, 1, DType::float64, generator).to(x.dtype());
+  NormOptions own = o;
+  own.axes = 2;
+  if (name == "groupnorm") own.groups = 2;
+  if (name != "groupnorm") {
+    own.running_mean = Tensor::zeros({x.size(1)}, x.dtype(), device);
+    own.running_var = Tensor::ones({x.size(1)}, x.dtype(), device);
+  }
+  const Got got = run(norm_variant(name), x, dz, Tensor::ones({x.size(1)}, x.dtype()), own, device);
+  const auto rows = [&](const std::vector<double>& all) {
+    return as_rows(Tensor::of(x.shape(), all), name);
+  };
+  const Tensor of_x = as_rows(x, name), of_dz = as_rows(dz, name);
+  const int64_t H = of_x.size(1);
+  const std::vector<double> z = rows(got.z).to_vector(), dx = rows(got.dx).to_vector();
+  const std::vector<double> from = of_x.to_vector(), dzs = of_dz.to_vector();
+  const long double tolerance = x.dtype() == DType::float64 ? 1e-11L : 2e-5L;
+  for (int64_t r = 0; r < of_x.size(0); ++r) {
+    ExactRow e{"layernorm_simple", o.denominator == Denominator::std_eps, o.eps};
+    e.run(row_of(from, r, H), row_of(dzs, r, H), {}, {});
+    CAPTURE(r, from[static_cast<size_t>(r * H)]);
+    CHECK(all_close(row_of<double>(z, r, H), e.z,
+                    tolerance * greatest(e.z) + from_mean(e, x.dtype(), device), x.dtype()));
+    CHECK(all_close(row_of<double>(dx, r, H), e.dx, tolerance * e.dx_size, x.dtype()));
+  }
+  if (name == "groupnorm") return;
+  for (const double mean : own.running_mean.to_vector()) CHECK(std::isfinite(mean));
+  for (const double var : own.running_var.to_vector()) CHECK_FALSE(std::isnan(var));
+}
+
+/// [N, C, S] whose channels, or the rows of each, have scales of their own.
+Tensor channels_at(const std::vector<double>& scales, int64_t S, DType dtype) {
+  const int64_t C = static_cast<int64_t>(scales.size());
+  Generator generator(7);
+  const Tensor unit = randn({3, C, S}, 0.5, 1, DType::float64, generator);
+  const Tensor size = Tensor::of({C, 1}, scales);
+  Tensor x = maximum(minimum(unit, Tensor::full({}, 4, DType::float64)),
+                     Tensor::full({}, -4, DType::float64));
+  return (x * size).to(dtype);
 }
 
 }  // namespace
 
 TEST_CASE("norm range: rows of every scale", "[norm][range]") {
   REQUIRE(with_statistics(true).size() == 13);
-  const NormTraits v = any_of(true);
+  const NormTraits v = any_row_variant();
   const DType dtype = GENERATE(DType::float32, DType::float64);
   const bool std_eps = GENERATE(false, true);
   const int64_t H = GENERATE(2, 3, 33, 402);
@@ -127,7 +181,7 @@ TEST_CASE("norm range: rows of every scale", "[norm][range]") {
 
 TEST_CASE("norm range: rows of every scale on the GPU", "[norm][range][cuda]") {
   if (!cuda::is_available()) return;
-  const NormTraits v = any_of(true);
+  const NormTraits v = any_row_variant();
   const DType dtype = GENERATE(DType::float32, DType::float64, DType::bfloat16);
   const bool std_eps = GENERATE(false, true);
   const int64_t H = GENERATE(5, 20, 96, 600);
@@ -137,4 +191,54 @@ TEST_CASE("norm range: rows of every scale on the GPU", "[norm][range][cuda]") {
   CAPTURE(std::string(v.name), name_of(dtype), std_eps, H, mean, eps);
   check_rows(v, rows_at(scales_of(dtype), H, mean, dtype), options_of(v, std_eps, eps),
              Device::cuda);
+}
+
+TEST_CASE("norm range: channels of every scale", "[norm][range][cuda]") {
+  const std::string name = GENERATE("batchnorm", "instancenorm", "groupnorm");
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const int64_t S = GENERATE(1, 6, 700);
+  const bool std_eps = GENERATE(false, true);
+  const double eps = GENERATE(0.0, 1e-5);
+  if (S == 1 && name != "batchnorm") return;
+  std::vector<double> scales = scales_of(dtype);
+  if (scales.size() % 2 == 1) scales.push_back(0);
+  if (name == "groupnorm") std::sort(scales.begin(), scales.end());
+  CAPTURE(name, name_of(dtype), S, std_eps, eps);
+  const NormOptions o = options_of(norm_variant(name), std_eps, eps);
+  const Tensor x = channels_at(scales, S, dtype);
+  check_channels(name, x, o, Device::cpu);
+  if (cuda::is_available() && (S < 700 || eps == 0)) check_channels(name, x, o, Device::cuda);
+}
+
+TEST_CASE("norm range: long rows, shared rows and residuals on the GPU", "[norm][range][cuda]") {
+  if (!cuda::is_available()) return;
+  const NormTraits& v = norm_variant("layernorm");
+  const int64_t H = GENERATE(2000, 17000, 33000, 140000);
+  CAPTURE(H);
+  const Tensor x = rows_at({1e-30, 1, 1e25}, H, 0, DType::float32);
+  NormOptions o;
+  o.eps = 0;
+  check_rows(v, x, o, Device::cuda);
+  if (H > 33000) return;
+  const Tensor half = (x / 2).to(Device::cuda);
+  const std::vector<double> got = normalize_residual(half, half, v, o).first.to_vector();
+  const std::vector<double> want = normalize(x.to(Device::cuda), v, o).to_vector();
+  CHECK(got == want);
+}
+
+TEST_CASE("norm range: one large entry, and infinities", "[norm][range][cuda]") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    if (device == Device::cuda && !cuda::is_available()) continue;
+    Tensor x = rows_at({1, 1, 1}, 50, 0, DType::float32);
+    x.data<float>()[7] = 3e38f;
+    x.data<float>()[60] = -1e25f;
+    const NormTraits& v = norm_variant("layernorm_simple");
+    check_rows(v, x, {}, device);
+    x.data<float>()[60] = std::numeric_limits<float>::infinity();
+    const std::vector<double> z = normalize(x.to(device), v).to_vector();
+    for (size_t i = 0; i < z.size(); ++i) {
+      const bool broken = i >= 50 && i < 100;
+      CHECK(std::isnan(z[i]) == broken);
+    }
+  }
 }

@@ -230,12 +230,15 @@ struct RowGradient {
   ParameterPlace<kGeneral> place;
   A rate;  ///< what multiplies all of dx: rstd, and a gain that the whole row shares
 
-  __device__ RowGradient(const NormArgs<T>& a, int64_t row, Divider segment)
+  /// Without x every y is 0: it multiplies nothing then, but must not be infinite.
+  __device__ RowGradient(const NormArgs<T>& a, int64_t row, Divider segment, bool reads_x)
       : a(a),
         stats(kept_stats(a, row)),
         clamp(a, row),
         place(a, row, segment),
-        rate(stats.rstd * (kGeneral && place.one_a_row && a.gain ? a.gain[place.first] : A(1))) {}
+        rate(stats.rstd * (kGeneral && place.one_a_row && a.gain ? a.gain[place.first] : A(1))) {
+    if (!reads_x) stats.mean = stats.off = 0;
+  }
 
   /// y, and its gradient per rate, from x and dz.
   __device__ void at(int column, const A (&values)[2][V], A (&y)[V], A (&dy)[V]) const {
@@ -367,7 +370,7 @@ __global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kLanes>,
     else
       part.leave_out(0);
     part.template load<!kGeneral>(1, a.dz + row * a.H);
-    const RowGradient<T, V, kGeneral> gradient(a, row, segment);
+    const RowGradient<T, V, kGeneral> gradient(a, row, segment, reads_x);
     A total[2] = {0, 0};
     part.each([&](int column, auto& values) {
       A y[V], dy[V];
