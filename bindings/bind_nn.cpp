@@ -321,23 +321,11 @@ std::shared_ptr<M> make_pool2d(Pair kernel, std::optional<Pair> stride) {
   return std::make_shared<M>(Pool2dOptions{kernel.h, kernel.w, step.h, step.w});
 }
 
-/// An option that does nothing was meant for another variant.
-void check_taken(const NormTraits& v, const NormOptions& o) {
-  const NormOptions usual;
-  const auto check_option = [&](bool taken, const char* name, double value, double other) {
-    check<ValueError>(taken || value == other, "Norm", "variant '", v.name, "' takes no ", name,
-                      ", got ", value);
-  };
-  check_option(v.output == Output::adaptive, "C", o.C, usual.C);
-  check_option(v.output == Output::adaptive, "k", o.k, usual.k);
-  check_option(v.group == Group::batch, "momentum", o.momentum, usual.momentum);
-  check_option(v.clamp, "topk_share", o.topk_share, usual.topk_share);
-}
-
 template <class M>
 std::shared_ptr<M> make_norm(const std::string& variant, const Shape& size, double eps,
                              const std::string& denominator, double C, double k,
-                             std::optional<int64_t> groups, double momentum, double topk_share) {
+                             std::optional<int64_t> groups, double momentum, double topk_share,
+                             bool track_running_stats) {
   NormOptions options;
   options.eps = eps;
   options.denominator = denominator_named(denominator);
@@ -346,7 +334,7 @@ std::shared_ptr<M> make_norm(const std::string& variant, const Shape& size, doub
   options.topk_share = topk_share;
   options.groups = groups.value_or(0);
   options.momentum = momentum;
-  check_taken(norm_variant(variant), options);
+  options.track_running_stats = track_running_stats;
   return std::make_shared<M>(variant, size, options);
 }
 
@@ -479,7 +467,8 @@ std::string changed_options(const NormOptions& o) {
          (o.denominator == usual.denominator ? "" : ", denominator='std_eps'") +
          number("C", o.C, usual.C) + number("k", o.k, usual.k) +
          number("groups", o.groups, usual.groups) + number("momentum", o.momentum, usual.momentum) +
-         number("topk_share", o.topk_share, usual.topk_share);
+         number("topk_share", o.topk_share, usual.topk_share) +
+         (o.track_running_stats ? ", track_running_stats=True" : "");
 }
 
 /// A learned tensor or running statistic of Norm, None where the variant has none.
@@ -499,21 +488,23 @@ void bind_norm_module(py::module_& m) {
                                       R"doc(Any normalisation variant, with the parameters it has.
 
 gain (ones), bias (zeros), alpha (dyt, 0.5), scalenorm's gain sqrt(H), batchnorm's running
-statistics. See :func:`normlab.normalize` for the options and :func:`normlab.norm_variants` for
-the names.
+statistics and, with ``track_running_stats=True``, instancenorm's. See :func:`normlab.normalize` for
+the options and :func:`normlab.norm_variants` for the names.
 )doc");
   c.def(py::init(&make_norm<Norm>, &make_norm<Trampoline<Norm>>), py::arg("variant"),
         py::arg("size"), py::kw_only(), py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
         py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("groups") = py::none(),
         py::arg("momentum") = 0.1, py::arg("topk_share") = 0.005,
+        py::arg("track_running_stats") = false,
         "size: the trailing axes that form a row, an int or several. ArgumentError for an option "
         "that the variant does not take, or out of its range.");
   bind_forward<Norm>(c, "Shape of x.");
   bind_norm_member(c, "gain", &NormOptions::gain, "The gain or None.");
   bind_norm_member(c, "bias", &NormOptions::bias, "The bias or None.");
   bind_norm_member(c, "alpha", &NormOptions::alpha, "dyt's alpha or None.");
-  bind_norm_member(c, "running_mean", &NormOptions::running_mean, "batchnorm's, or None.");
-  bind_norm_member(c, "running_var", &NormOptions::running_var, "batchnorm's, or None.");
+  bind_norm_member(c, "running_mean", &NormOptions::running_mean, "batchnorm's or instancenorm's, or None.");
+  bind_norm_member(c, "running_var", &NormOptions::running_var,
+                   "batchnorm's or instancenorm's, or None.");
   c.def_property_readonly(
       "variant", [](const Norm& l) { return std::string(l.traits().name); }, "The variant's name.");
   c.def_property_readonly(

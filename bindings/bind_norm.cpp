@@ -42,7 +42,8 @@ constexpr const char* kNormalizeDoc = R"doc(Normalises x, forward and backward f
 
 A row is what the last ``axes`` axes hold. For batchnorm, groupnorm and instancenorm the first of
 these axes counts channels, the others places: ``(N, C, H, W)`` with ``axes=3`` is the usual case.
-Statistics take two passes in float32; a constant row gives y = 0.
+Statistics take two passes in float32. A row of finite numbers has a finite y, right at every scale.
+A row of equal elements gives y = 0; with ``eps=0`` its divisor is 0, and its gradient is 0, too.
 
 Args:
     x: ``(..., row)``, float32 or float64.
@@ -57,9 +58,10 @@ Args:
         groupnorm and instancenorm.
     groups: groupnorm's; None stands for gcd(channels, 32).
     alpha: dyt's, ``(1,)``; None stands for 0.5.
-    running_mean, running_var: batchnorm's, ``(channels,)``, both or none; updated in place while
-        training, used instead of the batch's statistics otherwise.
-    training: batchnorm's.
+    running_mean, running_var: batchnorm's and instancenorm's, ``(channels,)``, both or none; updated
+        in place while training (mean over the batch, unbiased variance), used instead of x's own
+        statistics otherwise. No elements at all leave them as they are.
+    training: says what becomes of the running statistics.
     momentum: share of the new batch in the running statistics.
     topk_share: topk clamps max(int(share * row length), 1) entries on each side.
 
@@ -68,8 +70,8 @@ Returns:
 
 Raises:
     ShapeError: gain, bias, alpha or running statistics of another shape; no such axes.
-    ArgumentError: an option that the variant does not take, or a negative eps; batchnorm in
-        training with one value a channel.
+    ArgumentError: an option that the variant does not take, or a negative eps; running statistics
+        in training with one value a channel.
 
 Source: Xu et al., "Understanding and Improving Layer Normalization", NeurIPS 2019, sections 2
 to 4.

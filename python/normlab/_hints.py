@@ -278,7 +278,7 @@ _LOSSES: Mapping[str, str] = {
     "rms_norm": 'use `nl.normalize(x, "rmsnorm")`; PyTorch\'s eps is 2**-23',
     "batch_norm": 'use `nl.normalize(x, "batchnorm")`, with running_mean= and running_var=',
     "group_norm": 'use `nl.normalize(x, "groupnorm", groups=3)`, channels on axis 1',
-    "instance_norm": 'use `nl.normalize(x, "instancenorm")`, channels on axis 1',
+    "instance_norm": 'use `nl.normalize(x, "instancenorm")`, with running_mean= and running_var=',
     "mse_loss": "use `((x - y) ** 2).mean()`",
     "l1_loss": "use `nl.abs(x - y).mean()`",
     "nll_loss": "use `nl.cross_entropy(x, targets)` of the logits",

@@ -208,7 +208,7 @@ NetworkOptions small_options(const std::string& norm, HiddenActivation activatio
   o.dropout = 0;
   o.norm = norm;
   o.input_norm = input_norm;
-  o.norm_options.eps = 0.01;
+  if (norm != "none" && norm != "dyt") o.norm_options.eps = 0.01;
   return o;
 }
 
@@ -956,8 +956,11 @@ const Words kSettings = {"embedding",  "hidden", "activation",  "dropout", "inpu
 TEST_CASE("parser files: everything comes back, bit for bit", "[parse]") {
   const Folder folder;
   const std::vector<Sentence> gold = treebank(40, 20, 17);
-  for (const bool tagger : {true, false}) {
-    Kind kind{.norm = "topk",
+  const std::pair<bool, std::string> cases[] = {
+      {true, "topk"}, {false, "topk"}, {true, "adanorm"}, {false, "batchnorm"}};
+  for (const auto& [with_tagger, norm] : cases) {
+    const bool tagger = with_tagger;
+    Kind kind{.norm = norm,
               .activation = HiddenActivation::cube,
               .input_norm = true,
               .tagger = tagger,
@@ -966,9 +969,9 @@ TEST_CASE("parser files: everything comes back, bit for bit", "[parse]") {
     NetworkOptions o = model.network->options();
     o.dropout = 0.25;
     o.norm_options.denominator = Denominator::std_eps;
-    o.norm_options.topk_share = 1.0 / 3;
-    o.norm_options.C = 1.0 / 7;
-    o.norm_options.momentum = 0.7;
+    if (norm == "topk") o.norm_options.topk_share = 1.0 / 3;
+    if (norm == "adanorm") o.norm_options.C = o.norm_options.k = 1.0 / 7;
+    if (norm == "batchnorm") o.norm_options.momentum = 0.7;
     model.network = std::make_shared<Network>(o);
     scramble(*model.network, 33);
     save_model(folder.file(), model);
@@ -990,12 +993,13 @@ TEST_CASE("parser files: everything comes back, bit for bit", "[parse]") {
     CHECK(l.activation == HiddenActivation::cube);
     CHECK(l.dropout == 0.25);
     CHECK(l.input_norm);
-    CHECK(l.norm == "topk");
+    CHECK(l.norm == norm);
     CHECK(l.norm_options.eps == o.norm_options.eps);
     CHECK(l.norm_options.denominator == Denominator::std_eps);
-    CHECK(l.norm_options.topk_share == 1.0 / 3);
-    CHECK(l.norm_options.C == 1.0 / 7);
-    CHECK(l.norm_options.momentum == 0.7);
+    CHECK(l.norm_options.topk_share == o.norm_options.topk_share);
+    CHECK(l.norm_options.C == o.norm_options.C);
+    CHECK(l.norm_options.k == o.norm_options.k);
+    CHECK(l.norm_options.momentum == o.norm_options.momentum);
     for (const auto& [name, tensor] : model.network->state())
       CHECK(same_bits(loaded.network->state().at(name), tensor));
     REQUIRE(loaded.tagger.has_value() == tagger);
@@ -1012,6 +1016,19 @@ TEST_CASE("parser files: everything comes back, bit for bit", "[parse]") {
     save_model(folder.file("again"), loaded);
     CHECK(read_bytes(folder.file("again")) == read_bytes(folder.file()));
   }
+}
+
+TEST_CASE("parser files: options that the norm does not take are passed over", "[parse]") {
+  const Folder folder;  // written before Norm refused them
+  save_model(folder.file(), random_model());
+  TensorFile file = load(folder.file());
+  for (const char* network : {"parser.", "tagger."})
+    for (const char* option : {"C", "k", "topk_share", "momentum"})
+      file.metadata[std::string(network) + option] = "0.75";
+  save(folder.file(), file.tensors, file.metadata);
+  const NormOptions o = load_model(folder.file()).network->options().norm_options, usual;
+  CHECK(o.C == usual.C);
+  CHECK(o.momentum == usual.momentum);
 }
 
 TEST_CASE("parser files: every norm variant", "[parse]") {

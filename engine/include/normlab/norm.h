@@ -96,25 +96,32 @@ struct NormOptions {
   double topk_share = 0.005;  ///< topk clamps max(int(share * H), 1) entries on each side
   int axes = 1;               ///< how many trailing axes form a row
   int64_t groups = 0;         ///< groupnorm: 0 stands for gcd(channels, 32)
-  Tensor running_mean = {};   ///< batchnorm, [channels], both or none: updated while training,
-  Tensor running_var = {};    ///<   used instead of the batch's statistics otherwise
+  /// batchnorm and instancenorm, [channels], both or none: updated while training with the mean over
+  /// the batch and the unbiased variance, used instead of x's own statistics otherwise. They hold
+  /// what their dtype can: a variance of 1e60 is infinite in float32.
+  Tensor running_mean = {};
+  Tensor running_var = {};
   bool training = true;
-  double momentum = 0.1;  ///< share of the new batch in the running statistics
+  double momentum = 0.1;             ///< share of the new batch in the running statistics
+  bool track_running_stats = false;  ///< nn::Norm only: instancenorm keeps them, as batchnorm does
 };
 
 /// Normalises x as `variant` says, forward and backward fused.
 ///
 /// A row is what the last `axes` axes hold; H is its length. For groups of channels the first of
 /// these axes counts channels, the others places: [N, C, H, W] with axes = 3 is the usual
-/// batchnorm. Statistics take two passes in float32; a constant row gives y = 0.
+/// batchnorm. Statistics take two passes in float32. A row of finite numbers has a finite y, right
+/// at every scale: rows whose squares leave the dtype's range are multiplied by a power of two
+/// first. A row of equal elements gives y = 0, with eps = 0 too; its divisor is 0 then, and dx is
+/// defined as 0. dx is infinite where 1 / sigma makes it so. No elements at all leave the running
+/// statistics as they are.
 /// @param x  [..., row], float32 or float64; on the GPU also bfloat16, with parameters in bfloat16
 ///           or float32 and running statistics in float32.
 /// @return   shape and dtype of x; x itself for "none".
 /// @throws ShapeError  gain, bias, alpha or running statistics of another shape; no such axes; one
 ///                     element a row under std_eps; groups that do not divide the channels.
-/// @throws ValueError  an option that the variant does not take, eps < 0; batchnorm in training
-/// with
-///                     one value a channel.
+/// @throws ValueError  an option that the variant does not take, eps < 0; running statistics in
+///                     training with one value a channel.
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options = {});
 /// {normalize(x + residual), x + residual}: what stands between the parts of a pre-norm
 /// Transformer. On a GPU one kernel does both, and the sum is not read again.

@@ -80,9 +80,9 @@ struct WideLanes {
   }
 };
 
-/// Sum of value(i, count) over the vectors of [0, n); lanes from `count` on must be 0. Runs of
-/// kRun vectors are added in float32, the runs in float64: the error is that of a few roundings
-/// for any n.
+/// Sum of value(i, count) over the vectors of [0, n); what the lanes from `count` on hold does not
+/// enter it. Runs of kRun vectors are added in float32, the runs in float64: the error is that of a
+/// few roundings for any n.
 template <int kRun = 8, class Value>
 double sum_over(int64_t n, const Value& value) {
   WideLanes sum;
@@ -95,7 +95,9 @@ double sum_over(int64_t n, const Value& value) {
     }
     sum.add(even + odd);
   }
-  for_vectors(n - i, [&](int64_t at, int64_t count) { sum.add(value(i + at, count)); });
+  for_vectors(n - i, [&](int64_t at, int64_t count) {
+    sum.add(keep_first(value(i + at, count), count, 0));
+  });
   return sum.total();
 }
 
@@ -139,7 +141,7 @@ struct ExpSum {
     }
     const float shift = sum.greatest == -kInf ? 0 : sum.greatest;  // no -inf - -inf so far
     sum.total += sum_over(size, [&](int64_t i, int64_t count) {
-      return keep_first(vexp(load_first(block + i, count) - shift), count, 0);
+      return vexp(load_first(block + i, count) - shift);
     });
   }
   return sum;

@@ -50,7 +50,8 @@ Norm::Norm(std::string_view variant, const Shape& size, const NormOptions& optio
   if (has_gain(traits_)) own.gain = register_parameter("gain", Tensor::full(shape, gain));
   if (has_bias(traits_)) own.bias = register_parameter("bias", Tensor::zeros(shape));
   if (traits_.scale == Scale::tanh) own.alpha = register_parameter("alpha", Tensor::full({1}, 0.5));
-  if (traits_.group != Group::batch) return;
+  const bool tracks = options.track_running_stats && traits_.group == Group::channel;
+  if (traits_.group != Group::batch && !tracks) return;
   own.running_mean = register_buffer("running_mean", Tensor::zeros(shape));
   own.running_var = register_buffer("running_var", Tensor::ones(shape));
 }

@@ -11,7 +11,7 @@ void moments(const float* x, int64_t H, double* mean, double* squares) {
           static_cast<double>(H);
   const vfloat m = broadcast(static_cast<float>(*mean));
   *squares = sum_over(H, [&](int64_t i, int64_t n) {
-    const vfloat d = keep_first(load_first(x + i, n) - m, n, 0);
+    const vfloat d = load_first(x + i, n) - m;
     return d * d;
   });
 }

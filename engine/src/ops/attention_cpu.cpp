@@ -48,7 +48,7 @@ float exponentials(float* row, const Head& h, float& log_sum) {
   const double total = sum_over(h.length, [&](int64_t i, int64_t count) {
     const vfloat e = vexp((load_first(row + i, count) - greatest) * h.scale);
     store_first(row + i, e, count);
-    return keep_first(e, count, 0);
+    return e;
   });
   log_sum = h.scale * greatest + static_cast<float>(std::log(total));
   return static_cast<float>(total);

@@ -124,7 +124,7 @@ void find_scale(FeatureNormBatch<T>& b, size_t example, double squares) {
   const double n = b.centred() && !var_eps ? length - 1 : length;
   const double root = std::sqrt(squares / n);
   const double sigma = var_eps ? std::sqrt(squares / n + b.eps) : root + b.eps;
-  b.rstd[example] = 1 / sigma;
+  b.rstd[example] = sigma == 0 ? 0 : 1 / sigma;  // equal elements and no eps: y = 0
   b.coef[example] = var_eps ? 1 / n : root > 0 ? sigma / (n * root) : 0;
 }
 

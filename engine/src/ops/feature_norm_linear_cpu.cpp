@@ -19,7 +19,7 @@ void centre(const CentredRows<float>& p) {
     float *less_mean = p.less_mean + k * p.inner, *scaled = p.scaled + k * p.inner;
     p.mean[k] = mean;
     p.square_sum[k] = sum_over(p.inner, [&](int64_t e, int64_t count) {
-      const vfloat x = keep_first((load_first(row + e, count) - high) - low, count, 0);
+      const vfloat x = (load_first(row + e, count) - high) - low;
       store_first(less_mean + e, x, count);
       store_first(scaled + e, p.gain ? x * load_first(p.gain + e, count) : x, count);
       if (p.squares) store_first(p.squares + k * p.inner + e, x * x * -p.k, count);

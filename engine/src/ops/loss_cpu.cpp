@@ -15,7 +15,7 @@ float row_loss(const float* x, int64_t n, int64_t target, double smoothing, floa
   // Without smoothing an infinite logit of another class must not touch the loss.
   if (smoothing > 0) {
     const double sum = sum_over(n, [&](int64_t i, int64_t count) {
-      return keep_first(load_first(x + i, count) - e.greatest, count, 0);
+      return load_first(x + i, count) - e.greatest;
     });
     loss -= smoothing * sum / static_cast<double>(n);
   }

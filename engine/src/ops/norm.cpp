@@ -14,6 +14,7 @@
 #include "normlab/ops.h"
 #include "ops/norm.h"
 #include "ops/norm_kernels.h"
+#include "ops/norm_range.h"
 
 namespace normlab {
 namespace {
@@ -31,6 +32,19 @@ bool takes_gain(const NormTraits& v) {
 }
 bool takes_bias(const NormTraits& v) {
   return v.output == Output::affine || v.output == Output::bias;
+}
+
+bool takes_running(const NormTraits& v) {
+  return v.group == Group::batch || v.group == Group::channel;
+}
+/// Whether the running statistics take the place of x's own.
+bool uses_running(const NormOptions& o) {
+  return o.running_mean.defined() && !o.training;
+}
+/// Where the running statistics are used, every row of a channel has the same: batchnorm.
+NormTraits grouped_by(NormTraits v, const NormOptions& o) {
+  if (v.group == Group::channel && uses_running(o)) v.group = Group::batch;
+  return v;
 }
 
 Layout row_layout(const NormTraits& v, const Shape& row, int64_t outer) {
@@ -91,9 +105,9 @@ void check_parameter(const char* name, bool taken, const Tensor& t, const Shape&
 }
 
 void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, const Layout& l) {
-  const bool batch = v.group == Group::batch;
-  check_parameter("running_mean", batch, o.running_mean, l.parameter, x, v);
-  check_parameter("running_var", batch, o.running_var, l.parameter, x, v);
+  const bool batch = v.group == Group::batch, taken = takes_running(v);
+  check_parameter("running_mean", taken, o.running_mean, l.parameter, x, v);
+  check_parameter("running_var", taken, o.running_var, l.parameter, x, v);
   for (const Tensor& t : {o.running_mean, o.running_var})
     if (t.defined())
       check<DtypeError>(t.dtype() == computed_in(x.dtype()), "normalize",
@@ -114,7 +128,12 @@ void check_options(const Tensor& x, const NormTraits& v, const NormOptions& o, c
   check_parameter("alpha", v.scale == Scale::tanh, o.alpha, {1}, x, v);
   check_running(x, v, o, l);
   const bool unbiased = o.denominator == Denominator::std_eps && v.scale == Scale::std;
-  const bool running = o.running_mean.defined() && !o.training;
+  const bool running = uses_running(o);
+  check<ValueError>(v.group != Group::channel || !o.running_mean || running || l.H != 1,
+                    "normalize", "variant '", v.name,
+                    "' with running statistics needs more than one place a channel in training, x "
+                    "is ",
+                    x.shape());
   check<ValueError>(v.group != Group::batch || running || l.H != 1, "normalize",
                     "variant 'batchnorm' in training needs more than one value a channel, x is ",
                     x.shape(), "; leave out a last batch of one row, or use eval()");
@@ -149,7 +168,8 @@ Tensor channels_back(const Tensor& x, const Layout& l, const Shape& shape) {
 
 // --- running the kernels ----------------------------------------------------------------------
 
-/// What backward needs beside x: [4, rows] of mean, rstd, shift, coef, and topk's indices.
+/// What backward needs beside x: [5, rows] of mean, rstd, shift, coef and factor, and topk's
+/// indices.
 struct Stats {
   Tensor values, extremes;
 };
@@ -160,7 +180,11 @@ struct Call {
   NormOptions options;
   Layout layout;
 
-  bool given_stats() const { return options.running_mean.defined() && !options.training; }
+  bool given_stats() const { return uses_running(options); }
+  /// Whether this call's statistics go into the running ones: those of no elements are none.
+  bool updates_running() const {
+    return options.running_mean.defined() && options.training && layout.rows > 0 && layout.H > 0;
+  }
   int64_t clamp() const {
     if (!traits.clamp) return 0;
     const auto kk = static_cast<int64_t>(options.topk_share * static_cast<double>(layout.H));
@@ -200,6 +224,7 @@ NormProblem<T> problem_of(const Call& call, const Tensor& x, Stats& stats, const
     p.rstd = s + l.rows;
     p.shift = s + 2 * l.rows;
     p.coef = s + 3 * l.rows;
+    p.factor = s + 4 * l.rows;
   }
   if (stats.extremes.defined()) p.extremes = stats.extremes.data<int32_t>();
   return p;
@@ -234,7 +259,8 @@ void backward_rows(const NormProblem<double>& p, int64_t begin, int64_t end,
   norm_backward_reference(p, begin, end, grads);
 }
 
-/// Batchnorm's running statistics as mean and rstd of each row.
+/// The running statistics as mean and rstd of each row, which is a channel. With a huge mean x and
+/// mean are halved first, or their difference would overflow.
 template <class T>
 void use_running(const Call& call, NormProblem<T>& p) {
   const std::vector<double> mean = call.options.running_mean.to_vector();
@@ -243,28 +269,31 @@ void use_running(const Call& call, NormProblem<T>& p) {
     const auto i = static_cast<size_t>(r);
     const double sigma = p.denominator == Denominator::var_eps ? std::sqrt(var[i] + p.eps)
                                                                : std::sqrt(var[i]) + p.eps;
-    p.mean[r] = static_cast<T>(mean[i]);
-    p.rstd[r] = static_cast<T>(1 / sigma);
-    p.shift[r] = static_cast<T>((static_cast<double>(p.mean[r]) - mean[i]) / sigma);
-    p.coef[r] = T(0);
+    p.factor[r] = std::abs(mean[i]) > NormRange<T>::most ? T(0.5) : T(1);
+    p.mean[r] = static_cast<T>(mean[i]) * p.factor[r];
+    p.rstd[r] = static_cast<T>(sigma == 0 ? 0 : 1 / sigma / static_cast<double>(p.factor[r]));
+    p.shift[r] = p.coef[r] = T(0);
   }
 }
 
-/// running = (1 - momentum) running + momentum batch, with the unbiased variance (Ioffe & Szegedy).
+/// running = (1 - momentum) running + momentum batch, with the unbiased variance (Ioffe & Szegedy);
+/// of instancenorm the mean over the rows of each channel.
 template <class T>
 void update_running(Call& call, const NormProblem<T>& p) {
   const double m = call.options.momentum, n = static_cast<double>(p.H);
+  const double unbiased = p.denominator == Denominator::var_eps && p.H > 1 ? n / (n - 1) : 1;
   T* mean = call.options.running_mean.data<T>();
   T* var = call.options.running_var.data<T>();
-  for (int64_t r = 0; r < p.rows; ++r) {
-    const double sigma = 1 / static_cast<double>(p.rstd[r]);
-    const double batch_mean = p.mean[r] - p.shift[r] * sigma;
-    double batch_var =
-        p.denominator == Denominator::var_eps ? sigma * sigma - p.eps : std::pow(sigma - p.eps, 2);
-    batch_var = std::max(batch_var, 0.0);
-    if (p.denominator == Denominator::var_eps && n > 1) batch_var *= n / (n - 1);
-    mean[r] = static_cast<T>((1 - m) * mean[r] + m * batch_mean);
-    var[r] = static_cast<T>((1 - m) * var[r] + m * batch_var);
+  const int64_t channels = call.layout.channels;
+  const double each = m / static_cast<double>(p.rows / channels);
+  for (int64_t c = 0; c < channels; ++c) {
+    double new_mean = (1 - m) * mean[c], new_var = (1 - m) * var[c];
+    for (int64_t r = c; r < p.rows; r += channels) {
+      new_mean += each * p.moments[r].mean;
+      new_var += each * unbiased * p.moments[r].var;
+    }
+    mean[c] = static_cast<T>(new_mean);
+    var[c] = static_cast<T>(new_var);
   }
   call.options.running_mean.bump_version();
   call.options.running_var.bump_version();
@@ -277,12 +306,14 @@ Tensor run_forward(Call& call, const Tensor& x, Stats& stats) {
   NormProblem<T> p = problem_of<T>(call, x, stats, o.gain, o.bias, o.alpha);
   p.z = z.data<T>();
   p.stream = should_stream(p, p.z);
+  if (x.numel() == 0) return z;
   if (p.given_stats) use_running(call, p);
-  const int64_t block = std::max<int64_t>(1, 8192 / std::max<int64_t>(p.H, 1));
+  std::vector<NormMoments> moments(call.updates_running() ? static_cast<size_t>(p.rows) : 0);
+  if (!moments.empty()) p.moments = moments.data();
+  const int64_t block = std::max<int64_t>(1, 8192 / p.H);
   parallel_blocks(p.rows, block, p.H * kCostPerElement,
                   [&](int64_t begin, int64_t end) { forward_rows(p, begin, end); });
-  if (call.traits.group == Group::batch && o.training && o.running_mean.defined())
-    update_running(call, p);
+  if (call.updates_running()) update_running(call, p);
   return z;
 }
 
@@ -359,10 +390,10 @@ BackwardResult run_backward(const Call& call, const Tensor& x, Stats& stats, con
   const int64_t rows = chunk_rows(p.rows);
   const int64_t chunks = p.rows > 0 ? (p.rows + rows - 1) / rows : 0;
   Partials<T> partials(chunks, shape.numel(), needs[1], needs[2], needs[3]);
-  parallel_blocks(p.rows, std::max<int64_t>(rows, 1), p.H * kCostPerElement,
-                  [&](int64_t begin, int64_t end) {
-                    backward_rows(p, begin, end, partials.chunk(begin / rows));
-                  });
+  if (x.numel() > 0)
+    parallel_blocks(p.rows, rows, p.H * kCostPerElement, [&](int64_t begin, int64_t end) {
+      backward_rows(p, begin, end, partials.chunk(begin / rows));
+    });
   result.gain = partials.gain(shape);
   result.bias = partials.bias(shape);
   result.alpha = partials.alpha();
@@ -407,6 +438,7 @@ cuda::NormArgs<T> gpu_args(const Call& call, const Tensor& x, const Stats& stats
   a.places = l.places;
   a.clamp = call.clamp();
   a.eps = static_cast<A>(o.eps);
+  a.exact_eps = o.eps;
   a.C = static_cast<A>(o.C);
   a.k = static_cast<A>(o.k);
   a.momentum = static_cast<A>(o.momentum);
@@ -418,10 +450,12 @@ cuda::NormArgs<T> gpu_args(const Call& call, const Tensor& x, const Stats& stats
     a.off = s + l.rows;
     a.rstd = s + 2 * l.rows;
     a.coef = s + 3 * l.rows;
+    a.factor = s + 4 * l.rows;
   }
   a.extremes = on_gpu<int32_t>(stats.extremes);
   a.running_mean = on_gpu<A>(o.running_mean);
   a.running_var = on_gpu<A>(o.running_var);
+  a.updates_running = call.updates_running();
   return a;
 }
 
@@ -451,7 +485,7 @@ Tensor gpu_forward(Call& call, const Tensor& x, Stats& stats, const Tensor& resi
   a.z = on_gpu<T>(z);
   const cuda::NormCalls<T>& calls = cuda::backend().norm->of<T>();
   gpu_run(a, calls.forward_scratch, calls.forward);
-  if (a.batch && !a.given_stats && o.running_mean) {
+  if (a.updates_running) {
     o.running_mean.bump_version();
     o.running_var.bump_version();
   }
@@ -496,7 +530,7 @@ Stats make_stats(const Call& call, const Tensor& x) {
   const DType dtype = computed_in(x.dtype());
   Stats stats;
   if (call.traits.scale != Scale::tanh)
-    stats.values = Tensor::empty({4, call.layout.rows}, dtype, x.device());
+    stats.values = Tensor::empty({5, call.layout.rows}, dtype, x.device());
   if (call.clamp() > 0)
     stats.extremes = Tensor::empty({call.layout.rows, 2}, DType::int32, x.device());
   return stats;
@@ -505,8 +539,9 @@ Stats make_stats(const Call& call, const Tensor& x) {
 /// normalize(). With a residual, x is memory for the sum of first and residual, which the kernel
 /// writes on its way.
 Tensor normalized(const Tensor& x, const Tensor& first, const Tensor& residual,
-                  const NormTraits& variant, const NormOptions& given) {
+                  const NormTraits& given_variant, const NormOptions& given) {
   check<DtypeError>(is_computable(x), "normalize", "x must be float32 or float64, got ", x.dtype());
+  const NormTraits variant = grouped_by(given_variant, given);
   const Layout layout = layout_of(x, variant, given);
   check_options(x, variant, given, layout);
   if (variant.scale == Scale::none) return x;
@@ -580,7 +615,30 @@ Denominator denominator_named(std::string_view name) {
   return Denominator::std_eps;
 }
 
-void check_numbers(const char* op, const NormTraits& v, const NormOptions& o) {
+namespace {
+
+/// An option that does nothing was meant for another variant.
+void check_taken(const char* op, const NormTraits& v, const NormOptions& o) {
+  const NormOptions usual;
+  const auto check_option = [&](bool taken, const char* name, const auto& value,
+                                const auto& other) {
+    check<ValueError>(taken || value == other, op, "variant '", v.name, "' takes no ", name,
+                      ", got ", value);
+  };
+  const bool divides = v.scale != Scale::none && v.scale != Scale::tanh;
+  check_option(divides, "eps", o.eps, usual.eps);
+  check<ValueError>(divides || o.denominator == usual.denominator, op, "variant '", v.name,
+                    "' takes no denominator, got 'std_eps'");
+  check_option(v.output == Output::adaptive, "C", o.C, usual.C);
+  check_option(v.output == Output::adaptive, "k", o.k, usual.k);
+  check_option(v.clamp, "topk_share", o.topk_share, usual.topk_share);
+  check_option(v.group == Group::channels, "groups", o.groups, usual.groups);
+  check_option(takes_running(v), "momentum", o.momentum, usual.momentum);
+  check<ValueError>(takes_running(v) || !o.track_running_stats, op, "variant '", v.name,
+                    "' takes no track_running_stats");
+}
+
+void check_ranges(const char* op, const NormOptions& o) {
   check<ValueError>(o.eps >= 0 && std::isfinite(o.eps), op,
                     "eps must be finite and not negative, got ", o.eps);
   check<ValueError>(std::isfinite(o.C) && std::isfinite(o.k), op, "C and k must be finite, got ",
@@ -590,8 +648,30 @@ void check_numbers(const char* op, const NormTraits& v, const NormOptions& o) {
   check<ValueError>(o.momentum >= 0 && o.momentum <= 1, op, "momentum must be in [0, 1], got ",
                     o.momentum);
   check<ValueError>(o.groups >= 0, op, "groups must not be negative, got ", o.groups);
-  check<ValueError>(o.groups == 0 || v.group == Group::channels, op, "variant '", v.name,
-                    "' takes no groups");
+}
+
+}  // namespace
+
+void check_numbers(const char* op, const NormTraits& v, const NormOptions& o) {
+  check_taken(op, v, o);
+  check_ranges(op, o);
+}
+
+NormOptions taken_options(const char* op, const NormTraits& v, NormOptions o) {
+  check_ranges(op, o);
+  const NormOptions usual;
+  if (v.scale == Scale::none || v.scale == Scale::tanh) {
+    o.eps = usual.eps;
+    o.denominator = usual.denominator;
+  }
+  if (v.output != Output::adaptive) {
+    o.C = usual.C;
+    o.k = usual.k;
+  }
+  if (!v.clamp) o.topk_share = usual.topk_share;
+  if (v.group != Group::channels) o.groups = usual.groups;
+  if (!takes_running(v)) o.momentum = usual.momentum;
+  return o;
 }
 
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options) {
@@ -602,7 +682,7 @@ std::pair<Tensor, Tensor> normalize_residual(const Tensor& x, const Tensor& resi
                                              const NormTraits& variant,
                                              const NormOptions& options) {
   check_residual(x, residual);
-  const bool fused = x.device() == Device::cuda && fuses_residual(variant);
+  const bool fused = x.device() == Device::cuda && fuses_residual(grouped_by(variant, options));
   if (!fused) {
     const Tensor total = x + residual;
     return {normalize(total, variant, options), total};

@@ -68,9 +68,9 @@ struct Elements {
   }
 };
 
-/// Sums over threadIdx.y, for each channel. Every thread of the block must call it.
-template <class A, int K>
-__device__ void sum_channel(A (&values)[K]) {
+/// Joins what a channel's threads have, over threadIdx.y. Every thread of the block must call it.
+template <class A, int K, class Join>
+__device__ void join_channel(A (&values)[K], const Join& join) {
   __shared__ A room[K][kThreads];
   const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
 #pragma unroll
@@ -79,12 +79,18 @@ __device__ void sum_channel(A (&values)[K]) {
     __syncthreads();
     if (threadIdx.y < half)
 #pragma unroll
-      for (int k = 0; k < K; ++k) room[k][thread] += room[k][thread + half * blockDim.x];
+      for (int k = 0; k < K; ++k)
+        room[k][thread] = join(room[k][thread], room[k][thread + half * blockDim.x]);
   }
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < K; ++k) values[k] = room[k][threadIdx.x];
   __syncthreads();  // the room may be used again
+}
+
+template <class A, int K>
+__device__ void sum_channel(A (&values)[K]) {
+  join_channel(values, [](A a, A b) { return a + b; });
 }
 
 /// Mean, what rounding it lost, and squared deviations.
@@ -145,25 +151,75 @@ __device__ Moments<A> merged_moments(const NormArgs<T>& a, int64_t channel, unsi
   return m;
 }
 
+/// Of a channel that leaves NormRange, summed in double around its first element, from all of its
+/// elements whatever the block's part. Every thread of the block must call it.
+template <class T, class A = accumulate_t<T>>
+__device__ RowStats<A> careful_stats(const NormArgs<T>& a, Elements<T> elements) {
+  const Divisor divisor(a);
+  elements.begin = 0;
+  elements.end = static_cast<unsigned>(a.H);
+  const double H = static_cast<double>(a.H);
+  const bool centred = divisor.centred && elements.inside();
+  const A first = centred ? value_at(a.x, elements.offset(0)) : A(0);
+  A size[2] = {0, 0};
+  elements.each({a.x}, [&](int64_t, const A(&x)[1]) {
+    size[0] = fmax(size[0], fabs(x[0]));
+    size[1] = fmax(size[1], fabs(x[0] - first));
+  });
+  join_channel(size, [](A a, A b) { return a > b ? a : b; });
+  const A factor = divisor.factor_of(size[0], size[1]);
+  double mean = static_cast<double>(first * factor);
+  double total[1] = {0};
+  elements.each({a.x}, [&](int64_t, const A(&x)[1]) { total[0] += x[0] * factor - mean; });
+  sum_channel(total);
+  if (divisor.centred) mean += total[0] / H;
+  double sums[2] = {0, 0};
+  elements.each({a.x}, [&](int64_t, const A(&x)[1]) {
+    const double d = x[0] * factor - mean;
+    sums[0] += d;
+    sums[1] += d * d;
+  });
+  sum_channel(sums);
+  const double off = divisor.centred ? sums[0] / H : 0;
+  return divisor.stats_of(factor, mean + off, sums[1] - off * off * H);
+}
+
+/// With a huge mean x and mean are halved first, or their difference would overflow.
 template <class T, class A = accumulate_t<T>>
 __device__ RowStats<A> running_stats(const NormArgs<T>& a, int64_t channel) {
-  const A var = a.running_var[channel];
+  const A var = a.running_var[channel], mean = a.running_mean[channel];
   const A sigma = a.var_eps ? sqrt(var + a.eps) : sqrt(var) + a.eps;
-  return {a.running_mean[channel], 0, 1 / sigma, 0};
+  const A factor = fabs(mean) > NormRange<A>::most ? A(0.5) : A(1);
+  return {mean * factor, 0, sigma == 0 ? A(0) : 1 / sigma / factor, 0, factor, var};
 }
 
 /// running = (1 - momentum) running + momentum batch, with the unbiased variance: that of the
 /// scale.
 template <class T, class A>
-__device__ void update_running(const NormArgs<T>& a, int64_t channel, const Moments<A>& m) {
+__device__ void update_running(const NormArgs<T>& a, int64_t channel, A mean, A var) {
   const auto mix = [&](A& running, A batch) {
     running = (1 - a.momentum) * running + a.momentum * batch;
   };
-  mix(a.running_mean[channel], m.mean + m.off);
+  mix(a.running_mean[channel], mean);
   const A H = static_cast<A>(a.H);
-  A var = (m.squares < 0 ? A(0) : m.squares) / scale_count(a);
   if (a.var_eps && a.H > 1) var *= H / (H - 1);
   mix(a.running_var[channel], var);
+}
+
+/// One channel a thread, of [outer, channels] rows.
+template <class T>
+__global__ void __launch_bounds__(kThreads) update_from_rows(NormArgs<T> a) {
+  using A = accumulate_t<T>;
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (c >= a.groups) return;
+  const double share = static_cast<double>(a.groups) / static_cast<double>(a.rows);
+  double mean = 0, var = 0;
+  for (int64_t row = c; row < a.rows; row += a.groups) {
+    const double row_mean = static_cast<double>(a.mean[row]) + static_cast<double>(a.off[row]);
+    mean += share * (row_mean / static_cast<double>(a.factor[row]));
+    var += share * static_cast<double>(a.scratch[row]);
+  }
+  update_running(a, c, static_cast<A>(mean), static_cast<A>(var));
 }
 
 template <class T>
@@ -187,8 +243,14 @@ __global__ void __launch_bounds__(kThreads)
       to[2 * a.rows] = m.squares;
       return;
     }
-    stats = stats_of(a, m.mean, m.off, m.squares);
-    if (first && a.running_mean) update_running(a, c, m);
+    bool right;
+    stats = stats_of(a, m.mean, m.off, m.squares, right);
+    if (__syncthreads_or(elements.inside() && !right)) {
+      const RowStats<A> careful = careful_stats(a, elements);
+      if (!right) stats = careful;
+    }
+    if (first && a.updates_running)
+      update_running(a, c, (stats.mean + stats.off) / stats.factor, stats.var);
   }
   if (first) keep_stats(a, c, stats);
   const A w = a.gain ? a.gain[c] : A(1), b = a.bias ? a.bias[c] : A(0);
@@ -238,7 +300,9 @@ __global__ void __launch_bounds__(kThreads)
   elements.each({a.x, a.dz}, [&](int64_t at, const A(&values)[2]) {
     const A y = stats.normalized(values[0]);
     const A dy = gradient_of_y(a, values[1], y, A(1));
-    a.dx[at] = static_cast<T>(rate * (dy - through.mean - y * through.scale));
+    A dx[1] = {rate * (dy - through.mean - y * through.scale)};
+    stats.scale_back(dx);
+    a.dx[at] = static_cast<T>(dx[0]);
   });
 }
 
@@ -293,10 +357,16 @@ Failure batch_backward(const NormArgs<T>& a) {
   return run(a, backward_batch<T>, !needs_sums(a));
 }
 
-#define NORMLAB_INSTANTIATE(T)                        \
-  template int64_t batch_scratch(const NormArgs<T>&); \
-  template Failure batch_forward(const NormArgs<T>&); \
-  template Failure batch_backward(const NormArgs<T>&);
+template <class T>
+Failure update_running_of_rows(const NormArgs<T>& a) {
+  return launch(update_from_rows<T>, blocks_for(a.groups, kThreads), kThreads, a);
+}
+
+#define NORMLAB_INSTANTIATE(T)                                  \
+  template int64_t batch_scratch(const NormArgs<T>&);           \
+  template Failure batch_forward(const NormArgs<T>&);           \
+  template Failure batch_backward(const NormArgs<T>&);          \
+  template Failure update_running_of_rows(const NormArgs<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)
 NORMLAB_INSTANTIATE(bfloat16)

@@ -2,45 +2,12 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/simd.h"
-#include "backend/simd_math.h"
+#include "backend/simd_sums.h"
 #include "ops/norm_kernels.h"
+#include "ops/norm_range.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {
-
-// A row is walked in whole vectors (Full) and a rest (Part); both run the same code.
-struct Full {};
-struct Part {
-  int64_t n;
-};
-vfloat load(const float* p, Full) {
-  return load(p);
-}
-vfloat load(const float* p, Part part) {
-  return load_part(p, part.n);
-}
-void store(float* p, vfloat v, Full) {
-  store(p, v);
-}
-void store(float* p, vfloat v, Part part) {
-  store_part(p, v, part.n);
-}
-/// v where the part has elements, else 0.
-vfloat keep(vfloat v, Full) {
-  return v;
-}
-vfloat keep(vfloat v, Part part) {
-  for (int64_t i = part.n; i < kLanes; ++i) v[i] = 0.0f;
-  return v;
-}
-
-template <class F>
-inline void each_vector(int64_t begin, int64_t end, const F& f) {
-  int64_t j = begin;
-  for (; j + kLanes <= end; j += kLanes) f(j, Full{});
-  if (j < end) f(j, Part{end - j});
-}
 
 /// Asks for a line that the next row will want: while a row's statistics are worked out, the memory
 /// would idle otherwise. Fetching past the end does no harm.
@@ -50,24 +17,6 @@ void fetch(const float* p) {
 
 /// Rows that the backward pass takes at once.
 constexpr int kBackwardRows = 4;
-
-/// Longer rows are summed in blocks of this many elements, the blocks in double.
-constexpr int64_t kBlock = 8192;
-
-/// total[k] += K sums over [begin, end); add(j, part, acc) adds one vector to each of them. Four
-/// independent banks hide the latency of addition.
-template <int K, class F>
-inline void sums(int64_t begin, int64_t end, double (&total)[K], const F& add) {
-  for (int64_t from = begin; from < end; from += kBlock) {
-    const int64_t to = end - from < kBlock ? end : from + kBlock;
-    vfloat acc[4][K] = {};
-    int64_t j = from;
-    for (; j + 4 * kLanes <= to; j += 4 * kLanes)
-      for (int bank = 0; bank < 4; ++bank) add(j + bank * kLanes, Full{}, acc[bank]);
-    each_vector(j, to, [&](int64_t i, auto part) { add(i, part, acc[0]); });
-    for (int k = 0; k < K; ++k) total[k] += sum((acc[0][k] + acc[1][k]) + (acc[2][k] + acc[3][k]));
-  }
-}
 
 // --- the row that is normalised ---------------------------------------------------------------
 
@@ -165,38 +114,70 @@ int32_t kth_greatest(const float* x, int64_t H, int64_t kk, float sign) {
   return found.index[kk - 1];
 }
 
-/// Mean, scale and the scale's derivative of one row, in two passes; see norm_reference.cpp.
+/// Sums over one row, of squares around the mean proper.
+struct Moments {
+  float mean;
+  double lost, squares;  ///< what rounding lost of the mean
+};
+
 template <bool Clamp>
-void find_stats(const NormProblem<float>& p, int64_t row) {
+Moments moments_of(const NormProblem<float>& p, int64_t row) {
   const Input<Clamp> x(p, row);
   const double H = static_cast<double>(p.H);
   const bool centred = p.traits->scale == Scale::std;
   float mean = 0;
   if (centred) {
     double total[1] = {};
-    sums<1>(0, p.H, total, [&](int64_t j, auto part, vfloat(&acc)[1]) { acc[0] += x.at(j, part); });
+    sums<1>(0, p.H, total,
+            [&](int64_t j, auto part, LaneSum(&acc)[1]) { acc[0].add(x.at(j, part), part); });
     mean = static_cast<float>(total[0] / H);
   }
   // The second pass also finds what rounding the mean lost.
   double total[2] = {};
-  sums<2>(0, p.H, total, [&, m = broadcast(mean)](int64_t j, auto part, vfloat(&acc)[2]) {
+  sums<2>(0, p.H, total, [&, m = broadcast(mean)](int64_t j, auto part, LaneSum(&acc)[2]) {
     if (p.stream) fetch(x.x + p.H + j);
-    const vfloat d = keep(x.at(j, part) - m, part);
-    acc[0] += d;
-    acc[1] += d * d;
+    const vfloat d = x.at(j, part) - m;
+    acc[0].add(d, part);
+    acc[1].add(d * d, part);
   });
   const double lost = centred ? total[0] / H : 0;
-  double squares = total[1] - lost * lost * H;
-  if (squares < 0) squares = 0;
+  const double squares = total[1] - lost * lost * H;
+  return {mean, lost, squares < 0 ? 0 : squares};
+}
 
+/// Whether sums in float32 give the statistics; NaN does not.
+bool in_range(const Moments& m, double var, double sigma) {
+  using Range = NormRange<float>;
+  const double flat = static_cast<double>(Range::flat) * m.mean;
+  return sigma >= Range::least && sigma <= Range::most && (m.lost == 0 || var > flat * flat);
+}
+
+/// Mean, scale and the scale's derivative of one row, in two passes; see norm_reference.cpp. False
+/// for a row that needs the care it takes.
+template <bool Clamp>
+bool find_stats(const NormProblem<float>& p, int64_t row) {
+  const Moments m = moments_of<Clamp>(p, row);
+  const double H = static_cast<double>(p.H);
   const bool var_eps = p.denominator == Denominator::var_eps;
+  const bool centred = p.traits->scale == Scale::std;
   const double n = p.traits->scale == Scale::l2 ? 1 : centred && !var_eps ? H - 1 : H;
-  const double root = std::sqrt(squares / n);
-  const double sigma = var_eps ? std::sqrt(squares / n + p.eps) : root + p.eps;
-  p.mean[row] = mean;
+  const double var = m.squares / n, root = std::sqrt(var);
+  const double sigma = var_eps ? std::sqrt(var + p.eps) : root + p.eps;
+  if (!in_range(m, var, sigma)) return false;
+  p.mean[row] = m.mean;
   p.rstd[row] = static_cast<float>(1 / sigma);
-  p.shift[row] = static_cast<float>(-lost / sigma);
+  p.shift[row] = static_cast<float>(-m.lost / sigma);
   p.coef[row] = static_cast<float>(var_eps ? 1 / n : root > 0 ? sigma / (n * root) : 0);
+  p.factor[row] = 1;
+  if (p.moments) p.moments[row] = {m.mean + m.lost, var};
+  return true;
+}
+
+/// Whether the reference takes rows [row, row + n): of those multiplied by a power of two.
+bool any_scaled(const NormProblem<float>& p, int64_t row, int n = 1) {
+  bool any = false;
+  for (int r = 0; r < n; ++r) any |= p.factor[row + r] != 1;
+  return any;
 }
 
 // --- gain and bias ----------------------------------------------------------------------------
@@ -256,7 +237,10 @@ inline void write_span(const NormProblem<float>& p, const Input<Clamp>& x, const
 template <Output kOutput, bool Stream, bool Clamp>
 void forward_rows(const NormProblem<float>& p, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
-    if (!p.given_stats) find_stats<Clamp>(p, row);
+    if (p.given_stats ? any_scaled(p, row) : !find_stats<Clamp>(p, row)) {
+      norm_forward_reference(p, row, row + 1);
+      continue;
+    }
     const Input<Clamp> x(p, row);
     const Standardize y_of(p, row);
     float* z = p.z + row * p.H;
@@ -407,7 +391,7 @@ inline void backward_rows(const NormProblem<float>& p, int64_t row,
   double sum_dy[kRows] = {}, sum_dy_y[kRows] = {};
   for (int64_t from = 0; from < p.H; from += kBlock) {
     const int64_t to = p.H - from < kBlock ? p.H : from + kBlock;
-    vfloat a[kRows] = {}, b[kRows] = {};
+    LaneSum a[kRows], b[kRows];
     each_vector(from, to, [&](int64_t j, auto part) {
       vfloat dgain = {}, dbias = {}, w = {};
       if constexpr (kFactor == Factor::gain) w = load(p.gain + j, part);
@@ -420,8 +404,8 @@ inline void backward_rows(const NormProblem<float>& p, int64_t row,
           dbias += v;
         }
         const vfloat dy = dy_of<kFactor>(v, y, w, C, Ck);
-        a[r] += dy;
-        b[r] += dy * y;
+        a[r].add(dy, part);
+        b[r].add(dy * y, part);
       }
       if constexpr (Params) {
         if (grads.gain) store(grads.gain + j, load(grads.gain + j, part) + dgain, part);
@@ -429,8 +413,8 @@ inline void backward_rows(const NormProblem<float>& p, int64_t row,
       }
     });
     for (int r = 0; r < kRows; ++r) {
-      sum_dy[r] += sum(a[r]);
-      sum_dy_y[r] += sum(b[r]);
+      sum_dy[r] += a[r].total();
+      sum_dy_y[r] += b[r].total();
     }
   }
   if (!p.dx) return;
@@ -446,9 +430,18 @@ inline void backward_rows(const NormProblem<float>& p, int64_t row,
 template <Factor kFactor, bool Params, bool Stream, bool Clamp>
 void backward_chunk(const NormProblem<float>& p, int64_t begin, int64_t end,
                     const NormParamGrads<float>& grads) {
-  int64_t row = begin;
-  for (; row + 4 <= end; row += 4) backward_rows<kFactor, Params, Stream, Clamp, 4>(p, row, grads);
-  for (; row < end; ++row) backward_rows<kFactor, Params, Stream, Clamp, 1>(p, row, grads);
+  for (int64_t row = begin; row < end;) {
+    if (row + kBackwardRows <= end && !any_scaled(p, row, kBackwardRows)) {
+      backward_rows<kFactor, Params, Stream, Clamp, kBackwardRows>(p, row, grads);
+      row += kBackwardRows;
+      continue;
+    }
+    if (any_scaled(p, row))
+      norm_backward_reference(p, row, row + 1, grads);
+    else
+      backward_rows<kFactor, Params, Stream, Clamp, 1>(p, row, grads);
+    ++row;
+  }
   if constexpr (Stream) fence();
 }
 
@@ -462,10 +455,10 @@ void backward_segments(const NormProblem<float>& p, int64_t row,
   double sum_dy = 0, sum_dy_y = 0;
   for (int64_t at = 0, i = first; at < p.H; at += p.segment, ++i) {
     double total[2] = {};
-    sums<2>(at, at + p.segment, total, [&](int64_t j, auto part, vfloat(&acc)[2]) {
+    sums<2>(at, at + p.segment, total, [&](int64_t j, auto part, LaneSum(&acc)[2]) {
       const vfloat g = load(dz + j, part);
-      acc[0] += g;
-      acc[1] += g * keep(y_of(x.at(j, part)), part);
+      acc[0].add(g, part);
+      acc[1].add(g * y_of(x.at(j, part)), part);
     });
     const double w = p.gain ? p.gain[i] : 1;
     sum_dy += w * total[0];
@@ -486,11 +479,11 @@ void backward_tanh(const NormProblem<float>& p, int64_t begin, int64_t end,
   for (int64_t row = begin; row < end; ++row) {
     const float *x = p.x + row * p.H, *dz = p.dz + row * p.H;
     double dalpha[1] = {};
-    sums<1>(0, p.H, dalpha, [&](int64_t j, auto part, vfloat(&acc)[1]) {
+    sums<1>(0, p.H, dalpha, [&](int64_t j, auto part, LaneSum(&acc)[1]) {
       const vfloat v = load(x + j, part), g = load(dz + j, part);
       const vfloat y = vtanh(alpha * v);
       const vfloat through = (p.gain ? g * load(p.gain + j, part) : g) * (one - y * y);
-      acc[0] += through * v;
+      acc[0].add(through * v, part);
       if (p.dx) store(p.dx + row * p.H + j, through * alpha, part);
       if (grads.gain) store(grads.gain + j, load(grads.gain + j, part) + g * y, part);
       if (grads.bias) store(grads.bias + j, load(grads.bias + j, part) + g, part);
@@ -510,6 +503,10 @@ void backward_as(const NormProblem<float>& p, int64_t begin, int64_t end,
 /// Both statistics detached and nothing else to do: dx = rstd * dz, without reading x.
 void backward_scaled(const NormProblem<float>& p, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
+    if (any_scaled(p, row)) {
+      norm_backward_reference(p, row, row + 1, {});
+      continue;
+    }
     const vfloat rstd = broadcast(p.rstd[row]);
     const float* dz = p.dz + row * p.H;
     float* dx = p.dx + row * p.H;
@@ -530,7 +527,11 @@ void backward(const NormProblem<float>& p, int64_t begin, int64_t end,
     return norm_backward_reference(p, begin, end, grads);
   if (p.traits->scale == Scale::tanh) return backward_tanh(p, begin, end, grads);
   if (p.segment > 0) {
-    for (int64_t row = begin; row < end; ++row) backward_segments(p, row, grads);
+    for (int64_t row = begin; row < end; ++row)
+      if (any_scaled(p, row))
+        norm_backward_reference(p, row, row + 1, grads);
+      else
+        backward_segments(p, row, grads);
     return;
   }
   const bool params = grads.gain || grads.bias;

@@ -65,11 +65,65 @@ constexpr int kForwardThreads = kLanes > 0                      ? 256
 template <class T, int E>
 constexpr int kForwardAtOnce = E == kForwardLong<T>.elements ? 2 : 1;
 
+/// A row in memory; with `more`, x + more, rounded as it is stored.
+template <class T>
+struct RowInMemory {
+  const T *x, *more;
+  int H;
+  __device__ accumulate_t<T> operator[](int j) const {
+    using A = accumulate_t<T>;
+    const A v = static_cast<A>(x[j]);
+    return more ? static_cast<A>(static_cast<T>(v + static_cast<A>(more[j]))) : v;
+  }
+};
+
+/// Mean and scale of a row that leaves NormRange, summed in double around its first element. Every
+/// warp does all of it, so that none waits for another: such rows are rare. Not inlined: the usual
+/// rows must not pay for it with registers.
+template <int kLanes, bool kGeneral, class T, class A = accumulate_t<T>>
+__device__ __attribute__((noinline)) RowStats<A> careful_stats(RowInMemory<T> row,
+                                                               Clamp<A, kGeneral> clamp,
+                                                               Divisor divisor) {
+  constexpr int kNeighbours = kLanes > 0 ? kLanes : 32;
+  const int lane = static_cast<int>((threadIdx.y * blockDim.x + threadIdx.x) % 32),
+            own = lane % kNeighbours;
+  const unsigned neighbours = 0xffffffffu >> (32 - kNeighbours) << (lane - own);
+  const auto at = [&](int j) {
+    A v[1] = {row[j]};
+    clamp.apply(v);
+    return v[0];
+  };
+  const auto over_row = [&](const auto& term, const auto& join) {
+    decltype(term(A(0))) total{};
+    for (int j = own; j < row.H; j += kNeighbours) total = join(total, term(at(j)));
+    for (int step = kNeighbours / 2; step > 0; step /= 2)
+      total = join(total, __shfl_xor_sync(neighbours, total, step));
+    return total;
+  };
+  const auto greatest = [](A a, A b) { return a > b ? a : b; };
+  const auto sum = [](double a, double b) { return a + b; };
+  const A first = divisor.centred ? at(0) : A(0);
+  const A most = over_row([](A x) { return A(fabs(x)); }, greatest),
+          spread = over_row([=](A x) { return A(fabs(x - first)); }, greatest);
+  const A factor = divisor.factor_of(most, spread);
+  const auto scaled = [=](A x) { return static_cast<double>(x * factor); };
+  double mean = 0, off = 0;
+  if (divisor.centred) {
+    mean = scaled(first) +
+           over_row([=](A x) { return scaled(x) - scaled(first); }, sum) / row.H;
+    off = over_row([=](A x) { return scaled(x) - mean; }, sum) / row.H;
+  }
+  const double squares =
+      over_row([=](A x) { return (scaled(x) - mean) * (scaled(x) - mean); }, sum);
+  return divisor.stats_of(factor, mean + off, squares - off * off * row.H);
+}
+
 /// Mean and scale of a row, by all of its threads: the deviations are summed around the mean as
 /// rounded, which also tells what rounding lost.
-template <class T, class Part, class Clamping, class Reducer, class A = accumulate_t<T>>
-__device__ RowStats<A> find_stats(const NormArgs<T>& a, const Part& part, const Clamping& clamp,
-                                  Reducer& reducer) {
+template <int kLanes, bool kGeneral, class T, class Part, class Reducer,
+          class A = accumulate_t<T>>
+__device__ RowStats<A> find_stats(const NormArgs<T>& a, int64_t at, const Part& part,
+                                  const Clamp<A, kGeneral>& clamp, Reducer& reducer) {
   const A H = static_cast<A>(a.H);
   A mean = 0;
   if (a.scale == Scale::std) {
@@ -92,7 +146,12 @@ __device__ RowStats<A> find_stats(const NormArgs<T>& a, const Part& part, const 
   });
   reducer.sum(total);
   const A off = a.scale == Scale::std ? total[0] / H : A(0);
-  return stats_of(a, mean, off, total[1] - off * off * H);
+  bool right;
+  const RowStats<A> stats = stats_of(a, mean, off, total[1] - off * off * H, right);
+  if (right) return stats;
+  const RowInMemory<T> row{a.x + at, a.residual ? a.residual + at : nullptr,
+                           static_cast<int>(a.H)};
+  return careful_stats<kLanes, kGeneral>(row, clamp, Divisor(a));
 }
 
 /// The first row that a block has, threadIdx.y's are behind it, and how many rows all have at once.
@@ -123,7 +182,7 @@ __global__ void __launch_bounds__(kForwardThreads<T, E, kLanes>, kForwardAtOnce<
   else
     part.template load<false>(0, a.x + at);
   const Clamp<A, kGeneral> clamp(a, inside ? row : 0);
-  const RowStats<A> stats = find_stats<T>(a, part, clamp, reducer);
+  const RowStats<A> stats = find_stats<kLanes, kGeneral>(a, at, part, clamp, reducer);
   if (!inside) return;
   if (threadIdx.x == 0 && columns.begin == 0) keep_stats(a, row, stats);
   const ParameterPlace<kGeneral> place(a, row, segment);
@@ -171,12 +230,15 @@ struct RowGradient {
   ParameterPlace<kGeneral> place;
   A rate;  ///< what multiplies all of dx: rstd, and a gain that the whole row shares
 
-  __device__ RowGradient(const NormArgs<T>& a, int64_t row, Divider segment)
+  /// Without x every y is 0: it multiplies nothing then, but must not be infinite.
+  __device__ RowGradient(const NormArgs<T>& a, int64_t row, Divider segment, bool reads_x)
       : a(a),
         stats(kept_stats(a, row)),
         clamp(a, row),
         place(a, row, segment),
-        rate(stats.rstd * (kGeneral && place.one_a_row && a.gain ? a.gain[place.first] : A(1))) {}
+        rate(stats.rstd * (kGeneral && place.one_a_row && a.gain ? a.gain[place.first] : A(1))) {
+    if (!reads_x) stats.mean = stats.off = 0;
+  }
 
   /// y, and its gradient per rate, from x and dz.
   __device__ void at(int column, const A (&values)[2][V], A (&y)[V], A (&dy)[V]) const {
@@ -192,7 +254,7 @@ struct RowGradient {
     for (int k = 0; k < V; ++k) dy[k] = values[1][k] * w[k];
   }
 
-  /// dx where nothing is clamped.
+  /// dx where nothing is clamped, per unit of the row's factor.
   __device__ void dx(int column, const A (&values)[2][V], const Through<A>& through,
                      A (&dx)[V]) const {
     A y[V];
@@ -308,7 +370,7 @@ __global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kLanes>,
     else
       part.leave_out(0);
     part.template load<!kGeneral>(1, a.dz + row * a.H);
-    const RowGradient<T, V, kGeneral> gradient(a, row, segment);
+    const RowGradient<T, V, kGeneral> gradient(a, row, segment, reads_x);
     A total[2] = {0, 0};
     part.each([&](int column, auto& values) {
       A y[V], dy[V];
@@ -333,6 +395,7 @@ __global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kLanes>,
       gradient.dx(column, values, through, out);
       if (gradient.clamp.on())
         route_clamped(gradient, a.extremes + 2 * row, column, values[0], clamped, out);
+      gradient.stats.scale_back(out);
       store_values<T, V>(dx + column, out);
     });
   }
@@ -573,7 +636,8 @@ Failure norm_forward(const NormArgs<T>& a) {
   if (a.scale == Scale::tanh) return tanh_forward(a);
   if (a.clamp > 0)
     if (const Failure failure = find_extremes(a)) return failure;
-  return with_vectors(a, [&]<int V>() { return forward<T, V>(a); });
+  const Failure failure = with_vectors(a, [&]<int V>() { return forward<T, V>(a); });
+  return failure || !a.updates_running ? failure : update_running_of_rows(a);
 }
 
 template <class T>
@@ -587,7 +651,8 @@ Failure norm_backward(const NormArgs<T>& a) {
 
 template <class T>
 int64_t forward_scratch(const NormArgs<T>& a) {
-  return a.batch && a.rows > 0 && a.H > 0 ? batch_scratch(a) : 0;
+  if (a.rows == 0 || a.H == 0) return 0;
+  return a.batch ? batch_scratch(a) : a.updates_running ? a.rows : 0;
 }
 
 template <class T>

@@ -7,6 +7,11 @@
 
 namespace normlab {
 
+/// What the running statistics take from one row; the variance is what the scale is made of.
+struct NormMoments {
+  double mean, var;
+};
+
 /// One normalisation as its kernels see it: rows of H contiguous elements that each share one mean
 /// and one scale. T is float or double.
 template <class T>
@@ -28,10 +33,12 @@ struct NormProblem {
   /// segment.
   int64_t groups = 1, segment = 0;
 
-  /// Saved for backward, one a row: y = (x - mean) * rstd + shift. `shift` carries what rounding
-  /// the mean to T lost: it matters where the mean is large. `coef` times sum(dy * y) is the
-  /// scale's share of the gradient.
-  T *mean = nullptr, *rstd = nullptr, *shift = nullptr, *coef = nullptr;
+  /// Saved for backward, one a row: y = (x * factor - mean) * rstd + shift. `shift` carries what
+  /// rounding the mean to T lost: it matters where the mean is large. `coef` times sum(dy * y) is
+  /// the scale's share of the gradient. `factor` is 1, or the power of two that brings a row of
+  /// huge or tiny numbers into NormRange: mean and rstd are those of the product.
+  T *mean = nullptr, *rstd = nullptr, *shift = nullptr, *coef = nullptr, *factor = nullptr;
+  NormMoments* moments = nullptr;  ///< [rows], null: not wanted
   int32_t* extremes = nullptr;  ///< topk: index of the kk-th largest and of the kk-th smallest
 
   T* z = nullptr;         ///< forward only

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backend/cuda/launch.h"
+#include "ops/norm_range.h"
 
 // What the norm's kernels share: one element's arithmetic, and how elements and parameters are
 // read. The traits are the same for every thread, so their branches cost little beside the memory.
@@ -205,11 +206,21 @@ struct Clamp {
   }
 };
 
-/// y = ((x - mean) - off) * rstd. For a row of equal elements the difference is exactly zero.
+/// y = ((x * factor - mean) - off) * rstd: one multiplication more than without the factor, fused
+/// with the difference. For a row of equal elements the difference is exactly zero.
 template <class A>
 struct RowStats {
-  A mean, off, rstd, coef;
-  __device__ A normalized(A x) const { return ((x - mean) - off) * rstd; }
+  A mean, off, rstd, coef, factor;
+  A var;  ///< of x, as the scale has it; forward only
+  __device__ A normalized(A x) const { return ((x * factor - mean) - off) * rstd; }
+
+  /// dx of V elements from what it is per unit of the factor.
+  template <int V>
+  __device__ void scale_back(A (&dx)[V]) const {
+    if (factor == 1) return;
+#pragma unroll
+    for (int k = 0; k < V; ++k) dx[k] *= factor;
+  }
 };
 
 /// What the squares are divided by for the scale.
@@ -220,18 +231,73 @@ __device__ A scale_count(const NormArgs<T>& a) {
 }
 
 /// From the mean as rounded, what rounding it lost, and the squared deviations from the mean
-/// proper; the scale's share of the gradient is coef * y * sum(dy * y).
+/// proper; the scale's share of the gradient is coef * y * sum(dy * y). `right` becomes false where
+/// the range of A does not do; NaN does not either.
 template <class T, class A>
-__device__ RowStats<A> stats_of(const NormArgs<T>& a, A mean, A off, A squares) {
+__device__ RowStats<A> stats_of(const NormArgs<T>& a, A mean, A off, A squares, bool& right) {
+  using Range = NormRange<A>;
   if (squares < 0) squares = 0;  // NaN stays
-  const A n = scale_count(a);
+  const A n = scale_count(a), var = squares / n;
+  A sigma, coef;
   if (a.var_eps) {
-    const A sigma = sqrt(squares / n + a.eps);
-    return {mean, off, 1 / sigma, 1 / n};
+    sigma = sqrt(var + a.eps);
+    coef = 1 / n;
+  } else {
+    const A root = sqrt(var);
+    sigma = root + a.eps;
+    coef = root > 0 ? sigma / (n * root) : A(0);
   }
-  const A root = sqrt(squares / n), sigma = root + a.eps;
-  return {mean, off, 1 / sigma, root > 0 ? sigma / (n * root) : A(0)};
+  right = sigma >= Range::least && sigma <= Range::most &&
+          (off == 0 || var > (Range::flat * mean) * (Range::flat * mean));
+  return {mean, off, 1 / sigma, coef, 1, var};
 }
+
+/// What a row's scale is made of beside the row.
+struct Divisor {
+  double n, eps;
+  bool centred, var_eps;
+
+  template <class T>
+  explicit __device__ Divisor(const NormArgs<T>& a)
+      : n(static_cast<double>(scale_count(a))),
+        eps(a.exact_eps),
+        centred(a.scale == Scale::std),
+        var_eps(a.var_eps) {}
+  /// What eps adds to sigma.
+  __device__ double floor() const { return var_eps ? sqrt(eps) : eps; }
+
+  /// The power of two that brings a row into NormRange.
+  template <class A>
+  __device__ A factor_of(A most, A spread) const {
+    if (!(most - most == 0)) return 1;  // NaN or infinite
+    return static_cast<A>(factor_into_range<NormRange<A>>(most, spread, floor()));
+  }
+  /// stats_of(), of factor * x.
+  template <class A>
+  __device__ RowStats<A> stats_of(A factor, double mean, double squares) const {
+    const double var = (squares < 0 ? 0.0 : squares) / n, root = sqrt(var), f = factor;
+    const double sigma = !var_eps      ? root + eps * f
+                         : factor == 1 ? sqrt(var + eps)
+                                       : hypot(root, floor() * f);
+    const double coef = var_eps ? 1 / n : root > 0 ? sigma / (n * root) : 0.0;
+    const A rounded = static_cast<A>(mean);
+    // Of equal elements without eps sigma is 0, and y and dx with it.
+    return {rounded,
+            static_cast<A>(mean - static_cast<double>(rounded)),
+            sigma == 0 ? A(0) : bounded<A>(1 / sigma),
+            bounded<A>(coef),
+            factor,
+            static_cast<A>(var / f / f)};
+  }
+
+ private:
+  /// No more than A holds: what it multiplies is zero then, or the product infinite anyway.
+  template <class A>
+  static __device__ A bounded(double v) {
+    constexpr double kMost = sizeof(A) == sizeof(double) ? 0x1.fffffffffffffp1023 : 0x1.fffffep127;
+    return static_cast<A>(v > kMost ? kMost : v);
+  }
+};
 
 template <class T, class A>
 __device__ void keep_stats(const NormArgs<T>& a, int64_t row, const RowStats<A>& s) {
@@ -239,11 +305,13 @@ __device__ void keep_stats(const NormArgs<T>& a, int64_t row, const RowStats<A>&
   a.off[row] = s.off;
   a.rstd[row] = s.rstd;
   a.coef[row] = s.coef;
+  a.factor[row] = s.factor;
+  if (a.updates_running && !a.batch) a.scratch[row] = s.var;
 }
 
 template <class T>
 __device__ RowStats<accumulate_t<T>> kept_stats(const NormArgs<T>& a, int64_t row) {
-  return {a.mean[row], a.off[row], a.rstd[row], a.coef[row]};
+  return {a.mean[row], a.off[row], a.rstd[row], a.coef[row], a.factor[row], 0};
 }
 
 /// Puts phi in the gains' place where that is the variant's output: by one branch for V elements.
@@ -316,5 +384,9 @@ template <class T>
 Failure batch_forward(const NormArgs<T>& a);
 template <class T>
 Failure batch_backward(const NormArgs<T>& a);
+/// Takes what forward has kept of [outer, channels] rows, and their variances in scratch, into the
+/// channels' running statistics.
+template <class T>
+Failure update_running_of_rows(const NormArgs<T>& a);
 
 }  // namespace normlab::cuda

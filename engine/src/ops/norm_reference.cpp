@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
 #include "ops/norm_kernels.h"
+#include "ops/norm_range.h"
 
 namespace normlab {
 namespace {
@@ -36,37 +38,86 @@ void find_extremes(const NormProblem<T>& p, const T* x, int32_t* extremes) {
   extremes[1] = kth(p.H, p.clamp, [x](int32_t a, int32_t b) { return x[a] < x[b]; });
 }
 
+/// The power of two that brings a row into NormRange. `floor`: see norm_range.h.
+template <class T>
+double factor_of(const NormProblem<T>& p, const T* x, int64_t row, double first, double floor) {
+  using Range = NormRange<T>;
+  double most = 0, spread = 0;
+  for (int64_t j = 0; j < p.H; ++j) {
+    const double v = clamped(p, x, row, j);
+    most = std::max(most, std::abs(v));
+    spread = std::max(spread, std::abs(v - first));
+  }
+  return std::isfinite(most) ? factor_into_range<Range>(most, spread, floor) : 1;
+}
+
+/// Of factor * x, around its first element: that of a row of equal elements is its mean, exactly.
+struct Moments {
+  double factor = 1, mean = 0, lost = 0, squares = 0;  ///< lost: what rounding took from the mean
+};
+
+template <class T>
+Moments moments_of(const NormProblem<T>& p, const T* x, int64_t row, double floor) {
+  const bool centred = p.traits->scale == Scale::std;
+  const double H = static_cast<double>(p.H), first = centred ? clamped(p, x, row, 0) : 0;
+  Moments m;
+  m.factor = factor_of(p, x, row, first, floor);
+  const auto at = [&](int64_t j) {
+    return static_cast<double>(clamped(p, x, row, j)) * m.factor;
+  };
+  if (centred) {
+    double sum = 0;
+    for (int64_t j = 0; j < p.H; ++j) sum += at(j) - first * m.factor;
+    m.mean = first * m.factor + sum / H;
+  }
+  for (int64_t j = 0; j < p.H; ++j) {
+    const double d = at(j) - m.mean;
+    m.lost += d;
+    m.squares += d * d;
+  }
+  m.lost = centred ? m.lost / H : 0;
+  m.squares = std::max(m.squares - m.lost * m.lost * H, 0.0);  // NaN stays
+  return m;
+}
+
+/// No more than T holds: what it multiplies is zero then, or the product infinite anyway.
+template <class T>
+T bounded(double v) {
+  constexpr double kMost = std::numeric_limits<T>::max();
+  return static_cast<T>(v > kMost ? kMost : v);
+}
+
 /// Mean, scale and the scale's derivative of one row (paper, section 2.1).
 template <class T>
 void find_stats(const NormProblem<T>& p, const T* x, int64_t row) {
   const Scale scale = p.traits->scale;
-  double mean = 0, squares = 0;
-  if (scale == Scale::std) {
-    for (int64_t j = 0; j < p.H; ++j) mean += clamped(p, x, row, j);
-    mean /= static_cast<double>(p.H);
-  }
-  for (int64_t j = 0; j < p.H; ++j) {
-    const double d = clamped(p, x, row, j) - mean;
-    squares += d * d;
-  }
   const bool var_eps = p.denominator == Denominator::var_eps;
+  const double floor = var_eps ? std::sqrt(p.eps) : p.eps;
+  const Moments m = moments_of(p, x, row, floor);
   const double n = scale == Scale::l2                ? 1.0
                    : scale == Scale::std && !var_eps ? static_cast<double>(p.H - 1)
                                                      : static_cast<double>(p.H);
-  const double root = std::sqrt(squares / n);
-  const double sigma = var_eps ? std::sqrt(squares / n + p.eps) : root + p.eps;
+  const double var = m.squares / n, root = std::sqrt(var);
+  const double sigma = !var_eps        ? root + p.eps * m.factor
+                       : m.factor == 1 ? std::sqrt(var + p.eps)
+                                       : std::hypot(root, floor * m.factor);
   // d sigma / dx = coef * y; a constant row has no direction of growth under std_eps.
   const double coef = var_eps ? 1.0 / n : root > 0 ? sigma / (n * root) : 0.0;
-  p.mean[row] = static_cast<T>(mean);
-  p.rstd[row] = static_cast<T>(1.0 / sigma);
-  p.shift[row] = static_cast<T>((static_cast<double>(p.mean[row]) - mean) / sigma);
-  p.coef[row] = static_cast<T>(coef);
+  p.mean[row] = static_cast<T>(m.mean);
+  // Of equal elements without eps sigma is 0, and y and dx with it.
+  p.rstd[row] = sigma == 0 ? T(0) : bounded<T>(1.0 / sigma);
+  const double off = (static_cast<double>(p.mean[row]) - m.mean) - m.lost;
+  p.shift[row] = static_cast<T>(off == 0 ? 0.0 : off / sigma);
+  p.coef[row] = bounded<T>(coef);
+  p.factor[row] = static_cast<T>(m.factor);
+  if (p.moments)
+    p.moments[row] = {(m.mean + m.lost) / m.factor, var / m.factor / m.factor};
 }
 
 template <class T>
 T normalized(const NormProblem<T>& p, const T* x, int64_t row, int64_t j) {
   if (p.traits->scale == Scale::tanh) return std::tanh(static_cast<T>(p.alpha) * x[j]);
-  return (clamped(p, x, row, j) - p.mean[row]) * p.rstd[row] + p.shift[row];
+  return (clamped(p, x, row, j) * p.factor[row] - p.mean[row]) * p.rstd[row] + p.shift[row];
 }
 
 template <class T>
@@ -102,29 +153,30 @@ void add_parameter_grads(const NormProblem<T>& p, int64_t row, const NormParamGr
   }
 }
 
-/// dx = (dy - [grad_mean] mean(dy) - [grad_scale] y * coef * sum(dy * y)) * rstd
+/// dx = (dy - [grad_mean] mean(dy) - [grad_scale] y * coef * sum(dy * y)) * rstd * factor
 /// A detached statistic is a constant, so its term is absent (paper, section 3.1).
 template <class T>
 void backward_row(const NormProblem<T>& p, int64_t row) {
   const T *x = p.x + row * p.H, *dz = p.dz + row * p.H;
   T* dx = p.dx + row * p.H;
   const NormTraits& traits = *p.traits;
-  T sum_dy = 0, sum_dy_y = 0;
+  double sum_dy = 0, sum_dy_y = 0;
   for (int64_t j = 0; j < p.H; ++j) {
     const T y = normalized(p, x, row, j);
     dx[j] = dz[j];
     if (p.gain) dx[j] *= p.gain[parameter(p, row, j)];
     if (traits.output == Output::adaptive) dx[j] *= phi(p, y);
     sum_dy += dx[j];
-    sum_dy_y += dx[j] * y;
+    sum_dy_y += static_cast<double>(dx[j]) * y;
   }
   const bool centred = traits.scale == Scale::std && traits.grad_mean && !p.given_stats;
   const bool scaled = traits.grad_scale && !p.given_stats;
-  const T via_mean = centred ? sum_dy / static_cast<T>(p.H) : T(0);
-  const T via_scale = scaled ? sum_dy_y * p.coef[row] : T(0);
-  for (int64_t j = 0; j < p.H; ++j)
-    dx[j] = p.rstd[row] * (dx[j] - via_mean - normalized(p, x, row, j) * via_scale);
+  const T via_mean = static_cast<T>(centred ? sum_dy / static_cast<double>(p.H) : 0);
+  const T via_scale = static_cast<T>(scaled ? sum_dy_y * p.coef[row] : 0);
+  for (int64_t j = 0; j < p.H; ++j) dx[j] -= via_mean + normalized(p, x, row, j) * via_scale;
+  // Before the scale, which may make infinities whose sum is none.
   if (p.clamp > 0) route_clamped(p, x, row, dx);
+  for (int64_t j = 0; j < p.H; ++j) dx[j] = p.rstd[row] * dx[j] * p.factor[row];
 }
 
 template <class T>

@@ -22,7 +22,7 @@ double row_sum(const float* x, int64_t n) {
 
 double row_sum_of_squares(const float* x, float center, int64_t n) {
   return sum_over(n, [&](int64_t i, int64_t count) {
-    const vfloat d = keep_first(load_first(x + i, count) - center, count, 0);
+    const vfloat d = load_first(x + i, count) - center;
     return d * d;
   });
 }

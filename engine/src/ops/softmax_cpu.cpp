@@ -11,7 +11,7 @@ namespace {
 void softmax_row(const float* x, int64_t n, float* z) {
   const float greatest = row_max(x, n);
   const double total = sum_over(n, [&](int64_t i, int64_t count) {
-    const vfloat e = keep_first(vexp(load_first(x + i, count) - greatest), count, 0);
+    const vfloat e = vexp(load_first(x + i, count) - greatest);
     store_first(z + i, e, count);
     return e;
   });

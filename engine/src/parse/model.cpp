@@ -2,6 +2,7 @@
 
 #include "core/model_file.h"
 #include "normlab/autograd.h"
+#include "ops/norm.h"
 
 namespace normlab::parse {
 
@@ -111,8 +112,9 @@ TensorMap tensors_of(const std::string& prefix, const TensorMap& tensors) {
 
 /// A network of the file's tensors. Its matrices must be there before it is built: settings alone
 /// could ask for any size. This thread's random numbers go on as if there had been none.
-std::shared_ptr<Network> read_network(const std::string& prefix, const NetworkOptions& o,
+std::shared_ptr<Network> read_network(const std::string& prefix, NetworkOptions o,
                                       const TensorMap& tensors) {
+  o.norm_options = taken_options("Norm", norm_variant(o.norm), o.norm_options);
   check_matrix(tensors, prefix + "table", {o.rows, o.embedding});
   check_matrix(tensors, prefix + "weight", {o.features, o.embedding, o.hidden});
   check_matrix(tensors, prefix + "output.weight", {o.classes, o.hidden});

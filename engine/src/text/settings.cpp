@@ -1,6 +1,7 @@
 #include "text/settings.h"
 
 #include "core/model_file.h"
+#include "ops/norm.h"
 
 namespace normlab::text {
 namespace {
@@ -53,6 +54,8 @@ Metadata settings_of(const Options& options) {
 Options take_settings(Metadata& metadata) {
   Options options;
   normlab::take_settings(kSettings, "", metadata, options);
+  NormOptions& norm = options.encoder.norm_options;
+  norm = taken_options("Norm", norm_variant(options.encoder.norm), norm);
   return options;
 }
 

@@ -24,7 +24,7 @@
 namespace normlab::cuda {
 
 /// Raised whenever anything below changes: an engine never uses another version's library.
-inline constexpr int kInterface = 1;
+inline constexpr int kInterface = 2;
 
 struct DeviceFacts {
   char name[256];

@@ -29,15 +29,18 @@ struct NormArgs {
   int64_t places;           ///< of batch
   int64_t clamp;            ///< this many entries on each side are clamped
   A eps, C, k, momentum;
+  double exact_eps;  ///< as given: it may be beyond float, and so may what it is added to
   const T* x;
   const T* residual;             ///< null, or what is added to x first,
   T* total;                      ///<   and where the sum goes
   const A *gain, *bias, *alpha;  ///< may be null
-  /// Written by forward, read by backward: y = ((x - mean) - off) * rstd, [rows] each. `off` is
-  /// what rounding the mean lost.
-  A *mean, *off, *rstd, *coef;
+  /// Written by forward, read by backward: y = ((x * factor - mean) - off) * rstd, [rows] each.
+  /// `off` is what rounding the mean lost; `factor` is 1, or the power of two that brings a row of
+  /// huge or tiny numbers into NormRange.
+  A *mean, *off, *rstd, *coef, *factor;
   int32_t* extremes;              ///< [rows, 2] if anything is clamped, else null
-  A *running_mean, *running_var;  ///< [rows] of batch, or null
+  A *running_mean, *running_var;  ///< [channels], or null
+  bool updates_running;
   T* z;                           ///< forward only
   const T* dz;                    ///< backward only, as all below
   T* dx;                          ///< null: not wanted
