@@ -256,8 +256,8 @@ void bind_masks(TensorClass& c) {
     const auto checked = [symbol, f](const Tensor& a, const Operand& other) {
       const auto* number = std::get_if<Scalar>(&other);
       check_masks(symbol, a, number ? a : std::get<Tensor>(other));
-      const Tensor b = number ? Tensor::full({}, *number, DType::boolean, a.device())
-                              : std::get<Tensor>(other);
+      const Tensor b =
+          number ? Tensor::full({}, *number, DType::boolean, a.device()) : std::get<Tensor>(other);
       return f(a, b);
     };
     for (const char* each : {name, reflected})
@@ -304,9 +304,10 @@ void bind_unary(py::module_& m, TensorClass& c) {
   m.def("where", &where_any, py::arg("mask"), py::arg("a"), py::arg("b"), ReleaseGil(),
         "``a`` where ``mask`` (bool) is true, else ``b``; all three broadcast. A number takes the "
         "other's dtype, two numbers float32.");
-  bind_both(m, c, "masked_fill", &masked_fill_any, py::arg("mask"), py::arg("value"),
-            "x with ``value``, a number or a tensor of one element, where ``mask`` (bool, broadcast "
-            "to x) is true; x has no gradient there, the value has their sum.");
+  bind_both(
+      m, c, "masked_fill", &masked_fill_any, py::arg("mask"), py::arg("value"),
+      "x with ``value``, a number or a tensor of one element, where ``mask`` (bool, broadcast "
+      "to x) is true; x has no gradient there, the value has their sum.");
 }
 
 void bind_reductions(py::module_& m, TensorClass& c) {
@@ -323,7 +324,9 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
         return mean(x, list_of(axes), keep);
       },
-      axis, keepdim, "Mean over the axes (an int, several, or None: all); of integers and bools float32. ShapeError "
+      axis, keepdim,
+      "Mean over the axes (an int, several, or None: all); of integers and bools float32. "
+      "ShapeError "
       "if empty.");
   bind_both(
       m, c, "var",

@@ -305,9 +305,10 @@ template <class T>
 Tensor stepped(T start, T stop, T step, DType dtype) {
   constexpr double kMost = 1e15;
   const double distance = static_cast<double>(stop) - static_cast<double>(start);
-  check<ValueError>(std::isfinite(double(step)) && std::abs(distance) < kMost * std::abs(double(step)),
-                    "arange", "start, stop and step must make a finite number of steps, got ",
-                    start, ", ", stop, " and ", step);
+  check<ValueError>(
+      std::isfinite(double(step)) && std::abs(distance) < kMost * std::abs(double(step)), "arange",
+      "start, stop and step must make a finite number of steps, got ", start, ", ", stop, " and ",
+      step);
   const int64_t n = steps_between(start, stop, step);
   Tensor x = Tensor::empty({n}, dtype_of<T>);
   T* p = x.data<T>();
@@ -379,7 +380,8 @@ neither in the CPU's nor in the first GPU's memory.
       },
       py::arg("shape"), py::arg("value"), py::kw_only(), py::arg("dtype") = py::none(),
       py::arg("device") = "cpu", py::arg("requires_grad") = false,
-      "A tensor of one value everywhere, float32 by default. ValueError if an integer dtype does not "
+      "A tensor of one value everywhere, float32 by default. ValueError if an integer dtype does "
+      "not "
       "hold the value exactly.");
   m.def(
       "arange",

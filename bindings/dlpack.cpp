@@ -169,8 +169,8 @@ py::array array_on(Managed* m, const py::object& capsule) {
 
 /// A tensor on a NumPy array of the bits of bfloat16, or on a copy that is contiguous and writable.
 Tensor bfloat16_on(py::array bits) {
-  constexpr int kWanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
-                          py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  constexpr int kWanted =
+      py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   if ((bits.flags() & kWanted) != kWanted) bits = bits.attr("copy")();
   const std::vector<int64_t> lengths(bits.shape(), bits.shape() + bits.ndim());
   void* const data = bits.mutable_data();
@@ -232,10 +232,11 @@ Tensor import_as(const py::object& capsule) {
 void check_capsule(const py::object& capsule) {
   const auto is = [&](const char* name) { return PyCapsule_IsValid(capsule.ptr(), name); };
   check<ValueError>(!is(DLManagedTensor::kUsed) && !is(DLManagedTensorVersioned::kUsed),
-                    "from_dlpack", "a capsule can be taken once, and this one has been; make another "
+                    "from_dlpack",
+                    "a capsule can be taken once, and this one has been; make another "
                     "with x.__dlpack__(), or give x itself");
-  check<DtypeError>(is(DLManagedTensor::kName) || is(DLManagedTensorVersioned::kName), "from_dlpack",
-                    "needs a DLPack capsule, got ", Py_TYPE(capsule.ptr())->tp_name);
+  check<DtypeError>(is(DLManagedTensor::kName) || is(DLManagedTensorVersioned::kName),
+                    "from_dlpack", "needs a DLPack capsule, got ", Py_TYPE(capsule.ptr())->tp_name);
 }
 
 Tensor tensor_from_capsule(const py::object& capsule) {

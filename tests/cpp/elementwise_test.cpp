@@ -277,7 +277,8 @@ TEST_CASE("comparisons broadcast, in every dtype", "[elementwise]") {
 
 TEST_CASE("NaN and infinity keep their rules", "[elementwise]") {
   const Tensor nan = Tensor::scalar(NAN), one = Tensor::scalar(1);
-  for (const TwoTensors op : {TwoTensors{maximum}, TwoTensors{minimum}, TwoTensors{add}, TwoTensors{mul}}) {
+  for (const TwoTensors op :
+       {TwoTensors{maximum}, TwoTensors{minimum}, TwoTensors{add}, TwoTensors{mul}}) {
     CHECK(std::isnan(op(nan, one).item()));
     CHECK(std::isnan(op(one, nan).item()));
   }
@@ -592,9 +593,8 @@ TEST_CASE("binary operations on the GPU broadcast as on the CPU", "[elementwise]
       for (const DType dtype : {DType::int32, DType::int64, DType::uint8})
         if (k != 3)
           CHECK(cuda_difference(
-                    op,
-                    {mul(dtype == DType::uint8 ? abs(leaf(a, 1)) : leaf(a, 1), 9).to(dtype),
-                     mul(abs(leaf(b, 2)), 9).to(dtype)}) == 0);
+                    op, {mul(dtype == DType::uint8 ? abs(leaf(a, 1)) : leaf(a, 1), 9).to(dtype),
+                         mul(abs(leaf(b, 2)), 9).to(dtype)}) == 0);
     }
     // All pairs of special values; memory that vectors cannot be loaded from.
     const Tensor x = special(), y = special().reshape({22, 1});

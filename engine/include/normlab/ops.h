@@ -148,8 +148,9 @@ Tensor argmax(const Tensor& x, int axis = -1, bool keepdim = false);
 /// if there is none. The gradient is softmax(x): 0 where the result is -inf, shared among the
 /// elements that are +inf where one is.
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
-/// x / max(||x||, eps) with the Euclidean norm along `axis`, which neither overflows nor underflows:
-/// PyTorch's torch.nn.functional.normalize. A row of zeros stays zeros. ValueError for eps < 0.
+/// x / max(||x||, eps) with the Euclidean norm along `axis`, which neither overflows nor
+/// underflows: PyTorch's torch.nn.functional.normalize. A row of zeros stays zeros. ValueError for
+/// eps < 0.
 Tensor l2_normalize(const Tensor& x, int axis = -1, double eps = 1e-12);
 
 // --- shape ------------------------------------------------------------------------------------

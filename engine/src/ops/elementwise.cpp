@@ -192,7 +192,8 @@ void check_exponents(const Tensor& b) {
 void check_divisors(const char* op, const Tensor& b) {
   check_integers(op, kDivisor, b, [](int64_t v) { return v == 0; });
 }
-void check_number(const char* op, const char* must, const Tensor& x, bool ok, const Scalar& number) {
+void check_number(const char* op, const char* must, const Tensor& x, bool ok,
+                  const Scalar& number) {
   check<ValueError>(!is_integer(x) || ok, op, must, ", got ", number);
 }
 
@@ -279,8 +280,8 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
 Tensor scalar_for(const char* op, const Scalar& number, DType dtype, bool wraps) {
   const Tensor z = Tensor::empty({}, dtype);
   dispatch_stored(dtype, [&]<class T>() {
-    const bool ok = holds<T>(number) || (wraps && std::is_same_v<T, uint8_t> &&
-                                         holds<uint8_t>(-number.real()));
+    const bool ok =
+        holds<T>(number) || (wraps && std::is_same_v<T, uint8_t> && holds<uint8_t>(-number.real()));
     check<DtypeError>(ok, op, "the scalar must be a number that ", dtype, " holds, got ", number,
                       number.is_integer() ? "" : "; to('float32') converts");
     *static_cast<T*>(z.raw()) = element_of<T>(number);

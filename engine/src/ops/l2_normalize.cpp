@@ -43,10 +43,11 @@ Tensor l2_normalize(const Tensor& x, int axis, double eps) {
     n = length_of(x, axis, eps);
     y = x / n.scale / n.length;
   }
-  return record("l2_normalize", y, {x}, [axis, n, kept = Saved(y)](const Tensor& dz, Needs) -> Grads {
-    const Tensor y = kept.get(), along = y * sum(dz * y, {axis}, true);
-    return {(dz - where(n.above, along, 0)) / n.scale / n.length};
-  });
+  return record("l2_normalize", y, {x},
+                [axis, n, kept = Saved(y)](const Tensor& dz, Needs) -> Grads {
+                  const Tensor y = kept.get(), along = y * sum(dz * y, {axis}, true);
+                  return {(dz - where(n.above, along, 0)) / n.scale / n.length};
+                });
 }
 
 }  // namespace normlab
