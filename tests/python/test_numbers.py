@@ -87,12 +87,12 @@ def test_no_dtype_is_an_error() -> None:
 # --- Python's ints beside tensors -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "number",
-    [BIG, BIG - 1, -BIG, 2**63 - 1, 2**63, -(2**63), 2**70, -(2**70), 0, 1, 255, 256, True]
-    + [0.5, -0.5, 1.5, 254.5, 2.0**53, 2.0**63, float("inf"), -float("inf"), float("nan")]
-    + [np.int64(BIG), np.float32(0.5), np.uint64(2**63)],
-)
+WHOLE = (BIG, BIG - 1, -BIG, 2**63 - 1, 2**63, -(2**63), 2**70, -(2**70), 0, 1, 255, 256, True)
+REAL = (0.5, -0.5, 1.5, 254.5, 2.0**53, 2.0**63, float("inf"), -float("inf"), float("nan"))
+NUMPYS = (np.int64(BIG), np.float32(0.5), np.uint64(2**63))
+
+
+@pytest.mark.parametrize("number", [*WHOLE, *REAL, *NUMPYS])
 def test_integers_compare_exactly(number: float) -> None:
     exact = number.item() if isinstance(number, np.generic) else number
     for values, dtype in (
@@ -151,7 +151,7 @@ def test_integers_stay_exact() -> None:
 )
 def test_a_value_that_an_integer_is_not(wrong: Any) -> None:
     x = nl.tensor([1, 2])
-    with pytest.raises(nl.ArgumentError, match="the value must be one that .* holds exactly, got"):
+    with pytest.raises(nl.ArgumentError, match=r"the value must be one that .* holds exactly, got"):
         wrong(x)
     assert x.tolist() == [1, 2]
 

@@ -224,10 +224,11 @@ Tensor logsumexp_backward(const Tensor& x, const Tensor& z, const Tensor& dz,
                           const std::vector<int>& axes) {
   Tensor weight = exp(x - finite_or_zero(z));
   // On the GPU it would take a wait to know whether there is one.
-  if (x.device() == Device::cuda || (z.numel() > 0 && max(z).item() == kInf)) {
+  const Tensor infinite = compare(z, kInf, Comparison::eq);
+  if (x.device() == Device::cuda || sum(infinite).item() > 0) {
     const Tensor peaks = compare(x, kInf, Comparison::eq).to(x.dtype());
     const Tensor shares = peaks / maximum(sum(peaks, axes, true), 1);
-    weight = where(compare(z, kInf, Comparison::eq), shares, weight);
+    weight = where(infinite, shares, weight);
   }
   return weight * dz;
 }
