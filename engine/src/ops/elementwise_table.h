@@ -43,14 +43,14 @@ NORMLAB_ANYWHERE V greater_of(V a, V b) {
   if constexpr (std::is_integral_v<V>)
     return a >= b ? a : b;
   else
-    return (a == 0.0f) & (b == 0.0f) ? a + b : at_least(a, b) ? a : b;
+    return ((a == 0.0f) & (b == 0.0f)) ? a + b : at_least(a, b) ? a : b;
 }
 template <class V>
 NORMLAB_ANYWHERE V lesser_of(V a, V b) {
   if constexpr (std::is_integral_v<V>)
     return a <= b ? a : b;
   else
-    return (a == 0.0f) & (b == 0.0f) ? -(-a - b) : at_most(a, b) ? a : b;
+    return ((a == 0.0f) & (b == 0.0f)) ? -(-a - b) : at_most(a, b) ? a : b;
 }
 
 /// The derivative of the sigmoid, e / (1 + e)^2 with e = exp(-|x|): relatively precise in both
@@ -68,7 +68,7 @@ NORMLAB_ANYWHERE V pow_slope_of_base(V a, V b) {
 }
 template <class V>
 NORMLAB_ANYWHERE V pow_slope_of_exponent(V a, V b) {
-  return (a == 0.0f) & (b >= 0.0f) ? V{} : vpow(a, b) * vlog(a);
+  return ((a == 0.0f) & (b >= 0.0f)) ? V{} : vpow(a, b) * vlog(a);
 }
 
 /// x Phi(x). Beyond +-40 it is 0 or x: the clamps keep infinity times 0 out.
