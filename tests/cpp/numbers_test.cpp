@@ -107,7 +107,7 @@ TEST_CASE("full, fill_ and arange hold what they are given", "[numbers]") {
   CHECK_THROWS_AS(Tensor::scalar(kBig, DType::int64).item<int32_t>(), ValueError);
 }
 
-TEST_CASE("integers compare exactly with any number", "[numbers]") {
+TEST_CASE("integers compare exactly with any number", "[numbers][cuda]") {
   const std::vector<Scalar> numbers = {
       kBig,   kBig - 1, -kBig,  INT64_MAX, INT64_MIN, 0,     -1,   1,    255,
       256,    1.5,      -0.5,   0.5,       254.5,     255.5, -1e9, 1e9,  1e300,
@@ -165,7 +165,7 @@ TEST_CASE("arithmetic with whole numbers is exact", "[numbers]") {
   CHECK_THROWS_AS(bytes + -256, DtypeError);
 }
 
-TEST_CASE("true division and means leave the integers", "[numbers]") {
+TEST_CASE("true division and means leave the integers", "[numbers][cuda]") {
   for (const DType dtype : {DType::int32, DType::int64, DType::uint8}) {
     const Tensor x = Tensor::of<int64_t>({3}, {1, 2, 4}).to(dtype);
     CHECK((x / 2).dtype() == DType::float32);

@@ -44,7 +44,7 @@ double floored(double a, double b) {
 
 }  // namespace
 
-TEST_CASE("a tensor to the power of a tensor", "[powers]") {
+TEST_CASE("a tensor to the power of a tensor", "[powers][cuda]") {
   const Op op = [](const auto& in) { return pow(in[0], in[1]); };
   for (const auto& [a, b] : std::vector<std::pair<Shape, Shape>>{
            {{7}, {7}}, {{3, 4}, {4}}, {{3, 1}, {4}}, {{}, {5}}, {{5}, {}}, {{0, 3}, {3}}}) {
@@ -106,7 +106,7 @@ TEST_CASE("a number to the power of a tensor is right to the last bit or next to
   CHECK(worst < 1);
 }
 
-TEST_CASE("integers to the power of integers", "[powers]") {
+TEST_CASE("integers to the power of integers", "[powers][cuda]") {
   for (const DType dtype : {DType::int32, DType::int64, DType::uint8}) {
     const Tensor a = Tensor::of<int64_t>({5}, {0, 1, 2, 3, 7}).to(dtype);
     CHECK(pow(a, 2).to_vector() == std::vector<double>{0, 1, 4, 9, 49});
@@ -133,7 +133,7 @@ TEST_CASE("integers to the power of integers", "[powers]") {
   CHECK_THROWS_AS(pow(Tensor::ones({2}, DType::boolean), 2), DtypeError);
 }
 
-TEST_CASE("floored division and its remainder", "[powers]") {
+TEST_CASE("floored division and its remainder", "[powers][cuda]") {
   CHECK(floor_divide(Tensor::scalar(1.0, DType::float64), 0.1).item() == 9);
   CHECK(floor_divide(1.0, Tensor::scalar(0.1, DType::float64)).item() == 9);
   for (const DType dtype : {DType::float32, DType::float64}) {
@@ -182,7 +182,7 @@ TEST_CASE("floored division and its remainder", "[powers]") {
   CHECK(cuda_difference(rest, {some[0].detach(), some[1].detach()}, DType::float32) < 1e-5);
 }
 
-TEST_CASE("floored division of integers", "[powers]") {
+TEST_CASE("floored division of integers", "[powers][cuda]") {
   for (const DType dtype : {DType::int32, DType::int64}) {
     const Tensor a = Tensor::of<int64_t>({6}, {7, -7, 7, -7, 6, 0}).to(dtype),
                  b = Tensor::of<int64_t>({6}, {2, 2, -2, -2, -3, 5}).to(dtype);
@@ -211,7 +211,7 @@ TEST_CASE("floored division of integers", "[powers]") {
   CHECK_THROWS_AS(floor_divide(there, 0), ValueError);
 }
 
-TEST_CASE("logsumexp", "[powers]") {
+TEST_CASE("logsumexp", "[powers][cuda]") {
   const auto plain = [](const std::vector<double>& x) {
     long double sum = 0;
     for (const double v : x) sum += std::exp(static_cast<long double>(v));
@@ -257,7 +257,7 @@ TEST_CASE("logsumexp", "[powers]") {
   CHECK_THROWS_AS(logsumexp(x, {3}), IndexError);
 }
 
-TEST_CASE("l2_normalize", "[powers]") {
+TEST_CASE("l2_normalize", "[powers][cuda]") {
   const Tensor x = leaf({3, 4, 5}, 1, 0, 3);
   for (const int axis : {-1, 0, 1}) {
     const Op op = [&](const auto& in) { return l2_normalize(in[0], axis); };
@@ -295,7 +295,7 @@ TEST_CASE("l2_normalize", "[powers]") {
   CHECK_THROWS_AS(l2_normalize(Tensor::ones({2}, DType::int64)), DtypeError);
 }
 
-TEST_CASE("masked_fill with a tensor hands it the gradient", "[powers]") {
+TEST_CASE("masked_fill with a tensor hands it the gradient", "[powers][cuda]") {
   const Tensor mask = compare(leaf({3, 4}, 9).detach(), 0, Comparison::gt);
   const Op op = [&](const auto& in) {
     return masked_fill(in[0], in[0].device() == Device::cuda ? mask.to(Device::cuda) : mask, in[1]);
