@@ -136,12 +136,19 @@ void bind_in_place(TensorClass& c, const std::string& name, const char* symbol, 
       py::arg("other"), py::is_operator());
 }
 
+/// alpha * b, as something that goes with x.
+Tensor scaled(const Operand& b, const Scalar& alpha, const Tensor& x) {
+  const auto* number = std::get_if<Scalar>(&b);
+  return mul(number ? Tensor::full({}, *number, x.dtype(), x.device()) : std::get<Tensor>(b),
+             alpha);
+}
+
 /// add_() and sub_() take PyTorch's alpha, as in p.add_(p.grad, alpha=-lr).
 void bind_scaled_change(TensorClass& c, const char* name, Binary f, const char* doc) {
   c.def(
       name,
       [name, f](Tensor& x, const Operand& b, Scalar alpha) -> Tensor& {
-        return change(name, f, x, alpha.real() == 1 ? b : Operand(mul_any(b, Operand(alpha))));
+        return change(name, f, x, alpha.real() == 1 ? b : Operand(scaled(b, alpha, x)));
       },
       py::arg("other"), py::kw_only(), py::arg("alpha") = 1.0, ReleaseGil(), doc);
 }

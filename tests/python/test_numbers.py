@@ -61,7 +61,7 @@ def test_conversions_that_numpy_would_wrap() -> None:
     assert nl.tensor([1.75, -0.5], dtype="uint8").tolist() == [1, 0]
     assert nl.tensor([0.5, float("nan"), 0], dtype="bool").tolist() == [True, True, False]
     assert nl.tensor([1, 2], dtype="bfloat16").to("float32").tolist() == [1, 2]
-    assert nl.tensor([1e300]).item() == float("inf")
+    assert nl.tensor([1e300], dtype="float64").to("float32").item() == float("inf")
     with pytest.raises(nl.ArgumentError, match="does not fit uint8"):
         nl.arange(257, dtype="uint8")
     with pytest.raises(nl.ArgumentError, match="does not fit uint8"):
@@ -128,6 +128,7 @@ def test_integers_stay_exact() -> None:
     assert x.clone().add_(BIG)[0].item() == 2 * BIG
     assert x.clone().add_(1, alpha=BIG)[0].item() == 2 * BIG
     assert x.clone().sub_(BIG)[0].item() == 0
+    assert nl.zeros(1, dtype="float64").add_(1, alpha=0.1).item() == 0.1
     y = x.clone()
     y += BIG
     y -= 1
@@ -291,7 +292,8 @@ def test_floored_division_is_that_of_numpy() -> None:
         for op, expected in want.items():
             got = eval(f"a {op} b", {"a": nl.tensor(a), "b": nl.tensor(b)}).numpy()
             np.testing.assert_array_equal(got, expected)
-            np.testing.assert_array_equal(np.signbit(got), np.signbit(expected) & ~np.isnan(got))
+            numbers = ~np.isnan(got)
+            assert np.array_equal(np.signbit(got[numbers]), np.signbit(expected[numbers]))
     assert (1.0 // nl.tensor(0.1, dtype="float64")).item() == 9
     integers = np.array([7, -7, 6, -6, 0, 2**62, -(2**63)])
     for divisor in (3, -3, 1, -1, 2**40):
