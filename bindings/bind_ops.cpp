@@ -164,6 +164,9 @@ void bind_changes(TensorClass& c) {
   bind_in_place(c, "sub", "-=", &sub_any);
   bind_in_place(c, "mul", "*=", &mul_any);
   bind_in_place(c, "truediv", "/=", &div_any);
+  bind_in_place(c, "floordiv", "//=", &floor_divide_any);
+  bind_in_place(c, "mod", "%=", &remainder_any);
+  bind_in_place(c, "pow", "**=", &pow_any);
   bind_scaled_change(c, "add_", &add_any,
                      "Adds ``alpha * other`` in place. Returns the tensor. GradError for what is "
                      "recorded, and for a leaf that requires a gradient outside ``no_grad()``.");
@@ -263,6 +266,8 @@ void bind_masks(TensorClass& c) {
     const auto checked = [symbol, f](const Tensor& a, const Operand& other) {
       const auto* number = std::get_if<Scalar>(&other);
       check_masks(symbol, a, number ? a : std::get<Tensor>(other));
+      check<DtypeError>(!number || number->real() == 0 || number->real() == 1, symbol,
+                        "needs bool tensors, True or False, got ", number ? *number : Scalar(0));
       const Tensor b =
           number ? Tensor::full({}, *number, DType::boolean, a.device()) : std::get<Tensor>(other);
       return f(a, b);

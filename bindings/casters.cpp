@@ -45,7 +45,8 @@ DType nearest_dtype(const py::dtype& dtype) {
       return size == 2 ? DType::int32 : DType::int64;
   }
   if (name_of(dtype) == "bfloat16") return DType::float32;
-  fail<DtypeError>("tensor", "elements must be real numbers or booleans, got dtype ",
+  fail<DtypeError>("tensor", "elements must be real numbers or booleans",
+                   dtype.kind() == 'O' ? " of at most 64 bits" : "", ", got dtype ",
                    name_of(dtype));
 }
 
@@ -272,6 +273,11 @@ std::optional<std::vector<int64_t>> integers_from(py::handle source) {
   if (!PySequence_Check(source.ptr()) || PyUnicode_Check(source.ptr()) ||
       PyBytes_Check(source.ptr()))
     return std::nullopt;
+  if (PySequence_Size(source.ptr()) < 0) {  // a scalar tensor or array
+    PyErr_Clear();
+    const auto value = integer(source);
+    return value ? std::optional(std::vector{*value}) : std::nullopt;
+  }
   std::vector<int64_t> values;
   // An object, not a handle: arrays make their items as they are asked for.
   for (const py::object item : py::reinterpret_borrow<py::sequence>(source)) {

@@ -66,6 +66,10 @@ def test_conversions_that_numpy_would_wrap() -> None:
         nl.arange(257, dtype="uint8")
     with pytest.raises(nl.ArgumentError, match="does not fit uint8"):
         nl.arange(250, 260, dtype="uint8")
+    with pytest.raises(nl.ArgumentError, match="bool holds 0 and 1 alone"):
+        nl.arange(3, dtype="bool")
+    with pytest.raises(nl.DtypeError, match="of at most 64 bits, got dtype object"):
+        nl.tensor([2**64])
 
 
 def test_arange_to_the_ends_of_int64() -> None:
@@ -305,6 +309,47 @@ def test_floored_division_is_that_of_numpy() -> None:
             wrong()
 
 
+def test_more_operators_in_place() -> None:
+    a = np.array([7.0, -7.0, 2.5], np.float32)
+    for op in ("//=", "%=", "**="):
+        mine, theirs = nl.tensor(a, copy=True), a.copy()
+        scope: dict[str, Any] = {"x": mine, "y": theirs}
+        exec(f"x {op} 2; y {op} 2", scope)
+        assert scope["x"] is mine and np.array_equal(mine.numpy(), theirs)
+        with pytest.raises(nl.GradError, match="a leaf that requires a gradient"):
+            exec(f"x {op} 2", {"x": nl.ones(3, requires_grad=True)})
+    w = nl.ones(3, requires_grad=True)
+    h = w * 3
+    h **= 2
+    h.sum().backward()
+    assert w.grad.tolist() == [18, 18, 18]
+
+
+def test_arrays_on_the_left() -> None:
+    a, x = np.array([7.0, -7.0], np.float32), nl.tensor([2.0, 2.0], requires_grad=True)
+    for op in ("//", "%", "**"):
+        got = eval(f"a {op} x", {"a": a, "x": x})
+        assert isinstance(got, nl.Tensor) and got.requires_grad
+        assert np.array_equal(got.numpy(), eval(f"a {op} x", {"a": a, "x": x.numpy()}))
+        with pytest.raises(nl.ArgumentError, match="got 0"):
+            eval("a // x", {"a": np.array([1, 2]), "x": nl.tensor([1, 0])})
+
+
+def test_masks_take_true_and_false() -> None:
+    m = nl.tensor([True, False])
+    assert (m & True).tolist() == [True, False] and (1 | m).tolist() == [True, True]
+    for wrong in (lambda: m & 2, lambda: m | 0.5, lambda: m ^ float("nan")):
+        with pytest.raises(nl.DtypeError, match="needs bool tensors, True or False, got"):
+            wrong()
+
+
+def test_scalar_tensors_are_lengths() -> None:
+    for three in (nl.tensor(3), np.array(3), nl.tensor(3, dtype="uint8")):
+        assert nl.zeros(three).shape == (3,) and nl.ones(12).reshape(three, 4).shape == (3, 4)
+    with pytest.raises(nl.DtypeError, match="index: needs an integer tensor"):
+        nl.zeros(nl.tensor(3.0))
+
+
 def test_logsumexp_and_l2_normalize() -> None:
     x = np.random.default_rng(0).normal(size=(3, 4)) * 5
     t = nl.tensor(x)
@@ -314,6 +359,8 @@ def test_logsumexp_and_l2_normalize() -> None:
     unit = x / np.linalg.norm(x, axis=0, keepdims=True)
     np.testing.assert_allclose(nl.l2_normalize(t, axis=0).numpy(), unit, rtol=1e-13)
     assert t.l2_normalize().shape == (3, 4)
+    with pytest.raises(nl.RangeError, match=r"l2_normalize: axis must be in \[-2, 2\)"):
+        nl.l2_normalize(t, 2)
     assert nl.l2_normalize(nl.zeros(2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 

@@ -239,6 +239,8 @@ Tensor Tensor::scalar(Scalar value, DType dtype) {
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
   check<ValueError>(n >= 0, "arange", "n must not be negative, got ", n);
+  check<ValueError>(n <= 2 || dtype != DType::boolean, "arange", "bool holds 0 and 1 alone, got n ",
+                    n);
   Tensor x = empty({n}, DType::int64);
   std::iota(x.data<int64_t>(), x.data<int64_t>() + n, int64_t{0});
   return x.to(dtype);
