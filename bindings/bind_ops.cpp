@@ -8,79 +8,70 @@ namespace {
 
 // --- binary operations on tensors and numbers -------------------------------------------------
 
-/// A number as a tensor that goes with x, on its device.
-Tensor like(const Operand& value, const Tensor& x) {
-  if (const auto* tensor = std::get_if<Tensor>(&value)) return *tensor;
-  return Tensor::full({}, std::get<double>(value), x.dtype(), x.device());
-}
-
-/// Both as tensors; two numbers become float32.
-std::pair<Tensor, Tensor> both(const Operand& a, const Operand& b) {
-  const Tensor neither = Tensor::scalar(0);
-  const auto* tensor_a = std::get_if<Tensor>(&a);
-  const auto* tensor_b = std::get_if<Tensor>(&b);
-  const Tensor& model = tensor_a ? *tensor_a : tensor_b ? *tensor_b : neither;
-  return {like(a, model), like(b, model)};
-}
-
-/// A scalar takes the tensor's dtype, so a fraction next to integers would be lost.
-void check_scalar(const char* op, const Tensor& x, double value) {
-  check<DtypeError>(is_floating(x.dtype()) || value == std::trunc(value), op, "the number ", value,
-                    " does not fit a tensor of ", x.dtype(), "; to('float32') converts it");
+/// f of two tensors, or of a tensor and a number; of two numbers the first becomes float32.
+template <class F>
+Tensor of_operands(const Operand& a, const Operand& b, const F& f) {
+  const auto *x = std::get_if<Tensor>(&a), *y = std::get_if<Tensor>(&b);
+  if (x && y) return f(*x, *y);
+  if (x) return f(*x, std::get<Scalar>(b));
+  if (y) return f(std::get<Scalar>(a), *y);
+  return f(Tensor::scalar(std::get<Scalar>(a)), std::get<Scalar>(b));
 }
 
 Tensor add_any(const Operand& a, const Operand& b) {
-  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0) {
-    check_scalar("add", std::get<Tensor>(a), *number);
-    return add(std::get<Tensor>(a), *number);
-  }
-  if (a.index() == 1 && b.index() == 0) return add_any(b, a);
-  const auto [x, y] = both(a, b);
-  return add(x, y);
+  return of_operands(a, b, [](const auto& x, const auto& y) { return add(x, y); });
 }
-
 Tensor sub_any(const Operand& a, const Operand& b) {
-  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0)
-    return add_any(a, Operand(-*number));
-  if (const auto* number = std::get_if<double>(&a); number && b.index() == 0) {
-    check_scalar("sub", std::get<Tensor>(b), *number);
-    return rsub(std::get<Tensor>(b), *number);
-  }
-  const auto [x, y] = both(a, b);
-  return sub(x, y);
+  return of_operands(a, b, [](const auto& x, const auto& y) { return sub(x, y); });
 }
-
 Tensor mul_any(const Operand& a, const Operand& b) {
-  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0) {
-    check_scalar("mul", std::get<Tensor>(a), *number);
-    return mul(std::get<Tensor>(a), *number);
-  }
-  if (a.index() == 1 && b.index() == 0) return mul_any(b, a);
-  const auto [x, y] = both(a, b);
-  return mul(x, y);
+  return of_operands(a, b, [](const auto& x, const auto& y) { return mul(x, y); });
 }
-
 Tensor div_any(const Operand& a, const Operand& b) {
-  if (const auto* number = std::get_if<double>(&a); number && b.index() == 0)
-    return rdiv(std::get<Tensor>(b), *number);
-  if (const auto* number = std::get_if<double>(&b); number && a.index() == 0)
-    return div(std::get<Tensor>(a), *number);
-  const auto [x, y] = both(a, b);
-  return div(x, y);
+  return of_operands(a, b, [](const auto& x, const auto& y) { return div(x, y); });
+}
+Tensor maximum_any(const Operand& a, const Operand& b) {
+  return of_operands(a, b, [](const auto& x, const auto& y) { return maximum(x, y); });
+}
+Tensor minimum_any(const Operand& a, const Operand& b) {
+  return of_operands(a, b, [](const auto& x, const auto& y) { return minimum(x, y); });
+}
+Tensor floor_divide_any(const Operand& a, const Operand& b) {
+  return of_operands(a, b, [](const auto& x, const auto& y) { return floor_divide(x, y); });
+}
+Tensor remainder_any(const Operand& a, const Operand& b) {
+  return of_operands(a, b, [](const auto& x, const auto& y) { return remainder(x, y); });
 }
 
-/// base ** x = exp(x log(base)).
-Tensor rpow(const Tensor& x, double base) {
-  check<DtypeError>(carries_gradient(x.dtype()), "pow",
-                    "a number raised to a tensor needs one of float32 or float64, got ", x.dtype(),
-                    "; to('float32') converts");
-  check<ValueError>(base > 0, "pow", "a number raised to a tensor must be positive, got ", base);
-  return exp(mul(x, std::log(base)));
+/// A tensor of one element that does not go with x and has no gradient to lose counts as the number
+/// that it holds, as x ** nl.tensor(2).
+Operand beside(const Tensor& x, const Operand& value) {
+  const auto* t = std::get_if<Tensor>(&value);
+  if (!t || t->numel() != 1 || needs_grad({*t})) return value;
+  if (t->dtype() == x.dtype() && t->device() == x.device()) return value;
+  if (carries_gradient(t->dtype())) return Scalar(t->item());
+  return Scalar(t->item<int64_t>());
+}
+
+Tensor pow_any(const Operand& a, const Operand& b) {
+  const auto* x = std::get_if<Tensor>(&a);
+  return of_operands(a, x ? beside(*x, b) : b,
+                     [](const auto& y, const auto& z) { return normlab::pow(y, z); });
+}
+
+Tensor where_any(const Tensor& mask, const Operand& a, const Operand& b) {
+  if (a.index() == 1 && b.index() == 1)
+    return where(mask, Tensor::full({}, std::get<Scalar>(a), DType::float32, mask.device()),
+                 std::get<Scalar>(b));
+  return of_operands(a, b, [&](const auto& x, const auto& y) { return where(mask, x, y); });
+}
+
+Tensor masked_fill_any(const Tensor& x, const Tensor& mask, const Operand& value) {
+  return std::visit([&](const auto& v) { return masked_fill(x, mask, v); }, beside(x, value));
 }
 
 Tensor compare_any(const Tensor& a, const Operand& b, Comparison op) {
-  if (const auto* number = std::get_if<double>(&b)) return compare(a, *number, op);
-  return compare(a, std::get<Tensor>(b), op);
+  return std::visit([&](const auto& y) { return compare(a, y, op); }, b);
 }
 
 /// A function of the module and, if `method` is set, a method of Tensor.
@@ -112,6 +103,8 @@ void check_off_tape(const char* op, const Tensor& x) {
 void replace_values(const char* op, Tensor& x, const Tensor& y) {
   check(y.shape() == x.shape(), op, "x has shape ", x.shape(), " and the result ", y.shape(),
         ", which does not fit in its place; write x = x + y or the like");
+  check<DtypeError>(y.dtype() == x.dtype(), op, "x is ", x.dtype(), " and the result ", y.dtype(),
+                    ", which does not fit in its place; write x = x / y or the like");
   x.copy_(y);
 }
 
@@ -143,12 +136,19 @@ void bind_in_place(TensorClass& c, const std::string& name, const char* symbol, 
       py::arg("other"), py::is_operator());
 }
 
+/// alpha * b, as something that goes with x.
+Tensor scaled(const Operand& b, const Scalar& alpha, const Tensor& x) {
+  const auto* number = std::get_if<Scalar>(&b);
+  return mul(number ? Tensor::full({}, *number, x.dtype(), x.device()) : std::get<Tensor>(b),
+             alpha);
+}
+
 /// add_() and sub_() take PyTorch's alpha, as in p.add_(p.grad, alpha=-lr).
 void bind_scaled_change(TensorClass& c, const char* name, Binary f, const char* doc) {
   c.def(
       name,
-      [name, f](Tensor& x, const Operand& b, double alpha) -> Tensor& {
-        return change(name, f, x, alpha == 1 ? b : Operand(mul_any(b, Operand(alpha))));
+      [name, f](Tensor& x, const Operand& b, Scalar alpha) -> Tensor& {
+        return change(name, f, x, alpha.real() == 1 ? b : Operand(scaled(b, alpha, x)));
       },
       py::arg("other"), py::kw_only(), py::arg("alpha") = 1.0, ReleaseGil(), doc);
 }
@@ -164,6 +164,9 @@ void bind_changes(TensorClass& c) {
   bind_in_place(c, "sub", "-=", &sub_any);
   bind_in_place(c, "mul", "*=", &mul_any);
   bind_in_place(c, "truediv", "/=", &div_any);
+  bind_in_place(c, "floordiv", "//=", &floor_divide_any);
+  bind_in_place(c, "mod", "%=", &remainder_any);
+  bind_in_place(c, "pow", "**=", &pow_any);
   bind_scaled_change(c, "add_", &add_any,
                      "Adds ``alpha * other`` in place. Returns the tensor. GradError for what is "
                      "recorded, and for a leaf that requires a gradient outside ``no_grad()``.");
@@ -173,44 +176,52 @@ void bind_changes(TensorClass& c) {
 }
 
 void bind_arithmetic(py::module_& m, TensorClass& c) {
-  const auto binary = [&](const char* name, Binary f, const char* doc) {
+  const auto function = [&](const char* name, Binary f, const char* doc) {
     m.def(name, f, py::arg("a"), py::arg("b"), ReleaseGil(), doc);
-    bind_operator(c, name == std::string("div") ? "truediv" : name, f);
   };
-  binary("add", &add_any, "a + b, broadcast; a number takes the tensor's dtype.");
-  binary("sub", &sub_any, "a - b, broadcast; a number takes the tensor's dtype.");
-  binary("mul", &mul_any, "a * b, broadcast; a number takes the tensor's dtype.");
-  binary("div", &div_any, "a / b, broadcast. DtypeError for integers: convert first.");
-  m.def(
-      "maximum",
-      [](const Operand& a, const Operand& b) {
-        const auto [x, y] = both(a, b);
-        return maximum(x, y);
-      },
-      py::arg("a"), py::arg("b"), ReleaseGil(),
-      "The greater of two, broadcast; where equal, the gradient goes to ``a``.");
-  m.def(
-      "minimum",
-      [](const Operand& a, const Operand& b) {
-        const auto [x, y] = both(a, b);
-        return minimum(x, y);
-      },
-      py::arg("a"), py::arg("b"), ReleaseGil(),
-      "The lesser of two, broadcast; where equal, the gradient goes to ``a``.");
-  m.def("pow", &normlab::pow, py::arg("x"), py::arg("exponent"), ReleaseGil(),
-        "x ** exponent, elementwise; the exponent is a number.");
-  c.def("__pow__", &normlab::pow, py::arg("exponent"), py::is_operator(), ReleaseGil());
-  c.def(
-      "__pow__",
-      [](const Tensor& x, const Tensor& exponent) {
-        const bool number = exponent.numel() == 1 && !exponent.requires_grad();
-        check<DtypeError>(number, "**",
-                          "the exponent must be a number; of positive x to a tensor y, write "
-                          "nl.exp(y * nl.log(x))");
-        return normlab::pow(x, exponent.item());
-      },
-      py::arg("exponent"), py::is_operator(), ReleaseGil());
-  c.def("__rpow__", &rpow, py::arg("base"), py::is_operator(), ReleaseGil());
+  const auto binary = [&](const char* name, const char* symbol, Binary f, const char* doc) {
+    function(name, f, doc);
+    bind_operator(c, symbol, f);
+  };
+  binary("add", "add", &add_any, "a + b, broadcast; a number takes the tensor's dtype.");
+  binary("sub", "sub", &sub_any, "a - b, broadcast; a number takes the tensor's dtype.");
+  binary("mul", "mul", &mul_any, "a * b, broadcast; a number takes the tensor's dtype.");
+  binary("div", "truediv", &div_any, "a / b, broadcast; of integers float32.");
+  binary("floor_divide", "floordiv", &floor_divide_any,
+         R"doc(a // b, broadcast: the greatest whole number not above the exact quotient.
+
+As Python's and NumPy's: ``1.0 // 0.1`` is 9, ``-7 // 2`` is -4; division by 0 gives inf or NaN.
+No derivative: backward() through it is a GradError.
+
+Raises:
+    ValueError: an integer is divided by 0; an element of a tensor on the GPU gives 0 instead.
+)doc");
+  binary("remainder", "mod", &remainder_any,
+         R"doc(a % b, broadcast: a - b * (a // b), with the sign of b, as Python's and NumPy's.
+
+The gradients are 1 and ``-(a // b)``. ``a % 0.0`` is NaN.
+
+Raises:
+    ValueError: an integer is divided by 0; an element of a tensor on the GPU gives 0 instead.
+)doc");
+  m.def("pow", &pow_any, py::arg("x"), py::arg("exponent"), ReleaseGil(),
+        R"doc(x ** exponent, broadcast; each a tensor or a number.
+
+The gradients are ``exponent * x ** (exponent - 1)``, 0 for an exponent of 0, and
+``x ** exponent * log(x)``, 0 where x is 0 and the exponent is not negative, NaN where x is
+negative. Integers are exact, and wrap around.
+
+Raises:
+    ValueError: an integer with a negative exponent; an element of a tensor on the GPU gives
+        ``1 / x ** -exponent``, rounded towards zero, instead.
+)doc");
+  bind_operator(c, "pow", &pow_any);
+  function("maximum", &maximum_any,
+           "The greater of two, broadcast, NaN if either is; where equal, the gradient goes to "
+           "``a``. 0 is greater than -0.");
+  function("minimum", &minimum_any,
+           "The lesser of two, broadcast, NaN if either is; where equal, the gradient goes to "
+           "``a``. -0 is less than 0.");
   c.def(
       "__neg__", [](const Tensor& x) { return neg(x); }, ReleaseGil());
   c.def("__pos__", [](const Tensor& x) { return x; });
@@ -253,8 +264,12 @@ void bind_masks(TensorClass& c) {
   const auto bind = [&](const char* name, const char* reflected, const char* symbol,
                         Tensor (*f)(const Tensor&, const Tensor&)) {
     const auto checked = [symbol, f](const Tensor& a, const Operand& other) {
-      const Tensor b = like(other, a);
-      check_masks(symbol, a, b);
+      const auto* number = std::get_if<Scalar>(&other);
+      check_masks(symbol, a, number ? a : std::get<Tensor>(other));
+      check<DtypeError>(!number || number->real() == 0 || number->real() == 1, symbol,
+                        "needs bool tensors, True or False, got ", number ? *number : Scalar(0));
+      const Tensor b =
+          number ? Tensor::full({}, *number, DType::boolean, a.device()) : std::get<Tensor>(other);
       return f(a, b);
     };
     for (const char* each : {name, reflected})
@@ -270,18 +285,6 @@ void bind_masks(TensorClass& c) {
         return logical_not(x);
       },
       ReleaseGil());
-}
-
-/// Operators that there are not say what to write.
-void bind_absent_operators(TensorClass& c) {
-  const auto absent = [&](const char* name, const char* text) {
-    c.def(
-        name, [text](const Tensor&, const Any&) -> Tensor { throw py::type_error(text); },
-        py::arg("other"));
-  };
-  for (const char* name : {"__floordiv__", "__rfloordiv__"})
-    absent(name, "//: write nl.floor(x / y), which has no derivative");
-  for (const char* name : {"__mod__", "__rmod__"}) absent(name, "%: write x - y * nl.floor(x / y)");
 }
 
 void bind_unary(py::module_& m, TensorClass& c) {
@@ -310,16 +313,13 @@ void bind_unary(py::module_& m, TensorClass& c) {
   bind_both(
       m, c, "round", [](const Tensor& x) { return normlab::round(x); },
       "Nearest integer, ties to even. No derivative.");
-  m.def(
-      "where",
-      [](const Tensor& mask, const Operand& a, const Operand& b) {
-        const auto [x, y] = both(a, b);
-        return where(mask, x, y);
-      },
-      py::arg("mask"), py::arg("a"), py::arg("b"), ReleaseGil(),
-      "``a`` where ``mask`` (bool) is true, else ``b``; all three broadcast.");
-  bind_both(m, c, "masked_fill", &masked_fill, py::arg("mask"), py::arg("value"),
-            "x with ``value`` where ``mask`` (bool, broadcast to x) is true; no gradient there.");
+  m.def("where", &where_any, py::arg("mask"), py::arg("a"), py::arg("b"), ReleaseGil(),
+        "``a`` where ``mask`` (bool) is true, else ``b``; all three broadcast. A number takes the "
+        "other's dtype, two numbers float32.");
+  bind_both(
+      m, c, "masked_fill", &masked_fill_any, py::arg("mask"), py::arg("value"),
+      "x with ``value``, a number or a tensor of one element, where ``mask`` (bool, broadcast "
+      "to x) is true; x has no gradient there, the value has their sum.");
 }
 
 void bind_reductions(py::module_& m, TensorClass& c) {
@@ -336,7 +336,10 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
         return mean(x, list_of(axes), keep);
       },
-      axis, keepdim, "Mean over the axes (an int, several, or None: all). ShapeError if empty.");
+      axis, keepdim,
+      "Mean over the axes (an int, several, or None: all); of integers and bools float32. "
+      "ShapeError "
+      "if empty.");
   bind_both(
       m, c, "var",
       [](const Tensor& x, const std::optional<Axes>& axes, bool keep, int correction) {
@@ -366,6 +369,30 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       axis, keepdim,
       "Index of the greatest element (first of equals), int64, along an axis; None: in the "
       "flattened tensor, as NumPy does.");
+}
+
+void bind_lengths(py::module_& m, TensorClass& c) {
+  bind_both(
+      m, c, "logsumexp",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
+        return logsumexp(x, list_of(axes), keep);
+      },
+      py::arg("axis") = py::none(), py::arg("keepdim") = false,
+      R"doc(log(sum(exp(x))) over the axes (an int, several, or None: all).
+
+Shifted by the greatest element, so that it neither overflows nor underflows; -inf where all
+elements are, or where there is none. The gradient is softmax(x): 0 where the result is -inf, shared
+among the elements that are inf where one is.
+)doc");
+  bind_both(m, c, "l2_normalize", &l2_normalize, py::arg("axis") = -1, py::arg("eps") = 1e-12,
+            R"doc(x / max(||x||, eps), the Euclidean norm being along ``axis``.
+
+PyTorch's ``torch.nn.functional.normalize``, whose axis is 1 by default. A row of zeros stays zeros;
+the squares of large and small elements neither overflow nor underflow.
+
+Raises:
+    ValueError: eps is negative or not finite.
+)doc");
 }
 
 /// transpose(0, 1) swaps two axes in PyTorch, and is the order that all have in NumPy and here: for
@@ -673,9 +700,9 @@ void bind_ops(py::module_& m, TensorClass& tensor) {
   bind_changes(tensor);
   bind_comparisons(m, tensor);
   bind_masks(tensor);
-  bind_absent_operators(tensor);
   bind_unary(m, tensor);
   bind_reductions(m, tensor);
+  bind_lengths(m, tensor);
   bind_shapes(m, tensor);
   bind_indexing(m, tensor);
   bind_features(m);

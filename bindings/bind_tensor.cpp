@@ -60,8 +60,12 @@ std::string repr(const Tensor& x) {
   return text + ')';
 }
 
-/// To the dtype or device that to() was given.
+/// To the dtype or device that to() was given, or a tensor's.
 Tensor to(const Tensor& x, const py::object& target) {
+  if (py::isinstance<Tensor>(target)) {
+    const auto& model = target.cast<const Tensor&>();
+    return without_gil([&] { return x.to(model.dtype()).to(model.device()); });
+  }
   if (py::isinstance<py::str>(target)) {
     const auto name = target.cast<std::string>();
     if (name == "cpu" || name.starts_with("cuda"))
@@ -200,14 +204,16 @@ void bind_storage(TensorClass& c) {
   c.def("to", &to, py::arg("target"), R"doc(A copy with another dtype or on another device.
 
 Args:
-    target: a dtype (``"float64"``, ``np.int64``, ...) or a device (``"cpu"``, ``"cuda"``).
+    target: a dtype (``"float64"``, ``np.int64``, ...), a device (``"cpu"``, ``"cuda"``) or a
+        tensor, whose dtype and device it gets.
 
 The tensor itself if nothing changes. From floating to floating it is recorded, and so is a change
-of device.
+of device. A floating dtype rounds, and what is too large for it becomes infinite; an integer dtype
+takes what lies in its range, rounded towards zero; bool is whether a value is other than 0.
 
 Raises:
-    ValueError: a value does not fit an integer dtype. On the GPU it becomes the nearest that does,
-        NaN becomes 0.
+    ValueError: a value, or NaN, does not fit an integer dtype, with its place. On the GPU it
+        becomes the nearest that does, NaN becomes 0.
     DeviceError: there is no GPU; :func:`normlab.cuda.why_not` says why.
 )doc");
   c.def(
@@ -222,10 +228,10 @@ Raises:
 GradError on the result of a recorded op; allowed on leaves such as parameters.
 )doc");
   c.def(
-      "fill_", [](Tensor& x, double value) -> Tensor& { return x.fill_(value), x; },
+      "fill_", [](Tensor& x, Scalar value) -> Tensor& { return x.fill_(value), x; },
       py::arg("value"), ReleaseGil(),
-      "Sets every element, in place. Returns the tensor. GradError on the result of a recorded "
-      "op.");
+      "Sets every element, in place. Returns the tensor. ValueError if an integer dtype does not "
+      "hold the value exactly; GradError on the result of a recorded op.");
   c.def(
       "zero_", [](Tensor& x) -> Tensor& { return x.fill_(0), x; }, ReleaseGil(), "``fill_(0)``.");
   c.def("__getitem__", &tensor_index, py::arg("key"), R"doc(NumPy's indexing, in part.
@@ -271,19 +277,42 @@ void bind_factory(py::module_& m, const char* name, const char* doc) {
              py::arg("requires_grad") = false);
 }
 
+/// How many of start, start + step, ... come before stop, by the double's arithmetic or exactly.
+int64_t steps_between(double start, double stop, double step) {
+  int64_t n = static_cast<int64_t>((stop - start) / step);
+  if (n >= 0 && (step > 0 ? start + n * step < stop : start + n * step > stop)) ++n;
+  return std::max<int64_t>(n, 0);
+}
+int64_t steps_between(int64_t start, int64_t stop, int64_t step) {
+  if (step > 0 ? start >= stop : start <= stop) return 0;
+  const auto from = static_cast<uint64_t>(start), to = static_cast<uint64_t>(stop),
+             stride = static_cast<uint64_t>(step);
+  const uint64_t distance = step > 0 ? to - from : from - to, each = step > 0 ? stride : -stride;
+  return static_cast<int64_t>(distance / each + (distance % each != 0));
+}
+
+double step_to(double start, double step, int64_t i) {
+  return start + i * step;
+}
+/// Within the range of int64, though i * step need not be.
+int64_t step_to(int64_t start, int64_t step, int64_t i) {
+  return static_cast<int64_t>(static_cast<uint64_t>(start) +
+                              static_cast<uint64_t>(i) * static_cast<uint64_t>(step));
+}
+
 /// start, start + step, ... before stop.
 template <class T>
 Tensor stepped(T start, T stop, T step, DType dtype) {
   constexpr double kMost = 1e15;
+  const double distance = static_cast<double>(stop) - static_cast<double>(start);
   check<ValueError>(
-      std::isfinite(double(step)) && std::abs(double(stop) - start) < kMost * std::abs(step),
-      "arange", "start, stop and step must make a finite number of steps, got ", start, ", ", stop,
-      " and ", step);
-  int64_t n = static_cast<int64_t>((stop - start) / step);
-  if (n >= 0 && (step > 0 ? start + n * step < stop : start + n * step > stop)) ++n;
-  Tensor x = Tensor::empty({std::max<int64_t>(n, 0)}, dtype_of<T>);
+      std::isfinite(double(step)) && std::abs(distance) < kMost * std::abs(double(step)), "arange",
+      "start, stop and step must make a finite number of steps, got ", start, ", ", stop, " and ",
+      step);
+  const int64_t n = steps_between(start, stop, step);
+  Tensor x = Tensor::empty({n}, dtype_of<T>);
   T* p = x.data<T>();
-  for (int64_t i = 0; i < n; ++i) p[i] = start + i * step;
+  for (int64_t i = 0; i < n; ++i) p[i] = step_to(start, step, i);
   return x.to(dtype);
 }
 
@@ -325,6 +354,8 @@ Args:
 
 Raises:
     DtypeError: the elements are not real numbers or booleans.
+    ValueError: an element does not fit an integer ``dtype``, with its place (see :meth:`Tensor.to`).
+    GradError: a tensor within a list requires a gradient, which would be lost.
     ShapeError: nested lists of unequal length, or more than eight axes.
     DeviceError: a device that this build or machine lacks.
 )doc");
@@ -341,7 +372,7 @@ neither in the CPU's nor in the first GPU's memory.
   bind_factory<&Tensor::empty>(m, "empty", "Uninitialised elements, float32 by default.");
   m.def(
       "full",
-      [](const Shape& shape, double value, std::optional<DType> dtype, const std::string& device,
+      [](const Shape& shape, Scalar value, std::optional<DType> dtype, const std::string& device,
          bool requires_grad) {
         return finished(
             Tensor::full(shape, value, dtype.value_or(DType::float32), device_named(device)),
@@ -349,7 +380,9 @@ neither in the CPU's nor in the first GPU's memory.
       },
       py::arg("shape"), py::arg("value"), py::kw_only(), py::arg("dtype") = py::none(),
       py::arg("device") = "cpu", py::arg("requires_grad") = false,
-      "A tensor of one value everywhere, float32 by default.");
+      "A tensor of one value everywhere, float32 by default. ValueError if an integer dtype does "
+      "not "
+      "hold the value exactly.");
   m.def(
       "arange",
       [](int64_t n, std::optional<DType> dtype, const std::string& device) {

@@ -45,7 +45,8 @@ DType nearest_dtype(const py::dtype& dtype) {
       return size == 2 ? DType::int32 : DType::int64;
   }
   if (name_of(dtype) == "bfloat16") return DType::float32;
-  fail<DtypeError>("tensor", "elements must be real numbers or booleans, got dtype ",
+  fail<DtypeError>("tensor", "elements must be real numbers or booleans",
+                   dtype.kind() == 'O' ? " of at most 64 bits" : "", ", got dtype ",
                    name_of(dtype));
 }
 
@@ -69,6 +70,38 @@ bool is_shareable(const py::array& array) {
 Shape shape_of(const py::array& array) {
   const std::vector<int64_t> lengths(array.shape(), array.shape() + array.ndim());
   return Shape(std::span<const int64_t>(lengths));
+}
+
+/// An int, exactly; a double beyond int64; nullopt beyond that too.
+std::optional<Scalar> whole_number(PyObject* number) {
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+  if (overflow == 0) return Scalar(int64_t{value});
+  const double rounded = PyLong_AsDouble(number);
+  if (rounded != -1 || !PyErr_Occurred()) return Scalar(rounded);
+  PyErr_Clear();
+  return std::nullopt;
+}
+
+bool loses_gradient(py::handle source) {
+  return py::isinstance<Tensor>(source) && source.cast<const Tensor&>().requires_grad() &&
+         grad_enabled();
+}
+
+/// GradError for a tensor within nested lists whose gradient would be lost.
+void check_lists(py::handle source) {
+  const bool list = PyList_Check(source.ptr());
+  if (!list && !PyTuple_Check(source.ptr())) return;
+  const Py_ssize_t n = list ? PyList_GET_SIZE(source.ptr()) : PyTuple_GET_SIZE(source.ptr());
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    const py::handle item =
+        list ? PyList_GET_ITEM(source.ptr(), i) : PyTuple_GET_ITEM(source.ptr(), i);
+    if (PyFloat_CheckExact(item.ptr()) || PyLong_CheckExact(item.ptr())) continue;
+    check<GradError>(!loses_gradient(item), "tensor",
+                     "a tensor in a list is copied without its gradient; nl.concat joins tensors "
+                     "and keeps it, detach() takes the values alone");
+    check_lists(item);
+  }
 }
 
 bool is_array_like(py::handle source) {
@@ -101,6 +134,9 @@ py::dtype numpy_dtype(DType dtype) {
 DType dtype_from(py::handle source) {
   constexpr const char* kKnown =
       "must be one of float32, float64, bfloat16, int32, int64, uint8, bool, got ";
+  // NumPy takes None for float64, and a tensor for its own dtype.
+  check<DtypeError>(!source.is_none() && !py::isinstance<Tensor>(source), "dtype", kKnown,
+                    source.is_none() ? "None" : "a tensor");
   if (py::isinstance<py::str>(source) && source.cast<std::string>() == "bfloat16")
     return DType::bfloat16;
   if (py::isinstance<py::str>(source))
@@ -132,10 +168,12 @@ py::array numpy_view(const Tensor& x) {
 }
 
 Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype, bool copy) {
-  const DType target = dtype ? *dtype : nearest_dtype(array.dtype());
-  nearest_dtype(array.dtype());  // refuses what no dtype can hold
-  // NumPy has no bfloat16 to copy into.
-  if (target == DType::bfloat16) return tensor_from_array(array, DType::float32).to(target);
+  const DType nearest = nearest_dtype(array.dtype());  // refuses what no dtype can hold
+  const DType target = dtype.value_or(nearest);
+  const bool integer = !carries_gradient(target) && target != DType::boolean;
+  // NumPy would wrap integers around, and has no bfloat16 to copy into: the engine converts.
+  if (target == DType::bfloat16 || (integer && target != nearest))
+    return tensor_from_array(array, nearest).to(target);
   const Shape shape = shape_of(array);
   if (!copy && same_dtype(array.dtype()) == target && is_shareable(array)) {
     const std::shared_ptr<PyObject> owner(array.inc_ref().ptr(), release_python);
@@ -161,6 +199,7 @@ Tensor tensor_from(py::handle source, std::optional<DType> dtype, bool copy) {
     if (dtype && *dtype != x.dtype()) return x.to(*dtype);
     return copy ? x.clone() : x;
   }
+  check_lists(source);
   py::array array;
   try {
     array = py::module_::import("numpy").attr("asarray")(object);
@@ -173,6 +212,26 @@ Tensor tensor_from(py::handle source, std::optional<DType> dtype, bool copy) {
   const bool python_floats = same_dtype(array.dtype()) == DType::float64 && !is_array_like(source);
   if (!dtype && python_floats) dtype = DType::float32;
   return tensor_from_array(array, dtype, copy);
+}
+
+std::optional<Scalar> number_from(py::handle source, bool convert) {
+  PyObject* const p = source.ptr();
+  if (!p) return std::nullopt;
+  if (PyFloat_Check(p)) return Scalar(PyFloat_AS_DOUBLE(p));
+  if (PyLong_Check(p)) return whole_number(p);
+  if (!convert) return std::nullopt;
+  check<GradError>(!loses_gradient(source), "number",
+                   "a number is wanted here, got a tensor that requires a gradient, which would be "
+                   "lost; x.item() takes its value");
+  if (PyIndex_Check(p)) {
+    if (const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(p)))
+      return whole_number(index.ptr());
+    PyErr_Clear();
+  }
+  const double value = PyFloat_AsDouble(p);
+  if (value != -1 || !PyErr_Occurred()) return Scalar(value);
+  PyErr_Clear();
+  return std::nullopt;
 }
 
 std::optional<uint64_t> seed_from(py::handle source) {
@@ -214,6 +273,11 @@ std::optional<std::vector<int64_t>> integers_from(py::handle source) {
   if (!PySequence_Check(source.ptr()) || PyUnicode_Check(source.ptr()) ||
       PyBytes_Check(source.ptr()))
     return std::nullopt;
+  if (PySequence_Size(source.ptr()) < 0) {  // a scalar tensor or array
+    PyErr_Clear();
+    const auto value = integer(source);
+    return value ? std::optional(std::vector{*value}) : std::nullopt;
+  }
   std::vector<int64_t> values;
   // An object, not a handle: arrays make their items as they are asked for.
   for (const py::object item : py::reinterpret_borrow<py::sequence>(source)) {

@@ -73,7 +73,12 @@ struct Tensors {
   std::vector<Tensor> list;
 };
 /// A tensor or a Python number.
-using Operand = std::variant<Tensor, double>;
+using Operand = std::variant<Tensor, Scalar>;
+/// A number: an int, whole numbers of other types with __index__ and bools are exact, as int64;
+/// anything else that float() takes, and an int beyond int64, is a double. nullopt if it is none.
+/// GradError for a tensor that requires a gradient, which would be lost in silence: every argument
+/// of the package that is a number comes through here.
+std::optional<Scalar> number_from(py::handle source, bool convert);
 
 inline Tensor tensor_or_none(const std::optional<Tensor>& x) {
   return x.value_or(Tensor{});
@@ -147,6 +152,37 @@ class type_caster<T> : public type_caster_base<T> {
                                          "call super().__init__() before anything else");
     return type_caster_base<T>::load(source, convert);
   }
+};
+
+/// In place of pybind11's own, so that no number is a tensor that loses its gradient.
+template <>
+struct type_caster<double> {
+  PYBIND11_TYPE_CASTER(double, io_name("typing.SupportsFloat | typing.SupportsIndex", "float"));
+  bool load(handle source, bool convert) {
+    const auto number = normlab::bindings::number_from(source, convert);
+    if (number) value = number->real();
+    return number.has_value();
+  }
+  static handle cast(double number, return_value_policy, handle) {
+    return PyFloat_FromDouble(number);
+  }
+};
+
+template <>
+struct type_caster<normlab::Scalar> {
+  static constexpr auto name = type_caster<double>::name;
+  template <class T>
+  using cast_op_type = normlab::Scalar&;
+
+  bool load(handle source, bool convert) {
+    const auto number = normlab::bindings::number_from(source, convert);
+    if (number) value_ = *number;
+    return number.has_value();
+  }
+  operator normlab::Scalar&() { return value_; }
+
+ private:
+  normlab::Scalar value_ = 0;
 };
 
 template <>

@@ -146,11 +146,15 @@ py::capsule owner_of(Managed* m, const py::object& capsule) {
   return owner;
 }
 
-/// A NumPy array on the CPU's memory.
+bool is_bfloat16(const DLDataType& t) {
+  return t.code == kDLBfloat && t.bits == 16 && t.lanes == 1;
+}
+
+/// A NumPy array on the CPU's memory; of bfloat16, which NumPy has not, its bits.
 template <class Managed>
 py::array array_on(Managed* m, const py::object& capsule) {
   const DLTensor& t = m->tensor;
-  const py::dtype dtype = numpy_dtype(t.dtype);
+  const py::dtype dtype = is_bfloat16(t.dtype) ? py::dtype::of<uint16_t>() : numpy_dtype(t.dtype);
   const std::vector<py::ssize_t> shape(t.shape, t.shape + t.ndim);
   std::vector<py::ssize_t> strides;
   if (t.strides)
@@ -161,6 +165,17 @@ py::array array_on(Managed* m, const py::object& capsule) {
   if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>)
     if (m->flags & kReadOnly) array.attr("flags").attr("writeable") = false;
   return array;
+}
+
+/// A tensor on a NumPy array of the bits of bfloat16, or on a copy that is contiguous and writable.
+Tensor bfloat16_on(py::array bits) {
+  constexpr int kWanted =
+      py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  if ((bits.flags() & kWanted) != kWanted) bits = bits.attr("copy")();
+  const std::vector<int64_t> lengths(bits.shape(), bits.shape() + bits.ndim());
+  void* const data = bits.mutable_data();
+  const std::shared_ptr<PyObject> owner(bits.release().ptr(), release_python);
+  return Tensor::wrap(data, Shape(std::span<const int64_t>(lengths)), DType::bfloat16, [owner] {});
 }
 
 DType dtype_on_gpu(const DLDataType& t) {
@@ -207,8 +222,28 @@ Tensor import_as(const py::object& capsule) {
   auto* m = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), Managed::kName));
   if (!m) throw py::error_already_set();
   check_device(m->tensor.device.type, m->tensor.device.id);
-  return m->tensor.device.type == kDLCUDA ? tensor_on(m, capsule)
-                                          : tensor_from_array(array_on(m, capsule));
+  if (m->tensor.device.type == kDLCUDA) return tensor_on(m, capsule);
+  const bool bits = is_bfloat16(m->tensor.dtype);
+  const py::array array = array_on(m, capsule);
+  return bits ? bfloat16_on(array) : tensor_from_array(array);
+}
+
+/// What one capsule holds goes to one consumer.
+void check_capsule(const py::object& capsule) {
+  const auto is = [&](const char* name) { return PyCapsule_IsValid(capsule.ptr(), name); };
+  check<ValueError>(!is(DLManagedTensor::kUsed) && !is(DLManagedTensorVersioned::kUsed),
+                    "from_dlpack",
+                    "a capsule can be taken once, and this one has been; make another "
+                    "with x.__dlpack__(), or give x itself");
+  check<DtypeError>(is(DLManagedTensor::kName) || is(DLManagedTensorVersioned::kName),
+                    "from_dlpack", "needs a DLPack capsule, got ", Py_TYPE(capsule.ptr())->tp_name);
+}
+
+Tensor tensor_from_capsule(const py::object& capsule) {
+  check_capsule(capsule);
+  const bool versioned = PyCapsule_IsValid(capsule.ptr(), DLManagedTensorVersioned::kName);
+  return versioned ? import_as<DLManagedTensorVersioned>(capsule)
+                   : import_as<DLManagedTensor>(capsule);
 }
 
 /// The exporter lets our stream wait for what computes the memory's values.
@@ -241,6 +276,7 @@ bool let_wait(const py::object& stream) {
 }  // namespace
 
 Tensor tensor_from_dlpack(const py::object& source) {
+  if (PyCapsule_CheckExact(source.ptr())) return tensor_from_capsule(source);
   check<DtypeError>(py::hasattr(source, "__dlpack__"), "from_dlpack",
                     "needs an object with __dlpack__, got ", Py_TYPE(source.ptr())->tp_name);
   int type = kDLCPU;
@@ -250,10 +286,7 @@ Tensor tensor_from_dlpack(const py::object& source) {
     check_device(type, device[1].cast<int>());
   }
   if (type == kDLCUDA) cuda::check_not_capturing("from_dlpack");
-  const py::object capsule = capsule_of(source, type == kDLCUDA);
-  const bool versioned = PyCapsule_IsValid(capsule.ptr(), DLManagedTensorVersioned::kName);
-  return versioned ? import_as<DLManagedTensorVersioned>(capsule)
-                   : import_as<DLManagedTensor>(capsule);
+  return tensor_from_capsule(capsule_of(source, type == kDLCUDA));
 }
 
 std::pair<int, int> dlpack_device(const Tensor& x) {

@@ -17,6 +17,8 @@ OPERATORS: Mapping[np.ufunc, Callable[[Any, Any], Any]] = {
     np.subtract: operator.sub,
     np.multiply: operator.mul,
     np.true_divide: operator.truediv,
+    np.floor_divide: operator.floordiv,
+    np.remainder: operator.mod,
     np.power: operator.pow,
     np.matmul: operator.matmul,
     np.equal: operator.eq,

@@ -60,10 +60,7 @@ _HOOK = "to watch norms, use `nl.probe(net)`"
 _IN_PLACE = "in place there are `x += 1.0`, `x.add_(y)`, `x.copy_(y)` and `x.fill_(0.0)`"
 _UNBIASED = "use `x.var(correction=1)`, PyTorch's default"
 _NO_PAIR = "write `x.max(axis=1)` for the values, `x.argmax(axis=1)` for their places"
-_L2 = (
-    "PyTorch's F.normalize is `x / (x**2).sum(axis=-1, keepdim=True).sqrt()`; normalize is a norm "
-    "layer"
-)
+_L2 = "PyTorch's F.normalize is `nl.l2_normalize(x, axis=1)`; normalize is a norm layer"
 _ONE_GRAPH = "a tape is walked once and keeps first derivatives only"
 _ELU = "use `nl.relu(x) + nl.exp(nl.minimum(x, 0.0)) - 1`"
 _LEAKY_RELU = "use `nl.maximum(x, 0.01 * x)`"
@@ -93,7 +90,6 @@ _BOTH: Mapping[str, str] = {
     "log2": "use `nl.log(x) / np.log(2.0)`",
     "log10": "use `nl.log(x) / np.log(10.0)`",
     "ceil": "use `-nl.floor(-x)`",
-    "logsumexp": "use `(x - nl.log_softmax(x, axis=-1))[:, 0]`, stable as it is",
     "flip": "use `x[np.arange(len(x))[::-1].copy()]`",
     "roll": "use `nl.concat([x[-1:], x[:-1]])`",
     "trace": 'use `(x * nl.tensor(np.eye(4, 3, dtype="float32"))).sum()`',
@@ -150,6 +146,7 @@ TENSOR: Mapping[str, str] = {
     **dict.fromkeys(("normal_", "uniform_"), "use `nl.randn(x.shape)` or `nl.rand(x.shape)`"),
     **dict.fromkeys(("add", "sub", "mul", "div"), "use `x + y`, `x - y`, `x * y`, `x / y`"),
     "pow": "use `x**2`",
+    **dict.fromkeys(("floor_divide", "remainder"), "use `x // y`, `x % y`"),
     "square": "use `x**2`",
     "rsqrt": "use `1 / x.sqrt()`",
     "reciprocal": "use `1 / x`",

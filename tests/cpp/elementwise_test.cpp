@@ -25,6 +25,8 @@ namespace {
 constexpr float kInf32 = std::numeric_limits<float>::infinity();
 constexpr float kNan32 = std::numeric_limits<float>::quiet_NaN();
 
+using TwoTensors = Tensor (*)(const Tensor&, const Tensor&);
+
 struct UnaryCase {
   const char* name;
   Tensor (*op)(const Tensor&);
@@ -275,7 +277,8 @@ TEST_CASE("comparisons broadcast, in every dtype", "[elementwise]") {
 
 TEST_CASE("NaN and infinity keep their rules", "[elementwise]") {
   const Tensor nan = Tensor::scalar(NAN), one = Tensor::scalar(1);
-  for (const auto& op : {maximum, minimum, add, mul}) {
+  for (const TwoTensors op :
+       {TwoTensors{maximum}, TwoTensors{minimum}, TwoTensors{add}, TwoTensors{mul}}) {
     CHECK(std::isnan(op(nan, one).item()));
     CHECK(std::isnan(op(one, nan).item()));
   }
@@ -401,7 +404,7 @@ TEST_CASE("float32 gradients agree with float64", "[elementwise][grad]") {
 }
 
 TEST_CASE("equal operands: the gradient of maximum goes to the first", "[elementwise][grad]") {
-  for (const auto& op : {maximum, minimum}) {
+  for (const TwoTensors op : {TwoTensors{maximum}, TwoTensors{minimum}}) {
     Tensor a = Tensor::ones({3}).set_requires_grad(), b = Tensor::ones({3}).set_requires_grad();
     op(a, b).backward(Tensor::ones({3}));
     CHECK(a.grad().to_vector() == std::vector<double>{1, 1, 1});
@@ -446,8 +449,6 @@ TEST_CASE("elementwise errors say what came", "[elementwise]") {
   CHECK_THROWS_AS(f * i, DtypeError);
   CHECK(error_of<DtypeError>([&] { f* i; }) ==
         "mul: operands must have one dtype, got float32 and int32; to('float32') converts");
-  CHECK_THROWS_AS(i / i, DtypeError);
-  CHECK_THROWS_AS(i / 2.0, DtypeError);
   CHECK_THROWS_AS(exp(i), DtypeError);
   CHECK(error_of<DtypeError>([&] { exp(i); }) ==
         "exp: needs float32 or float64, got int32; to('float32') converts");
@@ -458,12 +459,10 @@ TEST_CASE("elementwise errors say what came", "[elementwise]") {
   CHECK_THROWS_AS(neg(flag), DtypeError);
   CHECK_THROWS_AS(i + 2.5, DtypeError);
   CHECK(error_of<DtypeError>([&] { i + 2.5; }) ==
-        "add: the scalar must be a number that int32 holds, got 2.5");
+        "add: the scalar must be a number that int32 holds, got 2.5; to('float32') converts");
   CHECK_THROWS_AS(i + 3e9, DtypeError);
   CHECK_THROWS_AS(i * NAN, DtypeError);
-  CHECK_THROWS_AS(compare(Tensor::ones({2}, DType::uint8), -1.0, Comparison::lt), DtypeError);
   CHECK_THROWS_AS(compare(f, i, Comparison::lt), DtypeError);
-  CHECK_THROWS_AS(pow(i, 2), DtypeError);
   CHECK_THROWS_AS(Tensor() + f, ValueError);
   CHECK_THROWS_AS(exp(Tensor()), ValueError);
 }
@@ -594,9 +593,8 @@ TEST_CASE("binary operations on the GPU broadcast as on the CPU", "[elementwise]
       for (const DType dtype : {DType::int32, DType::int64, DType::uint8})
         if (k != 3)
           CHECK(cuda_difference(
-                    op,
-                    {mul(leaf(a, 1), 9).to(dtype == DType::uint8 ? DType::int32 : dtype).to(dtype),
-                     mul(abs(leaf(b, 2)), 9).to(dtype)}) == 0);
+                    op, {mul(dtype == DType::uint8 ? abs(leaf(a, 1)) : leaf(a, 1), 9).to(dtype),
+                         mul(abs(leaf(b, 2)), 9).to(dtype)}) == 0);
     }
     // All pairs of special values; memory that vectors cannot be loaded from.
     const Tensor x = special(), y = special().reshape({22, 1});
@@ -659,7 +657,7 @@ TEST_CASE("comparisons on the GPU", "[elementwise][cuda]") {
     CHECK(cuda_difference(op, {special(), special().reshape({22, 1})}) == 0);
     CHECK(cuda_difference(with_one, {special()}, DType::float32) == 0);
     for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean}) {
-      const Tensor a = Tensor::arange(1028).to(dtype).reshape({4, 257});
+      const Tensor a = remainder(Tensor::arange(1028), 251).to(dtype).reshape({4, 257});
       CHECK(cuda_difference(op, {a, a.slice(1, 2)}) == 0);
       CHECK(cuda_difference(with_one, {a}) == 0);
     }

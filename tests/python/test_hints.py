@@ -79,7 +79,6 @@ VALUES = {
     ("Tensor", "min"): X.min(),
     ("nl", "topk"): np.partition(X, -2)[..., :-3:-1],
     ("nl", "ceil"): np.ceil(X),
-    ("nl", "logsumexp"): np.log(np.exp(X).sum(-1)),
     ("nl", "flip"): X[::-1],
     ("nl", "roll"): np.roll(X, 1, 0),
     ("nl", "trace"): np.trace(X),

@@ -247,18 +247,12 @@ def test_other_operators():
     np.testing.assert_allclose(abs(-t).numpy(), A)
     assert (+t) is not None
     assert (~(t > 2)).tolist() == (~(A > 2)).tolist()
-    with pytest.raises(nl.ArgumentError, match="positive"):
-        (-2) ** t
     assert (t ** nl.tensor(2)).tolist() == (t**2).tolist()
-    for code, text in {
-        "t**t": r"\*\*: the exponent must be a number; .* write nl.exp\(y \* nl.log\(x\)\)",
-        "t // 2": "//: write nl.floor",
-        "2 // t": "//: write nl.floor",
-        "t % t": "%: write x - y",
-        "5 % t": "%: write x - y",
-    }.items():
-        with pytest.raises(TypeError, match=text):
-            eval(code, {"t": t})
+    np.testing.assert_allclose((t**t).numpy(), A**A, rtol=1e-6)
+    for op in ("//", "%"):
+        for left, right in ((t, 2), (5, t), (t, t), (t, B)):
+            want = eval(f"a {op} b", {"a": np.asarray(left), "b": np.asarray(right)})
+            assert np.array_equal(eval(f"a {op} b", {"a": left, "b": right}).numpy(), want)
 
 
 def test_operators_of_masks():
@@ -351,15 +345,13 @@ def test_integers():
     t = nl.tensor([1, 2, 3])
     assert (t + 1).dtype == "int64"
     assert (2 - t).tolist() == [1, 0, -1]
-    for bad in (lambda: t + 0.5, lambda: 0.5 * t, lambda: t / 2, lambda: t / t, lambda: 1 / t):
-        with pytest.raises(nl.DtypeError):
+    for bad in (lambda: t + 0.5, lambda: 0.5 * t, lambda: t - 0.5, lambda: nl.maximum(t, 0.5)):
+        with pytest.raises(nl.DtypeError, match=r"holds, got 0\.5; to\('float32'\) converts$"):
             bad()
     with pytest.raises(nl.DtypeError, match=r"got int64 and float32; to\('float32'\) converts$"):
         t + nl.tensor([1.0, 2.0, 3.0])
     with pytest.raises(nl.DtypeError, match=r"float64 and float32; to\('float32'\) converts$"):
         nl.linear(nl.tensor(np.ones((2, 3))), nl.ones((4, 3)))
-    with pytest.raises(nl.DtypeError, match=r"pow: a number raised .* got int64"):
-        2**t
     with pytest.raises(nl.DtypeError, match=r"bool has no arithmetic; to\('int32'\)"):
         (t > 1) + (t > 2)
 

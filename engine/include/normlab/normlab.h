@@ -13,5 +13,6 @@
 #include "normlab/parse.h"
 #include "normlab/probe.h"
 #include "normlab/random.h"
+#include "normlab/scalar.h"
 #include "normlab/tensor.h"
 #include "normlab/text.h"

@@ -14,59 +14,82 @@
 namespace normlab {
 
 // --- elementwise, with NumPy's broadcasting ---------------------------------------------------
-// Arithmetic takes any numeric dtype, equal on both sides; a scalar takes the tensor's dtype.
-// div of integers is a DtypeError: convert first.
+// Arithmetic takes any numeric dtype, equal on both sides; a number takes the tensor's dtype: a
+// floating one rounds it, an integer one must hold it (DtypeError). Integers wrap around.
 Tensor add(const Tensor& a, const Tensor& b);
+Tensor add(const Tensor& a, Scalar b);
+Tensor add(Scalar a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, Scalar b);
+Tensor sub(Scalar a, const Tensor& b);
 Tensor mul(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, Scalar b);
+Tensor mul(Scalar a, const Tensor& b);
+/// True division: of integers it is float32, as PyTorch's.
 Tensor div(const Tensor& a, const Tensor& b);
-/// The greater / lesser of two; where equal, the gradient goes to a.
+Tensor div(const Tensor& a, Scalar b);
+Tensor div(Scalar a, const Tensor& b);
+/// The greater / lesser of two, NaN if either is; where equal, the gradient goes to a. 0 is greater
+/// than -0 (IEEE 754-2019, 9.6).
 Tensor maximum(const Tensor& a, const Tensor& b);
+Tensor maximum(const Tensor& a, Scalar b);
+Tensor maximum(Scalar a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
-Tensor add(const Tensor& a, double b);
-Tensor mul(const Tensor& a, double b);
-Tensor div(const Tensor& a, double b);
-/// b - a and b / a.
-Tensor rsub(const Tensor& a, double b);
-Tensor rdiv(const Tensor& a, double b);
-/// x ** exponent.
-Tensor pow(const Tensor& x, double exponent);
+Tensor minimum(const Tensor& a, Scalar b);
+Tensor minimum(Scalar a, const Tensor& b);
+/// a ** b. Gradients: b a^(b - 1), 0 for b = 0; a^b log a, 0 for a = 0 and b >= 0, NaN for a < 0.
+/// Of integers b must not be negative (ValueError; an element of a tensor on the GPU counts as
+/// such: 1 / a^-b, rounded towards zero, 0 for a = 0).
+Tensor pow(const Tensor& a, const Tensor& b);
+Tensor pow(const Tensor& a, Scalar b);
+Tensor pow(Scalar a, const Tensor& b);
+/// The greatest whole number not above a / b, as Python's and NumPy's a // b: of the exact
+/// quotient, so that 1 // 0.1 is 9. a / 0 is infinite or NaN; of integers it is a ValueError (for
+/// an element of a tensor on the GPU 0). No derivative.
+Tensor floor_divide(const Tensor& a, const Tensor& b);
+Tensor floor_divide(const Tensor& a, Scalar b);
+Tensor floor_divide(Scalar a, const Tensor& b);
+/// a - b floor_divide(a, b), with the sign of b, as Python's and NumPy's a % b. a % 0 is NaN; of
+/// integers as floor_divide. Gradients: 1 and -floor_divide(a, b).
+Tensor remainder(const Tensor& a, const Tensor& b);
+Tensor remainder(const Tensor& a, Scalar b);
+Tensor remainder(Scalar a, const Tensor& b);
 
 inline Tensor operator+(const Tensor& a, const Tensor& b) {
+  return add(a, b);
+}
+inline Tensor operator+(const Tensor& a, Scalar b) {
+  return add(a, b);
+}
+inline Tensor operator+(Scalar a, const Tensor& b) {
   return add(a, b);
 }
 inline Tensor operator-(const Tensor& a, const Tensor& b) {
   return sub(a, b);
 }
+inline Tensor operator-(const Tensor& a, Scalar b) {
+  return sub(a, b);
+}
+inline Tensor operator-(Scalar a, const Tensor& b) {
+  return sub(a, b);
+}
 inline Tensor operator*(const Tensor& a, const Tensor& b) {
+  return mul(a, b);
+}
+inline Tensor operator*(const Tensor& a, Scalar b) {
+  return mul(a, b);
+}
+inline Tensor operator*(Scalar a, const Tensor& b) {
   return mul(a, b);
 }
 inline Tensor operator/(const Tensor& a, const Tensor& b) {
   return div(a, b);
 }
-inline Tensor operator+(const Tensor& a, double b) {
-  return add(a, b);
-}
-inline Tensor operator-(const Tensor& a, double b) {
-  return add(a, -b);
-}
-inline Tensor operator*(const Tensor& a, double b) {
-  return mul(a, b);
-}
-inline Tensor operator/(const Tensor& a, double b) {
+inline Tensor operator/(const Tensor& a, Scalar b) {
   return div(a, b);
 }
-inline Tensor operator+(double a, const Tensor& b) {
-  return add(b, a);
-}
-inline Tensor operator-(double a, const Tensor& b) {
-  return rsub(b, a);
-}
-inline Tensor operator*(double a, const Tensor& b) {
-  return mul(b, a);
-}
-inline Tensor operator/(double a, const Tensor& b) {
-  return rdiv(b, a);
+inline Tensor operator/(Scalar a, const Tensor& b) {
+  return div(a, b);
 }
 
 Tensor neg(const Tensor& x);
@@ -82,29 +105,36 @@ Tensor sigmoid(const Tensor& x);
 Tensor relu(const Tensor& x);
 /// x * Phi(x), Phi the normal distribution function (the exact form, Hendrycks & Gimpel 2016).
 Tensor gelu(const Tensor& x);
-/// -1, 0 or 1; floor; nearest integer (ties to even). These have no derivative: backward()
-/// through them is a GradError.
+/// -1, 0 or 1, NaN of NaN; floor; nearest integer (ties to even). These have no derivative:
+/// backward() through them is a GradError.
 Tensor sign(const Tensor& x);
 Tensor floor(const Tensor& x);
 Tensor round(const Tensor& x);
 
-/// Comparisons; any dtype, equal on both sides. Result: bool, broadcast shape.
+/// Comparisons; any dtype, equal on both sides. Result: bool, broadcast shape. Integers and bools
+/// compare exactly with any number, fractions too; a floating dtype rounds it first.
 enum class Comparison { eq, ne, lt, le, gt, ge };
 Tensor compare(const Tensor& a, const Tensor& b, Comparison op);
-Tensor compare(const Tensor& a, double b, Comparison op);
+Tensor compare(const Tensor& a, Scalar b, Comparison op);
 Tensor logical_not(const Tensor& x);
 
 // --- masking ----------------------------------------------------------------------------------
-/// mask ? a : b, broadcast; mask is bool.
+/// mask ? a : b, broadcast; mask is bool. A number takes the tensor's dtype, which must hold it
+/// (DtypeError).
 Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b);
-/// x with `value` where mask (bool, broadcastable to x) is true; no gradient there.
-Tensor masked_fill(const Tensor& x, const Tensor& mask, double value);
+Tensor where(const Tensor& mask, const Tensor& a, Scalar b);
+Tensor where(const Tensor& mask, Scalar a, const Tensor& b);
+/// x with `value` where mask (bool, broadcastable to x) is true; x has no gradient there. A tensor
+/// is of one element and of x's dtype, and its gradient is the sum over these places.
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value);
 
 // --- reductions -------------------------------------------------------------------------------
 // `axes` empty: over all. Negative axes count from the end; IndexError outside, ValueError twice
-// the same. Sums in a fixed order, pairwise in the large: the same for any number of threads.
+// the same. A scalar, shape [], has the axes 0 and -1, as in NumPy. Sums in a fixed order, pairwise
+// in the large: the same for any number of threads.
 Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
-/// ShapeError for an empty reduction.
+/// Of integers and bools it is float32. ShapeError for an empty reduction.
 Tensor mean(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
 /// Mean of squared deviations from the mean (two passes), divided by n - correction.
 Tensor var(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false,
@@ -114,6 +144,14 @@ Tensor max(const Tensor& x);
 Tensor max(const Tensor& x, int axis, bool keepdim = false);
 /// Index of the greatest element along an axis (first of equals), int64.
 Tensor argmax(const Tensor& x, int axis = -1, bool keepdim = false);
+/// log(sum(exp(x))), whatever the size of x: shifted by the greatest element. -inf if all are, or
+/// if there is none. The gradient is softmax(x): 0 where the result is -inf, shared among the
+/// elements that are +inf where one is.
+Tensor logsumexp(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
+/// x / max(||x||, eps) with the Euclidean norm along `axis`, which neither overflows nor
+/// underflows: PyTorch's torch.nn.functional.normalize. A row of zeros stays zeros. ValueError for
+/// eps < 0.
+Tensor l2_normalize(const Tensor& x, int axis = -1, double eps = 1e-12);
 
 // --- shape ------------------------------------------------------------------------------------
 /// Axes in another order; copies. Empty `order`: reversed.

@@ -12,6 +12,7 @@
 
 #include "normlab/bfloat16.h"
 #include "normlab/error.h"
+#include "normlab/scalar.h"
 
 namespace normlab {
 
@@ -120,11 +121,13 @@ class Tensor {
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32,
                       Device device = Device::cpu);
   static Tensor ones(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
-  static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
+  /// A floating dtype rounds the value; ValueError if an integer dtype does not hold it exactly, or
+  /// bool gets anything but 0 and 1.
+  static Tensor full(const Shape& shape, Scalar value, DType dtype = DType::float32,
                      Device device = Device::cpu);
-  /// A scalar, shape [].
-  static Tensor scalar(double value, DType dtype = DType::float32);
-  /// 0, 1, ..., n - 1.
+  /// full() of shape [].
+  static Tensor scalar(Scalar value, DType dtype = DType::float32);
+  /// 0, 1, ..., n - 1. ValueError if an integer dtype does not hold them.
   static Tensor arange(int64_t n, DType dtype = DType::int64);
   /// Copies values into a tensor of that shape. ShapeError if their number differs.
   template <class T>
@@ -167,6 +170,12 @@ class Tensor {
   void* raw() const;
   /// The only element, converted to double. ShapeError unless numel() == 1.
   double item() const;
+  /// The only element as T: item<int64_t>() is exact. ValueError for a value that T cannot hold.
+  template <class T>
+  T item() const {
+    check(numel() == 1, "item", "needs a tensor of one element, got shape ", shape());
+    return *detach().to(Device::cpu).to(dtype_of<T>).template data<T>();
+  }
   /// The elements, converted to double, row-major: for tests and printing.
   std::vector<double> to_vector() const;
 
@@ -179,8 +188,10 @@ class Tensor {
   /// A copy with storage of its own. Recorded for autograd: detach().clone() for the values alone.
   Tensor clone() const;
   /// A copy with another dtype (or this handle if it is the same). Floating to floating is
-  /// recorded for autograd. ValueError for a value that an integer dtype cannot hold; on the GPU it
-  /// becomes the nearest that fits, NaN 0.
+  /// recorded for autograd, and rounds: what is too large becomes infinite. An integer dtype takes
+  /// what lies in its range, rounded towards zero; ValueError with place and value for anything
+  /// else, NaN too. On the GPU that becomes the nearest that fits, NaN 0. To bool: whether it is
+  /// other than 0.
   Tensor to(DType dtype) const;
   /// A copy on another device (or this handle if it is the same). DeviceError if it is absent.
   Tensor to(Device device) const;
@@ -188,7 +199,8 @@ class Tensor {
   /// In place: takes the values of `other` (same shape and dtype). GradError on a tensor that
   /// the tape produced; allowed on leaves (parameters).
   void copy_(const Tensor& other);
-  void fill_(double value);
+  /// In place: every element becomes the value, by the rules of full().
+  void fill_(Scalar value);
 
   // --- autograd -------------------------------------------------------------------------
   bool requires_grad() const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iomanip>
 #include <limits>
 #include <numeric>
 
@@ -12,9 +13,15 @@
 #include "core/accumulate.h"
 #include "core/allocator.h"
 #include "core/dispatch.h"
+#include "core/scalar.h"
 #include "core/tensor_impl.h"
 
 namespace normlab {
+
+std::ostream& operator<<(std::ostream& out, const Scalar& number) {
+  if (number.is_integer()) return out << number.integer();
+  return out << number.real();
+}
 
 int64_t size_of(DType dtype) {
   return dispatch_stored(dtype, []<class T>() -> int64_t { return sizeof(T); });
@@ -102,24 +109,30 @@ TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl) {
   return *impl;
 }
 
+/// Whether To can stand for the value; floating types and bool take any.
+template <class To, class From>
+bool fits(From value) {
+  if constexpr (is_real<To> || std::is_same_v<To, bool> || std::is_same_v<From, bool>)
+    return true;
+  else if constexpr (std::is_same_v<From, bfloat16>)
+    return in_range_of<To>(static_cast<double>(static_cast<float>(value)));
+  else if constexpr (std::is_floating_point_v<From>)
+    return in_range_of<To>(static_cast<double>(value));
+  else
+    return in_range_of<To>(static_cast<int64_t>(value));
+}
+
+/// Of a value that fits.
 template <class To, class From>
 To convert(From value) {
-  if constexpr (std::is_same_v<From, bfloat16> && !std::is_same_v<To, bfloat16>) {
+  if constexpr (std::is_same_v<From, To>)
+    return value;
+  else if constexpr (std::is_same_v<From, bfloat16>)
     return convert<To>(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<To, bfloat16> && !std::is_same_v<From, bfloat16>) {
+  else if constexpr (std::is_same_v<To, bfloat16>)
     return bfloat16(static_cast<float>(value));
-  } else {
-    if constexpr (std::is_floating_point_v<From> && !std::is_floating_point_v<To> &&
-                  !std::is_same_v<To, bool>) {
-      // Rounding towards zero must land in range; anything else would be undefined behaviour.
-      const double v = std::trunc(static_cast<double>(value));
-      const double low = static_cast<double>(std::numeric_limits<To>::min());
-      const double high = std::ldexp(1.0, std::numeric_limits<To>::digits);
-      check<ValueError>(v >= low && v < high, "to", "value ", value, " does not fit ",
-                        dtype_of<To>);
-    }
+  else
     return static_cast<To>(value);
-  }
 }
 
 bool overlap(const void* a, const void* b, int64_t bytes) {
@@ -147,6 +160,17 @@ void copy_values(const Tensor& to, const Tensor& from) {
     std::memmove(target, source, static_cast<size_t>(bytes));
 }
 
+/// Element i of `from`, which does not fit `dtype`.
+[[noreturn]] void refuse(const Tensor& from, int64_t i, DType dtype) {
+  std::ostringstream value;
+  if (from.dtype() == DType::int64)
+    value << from.data<int64_t>()[i];
+  else
+    value << std::setprecision(17) << from.to_vector()[static_cast<size_t>(i)];
+  if (from.rank() > 0) value << " at " << position(from.shape(), i);
+  fail<ValueError>("to", "value ", value.str(), " does not fit ", dtype);
+}
+
 /// On the GPU what does not fit becomes the nearest that does: to refuse it would mean to wait.
 void convert_values(const Tensor& from, const Tensor& to) {
   if (from.device() == Device::cuda)
@@ -156,8 +180,25 @@ void convert_values(const Tensor& from, const Tensor& to) {
     dispatch_stored(to.dtype(), [&]<class To>() {
       const From* values = from.data<From>();
       To* out = static_cast<To*>(to.raw());
-      for (int64_t i = 0, n = from.numel(); i < n; ++i) out[i] = convert<To>(values[i]);
+      for (int64_t i = 0, n = from.numel(); i < n; ++i) {
+        if (!fits<To>(values[i])) [[unlikely]]
+          refuse(from, i, to.dtype());
+        out[i] = convert<To>(values[i]);
+      }
     });
+  });
+}
+
+void fill(const char* op, Tensor& x, const Scalar& value) {
+  dispatch_stored(x.dtype(), [&]<class T>() {
+    check<ValueError>(holds<T>(value), op, "the value must be one that ", x.dtype(),
+                      " holds exactly, got ", value);
+    const T element = element_of<T>(value);
+    if (x.device() == Device::cuda)
+      cuda::call(op, cuda::backend().fill, device_data(x), &element,
+                 static_cast<int64_t>(sizeof element), x.numel());
+    else
+      std::fill_n(x.data<T>(), x.numel(), element);
   });
 }
 
@@ -183,27 +224,26 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
 }
 
 Tensor Tensor::ones(const Shape& shape, DType dtype, Device device) {
-  return full(shape, 1.0, dtype, device);
+  return full(shape, 1, dtype, device);
 }
 
-Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+Tensor Tensor::full(const Shape& shape, Scalar value, DType dtype, Device device) {
   Tensor x = empty(shape, dtype, device);
-  x.fill_(value);
+  fill("full", x, value);
   return x;
 }
 
-Tensor Tensor::scalar(double value, DType dtype) {
+Tensor Tensor::scalar(Scalar value, DType dtype) {
   return full({}, value, dtype);
 }
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
   check<ValueError>(n >= 0, "arange", "n must not be negative, got ", n);
-  Tensor x = empty({n}, dtype);
-  dispatch(dtype, [&]<class T>() {
-    T* p = x.data<T>();
-    for (int64_t i = 0; i < n; ++i) p[i] = static_cast<T>(i);
-  });
-  return x;
+  check<ValueError>(n <= 2 || dtype != DType::boolean, "arange", "bool holds 0 and 1 alone, got n ",
+                    n);
+  Tensor x = empty({n}, DType::int64);
+  std::iota(x.data<int64_t>(), x.data<int64_t>() + n, int64_t{0});
+  return x.to(dtype);
 }
 
 Tensor Tensor::copy_of(const Shape& shape, DType dtype, const void* values, int64_t n) {
@@ -353,18 +393,11 @@ void Tensor::copy_(const Tensor& other) {
   bump_version();
 }
 
-void Tensor::fill_(double value) {
+void Tensor::fill_(Scalar value) {
   check<GradError>(is_leaf(), "fill_",
                    "only leaves can be changed in place; this is the result of a "
                    "recorded op");
-  dispatch_stored(dtype(), [&]<class T>() {
-    const T element = convert<T>(value);
-    if (device() == Device::cuda)
-      cuda::call("fill_", cuda::backend().fill, device_data(*this), &element,
-                 static_cast<int64_t>(sizeof element), numel());
-    else
-      std::fill_n(data<T>(), numel(), element);
-  });
+  fill("fill_", *this, value);
   bump_version();
 }
 

@@ -9,7 +9,7 @@ namespace normlab {
 /// Whether the derivative is computed from the value before the activation, which backward must
 /// then keep, and not from the result.
 constexpr bool keeps_input(Activation activation) {
-  return activation == Activation::gelu;
+  return activation != Activation::none && activation != Activation::relu;
 }
 
 /// In place on [rows, width]: z = act(z + bias), bias [width] or null. `before`, unless null,

@@ -34,6 +34,13 @@ __device__ T sigmoid(T x) {
   return (x < T(0) ? e : T(1)) / (T(1) + e);
 }
 
+/// Its derivative, relatively precise in both tails.
+template <class T>
+__device__ T sigmoid_slope(T x) {
+  const T e = std::exp(-std::abs(x)), d = e + T(1);
+  return e / (d * d);
+}
+
 template <class T>
 __device__ T activate(Activation activation, T x) {
   switch (activation) {
@@ -51,7 +58,7 @@ __device__ T activate(Activation activation, T x) {
   return x;
 }
 
-/// dz * act'(x), where `kept` is x for gelu, the result for the others.
+/// dz * act'(x), where `kept` is the result for relu, x for the others.
 template <class T>
 __device__ T activation_gradient(Activation activation, T dz, T kept) {
   switch (activation) {
@@ -62,9 +69,9 @@ __device__ T activation_gradient(Activation activation, T dz, T kept) {
     case Activation::gelu:
       return dz * gelu_slope(kept);
     case Activation::tanh:
-      return dz * (T(1) - kept * kept);
+      return dz * (T(4) * sigmoid_slope(kept + kept));
     case Activation::sigmoid:
-      return dz * kept * (T(1) - kept);
+      return dz * sigmoid_slope(kept);
   }
   return dz;
 }

@@ -3,10 +3,12 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "backend/cuda.h"
 #include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/scalar.h"
 #include "core/tensor_impl.h"
 
 namespace normlab {
@@ -135,7 +137,9 @@ Tensor apply_checked(Binary which, const Tensor& a, const Tensor& b, Device devi
     BroadcastLoop(shape, {&a, &b}).run(op.cost, [&](int64_t begin, int64_t n, const Operand* x) {
       loop(x[0], x[1], at(z, begin), n);
     });
-  return needs_grad({a, b}) ? record_binary(which, z, a, b) : z;
+  if (!needs_grad({a, b})) return z;
+  if (op.da_reads == Reads::no_derivative) return record_no_derivative(op.name, z, {a, b});
+  return record_binary(which, z, a, b);
 }
 
 Tensor apply(Binary which, const Tensor& a, const Tensor& b) {
@@ -143,13 +147,59 @@ Tensor apply(Binary which, const Tensor& a, const Tensor& b) {
   return apply_checked(which, a, b, a.device());
 }
 
-/// An op of a tensor and a number: the number on the right, or on the left if `reversed`.
-Tensor apply_scalar(Binary which, const Tensor& x, double value, bool reversed = false) {
+/// Sums and products take numbers that are the same modulo what the dtype counts.
+bool wraps(Binary which) {
+  return which == Binary::add || which == Binary::sub || which == Binary::mul;
+}
+
+/// The number as the other operand of x; bool is refused first.
+Tensor operand_for(Binary which, const Scalar& number, const Tensor& x) {
   const BinaryOp& op = elementwise_ops_for_cpu().binary[static_cast<int>(which)];
   loop_for(op.name, op.forward, x.dtype(), x.device());
-  const Tensor scalar = scalar_for(op.name, value, x.dtype(), true);
-  return reversed ? apply_checked(which, scalar, x, x.device())
-                  : apply_checked(which, x, scalar, x.device());
+  return scalar_for(op.name, number, x.dtype(), wraps(which));
+}
+Tensor apply(Binary which, const Tensor& a, const Scalar& b) {
+  return apply_checked(which, a, operand_for(which, b, a), a.device());
+}
+Tensor apply(Binary which, const Scalar& a, const Tensor& b) {
+  return apply_checked(which, operand_for(which, a, b), b, b.device());
+}
+
+bool is_integer(const Tensor& x) {
+  return !carries_gradient(x.dtype()) && x.dtype() != DType::boolean;
+}
+
+/// ValueError for an integer among b that the op cannot take; what is on the GPU is not read.
+template <class Refused>
+void check_integers(const char* op, const char* must, const Tensor& b, const Refused& refused) {
+  if (!is_integer(b) || b.device() == Device::cuda) return;
+  dispatch(b.dtype(), [&]<class T>() {
+    const T* values = b.data<T>();
+    for (int64_t i = 0, n = b.numel(); i < n; ++i)
+      if (refused(static_cast<int64_t>(values[i]))) [[unlikely]]
+        fail<ValueError>(op, must, ", got ", static_cast<int64_t>(values[i]), " at ",
+                         position(b.shape(), i));
+  });
+}
+
+constexpr const char* kExponent =
+    "an integer's exponent must not be negative (to('float32') converts)";
+constexpr const char* kDivisor = "an integer's divisor must not be 0";
+
+void check_exponents(const Tensor& b) {
+  check_integers("pow", kExponent, b, [](int64_t v) { return v < 0; });
+}
+void check_divisors(const char* op, const Tensor& b) {
+  check_integers(op, kDivisor, b, [](int64_t v) { return v == 0; });
+}
+void check_number(const char* op, const char* must, const Tensor& x, bool ok,
+                  const Scalar& number) {
+  check<ValueError>(!is_integer(x) || ok, op, must, ", got ", number);
+}
+
+/// Floats of integers, for what leaves them.
+Tensor as_floating(const Tensor& x) {
+  return is_integer(x) ? x.to(DType::float32) : x;
 }
 
 /// b may be a number.
@@ -169,6 +219,37 @@ Tensor apply_comparison(const char* name, const Tensor& a, const Tensor& b, Comp
     loop(x[0], x[1], at(z, begin), n);
   });
   return z;
+}
+
+/// What is the same for all elements of a tensor beside a number, or the whole number beside which
+/// they are to be compared.
+struct WholeComparison {
+  std::optional<bool> all;
+  Comparison op;
+  int64_t number = 0;
+};
+
+/// Of integers from `least` to `greatest` beside any number: exact where the number has a fraction
+/// or lies outside.
+WholeComparison whole_comparison(Comparison op, const Scalar& b, int64_t least, int64_t greatest) {
+  const bool finds_less = op == Comparison::lt || op == Comparison::le || op == Comparison::ne;
+  const bool finds_greater = op == Comparison::gt || op == Comparison::ge || op == Comparison::ne;
+  int64_t whole = b.integer();
+  if (!b.is_integer()) {
+    const double below = std::floor(b.real());
+    if (std::isnan(below)) return {op == Comparison::ne, op};
+    if (below >= 0x1p63) return {finds_less, op};
+    if (below < -0x1p63) return {finds_greater, op};
+    whole = static_cast<int64_t>(below);
+    if (below != b.real()) {
+      if (op == Comparison::eq || op == Comparison::ne) return {op == Comparison::ne, op};
+      if (op == Comparison::lt) op = Comparison::le;
+      if (op == Comparison::ge) op = Comparison::gt;
+    }
+  }
+  if (whole > greatest) return {finds_less, op};
+  if (whole < least) return {finds_greater, op};
+  return {std::nullopt, op, whole};
 }
 
 /// What one of two may be converted to, so that they go together: users train in float32.
@@ -196,58 +277,121 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
                     "') converts");
 }
 
-Tensor scalar_for(const char* op, double value, DType dtype, bool wraps) {
-  if (carries_gradient(dtype)) return Tensor::scalar(value, dtype);
-  const bool fits = dispatch(dtype, [&]<class T>() {
-    const double low = static_cast<double>(std::numeric_limits<T>::lowest());
-    const double end = std::ldexp(1.0, std::numeric_limits<T>::digits);
-    return value == std::floor(value) && value < end && value >= (wraps ? -end : low);
+Tensor scalar_for(const char* op, const Scalar& number, DType dtype, bool wraps) {
+  const Tensor z = Tensor::empty({}, dtype);
+  dispatch_stored(dtype, [&]<class T>() {
+    const bool ok =
+        holds<T>(number) || (wraps && std::is_same_v<T, uint8_t> && holds<uint8_t>(-number.real()));
+    check<DtypeError>(ok, op, "the scalar must be a number that ", dtype, " holds, got ", number,
+                      number.is_integer() ? "" : "; to('float32') converts");
+    *static_cast<T*>(z.raw()) = element_of<T>(number);
   });
-  check<DtypeError>(fits, op, "the scalar must be a number that ", dtype, " holds, got ", value);
-  // Converting a negative number to an unsigned type is undefined; adding 2^8 is the same mod 2^8.
-  return Tensor::scalar(dtype == DType::uint8 && value < 0 ? value + 256 : value, dtype);
+  return z;
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
   return apply(Binary::add, a, b);
 }
+Tensor add(const Tensor& a, Scalar b) {
+  return apply(Binary::add, a, b);
+}
+Tensor add(Scalar a, const Tensor& b) {
+  return apply(Binary::add, a, b);
+}
 Tensor sub(const Tensor& a, const Tensor& b) {
+  return apply(Binary::sub, a, b);
+}
+Tensor sub(const Tensor& a, Scalar b) {
+  return apply(Binary::sub, a, b);
+}
+Tensor sub(Scalar a, const Tensor& b) {
   return apply(Binary::sub, a, b);
 }
 Tensor mul(const Tensor& a, const Tensor& b) {
   return apply(Binary::mul, a, b);
 }
-Tensor div(const Tensor& a, const Tensor& b) {
-  return apply(Binary::div, a, b);
+Tensor mul(const Tensor& a, Scalar b) {
+  return apply(Binary::mul, a, b);
+}
+Tensor mul(Scalar a, const Tensor& b) {
+  return apply(Binary::mul, a, b);
 }
 Tensor maximum(const Tensor& a, const Tensor& b) {
+  return apply(Binary::maximum, a, b);
+}
+Tensor maximum(const Tensor& a, Scalar b) {
+  return apply(Binary::maximum, a, b);
+}
+Tensor maximum(Scalar a, const Tensor& b) {
   return apply(Binary::maximum, a, b);
 }
 Tensor minimum(const Tensor& a, const Tensor& b) {
   return apply(Binary::minimum, a, b);
 }
-Tensor add(const Tensor& a, double b) {
-  return apply_scalar(Binary::add, a, b);
+Tensor minimum(const Tensor& a, Scalar b) {
+  return apply(Binary::minimum, a, b);
 }
-Tensor mul(const Tensor& a, double b) {
-  return apply_scalar(Binary::mul, a, b);
-}
-Tensor div(const Tensor& a, double b) {
-  return apply_scalar(Binary::div, a, b);
-}
-Tensor rsub(const Tensor& a, double b) {
-  return apply_scalar(Binary::sub, a, b, true);
-}
-Tensor rdiv(const Tensor& a, double b) {
-  return apply_scalar(Binary::div, a, b, true);
+Tensor minimum(Scalar a, const Tensor& b) {
+  return apply(Binary::minimum, a, b);
 }
 
-Tensor pow(const Tensor& x, double exponent) {
-  if (exponent == 2) return apply(Unary::square, x);
-  if (exponent == 3) return apply(Unary::cube, x);
-  if (exponent == 0.5) return apply(Unary::sqrt, x);
-  if (exponent == -1) return rdiv(x, 1);
-  return apply_scalar(Binary::pow, x, exponent);
+Tensor div(const Tensor& a, const Tensor& b) {
+  check_same("div", a, b);
+  return apply(Binary::div, as_floating(a), as_floating(b));
+}
+Tensor div(const Tensor& a, Scalar b) {
+  return apply(Binary::div, as_floating(a), b);
+}
+Tensor div(Scalar a, const Tensor& b) {
+  return apply(Binary::div, a, as_floating(b));
+}
+
+Tensor pow(const Tensor& a, const Tensor& b) {
+  check_same("pow", a, b);
+  check_exponents(b);
+  return apply_checked(Binary::pow, a, b, a.device());
+}
+Tensor pow(const Tensor& a, Scalar b) {
+  if (carries_gradient(a.dtype())) {
+    const double exponent = b.real();
+    if (exponent == 2) return apply(Unary::square, a);
+    if (exponent == 3) return apply(Unary::cube, a);
+    if (exponent == 0.5) return apply(Unary::sqrt, a);
+    if (exponent == -1) return div(1, a);
+  }
+  check_number("pow", kExponent, a, !(b.real() < 0), b);
+  return apply(Binary::pow, a, b);
+}
+Tensor pow(Scalar a, const Tensor& b) {
+  check_exponents(b);
+  return apply(Binary::pow, a, b);
+}
+
+Tensor floor_divide(const Tensor& a, const Tensor& b) {
+  check_same("floor_divide", a, b);
+  check_divisors("floor_divide", b);
+  return apply_checked(Binary::floor_divide, a, b, a.device());
+}
+Tensor floor_divide(const Tensor& a, Scalar b) {
+  check_number("floor_divide", kDivisor, a, b.real() != 0, b);
+  return apply(Binary::floor_divide, a, b);
+}
+Tensor floor_divide(Scalar a, const Tensor& b) {
+  check_divisors("floor_divide", b);
+  return apply(Binary::floor_divide, a, b);
+}
+Tensor remainder(const Tensor& a, const Tensor& b) {
+  check_same("remainder", a, b);
+  check_divisors("remainder", b);
+  return apply_checked(Binary::remainder, a, b, a.device());
+}
+Tensor remainder(const Tensor& a, Scalar b) {
+  check_number("remainder", kDivisor, a, b.real() != 0, b);
+  return apply(Binary::remainder, a, b);
+}
+Tensor remainder(Scalar a, const Tensor& b) {
+  check_divisors("remainder", b);
+  return apply(Binary::remainder, a, b);
 }
 
 Tensor neg(const Tensor& x) {
@@ -291,8 +435,16 @@ Tensor compare(const Tensor& a, const Tensor& b, Comparison op) {
   check_same("compare", a, b);
   return apply_comparison("compare", a, b, op);
 }
-Tensor compare(const Tensor& a, double b, Comparison op) {
-  return apply_comparison("compare", a, scalar_for("compare", b, a.dtype()), op);
+Tensor compare(const Tensor& a, Scalar b, Comparison op) {
+  if (carries_gradient(a.dtype()))
+    return apply_comparison("compare", a, scalar_for("compare", b, a.dtype()), op);
+  const WholeComparison whole = dispatch(a.dtype(), [&]<class T>() {
+    using Limits = std::numeric_limits<T>;
+    return whole_comparison(op, b, static_cast<int64_t>(Limits::lowest()),
+                            static_cast<int64_t>(Limits::max()));
+  });
+  if (whole.all) return Tensor::full(a.shape(), *whole.all, DType::boolean, a.device());
+  return apply_comparison("compare", a, scalar_for("compare", whole.number, a.dtype()), whole.op);
 }
 Tensor logical_not(const Tensor& x) {
   return apply_comparison("logical_not", x, scalar_for("logical_not", 0, x.dtype()),

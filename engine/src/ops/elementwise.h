@@ -17,8 +17,8 @@ enum class Unary {
 };
 // clang-format on
 inline constexpr int kUnaryOps = 14;
-enum class Binary { add, sub, mul, div, maximum, minimum, pow };
-inline constexpr int kBinaryOps = 7;
+enum class Binary { add, sub, mul, div, maximum, minimum, pow, floor_divide, remainder };
+inline constexpr int kBinaryOps = 9;
 inline constexpr int kComparisons = 6;
 
 /// The element types that an op takes; bool is never one of them.
@@ -71,9 +71,9 @@ cuda::Source source_of(const Tensor& x);
 
 /// DeviceError and DtypeError unless a and b are of one device and dtype.
 void check_same(const char* op, const Tensor& a, const Tensor& b);
-/// `value` as a scalar tensor on the CPU, whatever the device of the other operand; DtypeError if
-/// an integer dtype cannot hold it. Arithmetic on uint8 wraps around, so that there x - 3 is x +
-/// 253.
-Tensor scalar_for(const char* op, double value, DType dtype, bool wraps = false);
+/// The number as a scalar tensor on the CPU, whatever the device of the other operand; DtypeError
+/// if an integer dtype does not hold it. Sums and products on uint8 wrap around, so that there
+/// x + -3 is x + 253.
+Tensor scalar_for(const char* op, const Scalar& number, DType dtype, bool wraps = false);
 
 }  // namespace normlab

@@ -64,6 +64,60 @@ template <std::floating_point V>
 NORMLAB_ANYWHERE V vpow(V x, V y) {
   return std::pow(x, y);
 }
+/// A negative power is 1 / x^-y, rounded towards zero; of 0 it is 0.
+template <std::integral V>
+NORMLAB_ANYWHERE V vpow(V x, V y) {
+  if constexpr (std::is_signed_v<V>)
+    if (y < 0) return x == 1 || (x == -1 && y % 2 == 0) ? V(1) : x == -1 ? V(-1) : V(0);
+  auto power = wrapping(V(1)), square = wrapping(x);
+  for (auto rest = wrapping(y); rest != 0; rest /= 2) {
+    if (rest % 2 != 0) power = static_cast<decltype(power)>(power * square);
+    square = static_cast<decltype(square)>(square * square);
+  }
+  return static_cast<V>(power);
+}
+
+/// a = quotient * b + rest with the sign of b or 0, as in Python (its float_divmod, of whose
+/// steps each is exact or leaves the quotient next to a whole number).
+template <class V>
+struct Division {
+  V quotient, rest;
+};
+template <std::floating_point V>
+NORMLAB_ANYWHERE Division<V> floored(V a, V b) {
+  V rest = std::fmod(a, b);
+  if (b == 0) return {a / b, rest};
+  V quotient = (a - rest) / b;
+  if (rest == 0) {
+    rest = std::copysign(V(0), b);
+  } else if ((b < 0) != (rest < 0)) {
+    rest += b;
+    quotient -= 1;
+  }
+  if (quotient == 0) return {std::copysign(V(0), a / b), rest};
+  const V whole = std::floor(quotient);
+  return {quotient - whole > V(0.5) ? whole + 1 : whole, rest};
+}
+/// Of 0 it is 0 and 0.
+template <std::integral V>
+NORMLAB_ANYWHERE Division<V> floored(V a, V b) {
+  if (b == 0) return {0, 0};
+  if constexpr (std::is_signed_v<V>) {
+    if (b == -1) return {static_cast<V>(-wrapping(a)), 0};
+    const bool down = a % b != 0 && (a < 0) != (b < 0);
+    return {static_cast<V>(a / b - down), static_cast<V>(a % b + (down ? b : V(0)))};
+  } else {
+    return {static_cast<V>(a / b), static_cast<V>(a % b)};
+  }
+}
+template <class V>
+requires std::is_arithmetic_v<V> NORMLAB_ANYWHERE V vfloor_divide(V a, V b) {
+  return floored(a, b).quotient;
+}
+template <class V>
+requires std::is_arithmetic_v<V> NORMLAB_ANYWHERE V vremainder(V a, V b) {
+  return floored(a, b).rest;
+}
 template <std::floating_point V>
 NORMLAB_ANYWHERE V vclamp(V x, float low, float high) {
   return x < low ? static_cast<V>(low) : x > high ? static_cast<V>(high) : x;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "backend/simd_math.h"
+#include "ops/elementwise_scalar.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {  // NOLINT
@@ -24,9 +25,19 @@ inline vfloat vfloor(vfloat x) {
 inline vfloat vround(vfloat x) {
   return lanewise([](float v) { return std::nearbyint(v); }, x);
 }
-inline vfloat vpow(vfloat x, vfloat y) {
-  for (int i = 0; i < kLanes; ++i) x[i] = std::pow(x[i], y[i]);
+template <class F>
+vfloat lanewise(const F& f, vfloat x, vfloat y) {
+  for (int i = 0; i < kLanes; ++i) x[i] = f(x[i], y[i]);
   return x;
+}
+inline vfloat vpow(vfloat x, vfloat y) {
+  return lanewise([](float a, float b) { return std::pow(a, b); }, x, y);
+}
+inline vfloat vfloor_divide(vfloat x, vfloat y) {
+  return lanewise([](float a, float b) { return floored(a, b).quotient; }, x, y);
+}
+inline vfloat vremainder(vfloat x, vfloat y) {
+  return lanewise([](float a, float b) { return floored(a, b).rest; }, x, y);
 }
 
 }  // namespace

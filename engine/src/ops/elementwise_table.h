@@ -37,6 +37,40 @@ constexpr auto at_most(V a, V b) {
   return (a <= b) | is_nan(a);
 }
 
+/// maximum and minimum; 0 is greater than -0.
+template <class V>
+NORMLAB_ANYWHERE V greater_of(V a, V b) {
+  if constexpr (std::is_integral_v<V>)
+    return a >= b ? a : b;
+  else
+    return ((a == 0.0f) & (b == 0.0f)) ? a + b : at_least(a, b) ? a : b;
+}
+template <class V>
+NORMLAB_ANYWHERE V lesser_of(V a, V b) {
+  if constexpr (std::is_integral_v<V>)
+    return a <= b ? a : b;
+  else
+    return ((a == 0.0f) & (b == 0.0f)) ? -(-a - b) : at_most(a, b) ? a : b;
+}
+
+/// The derivative of the sigmoid, e / (1 + e)^2 with e = exp(-|x|): relatively precise in both
+/// tails, where z (1 - z) has lost all bits.
+template <class V>
+NORMLAB_ANYWHERE V sigmoid_slope(V x) {
+  const V e = vexp(-vabs(x)), d = e + 1.0f;
+  return e / (d * d);
+}
+
+/// The derivatives of a^b. Beside a = 0 the power is constant in b, as 0.
+template <class V>
+NORMLAB_ANYWHERE V pow_slope_of_base(V a, V b) {
+  return b == 0.0f ? V{} : b * vpow(a, b - 1.0f);
+}
+template <class V>
+NORMLAB_ANYWHERE V pow_slope_of_exponent(V a, V b) {
+  return ((a == 0.0f) & (b >= 0.0f)) ? V{} : vpow(a, b) * vlog(a);
+}
+
 /// x Phi(x). Beyond +-40 it is 0 or x: the clamps keep infinity times 0 out.
 template <class V>
 NORMLAB_ANYWHERE V gelu(V x) {
@@ -107,10 +141,10 @@ constexpr std::tuple kUnary{
              Reads::x, [](auto dz, auto x, auto) { return dz * 3.0f * x * x; }},
     UnaryRow{Unary::tanh, "tanh", Domain::floating, 8,
              [](auto x) { return vtanh(x); },
-             Reads::z, [](auto dz, auto, auto z) { return dz * (1.0f - z * z); }},
+             Reads::x, [](auto dz, auto x, auto) { return dz * (4.0f * sigmoid_slope(x + x)); }},
     UnaryRow{Unary::sigmoid, "sigmoid", Domain::floating, 8,
              [](auto x) { return vsigmoid(x); },
-             Reads::z, [](auto dz, auto, auto z) { return dz * z * (1.0f - z); }},
+             Reads::x, [](auto dz, auto x, auto) { return dz * sigmoid_slope(x); }},
     UnaryRow{Unary::relu, "relu", Domain::floating, 1,
              [](auto x) { return x < 0.0f ? decltype(x){} : x; },
              Reads::z, [](auto dz, auto, auto z) { return z <= 0.0f ? decltype(z){} : dz; }},
@@ -120,7 +154,7 @@ constexpr std::tuple kUnary{
     UnaryRow{Unary::sign, "sign", Domain::floating, 1,
              [](auto x) {
                using V = decltype(x);
-               return x > 0.0f ? constant<V>(1) : x < 0.0f ? constant<V>(-1) : x * 0.0f; },
+               return x > 0.0f ? constant<V>(1) : x < 0.0f ? constant<V>(-1) : x == 0.0f ? V{} : x; },
              Reads::no_derivative, kUnused},
     UnaryRow{Unary::floor, "floor", Domain::floating, 1,
              [](auto x) { return vfloor(x); },
@@ -146,25 +180,31 @@ constexpr std::tuple kBinary{
     BinaryRow{Binary::div, "div", Domain::floating, 2,
               [](auto a, auto b) { return a / b; },
               Reads::b, [](auto dz, auto, auto b) { return dz / b; },
-              Reads::both, [](auto dz, auto a, auto b) { return -(dz / b) * (a / b); }},
+              Reads::both, [](auto dz, auto a, auto b) { return -dz * (a / b / b); }},
     BinaryRow{Binary::maximum, "maximum", Domain::numeric, 1,
-              [](auto a, auto b) { return at_least(a, b) ? a : b; },
+              [](auto a, auto b) { return greater_of(a, b); },
               Reads::both, [](auto dz, auto a, auto b) {
                 return at_least(a, b) ? dz : decltype(dz){}; },
               Reads::both, [](auto dz, auto a, auto b) {
                 return at_least(a, b) ? decltype(dz){} : dz; }},
     BinaryRow{Binary::minimum, "minimum", Domain::numeric, 1,
-              [](auto a, auto b) { return at_most(a, b) ? a : b; },
+              [](auto a, auto b) { return lesser_of(a, b); },
               Reads::both, [](auto dz, auto a, auto b) {
                 return at_most(a, b) ? dz : decltype(dz){}; },
               Reads::both, [](auto dz, auto a, auto b) {
                 return at_most(a, b) ? decltype(dz){} : dz; }},
-    // b is a constant exponent; for 0 the slope is 0 even at a = 0.
-    BinaryRow{Binary::pow, "pow", Domain::floating, 32,
+    BinaryRow{Binary::pow, "pow", Domain::numeric, 32,
               [](auto a, auto b) { return vpow(a, b); },
-              Reads::both, [](auto dz, auto a, auto b) {
-                return b == 0.0f ? b : dz * b * vpow(a, b - 1.0f); },
+              Reads::both, [](auto dz, auto a, auto b) { return dz * pow_slope_of_base(a, b); },
+              Reads::both, [](auto dz, auto a, auto b) { return dz * pow_slope_of_exponent(a, b); }},
+    BinaryRow{Binary::floor_divide, "floor_divide", Domain::numeric, 32,
+              [](auto a, auto b) { return vfloor_divide(a, b); },
+              Reads::no_derivative, kUnused,
               Reads::no_derivative, kUnused},
+    BinaryRow{Binary::remainder, "remainder", Domain::numeric, 32,
+              [](auto a, auto b) { return vremainder(a, b); },
+              Reads::passes, kUnused,
+              Reads::both, [](auto dz, auto a, auto b) { return -dz * vfloor_divide(a, b); }},
 };
 
 constexpr std::tuple kCompare{

@@ -35,11 +35,8 @@ void check_mask(const char* op, const Tensor& mask, const Tensor& x) {
                      mask.device());
 }
 
-}  // namespace
-
-Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
-  check_same("where", a, b);
-  check_mask("where", mask, a);
+/// Of what has passed the checks; a or b may be a number of scalar_for().
+Tensor choose(const Tensor& mask, const Tensor& a, const Tensor& b) {
   const Shape shape = broadcast("where", mask.shape(), broadcast("where", a.shape(), b.shape()));
   const Tensor z = select("where", shape, mask, a, b);
   if (!needs_grad({a, b})) return z;
@@ -54,11 +51,31 @@ Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
       });
 }
 
-Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
+void check_covered(const Tensor& x, const Tensor& mask) {
   check_mask("masked_fill", mask, x);
   const Shape joint = broadcast("masked_fill", mask.shape(), x.shape());
   check(joint == x.shape(), "masked_fill", "mask must broadcast to x ", x.shape(), ", got ",
         mask.shape());
+}
+
+}  // namespace
+
+Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
+  check_same("where", a, b);
+  check_mask("where", mask, a);
+  return choose(mask, a, b);
+}
+Tensor where(const Tensor& mask, const Tensor& a, Scalar b) {
+  check_mask("where", mask, a);
+  return choose(mask, a, scalar_for("where", b, a.dtype()));
+}
+Tensor where(const Tensor& mask, Scalar a, const Tensor& b) {
+  check_mask("where", mask, b);
+  return choose(mask, scalar_for("where", a, b.dtype()), b);
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
+  check_covered(x, mask);
   const Tensor filling = scalar_for("masked_fill", value, x.dtype());
   const Tensor z = select("masked_fill", x.shape(), mask, filling, x);
   if (!needs_grad({x})) return z;
@@ -66,6 +83,14 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
     const Tensor zero = scalar_for("masked_fill", 0, dz.dtype());
     return {select("masked_fill", dz.shape(), kept.get(), zero, dz)};
   });
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
+  check_covered(x, mask);
+  check(value.numel() == 1, "masked_fill", "value must have one element, got shape ",
+        value.shape());
+  check_same("masked_fill", x, value);
+  return choose(mask, value.reshape({}), x);
 }
 
 }  // namespace normlab

@@ -1,5 +1,8 @@
 #include "ops/reduce.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "backend/cuda.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
@@ -20,9 +23,10 @@ struct Plan {
 };
 
 std::vector<bool> marked(const char* op, const Shape& shape, const std::vector<int>& axes) {
-  std::vector<bool> reduced(shape.rank(), axes.empty());
+  std::vector<bool> reduced(std::max(shape.rank(), 1), axes.empty());
   for (const int axis : axes) {
-    const int a = checked_axis(op, shape, axis);
+    const bool of_scalar = shape.rank() == 0 && (axis == 0 || axis == -1);
+    const int a = of_scalar ? 0 : checked_axis(op, shape, axis);
     check<ValueError>(!reduced[a], op, "axes must differ, got axis ", axis, " of shape ", shape,
                       " twice");
     reduced[a] = true;
@@ -201,6 +205,34 @@ Tensor var_backward(const Tensor& x, const Tensor& center, const Tensor& dz, Axi
   return dx;
 }
 
+/// The sum of int64 may leave its range, that of smaller ones does not.
+Tensor mean_of_integers(const Tensor& x, const std::vector<int>& axes, bool keepdim, int64_t n) {
+  const Tensor total = x.dtype() == DType::int64 ? sum(x.to(DType::float64), axes, keepdim)
+                                                 : sum(x, axes, keepdim).to(DType::float64);
+  return div(total, n).to(DType::float32);
+}
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+/// x with 0 in place of infinities.
+Tensor finite_or_zero(const Tensor& x) {
+  return where(compare(abs(x), kInf, Comparison::eq), 0, x);
+}
+
+/// z, dz: the result and its gradient, with the reduced axes.
+Tensor logsumexp_backward(const Tensor& x, const Tensor& z, const Tensor& dz,
+                          const std::vector<int>& axes) {
+  Tensor weight = exp(x - finite_or_zero(z));
+  // On the GPU it would take a wait to know whether there is one.
+  const Tensor infinite = compare(z, kInf, Comparison::eq);
+  if (x.device() == Device::cuda || sum(infinite).item() > 0) {
+    const Tensor peaks = compare(x, kInf, Comparison::eq).to(x.dtype());
+    const Tensor shares = peaks / maximum(sum(peaks, axes, true), 1);
+    weight = where(infinite, shares, weight);
+  }
+  return weight * dz;
+}
+
 }  // namespace
 
 Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
@@ -212,9 +244,10 @@ Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
 }
 
 Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  check<DtypeError>(is_computable(x), "mean", "x must be float32 or float64, got ", x.dtype());
   const Plan p = plan("mean", x.shape(), axes, keepdim);
   check(p.n > 0, "mean", "no elements to average in shape ", x.shape());
+  if (!carries_gradient(x.dtype())) return mean_of_integers(x, axes, keepdim, p.n);
+  check<DtypeError>(is_computable(x), "mean", "x must be float32 or float64, got ", x.dtype());
   const double scale = 1.0 / static_cast<double>(p.n);
   return record("mean", scaled_sum("mean", x, p, scale), {x},
                 [kept = p.kept, shape = x.shape(), scale](const Tensor& dz, Needs) -> Grads {
@@ -235,6 +268,27 @@ Tensor var(const Tensor& x, const std::vector<int>& axes, bool keepdim, int corr
   return record("var", sum_pass("var", x, center, view, scale, p.result), {x},
                 [saved = Saved(x), center, view, scale](const Tensor& dz, Needs) -> Grads {
                   return {var_backward(saved.get(), center, dz, view, 2 * scale)};
+                });
+}
+
+Tensor logsumexp(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
+  check<DtypeError>(is_computable(x), "logsumexp", "x must be float32 or float64, got ", x.dtype());
+  if (x.dtype() == DType::bfloat16)
+    return logsumexp(x.to(DType::float32), axes, keepdim).to(DType::bfloat16);
+  const Plan p = plan("logsumexp", x.shape(), axes, keepdim);
+  Tensor z = Tensor::full(p.kept, -kInf, x.dtype(), x.device());
+  if (p.n > 0) {
+    const NoGrad no_grad;
+    Tensor greatest = x;
+    for (int axis = 0; axis < x.rank(); ++axis)
+      if (p.reduced[axis]) greatest = max(greatest, axis, true);
+    const Tensor shift = finite_or_zero(greatest);
+    z = log(sum(exp(x - shift), axes, true)) + shift;
+  }
+  return record("logsumexp", view_of(z, 0, p.result), {x},
+                [kept_x = Saved(x), kept_z = Saved(z), axes](const Tensor& dz, Needs) -> Grads {
+                  const Tensor z = kept_z.get(), g = view_of(dz, 0, z.shape());
+                  return {logsumexp_backward(kept_x.get(), z, g, axes)};
                 });
 }
 

@@ -159,19 +159,23 @@ Failure copy(int64_t item, const void* from, void* to, const JoinedAxes& axes) {
 
 // --- other dtypes -------------------------------------------------------------------------------
 
+/// An integer takes the nearest that it holds, of NaN 0.
 template <class To, class Stored>
 __device__ To converted(Stored stored) {
   using From = compute_t<Stored>;
   const From value = widened(stored);
-  constexpr bool narrows = std::is_floating_point_v<From> && std::is_integral_v<To>;
-  if constexpr (narrows && !std::is_same_v<To, bool>) {
-    using Limits = std::numeric_limits<To>;
+  using Limits = std::numeric_limits<To>;
+  if constexpr (!std::is_integral_v<To> || std::is_same_v<To, bool>) {
+    return static_cast<To>(static_cast<compute_t<To>>(value));
+  } else if constexpr (std::is_floating_point_v<From>) {
     // The least power of two above the greatest value: any floating type holds it.
     constexpr From end = static_cast<From>(Limits::max() / 2 + 1) * 2;
     if (!(value > static_cast<From>(Limits::min()))) return value == value ? Limits::min() : To(0);
     return value >= end ? Limits::max() : static_cast<To>(value);
   } else {
-    return static_cast<To>(static_cast<compute_t<To>>(value));
+    const auto wide = static_cast<int64_t>(value);
+    if (wide < static_cast<int64_t>(Limits::min())) return Limits::min();
+    return wide > static_cast<int64_t>(Limits::max()) ? Limits::max() : static_cast<To>(wide);
   }
 }
 

@@ -55,6 +55,8 @@ Tensor over_last_axis(const char* op, const Tensor& x, bool log) {
 
 Tensor over_axis(const char* op, const Tensor& x, int axis, bool log) {
   check<DtypeError>(is_computable(x), op, "x must be float32 or float64, got ", x.dtype());
+  if (x.rank() == 0 && (axis == 0 || axis == -1))  // as of a reduction
+    return over_last_axis(op, x.reshape({1}), log).reshape({});
   const int a = checked_axis(op, x.shape(), axis);
   if (a == x.rank() - 1) return over_last_axis(op, x, log);
   std::vector<int> swap(x.rank());
