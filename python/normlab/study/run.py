@@ -129,13 +129,19 @@ class Trainer:
             self._epoch(report)
             self._store()
         start = time.perf_counter()
-        self.model.load_state(self.best)
+        # Of a run that diverged at once, the best weights may be NaN: its result says so.
+        self.model.load_state(self.best, allow_nonfinite=self.progress.diverged)
         test = self.task.evaluate(self.model, self.data, "test")
         self.progress.seconds += time.perf_counter() - start
         return self._result(test)
 
     def save(self, path: Path, result: Result) -> None:
-        """Writes the best epoch's model, once finished, with what the run was and came to."""
+        """Writes the best epoch's model, once finished, with what the run was and came to.
+
+        A run that diverged leaves none.
+        """
+        if self.progress.diverged:
+            return
         names = ("task", "norm", "seed", "C", "valid", "test", "version", "fingerprint")
         notes = {name: str(result[name]) for name in names if result[name] is not None}
         try:
@@ -159,7 +165,7 @@ class Trainer:
         numbers = (train.loss, train.metric, valid.loss, valid.metric)
         for name, number in zip(HISTORY, numbers, strict=True):
             progress.history[name].append(_finite(number))
-        progress.diverged = not math.isfinite(train.loss)
+        progress.diverged = not (math.isfinite(train.loss) and math.isfinite(valid.loss))
         if progress.best_epoch == 0 or valid.metric > progress.valid:
             progress.best_epoch = progress.epochs
             self.best = {name: _copy(value) for name, value in self.model.state().items()}
@@ -184,7 +190,7 @@ class Trainer:
         }
         try:
             self.checkpoint.parent.mkdir(exist_ok=True)
-            save(self.checkpoint, tensors, metadata)
+            save(self.checkpoint, tensors, metadata, allow_nonfinite=self.progress.diverged)
         except OSError as error:
             raise FileError(f"{error}. {NOTHING_IS_LOST}") from error
 
@@ -193,10 +199,12 @@ class Trainer:
             tensors, metadata = load_with_metadata(self.checkpoint)
             if metadata["id"] != self.run.id:
                 raise ValueError(f"is of run {metadata['id']}, not {self.run.id}")
-            self.model.load_state(_part(tensors, "model"))
+            self.progress = Progress(**json.loads(metadata["progress"]))
+            self.model.load_state(
+                _part(tensors, "model"), allow_nonfinite=self.progress.diverged
+            )
             self.optimizer.load_state(_part(tensors, "optimizer"))
             self.best = _part(tensors, "best")
-            self.progress = Progress(**json.loads(metadata["progress"]))
             set_rng_state(tuple(json.loads(metadata["rng"])))
 
     def _result(self, test: "Score") -> Result:
