@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import (
     Tensor,
     build_info,
@@ -165,7 +167,8 @@ class Trainer:
         numbers = (train.loss, train.metric, valid.loss, valid.metric)
         for name, number in zip(HISTORY, numbers, strict=True):
             progress.history[name].append(_finite(number))
-        progress.diverged = not (math.isfinite(train.loss) and math.isfinite(valid.loss))
+        losses = math.isfinite(train.loss) and math.isfinite(valid.loss)
+        progress.diverged = not (losses and _all_finite(self.model.state()))
         if progress.best_epoch == 0 or valid.metric > progress.valid:
             progress.best_epoch = progress.epochs
             self.best = {name: _copy(value) for name, value in self.model.state().items()}
@@ -281,6 +284,11 @@ def _seldom(report: Report) -> Report:
 
 def _copy(value: Tensor) -> Tensor:
     return tensor(value, copy=True, device="cpu")
+
+
+def _all_finite(state: Mapping[str, Tensor]) -> bool:
+    """Of integers, too: they are."""
+    return all(bool(np.isfinite(value.to("cpu").numpy()).all()) for value in state.values())
 
 
 def _finite(number: float) -> float | None:
