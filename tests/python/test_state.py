@@ -525,7 +525,7 @@ class Custom(nn.Module):
         self.names = [name, {"deep": name}]
         self.slotted = name
         self.generator = nl.Generator(4)
-        object.__setattr__(self.inner, "owner", self)
+        vars(self.inner)["owner"] = self
 
     def forward(self, x):
         return self.tied(self.inner(x)) * self.scale * self.again
