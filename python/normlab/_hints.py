@@ -416,9 +416,7 @@ MODULE: Mapping[str, str] = {
     "weight": 'a norm\'s is called gain: `nl.nn.Norm("layernorm", 128).gain`',
     **dict.fromkeys(("in_features", "out_features"), "use `nl.nn.Linear(3, 5).weight.shape`"),
     "reset_parameters": "make a new layer: `nl.nn.Linear(3, 5)` draws its weights",
-    **dict.fromkeys(
-        ("device", "dtype"), "use `net.parameters()[0].device`, or dtype in its place"
-    ),
+    **dict.fromkeys(("device", "dtype"), "use `net.parameters()[0].device`, or dtype in its place"),
     "get_parameter": 'use `dict(net.named_parameters())["0.weight"]`',
     "get_submodule": 'use `dict(net.named_modules())["0"]`',
 }
@@ -428,7 +426,7 @@ OPTIMIZER: Mapping[str, str] = {
     "load_state_dict": "use `optimizer.load_state(optimizer.state())`",
     "param_groups": "use `optimizer.groups[0].lr`, or `optimizer.lr` for all",
     "defaults": "use `optimizer.groups[0].options`",
-    "add_param_group": "use optimizer.add_group({\"params\": more})",
+    "add_param_group": 'use optimizer.add_group({"params": more})',
 }
 
 GENERATOR: Mapping[str, str] = {

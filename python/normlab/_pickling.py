@@ -9,7 +9,7 @@ import copyreg
 from collections.abc import Callable
 from typing import Any
 
-from ._core import DtypeError, Generator, Tensor
+from ._core import DtypeError, Generator
 from ._core.nn import Module
 from ._core.optim import Optimizer
 

@@ -189,7 +189,7 @@ class _Machine:
             "torch._utils _rebuild_tensor": self._tensor,
             "torch._utils _rebuild_tensor_v2": self._tensor,
             "torch._utils _rebuild_parameter": _make_parameter,
-            **dict.fromkeys((f"torch {kind}" for kind in _STORAGES)),
+            **dict.fromkeys(f"torch {kind}" for kind in _STORAGES),
         }
 
     def run(self, pickle: bytes) -> Any:

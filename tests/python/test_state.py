@@ -235,7 +235,7 @@ def test_converting_while_training():
         net.to("half")
 
 
-@pytest.mark.parametrize("variant", [v for v in nl.norm_variants()])
+@pytest.mark.parametrize("variant", list(nl.norm_variants()))
 def test_norms_convert(variant):
     size = (4, 2) if variant in ("groupnorm", "instancenorm") else 4
     options = {"groups": 2} if variant == "groupnorm" else {}
@@ -681,7 +681,9 @@ def test_subclasses_of_optimizers_and_generators(copied):
     nl.rand(5, generator=generator)
     made = copied(generator)
     assert (type(made), made.name, made.offset) == (Named, "g", generator.offset)
-    assert np.array_equal(nl.rand(3, generator=made).numpy(), nl.rand(3, generator=generator).numpy())
+    assert np.array_equal(
+        nl.rand(3, generator=made).numpy(), nl.rand(3, generator=generator).numpy()
+    )
 
 
 def test_the_wrapper_of_a_parameter_stays_the_same():

@@ -335,7 +335,7 @@ class Exploding(Toy):
     def train_epoch(self, *arguments: Any) -> Score:
         score = super().train_epoch(*arguments)
         model, epoch = arguments[0], arguments[4]
-        if epoch == 2 or isinstance(model, nl.nn.Sequential) and model[1].variant == "adanorm":
+        if epoch == 2 or (isinstance(model, nl.nn.Sequential) and model[1].variant == "adanorm"):
             model[3].bias.fill_(float("nan"))
         return score
 

@@ -195,7 +195,9 @@ HOSTILE = {
     "itself": (archive(instructions(b"]q\x00h\x00a"), {}), "or themselves"),
     "bombs": (
         archive(
-            instructions(b"]q\x00", *(b"](" + b"h%ch%ce" % (i, i) + b"q%c" % (i + 1) for i in range(30))),
+            instructions(
+                b"]q\x00", *(b"](" + b"h%ch%ce" % (i, i) + b"q%c" % (i + 1) for i in range(30))
+            ),
             {},
         ),
         "hold too much",

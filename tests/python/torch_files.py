@@ -66,7 +66,11 @@ class Writer:
         self.places = 0
 
     def _put(self) -> None:
-        self.out.write(b"q" + bytes([self.places]) if self.places < 256 else b"r" + struct.pack("<I", self.places))
+        self.out.write(
+            b"q" + bytes([self.places])
+            if self.places < 256
+            else b"r" + struct.pack("<I", self.places)
+        )
         self.places += 1
 
     def text(self, value: str) -> None:

@@ -203,9 +203,7 @@ class Trainer:
             if metadata["id"] != self.run.id:
                 raise ValueError(f"is of run {metadata['id']}, not {self.run.id}")
             self.progress = Progress(**json.loads(metadata["progress"]))
-            self.model.load_state(
-                _part(tensors, "model"), allow_nonfinite=self.progress.diverged
-            )
+            self.model.load_state(_part(tensors, "model"), allow_nonfinite=self.progress.diverged)
             self.optimizer.load_state(_part(tensors, "optimizer"))
             self.best = _part(tensors, "best")
             set_rng_state(tuple(json.loads(metadata["rng"])))
