@@ -56,18 +56,18 @@ def read(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with _Archive(path) as archive:
             return _flat(_Machine(archive).run(archive.pickle))
-    except _BadFile as error:
+    except _BadFileError as error:
         raise FileError(f'load: "{path}": {error}') from None
     except OSError as error:
         raise FileError(f'load: "{path}": {error.strerror or error}') from error
 
 
-class _BadFile(Exception):
+class _BadFileError(Exception):
     """What is wrong with the content."""
 
 
 def _bad(text: str) -> NoReturn:
-    raise _BadFile(text)
+    raise _BadFileError(text)
 
 
 # --- the archive ---------------------------------------------------------------------------------

@@ -71,7 +71,10 @@ def test_a_row_for_a_name_that_we_lack_is_told_by_the_error_too(row: tuple[str, 
             except AttributeError as error:
                 assert f"has no {found[1]}; " in str(error)
             return
-    forms = r"[x(]|net[\[(]|next|with |import |from |a forward hook|sum|torchvision|np\.|layer\.|p\.|copy\."
+    forms = (
+        r"[x(]|net[\[(]|next|with |import |from |a forward hook|sum|torchvision|"
+        r"(np|layer|p|copy)\."
+    )
     assert re.match(forms, theirs), "a form of its own"
 
 

@@ -691,7 +691,6 @@ def test_the_wrapper_of_a_parameter_stays_the_same():
     weight = net[0].weight
     assert weight is net[0].weight is net.parameters()[0] is net.state()["0.weight"]
     assert nl.optim.SGD(net.parameters(), 0.1).parameters()[0] is weight
-    number = id(nn.Linear(1, 1).weight)
     for _ in range(3000):  # the dead are forgotten
-        nn.Linear(1, 1).parameters()
-    assert isinstance(number, int)
+        for x in nn.Linear(1, 1).parameters():
+            assert x.shape in ((1, 1), (1,))

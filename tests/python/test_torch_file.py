@@ -153,6 +153,11 @@ def instructions(*parts):
     return b"\x80\x02" + b"".join(parts) + b"."
 
 
+def doubled(i):
+    """A list of twice the list of that number, as the next one."""
+    return b"](h%ch%ceq%c" % (i, i, i + 1)
+
+
 HOSTILE = {
     "a global": (saved({"x": Name("os", "system")}), r"asks for os\.system, which is no tensor"),
     "torch's own": (saved({"x": Name("torch", "load")}), r"asks for torch\.load"),
@@ -193,15 +198,7 @@ HOSTILE = {
     "a list as a key": (archive(instructions(b"}]K\x01s"), {}), "a key that is neither"),
     "a later protocol": (archive(b"\x80\x63}.", {}), "protocol 99"),
     "itself": (archive(instructions(b"]q\x00h\x00a"), {}), "or themselves"),
-    "bombs": (
-        archive(
-            instructions(
-                b"]q\x00", *(b"](" + b"h%ch%ce" % (i, i) + b"q%c" % (i + 1) for i in range(30))
-            ),
-            {},
-        ),
-        "hold too much",
-    ),
+    "bombs": (archive(instructions(b"]q\x00", *map(doubled, range(30))), {}), "hold too much"),
     "a number where a name is": (saved({1: np.ones(1), "1": np.ones(1)}), "have the name '1'"),
     "beyond the storage": (
         saved({"x": Tensor(np.ones(4, np.float32), 1)}),

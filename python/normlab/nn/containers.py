@@ -1,4 +1,4 @@
-"""Lists and dicts of modules and of parameters, which are trained, saved and moved as others are."""
+"""Lists and dicts of modules and of parameters: trained, saved and moved as others are."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, SupportsIndex, TypeVar, cast, overload
