@@ -19,7 +19,7 @@ TensorFile read(const std::filesystem::path& path, const std::string& device) {
   if (!without_gil([&] { return is_zip(path); }))
     return without_gil([&] { return load(path.string(), device_named(device)); });
   const py::object found =
-      py::module_::import("normlab._torch_file").attr("read")(path.string());
+      py::module_::import("normlab._torch_file").attr("read")(path);
   auto parts = found.cast<std::pair<TensorMap, Metadata>>();
   TensorFile file{std::move(parts.first), std::move(parts.second)};
   without_gil([&] {

@@ -13,6 +13,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -39,7 +40,7 @@ _STORAGES: Mapping[str, tuple[str, str]] = {
 """Of each class of storages: how elements lie in the file, and our type for them."""
 
 
-def read(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a file by name, and numbers and text beside them.
 
     Args:
@@ -76,7 +77,7 @@ def _bad(text: str) -> NoReturn:
 class _Archive:
     """The entries, by their names without the archive's own."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: Path):
         try:
             self._file = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
@@ -88,7 +89,7 @@ class _Archive:
         self._root = pickles[0].removesuffix("data.pkl")
         self._entries = {entry.filename: entry for entry in entries}
         size = sum(entry.file_size for entry in entries)
-        if len(self._entries) != len(entries) or size > _size_of(path):
+        if len(self._entries) != len(entries) or size > path.stat().st_size:
             _bad("its entries overlap")
         order = self.read("byteorder", 16) if f"{self._root}byteorder" in self._entries else b""
         if order not in (b"", b"little"):
@@ -114,11 +115,6 @@ class _Archive:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-def _size_of(path: str) -> int:
-    with open(path, "rb") as file:
-        return file.seek(0, io.SEEK_END)
 
 
 # --- what a pickle may name ----------------------------------------------------------------------
@@ -320,7 +316,8 @@ class _Machine:
 
     def _do_global(self, name: str) -> None:
         if name not in self._names:
-            _bad(f"data.pkl asks for {name.replace(' ', '.')}, which is no tensor: nothing is run")
+            shown = name.replace(" ", ".")[:100]
+            _bad(f"data.pkl asks for {shown}, which is no tensor: nothing is run")
         self._push(_Name(name, self._names[name]))
 
     def _do_stack_global(self) -> None:
@@ -423,6 +420,14 @@ def _converted(array: np.ndarray[Any, Any], storage: _Storage) -> Tensor:
     return tensor(array, dtype=dtype)
 
 
+def _is_text(value: Any) -> bool:
+    """Whether it has no half of a pair of surrogates; true of all else than text."""
+    try:
+        return not isinstance(value, str) or bool(value.encode()) or not value
+    except UnicodeEncodeError:
+        return False
+
+
 # --- names ---------------------------------------------------------------------------------------
 
 
@@ -438,6 +443,8 @@ def _flat(root: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
         if seen > _MOST_ENTRIES or len(path) > _MOST_DEPTH:
             _bad("its dicts hold too much, or themselves")
         name = ".".join(path) or "tensor"
+        if not all(map(_is_text, (name, value))):
+            _bad(f"{name!r} is no text that can be written")
         if name in tensors or name in others:
             _bad(f"two of its entries have the name {name!r}")
         if isinstance(value, Tensor):
