@@ -176,7 +176,7 @@ sentence do not depend on its company; one without words gets those of a zero ve
       py::arg("tokens"), ReleaseGil());
   bind_arguments<Classifier>(c, [](const Classifier& m) {
     using namespace py::literals;
-    const ClassifierOptions& o = m.options();
+    const auto& o = m.options();
     py::dict arguments = transformer_arguments(o.encoder);
     arguments.attr("update")(py::dict("vocabulary"_a = o.vocabulary, "classes"_a = o.classes,
                                       "position_scale"_a = o.position_scale,
