@@ -18,8 +18,7 @@ bool is_zip(const std::filesystem::path& path) {
 TensorFile read(const std::filesystem::path& path, const std::string& device) {
   if (!without_gil([&] { return is_zip(path); }))
     return without_gil([&] { return load(path.string(), device_named(device)); });
-  const py::object found =
-      py::module_::import("normlab._torch_file").attr("read")(path);
+  const py::object found = py::module_::import("normlab._torch_file").attr("read")(path);
   auto parts = found.cast<std::pair<TensorMap, Metadata>>();
   TensorFile file{std::move(parts.first), std::move(parts.second)};
   without_gil([&] {
@@ -79,7 +78,8 @@ FileError, with the path and what is wrong, for a file that is absent or cannot 
       },
       py::arg("path"), py::kw_only(), py::arg("device") = "cpu",
       "Reads (tensors, metadata) of a file, two dicts; the tensors to a device. See "
-      ":func:`normlab.load`. In one of PyTorch's, numbers and text beside the tensors are metadata.");
+      ":func:`normlab.load`. In one of PyTorch's, numbers and text beside the tensors are "
+      "metadata.");
 }
 
 }  // namespace normlab::bindings

@@ -445,7 +445,8 @@ auto member_setter(const char* name, Tensor M::*member) {
 template <class M, class Class>
 void bind_weight(Class& c, const char* doc) {
   c.def_property(
-      "weight", [](const M& m) { return tensor_object(m.weight); }, member_setter("weight", &M::weight), doc);
+      "weight", [](const M& m) { return tensor_object(m.weight); },
+      member_setter("weight", &M::weight), doc);
 }
 
 template <class M, class Class>
@@ -548,7 +549,8 @@ Weights uniform in +-1/sqrt(in * kh * kw). See :func:`normlab.conv2d`.
     const Conv2dOptions& o = l.options();
     const Shape& w = l.weight.shape();
     return py::dict("in_channels"_a = w[1], "out_channels"_a = w[0],
-                    "kernel"_a = std::pair(w[2], w[3]), "stride"_a = std::pair(o.stride_h, o.stride_w),
+                    "kernel"_a = std::pair(w[2], w[3]),
+                    "stride"_a = std::pair(o.stride_h, o.stride_w),
                     "padding"_a = std::pair(o.padding_h, o.padding_w), "bias"_a = l.bias.defined(),
                     "activation"_a = o.activation);
   });
@@ -640,9 +642,8 @@ void bind_dropout_and_flatten(py::module_& m) {
   f.def(py::init<int, int>(), py::arg("start") = 1, py::arg("end") = -1,
         "Joins axes start to end, both included.");
   bind_forward<nn::Flatten>(f, "Shares storage with x.");
-  bind_arguments<nn::Flatten>(f, [](const nn::Flatten& l) {
-    return py::dict("start"_a = l.from(), "end"_a = l.to());
-  });
+  bind_arguments<nn::Flatten>(
+      f, [](const nn::Flatten& l) { return py::dict("start"_a = l.from(), "end"_a = l.to()); });
   f.def("extra_repr", [](const nn::Flatten& l) { return joined(l.from(), ", ", l.to()); });
 }
 

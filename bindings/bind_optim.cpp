@@ -12,11 +12,14 @@ using optim::SGDOptions;
 
 constexpr const char* kParameters =
     "\n\nArgs:\n"
-    "    params: ``net.parameters()``, or any tensors. Or ``net.named_parameters()``: the state goes "
-    "by these names, otherwise by those that the module gave them which listed them last. Or dicts, "
+    "    params: ``net.parameters()``, or any tensors. Or ``net.named_parameters()``: the state "
+    "goes "
+    "by these names, otherwise by those that the module gave them which listed them last. Or "
+    "dicts, "
     "a group each: ``{\"params\": ..., \"lr\": ...}`` and other options for its parameters alone.\n"
     "\n\nRaises:\n"
-    "    ArgumentError: no parameters, one given twice, or one that requires no gradient; an option "
+    "    ArgumentError: no parameters, one given twice, or one that requires no gradient; an "
+    "option "
     "that a group does not take.\n"
     "    DtypeError: a parameter that is neither float32 nor float64.\n";
 
@@ -140,7 +143,8 @@ py::dict arguments_of(const Optimizer& optimizer) {
   py::list groups;
   std::vector<std::vector<std::pair<std::string, Tensor>>> named(optimizer.groups());
   for (size_t g = 0, i = 0; g < named.size(); ++g)
-    for (const Tensor& x : optimizer.parameters(g)) named[g].emplace_back(optimizer.names()[i++], x);
+    for (const Tensor& x : optimizer.parameters(g))
+      named[g].emplace_back(optimizer.names()[i++], x);
   for (size_t g = 0; g < named.size(); ++g) {
     py::dict group = options_of(optimizer, g);
     group["params"] = tensor_objects(named[g]);
@@ -186,9 +190,7 @@ void bind_base(py::module_& m) {
                              "Groups of parameters, one for each dict that was given, or one.")
       .def(
           "state",
-          [](const Optimizer& o, bool copy) {
-            return without_gil([&] { return o.state(copy); });
-          },
+          [](const Optimizer& o, bool copy) { return without_gil([&] { return o.state(copy); }); },
           py::kw_only(), py::arg("copy") = false, R"doc(What is kept of each parameter, by its name.
 
 ``"0.weight.exp_avg"``, ``"0.weight.step"``, ... With the parameters' values, all that an unbroken
@@ -234,8 +236,7 @@ void bind_adam(Class& c, double weight_decay, const std::string& doc) {
               params, lr, AdamOptions{betas.first, betas.second, eps, decay});
         }),
         py::arg("params"), py::arg("lr") = 1e-3, py::arg("betas") = py::make_tuple(0.9, 0.999),
-        py::arg("eps") = 1e-8, py::arg("weight_decay") = weight_decay,
-        (doc + kParameters).c_str());
+        py::arg("eps") = 1e-8, py::arg("weight_decay") = weight_decay, (doc + kParameters).c_str());
   bind_add_group<AdamOptions>(c);
 }
 
@@ -259,16 +260,16 @@ void bind_schedules(py::module_& m) {
 void bind_optim(py::module_& m) {
   bind_base(m);
   bind_group(m);
-  py::class_<optim::SGD, Optimizer, std::shared_ptr<optim::SGD>> sgd(m, "SGD",
-                                                                     "Stochastic gradient descent.");
-  sgd.def(py::init([](const Parameters& params, double lr, double momentum, bool nesterov,
-                      double weight_decay) {
-            return make_optimizer<optim::SGD>(params, lr,
-                                              SGDOptions{momentum, nesterov, weight_decay});
-          }),
-          py::arg("params"), py::arg("lr"), py::arg("momentum") = 0.0, py::arg("nesterov") = false,
-          py::arg("weight_decay") = 0.0,
-          (std::string("Weight decay is added to the gradient (L2).") + kParameters).c_str());
+  py::class_<optim::SGD, Optimizer, std::shared_ptr<optim::SGD>> sgd(
+      m, "SGD", "Stochastic gradient descent.");
+  sgd.def(
+      py::init([](const Parameters& params, double lr, double momentum, bool nesterov,
+                  double weight_decay) {
+        return make_optimizer<optim::SGD>(params, lr, SGDOptions{momentum, nesterov, weight_decay});
+      }),
+      py::arg("params"), py::arg("lr"), py::arg("momentum") = 0.0, py::arg("nesterov") = false,
+      py::arg("weight_decay") = 0.0,
+      (std::string("Weight decay is added to the gradient (L2).") + kParameters).c_str());
   bind_add_group<SGDOptions>(sgd);
   py::class_<optim::Adam, Optimizer, std::shared_ptr<optim::Adam>> adam(
       m, "Adam", "Kingma & Ba 2015, with bias correction by each parameter's own steps.");

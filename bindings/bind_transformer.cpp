@@ -28,10 +28,10 @@ nn::TransformerOptions transformer_options(int64_t size, int64_t heads, int64_t 
 
 py::dict transformer_arguments(const nn::TransformerOptions& o) {
   py::dict arguments = norm_arguments(o.norm_options);
-  arguments.attr("update")(py::dict(
-      "size"_a = o.size, "heads"_a = o.heads, "hidden"_a = o.hidden, "layers"_a = o.layers,
-      "dropout"_a = o.dropout, "pre_norm"_a = o.pre_norm, "activation"_a = o.activation,
-      "norm"_a = o.norm));
+  arguments.attr("update")(py::dict("size"_a = o.size, "heads"_a = o.heads, "hidden"_a = o.hidden,
+                                    "layers"_a = o.layers, "dropout"_a = o.dropout,
+                                    "pre_norm"_a = o.pre_norm, "activation"_a = o.activation,
+                                    "norm"_a = o.norm));
   return arguments;
 }
 

@@ -96,7 +96,8 @@ TEST_CASE("state: SGD's first momentum is the first gradient", "[state][optim][c
 TEST_CASE("state: a captured step counts each parameter's own", "[state][optim][cuda]") {
   if (!cuda::is_available()) return;
   const auto train = [](bool captured) {
-    Tensor a = leaf({1, 2}, DType::float32, Device::cuda), b = leaf({3}, DType::float32, Device::cuda);
+    Tensor a = leaf({1, 2}, DType::float32, Device::cuda),
+           b = leaf({3}, DType::float32, Device::cuda);
     AdamW adam({a, b}, 0.1);
     give(a, 1);
     adam.step();  // a is a step ahead
@@ -198,8 +199,7 @@ TEST_CASE("state: an optimizer's state goes by the parameters' names", "[state][
   nn::Linear first(1, 1), second(1, 1);
   std::vector<Tensor> both = first.parameters();
   for (const Tensor& w : second.parameters()) both.push_back(w);
-  CHECK(SGD(both, 0.1).names() ==
-        std::vector<std::string>{"weight", "bias", "weight#2", "bias#2"});
+  CHECK(SGD(both, 0.1).names() == std::vector<std::string>{"weight", "bias", "weight#2", "bias#2"});
 }
 
 TEST_CASE("state: copies stay as they are", "[state][nn][optim]") {
@@ -247,7 +247,8 @@ TEST_CASE("state: groups have options and rates of their own", "[state][optim][c
     CHECK(sgd.parameters(1)[0].is(b));
     CHECK_THROWS_AS(sgd.lr(3), IndexError);
     CHECK(contains(error_of<ValueError>([&] { sgd.add_group({a}, {}); }), "given twice"));
-    CHECK_THROWS_AS(sgd.add_group({leaf({1}, DType::float32, device)}, {.momentum = 1}), ValueError);
+    CHECK_THROWS_AS(sgd.add_group({leaf({1}, DType::float32, device)}, {.momentum = 1}),
+                    ValueError);
     CHECK(sgd.groups() == 3);
   }
 }
@@ -388,7 +389,8 @@ TEST_CASE("state: weights that are not finite are neither saved nor loaded", "[s
 }
 
 TEST_CASE("state: models with weights that are not finite", "[state][io][text]") {
-  const std::string path = (std::filesystem::temp_directory_path() / "normlab_state_model").string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "normlab_state_model").string();
   text::ClassifierOptions options{.vocabulary = 2};
   options.encoder = {.size = 4, .heads = 2, .hidden = 4, .layers = 1};
   text::Model model{std::make_shared<text::Classifier>(options),

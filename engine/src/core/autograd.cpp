@@ -146,8 +146,8 @@ void check_gradient(const Node& node, const Edge& edge, const Gradient& gradient
 void check_leaf(const TensorImpl& leaf, const Tensor& gradient) {
   const Device device = leaf.storage->device;
   check<GradError>(gradient.dtype() == leaf.dtype && gradient.device() == device, "backward",
-                   "a leaf of shape ", leaf.shape, " is ", leaf.dtype, " on ", device,
-                   ", but was ", gradient.dtype(), " on ", gradient.device(),
+                   "a leaf of shape ", leaf.shape, " is ", leaf.dtype, " on ", device, ", but was ",
+                   gradient.dtype(), " on ", gradient.device(),
                    " when it was used; compute the loss again");
 }
 

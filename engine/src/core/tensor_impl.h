@@ -30,7 +30,7 @@ struct TensorImpl {
 
   bool requires_grad = false;
   std::shared_ptr<const std::string> name;  ///< a parameter's, see nn::parameter_name()
-  std::shared_ptr<Node> node;  ///< the op that made it; null for leaves
+  std::shared_ptr<Node> node;               ///< the op that made it; null for leaves
   Gradient grad;
 };
 

@@ -7,8 +7,8 @@ namespace normlab::NORMLAB_ISA {
 namespace {
 
 template <class T>
-void adam(const optim::AdamStep<T>& step, T* __restrict w, const T* __restrict g,
-          T* __restrict avg, T* __restrict sq, int64_t n) {
+void adam(const optim::AdamStep<T>& step, T* __restrict w, const T* __restrict g, T* __restrict avg,
+          T* __restrict sq, int64_t n) {
   const optim::AdamStep<T> s = step;
   for (int64_t i = 0; i < n; ++i) {
     const T d = g[i] + s.l2 * w[i];

@@ -290,10 +290,9 @@ Failure clip(const ClipTensor* tensors, int64_t count, double max_norm, double* 
 
 }  // namespace
 
-const OptimFunctions optim_functions = {
-    .float32 = {adam<float>, sgd<float>},
-    .float64 = {adam<double>, sgd<double>},
-    .clip_parts = clip_parts,
-    .clip = clip};
+const OptimFunctions optim_functions = {.float32 = {adam<float>, sgd<float>},
+                                        .float64 = {adam<double>, sgd<double>},
+                                        .clip_parts = clip_parts,
+                                        .clip = clip};
 
 }  // namespace normlab::cuda
