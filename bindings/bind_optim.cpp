@@ -258,8 +258,8 @@ void bind_schedules(py::module_& m) {
 }  // namespace
 
 void bind_optim(py::module_& m) {
-  bind_base(m);
   bind_group(m);
+  bind_base(m);
   py::class_<optim::SGD, Optimizer, std::shared_ptr<optim::SGD>> sgd(
       m, "SGD", "Stochastic gradient descent.");
   sgd.def(
