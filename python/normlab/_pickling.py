@@ -11,7 +11,7 @@ from typing import Any
 
 from ._core import DtypeError, Generator
 from ._core.nn import Module
-from ._core.optim import Optimizer
+from ._core.optim import SGD, Adam, AdamW, Optimizer
 
 _PARTS = "normlab parts"
 
@@ -23,11 +23,6 @@ def make(kind: type, base: type, arguments: dict[str, Any]) -> Any:
     made = kind.__new__(kind)
     Module._without_drawing(lambda: base.__init__(made, **arguments))  # type: ignore[misc]
     return made
-
-
-def _base_of(kind: type) -> type:
-    """The compiled class that the class is or comes from."""
-    return next(base for base in kind.__mro__ if "_arguments" in vars(base))
 
 
 def _slots(made: Any) -> list[str]:
@@ -79,7 +74,8 @@ def reduce_module(module: Module, protocol: int) -> Reduced:
             f"{type(module).__name__}: __getstate__() must add to what "
             "super().__getstate__() returns"
         )
-    base = _base_of(type(module))
+    # The compiled class that the module's is or comes from.
+    base = next(base for base in type(module).__mro__ if "_arguments" in vars(base))
     arguments = base._arguments(module)  # type: ignore[attr-defined]
     return make, (type(module), base, arguments), state
 
@@ -90,7 +86,8 @@ def reduce_module(module: Module, protocol: int) -> Reduced:
 def reduce_optimizer(optimizer: Optimizer, protocol: int) -> Reduced:
     """For pickle and copy. Parameters are part of it, as in PyTorch."""
     state = optimizer.state(copy=True), optimizer._own_rates(), _attributes(optimizer)
-    return make, (type(optimizer), _base_of(type(optimizer)), optimizer._arguments()), state
+    base = next(base for base in type(optimizer).__mro__ if base in (SGD, Adam, AdamW))
+    return make, (type(optimizer), base, optimizer._arguments()), state
 
 
 def set_optimizer_state(optimizer: Optimizer, state: tuple[Any, Any, dict[str, Any]]) -> None:
