@@ -481,7 +481,9 @@ NO_KEYWORDS: Mapping[str, str] = {
     "unbiased": _UNBIASED,
     **dict.fromkeys(("normalize.p", "normalize.dim"), _L2),
     **dict.fromkeys(("retain_graph", "create_graph"), _ONE_GRAPH),
-    "weights_only": "leave it out: nothing else is ever read",
+    "weights_only": (
+        "leave it out: safetensors files hold nothing else, and of PyTorch's nothing else is read"
+    ),
     "strict": "leave it out: all names and shapes must be there",
     **dict.fromkeys(("fused", "foreach"), "leave it out: every step is fused"),
     "amsgrad": "there are Adam and AdamW as they were published, without it",
@@ -515,12 +517,7 @@ CALLS: Mapping[str, str] = {
 }
 """What else to say where the arguments of these functions do not fit."""
 
-_GIVE_TENSORS = "give `net.parameters()` or a list of tensors"
-
-TYPES: Mapping[str, str] = {
-    "Iterable[Tensor]": _GIVE_TENSORS,
-    "Iterable[Tensor | tuple[str, Tensor] | dict[str, Any]]": _GIVE_TENSORS,
-}
+TYPES: Mapping[str, str] = {"Iterable[Tensor]": "give `net.parameters()` or a list of tensors"}
 """What else to say where an argument of that type is something else."""
 
 SIZE = "size is a number here; use `x.shape`, or `x.shape[0]`"

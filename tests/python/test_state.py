@@ -323,6 +323,7 @@ def test_what_does_not_warn():
         holder.scale = nn.Parameter(nl.ones(1))
         holder.again = [holder.layer, holder.scale, holder]
         holder.listed = nn.ModuleList([nn.Linear(1, 1)])
+        holder.layer.parents = [holder, {"same": holder}]
         holder.numbers = list(range(100_000))
         itself = []
         itself.append(itself)

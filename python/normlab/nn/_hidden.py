@@ -21,7 +21,7 @@ def warn_of_parts(root: Module, module: Module, name: str, value: Any) -> None:
     Called when it is assigned, and when the parameters of `root` are asked for: lists grow.
     """
     told: set[str] = vars(module).get("_told_of_hidden", set())
-    hidden = None if name in told else _hidden_in(root, value)
+    hidden = None if name in told else _hidden_in(root, module, value)
     if hidden is None:
         return
     vars(module)["_told_of_hidden"] = told | {name}
@@ -35,16 +35,24 @@ def warn_of_parts(root: Module, module: Module, name: str, value: Any) -> None:
     )
 
 
-def _hidden_in(root: Module, value: Any) -> Any:
-    """A module or parameter in a container that is no part of `root`; None if there is none."""
+def _hidden_in(root: Module, module: Module, value: Any) -> Any:
+    """A module or parameter in a container that is no part of `root`; None if there is none.
+
+    Neither does one count that `module` is a part of: it may know its parents.
+    """
     items = [item for item in _items(value) if isinstance(item, Module) or _is_parameter(item)]
     if not items:
         return None
     modules = [root, *(part for _, part in root.named_modules())]
-    parts = [module._parts() for module in modules]
+    parts = [each._parts() for each in modules]
     tensors = [tensor for own in parts for _, tensor in (*own[0], *own[1])]
     known = {id(part) for part in (*modules, *tensors)}
-    return next((item for item in items if id(item) not in known), None)
+    hidden = [item for item in items if id(item) not in known]
+    return next((item for item in hidden if not _holds(item, module)), None)
+
+
+def _holds(item: Any, module: Module) -> bool:
+    return isinstance(item, Module) and any(part is module for _, part in item.named_modules())
 
 
 def _is_parameter(item: Any) -> bool:
