@@ -504,7 +504,9 @@ NO_KEYWORDS: Mapping[str, str] = {
 """PyTorch's names of arguments that have no counterpart; with a dot, of one function alone."""
 
 CALLS: Mapping[str, str] = {
-    "save(path, tensors, metadata, allow_nonfinite)": "the path comes first: nl.save(path, tensors)",
+    "save(path, tensors, metadata, allow_nonfinite)": (
+        "the path comes first: nl.save(path, tensors)"
+    ),
     "Tensor(array)": "use `nl.tensor([1.0, 2.0])`",
     "randint(low, high, shape, generator, device)": (
         "the lower end comes first: `nl.randint(0, 10, (3,))`"

@@ -176,7 +176,8 @@ class Trainer:
 
     def _store(self) -> None:
         parts = {
-            "model": self.model.state(),
+            # Detached: the weights of a run that diverged are no model, but where it stands.
+            "model": {name: value.detach() for name, value in self.model.state().items()},
             "best": self.best,
             "optimizer": self.optimizer.state(),
         }
@@ -193,7 +194,7 @@ class Trainer:
         }
         try:
             self.checkpoint.parent.mkdir(exist_ok=True)
-            save(self.checkpoint, tensors, metadata, allow_nonfinite=self.progress.diverged)
+            save(self.checkpoint, tensors, metadata)
         except OSError as error:
             raise FileError(f"{error}. {NOTHING_IS_LOST}") from error
 
