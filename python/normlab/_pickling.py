@@ -20,7 +20,7 @@ Reduced = tuple[Callable[..., Any], tuple[Any, ...], Any]
 
 def make(kind: type, base: type, arguments: dict[str, Any]) -> Any:
     """An object of that class on which only its compiled base's __init__ has run."""
-    made = kind.__new__(kind)
+    made = kind.__new__(kind)  # type: ignore[call-overload]
     Module._without_drawing(lambda: base.__init__(made, **arguments))  # type: ignore[misc]
     return made
 
@@ -68,7 +68,7 @@ def set_module_state(module: Module, state: dict[str, Any]) -> None:
 
 def reduce_module(module: Module, protocol: int) -> Reduced:
     """For pickle and copy."""
-    state = module.__getstate__()
+    state = module.__getstate__()  # type: ignore[attr-defined]
     if not isinstance(state, dict) or _PARTS not in state:
         raise DtypeError(
             f"{type(module).__name__}: __getstate__() must add to what "

@@ -25,6 +25,8 @@ _MOST_ENTRIES = 1_000_000
 _MOST_DEPTH = 64
 _MOST_AXES = 8
 
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+
 _STORAGES: Mapping[str, tuple[str, str]] = {
     "FloatStorage": ("<f4", "float32"),
     "DoubleStorage": ("<f8", "float64"),
@@ -193,7 +195,7 @@ class _Machine:
         stream = io.BytesIO(pickle)
         while True:
             code = stream.read(1)
-            known = pickletools.code2op.get(code.decode("latin-1")) if code else None
+            known = _OPCODES.get(code.decode("latin-1")) if code else None
             step = getattr(self, f"_do_{known.name.lower()}", None) if known else None
             if known is None or (step is None and known.name != "STOP"):
                 said = known.name if known else repr(code)
