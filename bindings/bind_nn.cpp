@@ -2,6 +2,14 @@
 
 namespace normlab::bindings {
 
+using namespace py::literals;
+
+py::dict norm_arguments(const NormOptions& o) {
+  return py::dict("eps"_a = o.eps,
+                  "denominator"_a = o.denominator == Denominator::var_eps ? "var_eps" : "std_eps",
+                  "C"_a = o.C, "k"_a = o.k, "topk_share"_a = o.topk_share);
+}
+
 ModulePtr hold(const py::object& module) {
   auto* raw = module.cast<nn::Module*>();
   return {raw, ObjectOwner{module.inc_ref().ptr()}};
@@ -68,15 +76,49 @@ void add_module(const py::object& self, const py::str& name, const py::object& v
 }
 
 void add_parameter(const py::object& self, const py::str& name, const py::object& value) {
+  keep_tensor_object(value);
   add_part(self, name, value, [&](Module& m, const std::string& text) {
     m.register_parameter(text, value.cast<Tensor>());
   });
 }
 
 void add_buffer(const py::object& self, const py::str& name, const py::object& value) {
+  keep_tensor_object(value);
   add_part(self, name, value, [&](Module& m, const std::string& text) {
     m.register_buffer(text, value.cast<Tensor>());
   });
+}
+
+// --- lists and dicts of modules ---------------------------------------------------------------
+
+bool may_hold_parts(py::handle value) {
+  return (PyList_Check(value.ptr()) && PyList_GET_SIZE(value.ptr()) > 0) ||
+         (PyTuple_Check(value.ptr()) && PyTuple_GET_SIZE(value.ptr()) > 0) ||
+         (PyDict_Check(value.ptr()) && PyDict_GET_SIZE(value.ptr()) > 0);
+}
+
+/// Warns of modules and parameters that a plain list, tuple or dict hides from `root`.
+void warn_of_parts(const py::object& root, const py::object& self, py::handle name,
+                   py::handle value) {
+  if (may_hold_parts(value))
+    py::module_::import("normlab.nn._hidden").attr("warn_of_parts")(root, self, name, value);
+}
+
+/// The same for all attributes in the tree: lists may have grown since they were assigned.
+void warn_of_all_parts(const py::object& self) {
+  std::vector<py::object> modules = {self};
+  for (const auto& [name, part] : self.cast<const Module&>().named_modules())
+    modules.push_back(object_of(part));
+  for (const py::object& module : modules) {
+    const py::dict attributes(module.attr("__dict__"));
+    for (const auto& [name, value] : attributes) {
+      if (!may_hold_parts(value)) continue;
+      // A copy: warnings may run code that changes the dict.
+      const py::dict now(attributes.attr("copy")());
+      for (const auto& [key, held] : now) warn_of_parts(self, module, key, held);
+      break;
+    }
+  }
 }
 
 /// Any other value: what was registered under the name leaves the module, unless that would
@@ -94,6 +136,7 @@ void set_other(const py::object& self, const py::str& name, const py::object& va
     parent.unregister(name);
   }
   set_plainly(self, name, value);
+  if (constructed(self)) warn_of_parts(self, self, name, value);
 }
 
 void set_attribute(const py::object& self, const py::str& name, const py::object& value) {
@@ -190,13 +233,21 @@ void bind_registration(Class& c) {
 template <class Class>
 void bind_inspection(Class& c) {
   c.def(
-       "named_parameters", [](const Module& m) { return m.named_parameters(); },
+       "named_parameters",
+       [](const py::object& self) {
+         warn_of_all_parts(self);
+         return tensor_objects(self.cast<const Module&>().named_parameters());
+       },
        "(dotted name, tensor) of each parameter once, in order of registration.")
       .def(
-          "parameters", [](const Module& m) { return m.parameters(); },
+          "parameters",
+          [](const py::object& self) {
+            warn_of_all_parts(self);
+            return tensor_objects(self.cast<const Module&>().parameters());
+          },
           "Each parameter once, in order of registration.")
       .def(
-          "named_buffers", [](const Module& m) { return m.named_buffers(); },
+          "named_buffers", [](const Module& m) { return tensor_objects(m.named_buffers()); },
           "(dotted name, tensor) of what is saved but not trained.")
       .def(
           "named_modules",
@@ -207,21 +258,100 @@ void bind_inspection(Class& c) {
       .def("num_parameters", &Module::num_parameters, "How many numbers are trained.")
       .def_property_readonly("training", &Module::training,
                              "Whether dropout and batch statistics are on.")
-      .def("state", &Module::state, "Parameters and buffers by dotted name, sharing storage.")
-      .def("load_state", &Module::load_state, py::arg("state"), ReleaseGil(),
-           "Copies values in. ArgumentError listing missing and unexpected names; ShapeError.")
+      .def(
+          "state",
+          [](const py::object& self, bool copy) {
+            warn_of_all_parts(self);
+            const auto& module = self.cast<const Module&>();
+            return tensor_objects(without_gil([&] { return module.state(copy); }));
+          },
+          py::kw_only(), py::arg("copy") = false,
+          R"doc(Parameters and buffers by dotted name.
+
+They share storage with the module, and so follow its training: ``best = net.state()`` is never
+older than the net. ``net.state(copy=True)`` stays as it is.
+)doc")
+      .def("load_state", &Module::load_state, py::arg("state"), py::kw_only(),
+           py::arg("allow_nonfinite") = false, ReleaseGil(),
+           R"doc(Copies values in: all or, on an error, none.
+
+ArgumentError listing missing and unexpected names; ShapeError, DtypeError. ArgumentError too,
+naming the tensor and the place, for a value that is infinite or NaN, unless ``allow_nonfinite``.
+)doc")
       .def("zero_grad", &Module::zero_grad, "Clears the gradients of all parameters.")
       .def(
           "extra_repr", [](const Module&) { return ""; }, "What repr() shows between the brackets.")
-      .def("__repr__", &repr)
-      .def(
-          "__reduce_ex__",
-          [](const py::object& self, int) -> Any {
-            fail<DtypeError>(Py_TYPE(self.ptr())->tp_name,
-                             "modules are not pickled or copied: build another and give its "
-                             "load_state() this one's state()");
-          },
-          py::arg("protocol"));
+      .def("__repr__", &repr);
+}
+
+// --- copies -----------------------------------------------------------------------------------
+
+using NamedObjects = std::vector<std::pair<std::string, py::object>>;
+
+/// What is registered here, without submodules' own: (parameters, buffers, modules, training).
+py::tuple parts_of(const py::object& self) {
+  const auto& module = self.cast<const Module&>();
+  py::list modules;
+  for (const auto& [name, child] : module.children())
+    modules.append(py::make_tuple(name, object_of(child)));
+  return py::make_tuple(tensor_objects(module.own_parameters()),
+                        tensor_objects(module.own_buffers()), modules, module.training());
+}
+
+/// Makes these the parts of a module that was just made, instead of those that it has.
+void set_parts(Module& module, const NamedObjects& parameters, const NamedObjects& buffers,
+               const NamedObjects& modules, bool training) {
+  const auto names = [](const auto& list) {
+    std::vector<std::string> names;
+    for (const auto& item : list) names.push_back(item.first);
+    return names;
+  };
+  for (const auto& own :
+       {names(module.own_parameters()), names(module.own_buffers()), names(module.children())})
+    for (const std::string& name : own) module.unregister(name);
+  module.train(training);
+  for (const auto& [name, object] : parameters) {
+    auto x = object.cast<Tensor>();
+    const bool trained = x.requires_grad();
+    module.register_parameter(name, x);
+    x.set_requires_grad(trained);
+    keep_tensor_object(object);
+  }
+  for (const auto& [name, object] : buffers) {
+    module.register_buffer(name, object.cast<Tensor>());
+    keep_tensor_object(object);
+  }
+  for (const auto& [name, object] : modules) module.register_module(name, hold(object));
+}
+
+template <class Class>
+void bind_copies(Class& c) {
+  c.def("_parts", &parts_of, "What is registered here: parameters, buffers, modules, training.")
+      .def("_set_parts", &set_parts, py::arg("parameters"), py::arg("buffers"), py::arg("modules"),
+           py::arg("training"), "Makes these the parts, instead of those that there are.");
+  c.def_static(
+      "_without_drawing",
+      [](const py::function& make) {
+        const Generator before = default_generator();
+        const Any made(make());
+        default_generator() = before;
+        return made;
+      },
+      py::arg("make"), "make(); this thread's random numbers go on as if it had drawn none.");
+  bind_arguments<Module>(c, [](const Module&) { return py::dict(); });
+}
+
+/// To the dtype or device that to() was given.
+void move_to(const py::object& self, const py::object& target) {
+  warn_of_all_parts(self);
+  auto& module = self.cast<Module&>();
+  if (py::isinstance<py::str>(target)) {
+    const auto name = target.cast<std::string>();
+    if (name == "cpu" || name.starts_with("cuda"))
+      return without_gil([&] { module.to(device_named(name)); });
+  }
+  const DType dtype = dtype_from(target);
+  without_gil([&] { module.to(dtype); });
 }
 
 template <class Class>
@@ -254,19 +384,33 @@ void bind_base(Class& c) {
       "``train(False)``. Returns self.");
   c.def(
       "to",
-      [](const py::object& self, const std::string& device) {
-        auto& module = self.cast<Module&>();
-        without_gil([&] { module.to(device_named(device)); });
+      [](const py::object& self, const py::object& target) {
+        move_to(self, target);
         return Self(self);
       },
-      py::arg("device"),
-      R"doc(Moves parameters, gradients and buffers to ``"cpu"`` or ``"cuda"``, here and in submodules.
+      py::arg("target"),
+      R"doc(Moves parameters, gradients and buffers to a device, or converts them to a type.
 
-They stay the same objects: an optimizer that was made before goes on with them, and takes its own
-state along at its next step. Returns self. DeviceError without a GPU; nothing is moved then.
+Args:
+    target: ``"cpu"``, ``"cuda"``, or a dtype: ``"float32"``, ``"float64"``.
+
+Here and in submodules. They stay the same objects: an optimizer that was made before goes on with
+them, and takes its own state along at its next step. Buffers of integers keep their type. Returns
+self. DeviceError without a GPU, DtypeError for another type; nothing is changed then.
 )doc");
+  c.def(
+      "to",
+      [](const py::object& self, const std::optional<py::str>& device,
+         const std::optional<DType>& dtype) {
+        if (device) move_to(self, *device);
+        if (dtype) move_to(self, py::cast(*dtype));
+        return Self(self);
+      },
+      py::kw_only(), py::arg("device") = py::none(), py::arg("dtype") = py::none(),
+      "The same with names.");
   bind_registration(c);
   bind_inspection(c);
+  bind_copies(c);
 }
 
 // --- layers -----------------------------------------------------------------------------------
@@ -277,6 +421,10 @@ void bind_forward(Class& c, const char* doc) {
   c.def(
       "forward", [](M& m, const Tensor& x) { return m.M::forward(x); }, py::arg("x"), ReleaseGil(),
       doc);
+}
+
+std::optional<TensorObject> object_or_none(const Tensor& x) {
+  return x.defined() ? std::optional(tensor_object(x)) : std::nullopt;
 }
 
 /// Assigning to weight or bias of a layer registers the new tensor.
@@ -297,13 +445,14 @@ auto member_setter(const char* name, Tensor M::*member) {
 template <class M, class Class>
 void bind_weight(Class& c, const char* doc) {
   c.def_property(
-      "weight", [](const M& m) { return m.weight; }, member_setter("weight", &M::weight), doc);
+      "weight", [](const M& m) { return tensor_object(m.weight); },
+      member_setter("weight", &M::weight), doc);
 }
 
 template <class M, class Class>
 void bind_bias(Class& c) {
   c.def_property(
-      "bias", [](const M& m) { return none_or_tensor(m.bias); }, member_setter("bias", &M::bias),
+      "bias", [](const M& m) { return object_or_none(m.bias); }, member_setter("bias", &M::bias),
       "``(out,)``, or None if made without one.");
 }
 
@@ -361,6 +510,10 @@ Weights uniform in +-1/sqrt(in), from this thread's random numbers.
   bind_forward<Linear>(c, "``(..., in) -> (..., out)``.");
   bind_weight<Linear>(c, "``(out, in)``.");
   bind_bias<Linear>(c);
+  bind_arguments<Linear>(c, [](const Linear& l) {
+    return py::dict("in_size"_a = l.weight.size(1), "out_size"_a = l.weight.size(0),
+                    "bias"_a = l.bias.defined(), "activation"_a = l.activation());
+  });
   c.def("extra_repr", [](const Linear& l) {
     return joined(l.weight.size(1), ", ", l.weight.size(0), l.bias ? "" : ", bias=False",
                   with_activation(l.activation()));
@@ -380,6 +533,15 @@ Weights uniform in +-1/sqrt(in * kh * kw). See :func:`normlab.conv2d`.
   bind_forward<Conv2d>(c, "``(N, in, H, W) -> (N, out, OH, OW)``.");
   bind_weight<Conv2d>(c, "``(out, in, kh, kw)``.");
   bind_bias<Conv2d>(c);
+  bind_arguments<Conv2d>(c, [](const Conv2d& l) {
+    const Conv2dOptions& o = l.options();
+    const Shape& w = l.weight.shape();
+    return py::dict("in_channels"_a = w[1], "out_channels"_a = w[0],
+                    "kernel"_a = std::pair(w[2], w[3]),
+                    "stride"_a = std::pair(o.stride_h, o.stride_w),
+                    "padding"_a = std::pair(o.padding_h, o.padding_w), "bias"_a = l.bias.defined(),
+                    "activation"_a = o.activation);
+  });
   c.def("extra_repr", [](const Conv2d& l) {
     const Conv2dOptions& o = l.options();
     const Shape& w = l.weight.shape();
@@ -397,6 +559,12 @@ void bind_pool(py::module_& m, const char* name, const char* doc) {
         py::arg("stride") = py::none(),
         "kernel and stride: an int or (height, width); stride None is the kernel's size.");
   bind_forward<M>(c, "``(N, C, H, W) -> (N, C, OH, OW)``.");
+  bind_arguments<M>(c, [](const M& l) {
+    const Pool2dOptions& o = l.options();
+    py::dict arguments("kernel"_a = std::pair(o.kernel_h, o.kernel_w));
+    if (o.stride_h) arguments["stride"] = std::pair(o.stride_h, o.stride_w);
+    return arguments;
+  });
   c.def("extra_repr", [](const M& l) {
     const Pool2dOptions& o = l.options();
     return joined("kernel=", pair_text(o.kernel_h, o.kernel_w),
@@ -412,6 +580,10 @@ void bind_embedding(py::module_& m) {
         py::arg("padding_index") = py::none(), "Row ``padding_index`` is zero and stays so.");
   bind_forward<Embedding>(c, "int32 or int64 ``(...) -> (..., size)``; each in [0, count).");
   bind_weight<Embedding>(c, "``(count, size)``.");
+  bind_arguments<Embedding>(c, [](const Embedding& l) {
+    return py::dict("count"_a = l.weight.size(0), "size"_a = l.weight.size(1),
+                    "padding_index"_a = l.padding_index());
+  });
   c.def("extra_repr", [](const Embedding& l) {
     return joined(l.weight.size(0), ", ", l.weight.size(1),
                   l.padding_index() ? joined(", padding_index=", *l.padding_index()) : "");
@@ -428,6 +600,7 @@ void bind_fixed_activation(py::module_& m, const char* name, const char* doc) {
   auto c = module_class<Fixed<A>, nn::Activate>(m, name, doc);
   c.def(py::init<>());
   c.def("extra_repr", [](const Fixed<A>&) { return ""; });
+  bind_arguments<Fixed<A>>(c, [](const Fixed<A>&) { return py::dict(); });
 }
 
 void bind_activations(py::module_& m) {
@@ -435,6 +608,8 @@ void bind_activations(py::module_& m) {
   auto c = module_class<Activate, Module>(m, "Activate", "An activation by name, on its own.");
   c.def(py::init<Activation>(), py::arg("activation"), "none, relu, gelu, tanh or sigmoid.");
   bind_forward<Activate>(c, "Elementwise.");
+  bind_arguments<Activate>(
+      c, [](const Activate& l) { return py::dict("activation"_a = l.activation()); });
   c.def("extra_repr", [](const Activate& l) { return std::string(name_of(l.activation())); });
   bind_fixed_activation<Activation::relu>(m, "ReLU", "max(x, 0).");
   bind_fixed_activation<Activation::gelu>(m, "GELU", "x Phi(x), the exact form.");
@@ -447,6 +622,7 @@ void bind_dropout_and_flatten(py::module_& m) {
       m, "Dropout", "Zeroes elements with probability p while training, and scales the rest up.");
   d.def(py::init<double>(), py::arg("p") = 0.5, "p in [0, 1).");
   bind_forward<nn::Dropout>(d, "Shape of x.");
+  bind_arguments<nn::Dropout>(d, [](const nn::Dropout& l) { return py::dict("p"_a = l.p()); });
   d.def("extra_repr", [](const nn::Dropout& l) { return joined("p=", l.p()); });
 
   auto f =
@@ -454,6 +630,8 @@ void bind_dropout_and_flatten(py::module_& m) {
   f.def(py::init<int, int>(), py::arg("start") = 1, py::arg("end") = -1,
         "Joins axes start to end, both included.");
   bind_forward<nn::Flatten>(f, "Shares storage with x.");
+  bind_arguments<nn::Flatten>(
+      f, [](const nn::Flatten& l) { return py::dict("start"_a = l.from(), "end"_a = l.to()); });
   f.def("extra_repr", [](const nn::Flatten& l) { return joined(l.from(), ", ", l.to()); });
 }
 
@@ -475,7 +653,7 @@ std::string changed_options(const NormOptions& o) {
 template <class Class>
 void bind_norm_member(Class& c, const char* name, Tensor NormOptions::*member, const char* doc) {
   c.def_property(
-      name, [member](const nn::Norm& l) { return none_or_tensor(l.options().*member); },
+      name, [member](const nn::Norm& l) { return object_or_none(l.options().*member); },
       [name](const nn::Norm&, const Any&) {
         fail<ValueError>("Norm", name, " cannot be replaced; copy_() new values into it");
       },
@@ -499,6 +677,14 @@ the options and :func:`normlab.norm_variants` for the names.
         "size: the trailing axes that form a row, an int or several. ArgumentError for an option "
         "that the variant does not take, or out of its range.");
   bind_forward<Norm>(c, "Shape of x.");
+  bind_arguments<Norm>(c, [](const Norm& l) {
+    py::dict arguments = norm_arguments(l.options());
+    arguments["variant"] = std::string(l.traits().name);
+    arguments["size"] = l.size();
+    if (l.options().groups > 0) arguments["groups"] = l.options().groups;
+    arguments["momentum"] = l.options().momentum;
+    return arguments;
+  });
   bind_norm_member(c, "gain", &NormOptions::gain, "The gain or None.");
   bind_norm_member(c, "bias", &NormOptions::bias, "The bias or None.");
   bind_norm_member(c, "alpha", &NormOptions::alpha, "dyt's alpha or None.");
@@ -523,6 +709,7 @@ void bind_sequential(py::module_& m) {
   c.def(py::init(&make_sequential<Sequential>, &make_sequential<Trampoline<Sequential>>),
         "Sequential(first, second, ...)");
   bind_forward<Sequential>(c, "The last module's output.");
+  bind_arguments<Sequential>(c, [](const Sequential&) { return py::dict(); });
   c.def(
       "append",
       [](const py::object& self, const py::object& module) {

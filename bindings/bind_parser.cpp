@@ -122,6 +122,16 @@ begin uniform in +-0.01. The tagger is another one, with other features.
       "forward", [](Network& n, const Tensor& features) { return n.Network::forward(features); },
       py::arg("features"), ReleaseGil(),
       "int32 ``(N, features) -> (N, classes)``. RangeError for a row that is not there.");
+  bind_arguments<Network>(c, [](const Network& n) {
+    using namespace py::literals;
+    const NetworkOptions& o = n.options();
+    py::dict arguments = norm_arguments(o.norm_options);
+    arguments.attr("update")(py::dict(
+        "rows"_a = o.rows, "classes"_a = o.classes, "features"_a = o.features,
+        "embedding"_a = o.embedding, "hidden"_a = o.hidden, "activation"_a = name_of(o.activation),
+        "dropout"_a = o.dropout, "input_norm"_a = o.input_norm, "norm"_a = o.norm));
+    return arguments;
+  });
   c.def("extra_repr", [](const Network& n) {
     const NetworkOptions& o = n.options();
     return "rows=" + std::to_string(o.rows) + ", classes=" + std::to_string(o.classes) +

@@ -174,6 +174,15 @@ sentence do not depend on its company; one without words gets those of a zero ve
   c.def(
       "forward", [](Classifier& m, const Tensor& tokens) { return m.Classifier::forward(tokens); },
       py::arg("tokens"), ReleaseGil());
+  bind_arguments<Classifier>(c, [](const Classifier& m) {
+    using namespace py::literals;
+    const auto& o = m.options();
+    py::dict arguments = transformer_arguments(o.encoder);
+    arguments.attr("update")(py::dict("vocabulary"_a = o.vocabulary, "classes"_a = o.classes,
+                                      "position_scale"_a = o.position_scale,
+                                      "dtype"_a = std::string(name_of(o.dtype))));
+    return arguments;
+  });
   c.def("extra_repr", [](const Classifier& m) {
     return "vocabulary=" + std::to_string(m.options().vocabulary) +
            ", classes=" + std::to_string(m.options().classes);

@@ -2,6 +2,8 @@
 
 namespace normlab::bindings {
 
+using namespace py::literals;
+
 nn::TransformerOptions transformer_options(int64_t size, int64_t heads, int64_t hidden,
                                            int64_t layers, double dropout, bool pre_norm,
                                            Activation activation, const std::string& norm,
@@ -22,6 +24,15 @@ nn::TransformerOptions transformer_options(int64_t size, int64_t heads, int64_t 
   options.norm_options.k = k;
   options.norm_options.topk_share = topk_share;
   return options;
+}
+
+py::dict transformer_arguments(const nn::TransformerOptions& o) {
+  py::dict arguments = norm_arguments(o.norm_options);
+  arguments.attr("update")(py::dict("size"_a = o.size, "heads"_a = o.heads, "hidden"_a = o.hidden,
+                                    "layers"_a = o.layers, "dropout"_a = o.dropout,
+                                    "pre_norm"_a = o.pre_norm, "activation"_a = o.activation,
+                                    "norm"_a = o.norm));
+  return arguments;
 }
 
 namespace {
@@ -67,6 +78,9 @@ void bind_attention_module(py::module_& m) {
   c.def(py::init<int64_t, int64_t>(), py::arg("size"), py::arg("heads"),
         "size is a multiple of heads.");
   bind_packed_forward<SelfAttention>(c);
+  bind_arguments<SelfAttention>(c, [](const SelfAttention& l) {
+    return py::dict("size"_a = l.size(), "heads"_a = l.heads());
+  });
 }
 
 void bind_layer(py::module_& m) {
@@ -84,6 +98,11 @@ norm(x + f(x)).
         py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("topk_share") = 0.005,
         "norm: any of nl.norm_variants(); its options as in nl.normalize().");
   bind_packed_forward<TransformerLayer>(c);
+  bind_arguments<TransformerLayer>(c, [](const TransformerLayer& l) {
+    py::dict arguments = transformer_arguments(l.options());
+    arguments.attr("pop")("layers");
+    return arguments;
+  });
 }
 
 void bind_encoder(py::module_& m) {
@@ -99,6 +118,8 @@ void bind_encoder(py::module_& m) {
         py::arg("topk_share") = 0.005,
         "norm: any of nl.norm_variants(), at every place; its options as in nl.normalize().");
   bind_packed_forward<TransformerEncoder>(c);
+  bind_arguments<TransformerEncoder>(
+      c, [](const TransformerEncoder& l) { return transformer_arguments(l.options()); });
 }
 
 }  // namespace

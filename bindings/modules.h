@@ -7,6 +7,7 @@
 // containers, and the garbage collector, which traverse() shows these references, can free cycles.
 
 #include "bind.h"
+#include "identity.h"
 
 namespace normlab::bindings {
 
@@ -22,6 +23,21 @@ struct ObjectOwner {
 ModulePtr hold(const py::object& module);
 /// The Python object of a module.
 py::object object_of(const ModulePtr& module);
+
+/// Arguments that make a module of the same kind, by the names that its constructor has for them:
+/// what pickle and deepcopy call it with.
+using Arguments = py::typing::Dict<py::str, Any>;
+/// Defines them for a class.
+template <class M, class Class, class Get>
+void bind_arguments(Class& c, const Get& get) {
+  c.def(
+      "_arguments", [get](const M& m) { return Arguments(get(m)); },
+      "The constructor's arguments for a module like this.");
+}
+/// A norm's options by their names, without groups and momentum.
+py::dict norm_arguments(const NormOptions& options);
+/// A Transformer's options by their names.
+py::dict transformer_arguments(const nn::TransformerOptions& options);
 
 /// The options of a Transformer from Python's keywords.
 nn::TransformerOptions transformer_options(int64_t size, int64_t heads, int64_t hidden,

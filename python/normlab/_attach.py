@@ -85,6 +85,17 @@ def _lacks(table: str) -> Callable[[Any, str], Any]:
     return __getattr__
 
 
+def _later(name: str) -> Callable[..., Any]:
+    """That function of the part for pickle and copy, which is loaded with its first use."""
+
+    def call(*args: Any) -> Any:
+        from . import _pickling
+
+        return getattr(_pickling, name)(*args)
+
+    return call
+
+
 def attach() -> None:
     """Completes the classes."""
     extras: dict[type, dict[str, Callable[..., Any]]] = {
@@ -93,9 +104,24 @@ def attach() -> None:
             "_repr_html_": _tensor_html,
             "__array_ufunc__": _array_ufunc,
         },
-        Module: {"__getattr__": _lacks("Module"), "_repr_html_": _module_html},
-        Optimizer: {"__getattr__": _lacks("Optimizer"), "__repr__": _optimizer_text},
-        Generator: {"__getattr__": _lacks("Generator")},
+        Module: {
+            "__getattr__": _lacks("Module"),
+            "_repr_html_": _module_html,
+            "__reduce_ex__": _later("reduce_module"),
+            "__getstate__": _later("module_state"),
+            "__setstate__": _later("set_module_state"),
+        },
+        Optimizer: {
+            "__getattr__": _lacks("Optimizer"),
+            "__repr__": _optimizer_text,
+            "__reduce_ex__": _later("reduce_optimizer"),
+            "__setstate__": _later("set_optimizer_state"),
+        },
+        Generator: {
+            "__getattr__": _lacks("Generator"),
+            "__reduce_ex__": _later("reduce_generator"),
+            "__setstate__": _later("set_generator_state"),
+        },
         probe: {"__repr__": _probe_text},
     }
     for cls, members in extras.items():

@@ -258,7 +258,7 @@ _FUNCTIONS: Mapping[str, str] = {
     "use_deterministic_algorithms": "leave it out: the same seed gives the same bits",
     "random": "use `nl.manual_seed(0)` and `nl.get_rng_state()`",
     "datasets": "use `nl.data.mnist`, `nl.data.sst5` and others of nl.data",
-    "hub": "there are no weights to fetch; `nl.load` reads safetensors files",
+    "hub": "there are no weights to fetch; `nl.load` reads safetensors files and PyTorch's",
     "profiler": "`nl.memory_stats()` knows the memory; for times, Python's time.perf_counter",
     "utils": _DATA,
     "DataLoader": _DATA,
@@ -325,10 +325,6 @@ NN: Mapping[str, str] = {
     "BCELoss": _LOSSES["binary_cross_entropy"],
     "KLDivLoss": _LOSSES["kl_div"],
     **dict.fromkeys(("SmoothL1Loss", "HuberLoss"), _LOSSES["huber_loss"]),
-    **dict.fromkeys(
-        ("ModuleList", "ModuleDict", "ParameterList"),
-        'use `nl.nn.Sequential`, or register_module("name", module) in a loop',
-    ),
     "init": "copy values in: `net[0].weight.copy_(nl.randn(net[0].weight.shape, std=0.02))`",
     "utils": "use `nl.optim.clip_grad_norm(net.parameters(), 1.0)`",
     "MultiheadAttention": "use `nl.nn.SelfAttention(128, 4)`",
@@ -398,7 +394,9 @@ MODULE: Mapping[str, str] = {
     "load_state_dict": "use `net.load_state(net.state())`",
     "cuda": 'use `net.to("cuda")`, where nl.cuda.is_available()',
     "cpu": 'use `net.to("cpu")`',
-    **dict.fromkeys(("half", "double", "float", "bfloat16"), "parameters are float32"),
+    "double": 'use `net.to("float64")`',
+    "float": 'use `net.to("float32")`',
+    **dict.fromkeys(("half", "bfloat16"), "parameters are float32 or float64"),
     **dict.fromkeys(
         ("modules", "children", "named_children"),
         "`net.named_modules()` goes all the way down, without the module itself; direct parts have "
@@ -415,9 +413,7 @@ MODULE: Mapping[str, str] = {
     "weight": 'a norm\'s is called gain: `nl.nn.Norm("layernorm", 128).gain`',
     **dict.fromkeys(("in_features", "out_features"), "use `nl.nn.Linear(3, 5).weight.shape`"),
     "reset_parameters": "make a new layer: `nl.nn.Linear(3, 5)` draws its weights",
-    **dict.fromkeys(
-        ("device", "dtype"), "use `net.parameters()[0].device`; parameters are float32"
-    ),
+    **dict.fromkeys(("device", "dtype"), "use `net.parameters()[0].device`, or dtype in its place"),
     "get_parameter": 'use `dict(net.named_parameters())["0.weight"]`',
     "get_submodule": 'use `dict(net.named_modules())["0"]`',
 }
@@ -425,9 +421,9 @@ MODULE: Mapping[str, str] = {
 OPTIMIZER: Mapping[str, str] = {
     "state_dict": "use `optimizer.state()`",
     "load_state_dict": "use `optimizer.load_state(optimizer.state())`",
-    "param_groups": "use `optimizer.lr` and `optimizer.parameters()`: one rate for all",
-    "defaults": "use `optimizer.lr`",
-    "add_param_group": "give all parameters at once: `nl.optim.Adam(net.parameters())`",
+    "param_groups": "use `optimizer.groups[0].lr`, or `optimizer.lr` for all",
+    "defaults": "use `optimizer.groups[0].options`",
+    "add_param_group": 'use optimizer.add_group({"params": more})',
 }
 
 GENERATOR: Mapping[str, str] = {
@@ -482,7 +478,9 @@ NO_KEYWORDS: Mapping[str, str] = {
     "unbiased": _UNBIASED,
     **dict.fromkeys(("normalize.p", "normalize.dim"), _L2),
     **dict.fromkeys(("retain_graph", "create_graph"), _ONE_GRAPH),
-    "weights_only": "leave it out: safetensors files hold nothing else",
+    "weights_only": (
+        "leave it out: safetensors files hold nothing else, and of PyTorch's nothing else is read"
+    ),
     "strict": "leave it out: all names and shapes must be there",
     **dict.fromkeys(("fused", "foreach"), "leave it out: every step is fused"),
     "amsgrad": "there are Adam and AdamW as they were published, without it",
@@ -503,7 +501,9 @@ NO_KEYWORDS: Mapping[str, str] = {
 """PyTorch's names of arguments that have no counterpart; with a dot, of one function alone."""
 
 CALLS: Mapping[str, str] = {
-    "save(path, tensors, metadata)": "the path comes first: nl.save(path, tensors)",
+    "save(path, tensors, metadata, allow_nonfinite)": (
+        "the path comes first: nl.save(path, tensors)"
+    ),
     "Tensor(array)": "use `nl.tensor([1.0, 2.0])`",
     "randint(low, high, shape, generator, device)": (
         "the lower end comes first: `nl.randint(0, 10, (3,))`"

@@ -70,6 +70,7 @@ def _parameter(kind: Any, argument: ast.arg, value: ast.expr | None) -> Paramete
 def _type_name(annotation: ast.expr) -> str:
     """As users write it: without modules, a number without the protocols that make one."""
     text = re.sub(r"\b(?:[A-Za-z_]\w*\.)+", "", ast.unparse(annotation))
+    text = text.replace(" | tuple[str, Tensor] | dict[str, Any]", "")  # groups are for the few
     return re.sub(r"Supports(Int|Float) \| SupportsIndex", lambda m: m[1].lower(), text)
 
 

@@ -354,7 +354,7 @@ TEST_CASE("nn: a module moves, its tensors stay the same objects", "[nn][cuda]")
   for (const Tensor& p : parameters) CHECK((p.device() == Device::cuda && p.requires_grad()));
   CHECK(parameters[0].grad().device() == Device::cuda);
   adam.step();  // made before the move
-  CHECK(adam.state().at("0.exp_avg").device() == Device::cuda);
+  CHECK(adam.state().at("0.weight.exp_avg").device() == Device::cuda);
   net.to(Device::cpu);
   adam.step();
   CHECK(net.parameters()[0].is(parameters[0]));

@@ -159,7 +159,7 @@ TEST_CASE("safetensors: refuses files that lie", "[io]") {
       {file_of(std::string("{}\0", 3)), "expected the end"},
       {file_of("{\"w\":1}"), "expected '{'"},
       {file_of("{\"w\":{}}"), "tensor \"w\" must have dtype, shape and two data_offsets"},
-      {file_of(one("F16", "[2]", "[0,4]"), d4), "tensor \"w\" has the dtype \"F16\""},
+      {file_of(one("F8_E4M3", "[2]", "[0,4]"), d4), "tensor \"w\" has the dtype \"F8_E4M3\""},
       {file_of(one("f32", "[1]", "[0,4]"), d4), "has the dtype \"f32\""},
       {file_of(one("F32", "[2]", "[0,4]"), d4), "does not fit its 4 bytes"},
       {file_of(one("F32", "[]", "[0,8]"), d8), "of shape [] and dtype F32 does not fit"},

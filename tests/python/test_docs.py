@@ -1,5 +1,6 @@
 """The reference documentation: it builds without a warning, and what it says is so."""
 
+import copy
 import os
 import re
 import shutil
@@ -44,7 +45,7 @@ def test_our_side_of_a_row_works(row: tuple[str, str, str]) -> None:
     on_gpu = "cuda" in code and "available" not in code
     if on_gpu and not nl.cuda.is_available():
         pytest.skip(f"no device: {nl.cuda.why_not()}")
-    exec(code, things())
+    exec(code, {"copy": copy, **things()})
     for name in re.findall(r"`(nl\.[\w.]+)", note):
         eval(name, things())
 
@@ -71,7 +72,8 @@ def test_a_row_for_a_name_that_we_lack_is_told_by_the_error_too(row: tuple[str, 
                 assert f"has no {found[1]}; " in str(error)
             return
     forms = (
-        r"[x(]|net[\[(]|next|with |import |from |a forward hook|sum|torchvision|np\.|layer\.|p\."
+        r"[x(]|net[\[(]|next|with |import |from |a forward hook|sum|torchvision|"
+        r"(np|layer|p|copy)\."
     )
     assert re.match(forms, theirs), "a form of its own"
 

@@ -126,7 +126,6 @@ SAID = {
         "zero_grad: no argument set_to_none; leave it out: gradients are always cleared"
     ),
     "net.train(mode=False)": "train: no argument mode; it takes on (on is PyTorch's mode)",
-    "net.to(dtype='float64')": "to: no argument dtype; leave it out",
     "nl.nn.Linear(in_features=2, out_size=3)": "(in_size is PyTorch's in_features)",
     "nl.nn.Linear(2, out_features=3)": "(out_size is PyTorch's out_features)",
     "nl.nn.Linear(2.5, 3)": "Linear: in_size must be int, got 2.5",

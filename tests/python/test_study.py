@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -326,6 +327,60 @@ def test_divergence_is_recorded_and_stays_json(tmp_path: Path, report: None) -> 
     assert line["history"]["train_loss"] == [1.0, None]
     json.loads((tmp_path / "results.jsonl").read_text(), parse_constant=pytest.fail)
     assert "(1 diverged)" in (tmp_path / "table.md").read_text()
+
+
+class Exploding(Toy):
+    """Has weights of NaN from an epoch on, the first for adanorm; all losses are finite."""
+
+    def train_epoch(self, *arguments: Any) -> Score:
+        score = super().train_epoch(*arguments)
+        model, epoch = arguments[0], arguments[4]
+        if epoch == 2 or (isinstance(model, nl.nn.Sequential) and model[1].variant == "adanorm"):
+            model[3].bias.fill_(float("nan"))
+        return score
+
+    def evaluate(self, model: nl.nn.Module, data: Points, split: str) -> Score:
+        return replace(super().evaluate(model, data, split), loss=1.0)
+
+    def save(self, path: Path, model: nl.nn.Module, data: Points, notes: Any) -> None:
+        nl.save(path, model.state(), {f"note.{name}": text for name, text in notes.items()})
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_diverged_run_leaves_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], jobs: int
+) -> None:
+    settings = {"norms": ("none", "adanorm"), "seeds": (0,), "save": True, "jobs": jobs}
+    lines = a_study(tmp_path, Exploding(), **settings).run(Lines())
+    assert all(line["diverged"] for line in lines)
+    assert all(0 <= line["test"] <= 100 for line in lines)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert "warning: no model is saved: every run diverged" in capsys.readouterr().out
+    # A model that an earlier version has left goes.
+    notes = {"task": "toy", "norm": "none", "seed": "0"}
+    for line in ResultFile(tmp_path).read():
+        if not line["candidate"] and line["norm"] == "none":
+            notes["run"] = line["id"]
+    metadata = {f"note.{name}": text for name, text in notes.items()}
+    nl.save(tmp_path / "model.safetensors", {"x": nl.full(1, math.nan)}, metadata)
+    a_study(tmp_path, Exploding(), **settings).run(Lines())
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_diverged_run_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"norms": ("adanorm",), "seeds": (0,), "scales": (1.0,)}
+    whole = a_study(tmp_path / "a", Exploding(), **settings).run()
+    with monkeypatch.context() as patch:  # killed between the last epoch and the result
+        patch.setattr(ResultFile, "append", interrupt)
+        with pytest.raises(Interrupted):
+            a_study(tmp_path / "b", Exploding(), **settings).run()
+    assert list((tmp_path / "b").rglob("*.safetensors"))
+    again = a_study(tmp_path / "b", Exploding(), **settings).run()
+    assert [line["test"] for line in again] == [line["test"] for line in whole]
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 # --- independence of threads and processes -------------------------------------------------------

@@ -21,6 +21,7 @@ class Module : public std::enable_shared_from_this<Module> {
   Tensor operator()(const Tensor& x) { return forward(x); }
 
   /// Each parameter once, even if two modules share it.
+  /// From then on it is called so, see parameter_name().
   std::vector<std::pair<std::string, Tensor>> named_parameters() const;
   std::vector<Tensor> parameters() const;
   std::vector<std::pair<std::string, Tensor>> named_buffers() const;
@@ -29,6 +30,9 @@ class Module : public std::enable_shared_from_this<Module> {
   const std::vector<std::pair<std::string, std::shared_ptr<Module>>>& children() const {
     return modules_;
   }
+  /// Direct parameters and buffers, in order of registration.
+  const std::vector<std::pair<std::string, Tensor>>& own_parameters() const { return parameters_; }
+  const std::vector<std::pair<std::string, Tensor>>& own_buffers() const { return buffers_; }
   int64_t num_parameters() const;
 
   bool training() const { return training_; }
@@ -41,11 +45,16 @@ class Module : public std::enable_shared_from_this<Module> {
   /// what shares their storage stays where it was. DeviceError or OutOfMemoryError before anything
   /// is moved.
   void to(Device device);
+  /// Converts floating parameters, their gradients, and buffers to float32 or float64 in the same
+  /// way. DtypeError for another type.
+  void to(DType dtype);
 
-  /// Parameters and buffers by dotted name, sharing storage.
-  TensorMap state() const;
-  /// Copies values in. ValueError listing missing and unexpected names; ShapeError.
-  void load_state(const TensorMap& state);
+  /// Parameters and buffers by dotted name. They share storage with the module and follow its
+  /// training; with `copy` they are detached copies, which stay as they are.
+  TensorMap state(bool copy = false) const;
+  /// Copies values in: all or, on an error, none. ValueError listing missing and unexpected names,
+  /// or naming a tensor that is not finite, unless `allow_nonfinite`; ShapeError, DtypeError.
+  void load_state(const TensorMap& state, bool allow_nonfinite = false);
 
   /// Makes a tensor / module part of this one, replacing one of the same name. ValueError for a
   /// name that is empty or has a dot. register_parameter marks the leaf as requiring gradients.
@@ -55,13 +64,26 @@ class Module : public std::enable_shared_from_this<Module> {
   /// Takes a parameter, buffer or module out again; false if there is none of that name.
   bool unregister(const std::string& name);
 
+ protected:
+  /// Called before a tensor or module is registered: a class that keeps its parts as members takes
+  /// the new one over here, or throws if it does not fit.
+  virtual void on_register(const std::string& name, const Tensor& value);
+  virtual void on_register(const std::string& name, const std::shared_ptr<Module>& module);
+
  private:
   template <class Visit>
   void walk(const std::string& prefix, const Visit& visit) const;
+  std::vector<std::pair<std::string, Tensor>> list_parameters() const;
   std::vector<std::pair<std::string, Tensor>> parameters_, buffers_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> modules_;
   bool training_ = true;
 };
+
+/// What the module that last listed its parameters calls this one; empty if none has. Optimizers
+/// keep their state by these names.
+std::string parameter_name(const Tensor& parameter);
+/// Calls a parameter so.
+void name_parameter(const Tensor& parameter, const std::string& name);
 
 /// act(x W^T + b). Weights uniform in +-1/sqrt(in), as PyTorch's default, from this thread's
 /// generator.
@@ -73,6 +95,8 @@ class Linear : public Module {
   Tensor weight, bias;  ///< [out, in]; [out] or undefined
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const Tensor& value) override;
   Activation activation_;
 };
 
@@ -86,6 +110,8 @@ class Conv2d : public Module {
   Tensor weight, bias;  ///< [out, in, kh, kw]; [out] or undefined
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const Tensor& value) override;
   Conv2dOptions options_;
 };
 
@@ -118,6 +144,8 @@ class Embedding : public Module {
   Tensor weight;  ///< [count, size]
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const Tensor& value) override;
   std::optional<int64_t> padding_index_;
 };
 
@@ -166,6 +194,8 @@ class Norm : public Module {
   const NormOptions& options() const { return options_; }
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const Tensor& value) override;
   const NormTraits& traits_;
   Shape size_;
   NormOptions options_;
@@ -180,6 +210,8 @@ class Sequential : public Module {
   const std::vector<std::shared_ptr<Module>>& modules() const { return list_; }
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
   std::vector<std::shared_ptr<Module>> list_;
 };
 
@@ -206,8 +238,11 @@ class SelfAttention : public Module {
   /// x [T, D], packed sentences, see attention().
   Tensor forward(const Tensor& x, const Tensor& offsets);
   int64_t heads() const { return heads_; }
+  int64_t size() const { return out_->weight.size(0); }
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
   int64_t heads_;
   std::shared_ptr<Linear> qkv_, out_;
 };
@@ -221,6 +256,8 @@ class TransformerLayer : public Module {
   const TransformerOptions& options() const { return options_; }
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
   Tensor attend(const Tensor& x, const Tensor& offsets);
   Tensor feed_forward(const Tensor& x);
   TransformerOptions options_;
@@ -238,6 +275,8 @@ class TransformerEncoder : public Module {
   const TransformerOptions& options() const { return options_; }
 
  private:
+  using Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
   TransformerOptions options_;
   std::vector<std::shared_ptr<TransformerLayer>> layers_;
   std::shared_ptr<Norm> norm_;

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,13 +13,19 @@
 
 namespace normlab::optim {
 
+template <class T>
 struct AdamStep;
+template <class T>
 struct SgdStep;
+struct Slot;
 
-/// Updates float32 parameters from their gradients in one fused, parallel pass over all of them.
-/// Parameters without a gradient are left alone. Sparse gradients (embedding) count as zero on
-/// absent rows, so the numbers are those of the dense gradient. All parameters must be on one
-/// device; what is kept of them follows where Module::to() takes them.
+/// Updates float32 and float64 parameters from their gradients in one fused, parallel pass over all
+/// of them. Parameters without a gradient are left alone. Sparse gradients (embedding) count as
+/// zero on absent rows, so the numbers are those of the dense gradient. All parameters must be on
+/// one device; what is kept of them follows where and to what type Module::to() takes them.
+///
+/// Parameters are in groups, which may differ in learning rate and options: the constructor's are
+/// the first, add_group() makes more.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -29,22 +37,53 @@ class Optimizer {
   void zero_grad();
 
   double lr() const { return lr_; }
-  /// ValueError unless lr >= 0 and finite.
+  /// Groups with a rate of their own keep its ratio to this one. ValueError unless lr >= 0 and
+  /// finite, or if there is no ratio since this one was 0.
   void set_lr(double lr);
   const std::vector<Tensor>& parameters() const { return parameters_; }
+  /// What the state calls each parameter: nn::parameter_name() when it was added, its number if it
+  /// has none; with "#2", "#3", ... where others are called the same.
+  const std::vector<std::string>& names() const { return names_; }
 
-  /// Moments and step count by name ("step", "0.exp_avg", ...): with the parameters' values, all
-  /// that an unbroken run would have. The learning rate is the schedule's and not part of it.
-  virtual TensorMap state() const = 0;
-  /// ValueError / ShapeError if names or shapes are not those of this optimizer.
+  /// A rate of a group's own, and the common one beside which it was set.
+  struct OwnRate {
+    double lr, beside;
+  };
+  size_t groups() const { return groups_.size(); }
+  /// The group's rate. IndexError for a group that is not there.
+  double lr(size_t group) const;
+  const std::optional<OwnRate>& own_rate(size_t group) const;
+  /// Gives the group a rate of its own, whose ratio to the common one, by default what that is now,
+  /// it keeps. Where there is one group, its rate is the common one.
+  void set_lr(size_t group, double lr, std::optional<double> beside = std::nullopt);
+  std::vector<Tensor> parameters(size_t group) const;
+
+  /// What is kept of each parameter by its name ("0.weight.exp_avg", ...): with the parameters'
+  /// values, all that an unbroken run would have. Learning rates are the schedule's and not part of
+  /// it. It shares storage with the optimizer; with `copy` it stays as it is.
+  virtual TensorMap state(bool copy = false) const = 0;
+  /// ValueError / ShapeError if names or shapes are not those of this optimizer. Those by number
+  /// that earlier versions wrote are taken in order.
   virtual void load_state(const TensorMap& state) = 0;
 
  protected:
   /// ValueError for no parameters, one given twice, or one that requires no gradient; DtypeError
-  /// unless float32.
+  /// unless float32 or float64.
   Optimizer(std::vector<Tensor> parameters, double lr);
+  void add_parameters(const std::vector<Tensor>& parameters, std::optional<double> lr);
+  size_t group_of(size_t parameter) const { return group_of_[parameter]; }
+  /// The state that an earlier version wrote, by this one's names; the same if it is none.
+  TensorMap renamed(const TensorMap& given) const;
+
   std::vector<Tensor> parameters_;
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<size_t> group_of_;
+  std::vector<std::optional<OwnRate>> groups_;
   double lr_;
+
+ protected:
   /// Tells captured graphs that the optimizer is still there.
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
@@ -57,15 +96,22 @@ struct SGDOptions {
 class SGD : public Optimizer {
  public:
   SGD(std::vector<Tensor> parameters, double lr, const SGDOptions& options = {});
+  /// More parameters, with options and, unless they share the others', a rate of their own.
+  void add_group(const std::vector<Tensor>& parameters, const SGDOptions& options,
+                 std::optional<double> lr = std::nullopt);
+  const SGDOptions& options(size_t group) const { return options_.at(group); }
   void step() override;
-  TensorMap state() const override;
+  TensorMap state(bool copy = false) const override;
   void load_state(const TensorMap& state) override;
 
  private:
-  SgdStep next_step() const;
-  void step_on_gpu();
-  SGDOptions options_;
-  std::vector<Tensor> momentum_;
+  SgdStep<double> next_step(size_t parameter) const;
+  void step_on_gpu(const std::vector<Slot>& slots);
+  template <class T>
+  void launch(const std::vector<Slot>& part);
+  void add_options(const SGDOptions& options);
+  std::vector<SGDOptions> options_;  ///< of each group
+  std::vector<Tensor> momentum_;     ///< of each parameter; undefined where its group has none
 };
 
 struct AdamOptions {
@@ -73,23 +119,33 @@ struct AdamOptions {
   double eps = 1e-8;
   double weight_decay = 0.0;  ///< Adam: added to the gradient; AdamW: decoupled
 };
-/// Kingma & Ba 2015, with bias correction.
+/// Kingma & Ba 2015, with bias correction. Steps are counted for each parameter, so one whose first
+/// gradient comes late moves as one that is new.
 class Adam : public Optimizer {
  public:
   Adam(std::vector<Tensor> parameters, double lr = 1e-3, const AdamOptions& options = {});
+  /// More parameters, with options and, unless they share the others', a rate of their own.
+  void add_group(const std::vector<Tensor>& parameters, const AdamOptions& options,
+                 std::optional<double> lr = std::nullopt);
+  const AdamOptions& options(size_t group) const { return options_.at(group); }
   void step() override;
-  TensorMap state() const override;
+  TensorMap state(bool copy = false) const override;
   void load_state(const TensorMap& state) override;
 
  protected:
   Adam(std::vector<Tensor> parameters, double lr, const AdamOptions& options, bool decoupled);
 
  private:
-  AdamStep next_step() const;
-  void step_on_gpu();
-  AdamOptions options_;
+  AdamStep<double> next_step(size_t parameter) const;
+  std::vector<AdamStep<double>> next_steps(const std::vector<Slot>& slots) const;
+  void step_on_gpu(const std::vector<Slot>& slots);
+  template <class T>
+  void launch(const std::vector<Slot>& part);
+  void add_options(const AdamOptions& options);
+  std::vector<AdamOptions> options_;  ///< of each group
   bool decoupled_ = false;
-  int64_t step_ = 0;
+  // Of each parameter.
+  std::vector<int64_t> steps_;
   std::vector<Tensor> exp_avg_, exp_avg_sq_;
 };
 /// Loshchilov & Hutter 2019: weight decay apart from the gradient.

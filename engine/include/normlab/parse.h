@@ -479,6 +479,8 @@ class Network : public nn::Module {
 
  private:
   friend class FrozenNetwork;
+  void on_register(const std::string& name, const Tensor& value) override;
+  void on_register(const std::string& name, const std::shared_ptr<nn::Module>& module) override;
   Tensor hidden(const Tensor& features) const;
 
   NetworkOptions options_;

@@ -104,6 +104,8 @@ class Classifier : public nn::Module {
   const ClassifierOptions& options() const { return options_; }
 
  private:
+  using nn::Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<nn::Module>& module) override;
   ClassifierOptions options_;
   std::shared_ptr<nn::Embedding> embedding_;
   std::shared_ptr<nn::TransformerEncoder> encoder_;

@@ -142,7 +142,17 @@ void check_gradient(const Node& node, const Edge& edge, const Gradient& gradient
                      values.device(), " for an input on ", edge.device);
 }
 
+/// A module may have been moved or converted since the tape was recorded.
+void check_leaf(const TensorImpl& leaf, const Tensor& gradient) {
+  const Device device = leaf.storage->device;
+  check<GradError>(gradient.dtype() == leaf.dtype && gradient.device() == device, "backward",
+                   "a leaf of shape ", leaf.shape, " is ", leaf.dtype, " on ", device, ", but was ",
+                   gradient.dtype(), " on ", gradient.device(),
+                   " when it was used; compute the loss again");
+}
+
 void add_to_leaf(const std::shared_ptr<TensorImpl>& leaf, Gradient gradient) {
+  check_leaf(*leaf, gradient.sparse ? gradient.sparse->values : gradient.dense);
   cuda::on_leaf_gradient(leaf);
   // A leaf owns its gradient: clipping and optimizers may change it in place.
   if (gradient.dense.defined() && !leaf->grad.defined() && !sole_owner(gradient.dense))

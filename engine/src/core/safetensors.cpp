@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <tuple>
 #include <vector>
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/state.h"
 #include "normlab/io.h"
 
 // The format (github.com/huggingface/safetensors): a 64-bit header length, a JSON header
@@ -20,19 +22,61 @@ constexpr int64_t kPrefix = 8;
 constexpr int64_t kMaxHeader = 100'000'000;
 constexpr char kMetadata[] = "__metadata__";
 
+/// A float16 as the float32 of the same value.
+struct Half {
+  uint16_t bits;
+  explicit operator float() const {
+    const uint32_t sign = uint32_t{bits} >> 15 << 31, rest = bits & 0x7fffu;
+    if (rest >= 0x7c00) return std::bit_cast<float>(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+    if (rest >= 0x0400) return std::bit_cast<float>(sign | ((rest << 13) + (112u << 23)));
+    const float small = static_cast<float>(rest) * 0x1p-24f;
+    return sign ? -small : small;
+  }
+};
+
+template <class From, class To>
+void widen(const void* from, void* to, int64_t n) {
+  const auto* bytes = static_cast<const char*>(from);
+  for (int64_t i = 0; i < n; ++i) {
+    From x;
+    std::memcpy(&x, bytes + i * static_cast<int64_t>(sizeof x), sizeof x);
+    static_cast<To*>(to)[i] = static_cast<To>(x);
+  }
+}
+
 struct Format {
   DType dtype;
   std::string_view name;
+  int64_t size;  ///< bytes of an element in the file
+  /// Makes the engine's elements of others that it lacks; null for its own.
+  void (*widen)(const void* from, void* to, int64_t n) = nullptr;
 };
-/// In the order in which the reference implementation lays tensors out, which keeps them aligned.
+/// The engine's own, in the order in which the reference implementation lays tensors out, which
+/// keeps them aligned; then those that are read alone.
 constexpr Format kFormats[] = {
-    {DType::int64, "I64"},    {DType::float64, "F64"},   {DType::float32, "F32"},
-    {DType::int32, "I32"},    {DType::bfloat16, "BF16"}, {DType::uint8, "U8"},
-    {DType::boolean, "BOOL"},
+    {DType::int64, "I64", 8},
+    {DType::float64, "F64", 8},
+    {DType::float32, "F32", 4},
+    {DType::int32, "I32", 4},
+    {DType::bfloat16, "BF16", 2},
+    {DType::uint8, "U8", 1},
+    {DType::boolean, "BOOL", 1},
+    {DType::float32, "F16", 2, widen<Half, float>},
+    {DType::int32, "I8", 1, widen<int8_t, int32_t>},
+    {DType::int32, "I16", 2, widen<int16_t, int32_t>},
+    {DType::int32, "U16", 2, widen<uint16_t, int32_t>},
+    {DType::int64, "U32", 4, widen<uint32_t, int64_t>},
+    {DType::int64, "U64", 8, widen<uint64_t, int64_t>},
 };
 
 const Format* format_of(DType dtype) {
   return std::ranges::find(kFormats, dtype, &Format::dtype);
+}
+
+std::string known_formats() {
+  std::string names;
+  for (const Format& format : kFormats) names.append(names.empty() ? "" : ", ").append(format.name);
+  return names;
 }
 
 // --- saving -----------------------------------------------------------------------------------
@@ -118,8 +162,12 @@ std::string header_of(const InputFile& file) {
   // What other formats begin with is no length that a header may have.
   const bool fits = length <= static_cast<uint64_t>(kMaxHeader);
   file.check(fits || !std::string_view(first.data(), kPrefix).starts_with("PK\3\4"),
-             "is no safetensors file but a zip archive, as PyTorch's own format is; write it there "
-             "with safetensors.torch.save_file(net.state_dict(), path)");
+             "is no safetensors file but a zip archive, as PyTorch's own format is; Python's "
+             "nl.load reads that, or write it there with "
+             "safetensors.torch.save_file(net.state_dict(), path)");
+  file.check(fits || !std::string_view(first.data(), kPrefix).starts_with("\x80\2\x8a\nl\xfc\x9c"),
+             "is a file of PyTorch's format before 1.6; read it there and save it anew with "
+             "torch.save(state, path), whose archives Python's nl.load reads");
   file.check(fits, "is no safetensors file: it does not begin with the length of a header");
   file.check(static_cast<int64_t>(length) <= file.size() - kPrefix, "the header claims ", length,
              " bytes, the file has ", file.size() - kPrefix, " for it");
@@ -140,7 +188,7 @@ Entry read_entry(const InputFile& file, JsonReader& json, const std::string& nam
       const std::string dtype = json.string();
       entry.format = std::ranges::find(kFormats, dtype, &Format::name);
       file.check(entry.format != std::end(kFormats), who, " has the dtype ", json_excerpt(dtype),
-                 ", known are I64, F64, F32, I32, BF16, U8, BOOL");
+                 ", known are ", known_formats());
     } else if (field == "shape") {
       json.array([&] {
         file.check(entry.shape.rank() < Shape::kMaxRank, who, " has more than ", Shape::kMaxRank,
@@ -187,7 +235,7 @@ void check_layout(const InputFile& file, std::vector<Entry>& entries, int64_t by
                e.end, "], the file has ", bytes, " bytes of data");
     file.check(e.begin >= at, who, " begins at ", e.begin, " and overlaps the one before, to ", at);
     file.check(e.begin == at, who, " begins at ", e.begin, " and leaves a hole from ", at, " on");
-    int64_t want = size_of(e.format->dtype);
+    int64_t want = e.format->size;
     bool fits = true;
     for (const int64_t length : e.shape)
       if (length != 0) fits = fits && !__builtin_mul_overflow(want, length, &want);
@@ -199,8 +247,25 @@ void check_layout(const InputFile& file, std::vector<Entry>& entries, int64_t by
   file.check(at == bytes, "has ", bytes, " bytes of data, its tensors ", at);
 }
 
+/// Fills x with elements of a type that is not its own.
+Tensor read_widened(const InputFile& file, const Entry& entry, int64_t data, Tensor x) {
+  constexpr int64_t kBlock = 1 << 16;
+  std::vector<char> block(static_cast<size_t>(kBlock * entry.format->size));
+  for (int64_t at = 0; at < x.numel(); at += kBlock) {
+    const int64_t n = std::min(kBlock, x.numel() - at);
+    file.read(data + entry.begin + at * entry.format->size, block.data(), n * entry.format->size);
+    entry.format->widen(block.data(), static_cast<char*>(x.raw()) + at * size_of(x.dtype()), n);
+  }
+  if (entry.format->name != "U64") return x;
+  const int64_t* values = x.data<int64_t>();
+  file.check(std::all_of(values, values + x.numel(), [](int64_t v) { return v >= 0; }),
+             shown_tensor(entry.name), " of dtype U64 has numbers that int64 cannot hold");
+  return x;
+}
+
 Tensor read_tensor(const InputFile& file, const Entry& entry, int64_t data) {
   Tensor x = Tensor::empty(entry.shape, entry.format->dtype);
+  if (entry.format->widen) return read_widened(file, entry, data, x);
   file.read(data + entry.begin, x.raw(), x.nbytes());
   if (x.dtype() != DType::boolean) return x;
   const uint8_t* bytes = static_cast<const uint8_t*>(x.raw());
@@ -211,7 +276,8 @@ Tensor read_tensor(const InputFile& file, const Entry& entry, int64_t data) {
 
 }  // namespace
 
-void save(const std::string& path, const TensorMap& tensors, const Metadata& metadata) {
+void save(const std::string& path, const TensorMap& tensors, const Metadata& metadata,
+          bool allow_nonfinite) {
   check_savable(tensors, metadata);
   const std::vector<const Named*> order = in_file_order(tensors);
   const std::string header = header_json(order, metadata);
@@ -223,7 +289,9 @@ void save(const std::string& path, const TensorMap& tensors, const Metadata& met
   file.write(&length, kPrefix);
   file.write(header.data(), static_cast<int64_t>(length));
   for (const Named* named : order) {
-    const Tensor x = named->second.to(Device::cpu);
+    const Tensor x = named->second.detach().to(Device::cpu);
+    const bool parameter = named->second.requires_grad() && named->second.is_leaf();
+    if (parameter && !allow_nonfinite) check_finite("save", named->first, x);
     file.write(x.raw(), x.nbytes());
   }
   file.commit();

@@ -1,6 +1,10 @@
 #include "core/state.h"
 
+#include <bit>
+#include <cstring>
+
 #include "core/json.h"
+#include "core/tensor_impl.h"
 
 namespace normlab {
 namespace {
@@ -13,9 +17,67 @@ std::string absent(const char* what, const TensorMap& a, const TensorMap& b) {
   return names;
 }
 
+/// Whether an element has the exponent that infinities and NaN have.
+template <class Bits>
+bool any_nonfinite(const unsigned char* x, int64_t n, Bits exponent) {
+  bool found = false;
+  for (int64_t i = 0; i < n; ++i) {
+    Bits bits;
+    std::memcpy(&bits, x + i * static_cast<int64_t>(sizeof bits), sizeof bits);
+    found |= (bits & exponent) == exponent;
+  }
+  return found;
+}
+
+/// The same for elements [begin, begin + n) of a tensor on the CPU that can carry a gradient.
+bool any_nonfinite(const Tensor& x, int64_t begin, int64_t n) {
+  const auto* p = static_cast<const unsigned char*>(x.raw()) + begin * size_of(x.dtype());
+  switch (x.dtype()) {
+    case DType::float32:
+      return any_nonfinite<uint32_t>(p, n, 0x7f800000);
+    case DType::float64:
+      return any_nonfinite<uint64_t>(p, n, 0x7ff0000000000000);
+    default:
+      return any_nonfinite<uint16_t>(p, n, 0x7f80);
+  }
+}
+
+/// The first element that is an infinity or NaN, -1 if there is none.
+int64_t first_nonfinite(const Tensor& x) {
+  constexpr int64_t kBlock = 1024;
+  for (int64_t begin = 0; begin < x.numel(); begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, x.numel());
+    if (!any_nonfinite(x, begin, end - begin)) continue;
+    for (int64_t i = begin; i < end; ++i)
+      if (any_nonfinite(x, i, 1)) return i;
+  }
+  return -1;
+}
+
 }  // namespace
 
-void copy_state(const char* op, const TensorMap& own, const TensorMap& given) {
+void check_finite(const char* op, const std::string& name, const Tensor& x) {
+  if (!carries_gradient(x.dtype())) return;
+  const Tensor here = x.detach().to(Device::cpu);
+  const int64_t at = first_nonfinite(here);
+  if (at < 0) return;
+  const double value = here.reshape({-1}).slice(at, at + 1).to(DType::float64).item();
+  fail<ValueError>(op, json_excerpt(name), " must be finite, has ", value, " at ",
+                   position(x.shape(), at));
+}
+
+void check_finite(const char* op, const TensorMap& state) {
+  for (const auto& [name, tensor] : state) check_finite(op, name, tensor);
+}
+
+TensorMap copied(const TensorMap& state) {
+  TensorMap copies;
+  for (const auto& [name, tensor] : state) copies[name] = tensor.detach().clone();
+  return copies;
+}
+
+void copy_state(const char* op, const TensorMap& own, const TensorMap& given,
+                bool allow_nonfinite) {
   const std::string missing = absent("missing ", own, given);
   const std::string unexpected = absent("unexpected ", given, own);
   check<ValueError>(missing.empty() && unexpected.empty(), op,
@@ -29,6 +91,7 @@ void copy_state(const char* op, const TensorMap& own, const TensorMap& given) {
     check<DtypeError>(from.dtype() == to.dtype(), op, json_excerpt(name), " must be ", to.dtype(),
                       ", got ", from.dtype());
   }
+  if (!allow_nonfinite) check_finite(op, given);
   for (const auto& [name, to] : own) Tensor(to).copy_(given.at(name));
 }
 

@@ -29,7 +29,8 @@ struct TensorImpl {
   DType dtype = DType::float32;
 
   bool requires_grad = false;
-  std::shared_ptr<Node> node;  ///< the op that made it; null for leaves
+  std::shared_ptr<const std::string> name;  ///< a parameter's, see nn::parameter_name()
+  std::shared_ptr<Node> node;               ///< the op that made it; null for leaves
   Gradient grad;
 };
 

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "normlab/nn.h"
+#include "nn/parts.h"
 
 namespace normlab::nn {
 namespace {
@@ -17,8 +17,13 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias, Activation activation)
     : activation_(activation) {
   check<ValueError>(in > 0 && out > 0, "Linear", "in and out must be positive, got ", in, " and ",
                     out);
-  weight = register_parameter("weight", uniform({out, in}, in));
-  if (with_bias) bias = register_parameter("bias", uniform({out}, in));
+  register_parameter("weight", uniform({out, in}, in));
+  if (with_bias) register_parameter("bias", uniform({out}, in));
+}
+
+void Linear::on_register(const std::string& name, const Tensor& value) {
+  if (name == "weight") take_tensor(name, value, weight);
+  if (name == "bias") take_tensor(name, value, bias);
 }
 
 Tensor Linear::forward(const Tensor& x) {
@@ -38,8 +43,13 @@ Conv2d::Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
                     "padding must not be negative, got ", options.padding_h, " x ",
                     options.padding_w);
   const int64_t fan_in = in * kh * kw;
-  weight = register_parameter("weight", uniform({out, in, kh, kw}, fan_in));
-  if (with_bias) bias = register_parameter("bias", uniform({out}, fan_in));
+  register_parameter("weight", uniform({out, in, kh, kw}, fan_in));
+  if (with_bias) register_parameter("bias", uniform({out}, fan_in));
+}
+
+void Conv2d::on_register(const std::string& name, const Tensor& value) {
+  if (name == "weight") take_tensor(name, value, weight);
+  if (name == "bias") take_tensor(name, value, bias);
 }
 
 Tensor Conv2d::forward(const Tensor& x) {
@@ -50,12 +60,16 @@ Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding
     : padding_index_(padding_index) {
   check<ValueError>(count > 0 && size > 0, "Embedding", "count and size must be positive, got ",
                     count, " and ", size);
-  weight = register_parameter("weight", randn({count, size}));
+  register_parameter("weight", randn({count, size}));
   if (!padding_index_) return;
   check<IndexError>(-count <= *padding_index_ && *padding_index_ < count, "Embedding",
                     "padding_index must be in [", -count, ", ", count, "), got ", *padding_index_);
   if (*padding_index_ < 0) *padding_index_ += count;
   weight.detach()[*padding_index_].fill_(0);
+}
+
+void Embedding::on_register(const std::string& name, const Tensor& value) {
+  if (name == "weight") take_tensor(name, value, weight);
 }
 
 Tensor Embedding::forward(const Tensor& index) {
@@ -86,7 +100,11 @@ Sequential::Sequential(std::vector<std::shared_ptr<Module>> modules) {
 }
 
 void Sequential::append(std::shared_ptr<Module> module) {
-  list_.push_back(register_module(std::to_string(list_.size()), std::move(module)));
+  register_module(std::to_string(list_.size()), std::move(module));
+}
+
+void Sequential::on_register(const std::string& name, const std::shared_ptr<Module>& module) {
+  take_element(name, module, list_, "Module");
 }
 
 Tensor Sequential::forward(const Tensor& x) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <mutex>
 #include <unordered_set>
 
 #include "core/json.h"
@@ -49,6 +50,12 @@ void Module::walk(const std::string& prefix, const Visit& visit) const {
 }
 
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() const {
+  std::vector<std::pair<std::string, Tensor>> all = list_parameters();
+  for (const auto& [name, tensor] : all) name_parameter(tensor, name);
+  return all;
+}
+
+std::vector<std::pair<std::string, Tensor>> Module::list_parameters() const {
   std::vector<std::pair<std::string, Tensor>> all;
   std::unordered_set<const TensorImpl*> seen;
   walk("", [&](const std::string& prefix, const Module& module) {
@@ -83,7 +90,7 @@ std::vector<std::pair<std::string, std::shared_ptr<Module>>> Module::named_modul
 
 int64_t Module::num_parameters() const {
   int64_t n = 0;
-  for (const Tensor& tensor : parameters()) n += tensor.numel();
+  for (const auto& [name, tensor] : list_parameters()) n += tensor.numel();
   return n;
 }
 
@@ -93,41 +100,63 @@ void Module::train(bool on) {
 }
 
 void Module::zero_grad() {
-  for (Tensor& tensor : parameters()) tensor.zero_grad();
+  for (auto& [name, tensor] : list_parameters()) tensor.zero_grad();
 }
 
-void Module::to(Device device) {
+namespace {
+
+/// Gives those tensors of the state that `changes` picks the values of what `convert` makes of
+/// them, and their gradients likewise: all, or none on an error. They stay the same objects.
+template <class Changes, class Convert>
+void replace_values(const TensorMap& state, const Changes& changes, const Convert& convert) {
   struct Move {
     std::shared_ptr<TensorImpl> tensor;
     Tensor value, gradient;
   };
   std::vector<Move> moves;
-  for (const auto& [name, tensor] : state())
-    if (tensor.device() != device)
-      moves.push_back({tensor.impl(), tensor.detach().to(device),
-                       tensor.grad() ? tensor.grad().to(device) : Tensor()});
+  for (const auto& [name, tensor] : state)
+    if (changes(tensor))
+      moves.push_back({tensor.impl(), convert(tensor.detach()),
+                       tensor.grad() ? convert(tensor.grad()) : Tensor()});
   for (Move& move : moves) {
     move.tensor->storage = move.value.impl()->storage;
     move.tensor->offset = 0;
+    move.tensor->dtype = move.value.dtype();
     move.tensor->grad = move.gradient;
   }
 }
 
-TensorMap Module::state() const {
-  TensorMap all;
-  for (const auto& [name, tensor] : named_parameters()) all[name] = tensor;
-  for (const auto& [name, tensor] : named_buffers()) all[name] = tensor;
-  return all;
+}  // namespace
+
+void Module::to(Device device) {
+  replace_values(
+      state(), [&](const Tensor& x) { return x.device() != device; },
+      [&](const Tensor& x) { return x.to(device); });
 }
 
-void Module::load_state(const TensorMap& given) {
-  copy_state("load_state", state(), given);
+void Module::to(DType dtype) {
+  check<DtypeError>(is_floating(dtype), "to", "parameters are float32 or float64, got ", dtype);
+  replace_values(
+      state(), [&](const Tensor& x) { return carries_gradient(x.dtype()) && x.dtype() != dtype; },
+      [&](const Tensor& x) { return x.to(dtype); });
+}
+
+TensorMap Module::state(bool copy) const {
+  TensorMap all;
+  for (const auto& [name, tensor] : list_parameters()) all[name] = tensor;
+  for (const auto& [name, tensor] : named_buffers()) all[name] = tensor;
+  return copy ? copied(all) : all;
+}
+
+void Module::load_state(const TensorMap& given, bool allow_nonfinite) {
+  copy_state("load_state", state(), given, allow_nonfinite);
 }
 
 Tensor Module::register_parameter(const std::string& name, Tensor value) {
   check_name("register_parameter", name);
   check<ValueError>(value.defined(), "register_parameter", json_excerpt(name), " is undefined");
   value.set_requires_grad();
+  on_register(name, value);
   if (find_name(parameters_, name) == parameters_.end()) unregister(name);
   put(parameters_, name, value);
   return value;
@@ -136,6 +165,7 @@ Tensor Module::register_parameter(const std::string& name, Tensor value) {
 Tensor Module::register_buffer(const std::string& name, Tensor value) {
   check_name("register_buffer", name);
   check<ValueError>(value.defined(), "register_buffer", json_excerpt(name), " is undefined");
+  on_register(name, value);
   if (find_name(buffers_, name) == buffers_.end()) unregister(name);
   put(buffers_, name, value);
   return value;
@@ -149,6 +179,7 @@ std::shared_ptr<Module> Module::register_module(const std::string& name,
     check<ValueError>(&part != this, "register_module", json_excerpt(name),
                       " must not contain the module that it becomes part of");
   });
+  on_register(name, module);
   if (find_name(modules_, name) == modules_.end()) unregister(name);
   put(modules_, name, module);
   return module;
@@ -159,6 +190,33 @@ bool Module::unregister(const std::string& name) {
     return std::erase_if(list, [&](const auto& entry) { return entry.first == name; }) > 0;
   };
   return drop(parameters_) || drop(buffers_) || drop(modules_);
+}
+
+void Module::on_register(const std::string&, const Tensor&) {}
+
+void Module::on_register(const std::string&, const std::shared_ptr<Module>&) {}
+
+// --- names ------------------------------------------------------------------------------------
+
+namespace {
+
+/// Threads may list the parameters of a module that they share.
+std::mutex& naming() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+}  // namespace
+
+std::string parameter_name(const Tensor& parameter) {
+  const std::scoped_lock lock(naming());
+  return parameter.impl() && parameter.impl()->name ? *parameter.impl()->name : "";
+}
+
+void name_parameter(const Tensor& parameter, const std::string& name) {
+  const std::scoped_lock lock(naming());
+  std::shared_ptr<const std::string>& now = parameter.impl()->name;
+  if (!now || *now != name) now = std::make_shared<const std::string>(name);
 }
 
 }  // namespace normlab::nn

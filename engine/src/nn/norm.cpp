@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "nn/parts.h"
 #include "nn/probe.h"
-#include "normlab/nn.h"
 #include "ops/norm.h"
 
 namespace normlab::nn {
@@ -47,13 +47,21 @@ Norm::Norm(std::string_view variant, const Shape& size, const NormOptions& optio
   NormOptions& own = options_;
   own.axes = size.rank();
   own.gain = own.bias = own.alpha = own.running_mean = own.running_var = {};
-  if (has_gain(traits_)) own.gain = register_parameter("gain", Tensor::full(shape, gain));
-  if (has_bias(traits_)) own.bias = register_parameter("bias", Tensor::zeros(shape));
-  if (traits_.scale == Scale::tanh) own.alpha = register_parameter("alpha", Tensor::full({1}, 0.5));
+  if (has_gain(traits_)) register_parameter("gain", Tensor::full(shape, gain));
+  if (has_bias(traits_)) register_parameter("bias", Tensor::zeros(shape));
+  if (traits_.scale == Scale::tanh) register_parameter("alpha", Tensor::full({1}, 0.5));
   const bool tracks = options.track_running_stats && traits_.group == Group::channel;
   if (traits_.group != Group::batch && !tracks) return;
-  own.running_mean = register_buffer("running_mean", Tensor::zeros(shape));
-  own.running_var = register_buffer("running_var", Tensor::ones(shape));
+  register_buffer("running_mean", Tensor::zeros(shape));
+  register_buffer("running_var", Tensor::ones(shape));
+}
+
+void Norm::on_register(const std::string& name, const Tensor& value) {
+  if (name == "gain") take_tensor(name, value, options_.gain);
+  if (name == "bias") take_tensor(name, value, options_.bias);
+  if (name == "alpha") take_tensor(name, value, options_.alpha);
+  if (name == "running_mean") take_tensor(name, value, options_.running_mean);
+  if (name == "running_var") take_tensor(name, value, options_.running_var);
 }
 
 Tensor Norm::forward(const Tensor& x) {

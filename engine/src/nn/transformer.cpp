@@ -1,4 +1,4 @@
-#include "normlab/nn.h"
+#include "nn/parts.h"
 #include "ops/segments.h"
 
 namespace normlab::nn {
@@ -22,10 +22,13 @@ SelfAttention::SelfAttention(int64_t size, int64_t heads) : heads_(heads) {
   check<ValueError>(size > 0 && heads > 0 && size % heads == 0, "SelfAttention",
                     "size must be a positive multiple of heads, got size ", size, " and ", heads,
                     " heads");
-  qkv_ = std::make_shared<Linear>(size, 3 * size);
-  out_ = std::make_shared<Linear>(size, size);
-  register_module("qkv", qkv_);
-  register_module("out", out_);
+  register_module("qkv", std::make_shared<Linear>(size, 3 * size));
+  register_module("out", std::make_shared<Linear>(size, size));
+}
+
+void SelfAttention::on_register(const std::string& name, const std::shared_ptr<Module>& module) {
+  if (name == "qkv") take_module(name, module, qkv_, "Linear");
+  if (name == "out") take_module(name, module, out_, "Linear");
 }
 
 Tensor SelfAttention::forward(const Tensor& x) {
@@ -43,14 +46,22 @@ TransformerLayer::TransformerLayer(const TransformerOptions& options) : options_
                     options.hidden);
   check<ValueError>(options.dropout >= 0 && options.dropout < 1, "TransformerLayer",
                     "dropout must be in [0, 1), got ", options.dropout);
-  attention_ = std::make_shared<SelfAttention>(options.size, options.heads);
-  up_ = std::make_shared<Linear>(options.size, options.hidden, true, options.activation);
-  down_ = std::make_shared<Linear>(options.hidden, options.size);
-  register_module("norm1", norm1_ = make_norm(options));
-  register_module("attention", attention_);
-  register_module("norm2", norm2_ = make_norm(options));
-  register_module("up", up_);
-  register_module("down", down_);
+  const auto attention = std::make_shared<SelfAttention>(options.size, options.heads);
+  const auto up = std::make_shared<Linear>(options.size, options.hidden, true, options.activation);
+  const auto down = std::make_shared<Linear>(options.hidden, options.size);
+  register_module("norm1", make_norm(options));
+  register_module("attention", attention);
+  register_module("norm2", make_norm(options));
+  register_module("up", up);
+  register_module("down", down);
+}
+
+void TransformerLayer::on_register(const std::string& name, const std::shared_ptr<Module>& module) {
+  if (name == "norm1") take_module(name, module, norm1_, "Norm");
+  if (name == "norm2") take_module(name, module, norm2_, "Norm");
+  if (name == "attention") take_module(name, module, attention_, "SelfAttention");
+  if (name == "up") take_module(name, module, up_, "Linear");
+  if (name == "down") take_module(name, module, down_, "Linear");
 }
 
 Tensor TransformerLayer::attend(const Tensor& x, const Tensor& offsets) {
@@ -79,13 +90,17 @@ Tensor TransformerLayer::forward(const Tensor& x, const Tensor& offsets) {
 TransformerEncoder::TransformerEncoder(const TransformerOptions& options) : options_(options) {
   check<ValueError>(options.layers > 0, "TransformerEncoder", "layers must be positive, got ",
                     options.layers);
-  for (int64_t i = 0; i < options.layers; ++i) {
-    layers_.push_back(std::make_shared<TransformerLayer>(options));
-    register_module(std::to_string(i), layers_.back());
-  }
-  if (!options.pre_norm) return;
-  norm_ = make_norm(options);
-  register_module("norm", norm_);
+  for (int64_t i = 0; i < options.layers; ++i)
+    register_module(std::to_string(i), std::make_shared<TransformerLayer>(options));
+  if (options.pre_norm) register_module("norm", make_norm(options));
+}
+
+void TransformerEncoder::on_register(const std::string& name,
+                                     const std::shared_ptr<Module>& module) {
+  if (name == "norm")
+    take_module(name, module, norm_, "Norm");
+  else
+    take_element(name, module, layers_, "TransformerLayer");
 }
 
 Tensor TransformerEncoder::forward(const Tensor& x) {

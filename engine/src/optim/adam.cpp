@@ -6,83 +6,135 @@
 #include "optim/update.h"
 
 namespace normlab::optim {
+namespace {
 
-Adam::Adam(std::vector<Tensor> parameters, double lr, const AdamOptions& options)
-    : Adam(std::move(parameters), lr, options, false) {}
-
-Adam::Adam(std::vector<Tensor> parameters, double lr, const AdamOptions& options, bool decoupled)
-    : Optimizer(std::move(parameters), lr), options_(options), decoupled_(decoupled) {
+void check_options(const AdamOptions& options) {
   for (const double beta : {options.beta1, options.beta2})
     check<ValueError>(beta >= 0 && beta < 1, "Adam", "betas must be in [0, 1), got ", beta);
   for (const double value : {options.eps, options.weight_decay})
     check<ValueError>(value >= 0 && std::isfinite(value), "Adam",
                       "eps and weight_decay must be finite and not negative, got ", value);
-  exp_avg_ = zeros_like(parameters_);
-  exp_avg_sq_ = zeros_like(parameters_);
 }
 
-AdamStep Adam::next_step() const {
-  const auto f = [](double value) { return static_cast<float>(value); };
-  const double step = static_cast<double>(step_ + 1), decay = options_.weight_decay;
+}  // namespace
+
+Adam::Adam(std::vector<Tensor> parameters, double lr, const AdamOptions& options)
+    : Adam(std::move(parameters), lr, options, false) {}
+
+Adam::Adam(std::vector<Tensor> parameters, double lr, const AdamOptions& options, bool decoupled)
+    : Optimizer(std::move(parameters), lr), decoupled_(decoupled) {
+  add_options(options);
+}
+
+void Adam::add_group(const std::vector<Tensor>& parameters, const AdamOptions& options,
+                     std::optional<double> lr) {
+  check_options(options);
+  add_parameters(parameters, lr);
+  add_options(options);
+}
+
+void Adam::add_options(const AdamOptions& options) {
+  check_options(options);
+  options_.push_back(options);
+  for (size_t i = steps_.size(); i < parameters_.size(); ++i) {
+    steps_.push_back(0);
+    exp_avg_.push_back(zeros_like(parameters_[i]));
+    exp_avg_sq_.push_back(zeros_like(parameters_[i]));
+  }
+}
+
+AdamStep<double> Adam::next_step(size_t parameter) const {
+  const size_t group = group_of(parameter);
+  const AdamOptions& o = options_[group];
+  const double step = static_cast<double>(steps_[parameter] + 1), rate = lr(group);
   return {
-      .l2 = decoupled_ ? 0.0f : f(decay),
-      .keep = decoupled_ ? f(1 - lr_ * decay) : 1.0f,
-      .rate1 = f(1 - options_.beta1),
-      .beta2 = f(options_.beta2),
-      .rate2 = f(1 - options_.beta2),
-      .size = f(lr_ / (1 - std::pow(options_.beta1, step))),
-      .root = f(1 / std::sqrt(1 - std::pow(options_.beta2, step))),
-      .eps = f(options_.eps),
+      .l2 = decoupled_ ? 0.0 : o.weight_decay,
+      .keep = decoupled_ ? 1 - rate * o.weight_decay : 1.0,
+      .rate1 = 1 - o.beta1,
+      .beta2 = o.beta2,
+      .rate2 = 1 - o.beta2,
+      .size = rate / (1 - std::pow(o.beta1, step)),
+      .root = 1 / std::sqrt(1 - std::pow(o.beta2, step)),
+      .eps = o.eps,
   };
+}
+
+std::vector<AdamStep<double>> Adam::next_steps(const std::vector<Slot>& slots) const {
+  std::vector<AdamStep<double>> steps;
+  for (size_t k = 0; k < slots.size(); ++k) {
+    const size_t i = slots[k].index, before = k > 0 ? slots[k - 1].index : i;
+    const bool same = k > 0 && group_of(i) == group_of(before) && steps_[i] == steps_[before];
+    steps.push_back(same ? AdamStep<double>(steps.back()) : next_step(i));
+  }
+  return steps;
 }
 
 void Adam::step() {
   const Device device = device_of("Adam", "parameter", parameters_);
   follow(parameters_, exp_avg_);
   follow(parameters_, exp_avg_sq_);
-  if (device == Device::cuda) return step_on_gpu();
-  const AdamStep constants = next_step();
+  std::vector<Slot> slots = slots_of("Adam", parameters_);
+  if (device == Device::cuda) return step_on_gpu(slots);
+  const std::vector<AdamStep<double>> steps = next_steps(slots);
   const Kernels& kernels = optim_kernels_for_cpu();
-  update_all("Adam", parameters_,
-             [&](size_t i, int64_t begin, int64_t n, float* w, const float* g) {
-               kernels.adam(constants, w, g, exp_avg_[i].data<float>() + begin,
-                            exp_avg_sq_[i].data<float>() + begin, n);
-             });
-  ++step_;
+  update_all(slots, [&]<class T>(size_t k, int64_t begin, int64_t n, T* w, const T* g) {
+    const size_t i = slots[k].index;
+    kernels.of<T>().adam(rounded<T>(steps[k]), w, g, exp_avg_[i].data<T>() + begin,
+                         exp_avg_sq_[i].data<T>() + begin, n);
+  });
+  for (const Slot& slot : slots) ++steps_[slot.index];
 }
 
-void Adam::step_on_gpu() {
-  std::vector<Slot> slots = slots_of("Adam", parameters_);
-  const auto done = [this, slots] {
-    ++step_;
-    mark_changed(slots);
+/// One launch for parameters of one type and group that have taken the same number of steps.
+void Adam::step_on_gpu(const std::vector<Slot>& slots) {
+  const auto key = [&](const Slot& s) { return std::pair(group_of(s.index), steps_[s.index]); };
+  for (const std::vector<Slot>& part : parts_of(slots, key))
+    dispatch_floating("Adam", part[0].parameter.dtype(), [&]<class T>() { launch<T>(part); });
+}
+
+template <class T>
+void Adam::launch(const std::vector<Slot>& part) {
+  const size_t first = part[0].index;
+  const auto done = [this, part] {
+    for (const Slot& slot : part) ++steps_[slot.index];
+    mark_changed(part);
   };
-  const std::vector<cuda::OptimTensor> tensors = gpu_tensors(slots, exp_avg_, exp_avg_sq_);
-  const auto in_place = [this, slots, tensors] {
-    check_in_place("Adam", tensors, gpu_tensors(slots, exp_avg_, exp_avg_sq_));
+  const auto tensors = gpu_tensors<T>(part, exp_avg_, exp_avg_sq_);
+  const auto in_place = [this, part, tensors, first] {
+    check_in_place("Adam", tensors, gpu_tensors<T>(part, exp_avg_, exp_avg_sq_));
+    for (const Slot& slot : part)
+      check<ValueError>(steps_[slot.index] == steps_[first], "replay",
+                        "parameters of Adam that had taken the same number of steps at the capture "
+                        "have not by now; capture again");
   };
-  const AdamStep* replayed = at_replay<AdamStep>(
-      "Adam", alive_, in_place, [this] { return next_step(); }, done);
-  cuda::call("Adam", cuda::backend().optim->adam, next_step(), replayed, tensors.data(),
+  const auto next = [this, first] { return rounded<T>(next_step(first)); };
+  const auto* replayed = at_replay<AdamStep<T>>("Adam", alive_, in_place, next, done);
+  cuda::call("Adam", cuda::backend().optim->of<T>().adam, next(), replayed, tensors.data(),
              static_cast<int64_t>(tensors.size()));
   if (!replayed) done();
 }
 
-TensorMap Adam::state() const {
-  TensorMap state{{"step", Tensor::of<int64_t>({}, {step_})}};
+TensorMap Adam::state(bool copy) const {
+  TensorMap state;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    state[std::to_string(i) + ".exp_avg"] = exp_avg_[i];
-    state[std::to_string(i) + ".exp_avg_sq"] = exp_avg_sq_[i];
+    state[names()[i] + ".step"] = Tensor::of<int64_t>({}, {steps_[i]});
+    state[names()[i] + ".exp_avg"] = exp_avg_[i];
+    state[names()[i] + ".exp_avg_sq"] = exp_avg_sq_[i];
   }
-  return state;
+  return copy ? copied(state) : state;
 }
 
 void Adam::load_state(const TensorMap& given) {
   const TensorMap own = state();
-  if (const auto step = given.find("step"); step != given.end() && step->second.numel() == 1)
+  const TensorMap taken = given.contains("step") ? renamed(given) : given;
+  for (const std::string& name : names()) {
+    const auto step = taken.find(name + ".step");
+    if (step == taken.end() || !step->second || step->second.numel() != 1) continue;
     check<ValueError>(step->second.item() >= 0, "Adam", "the number of steps must not be negative");
-  copy_state("Adam", own, given);
-  step_ = own.at("step").data<int64_t>()[0];
+  }
+  copy_state("Adam", own, taken);
+  for (size_t i = 0; i < steps_.size(); ++i)
+    steps_[i] = own.at(names()[i] + ".step").data<int64_t>()[0];
 }
 
 AdamW::AdamW(std::vector<Tensor> parameters, double lr, const AdamOptions& options)

@@ -7,10 +7,23 @@
 
 namespace normlab::optim {
 
-struct Kernels {
-  void (*adam)(const AdamStep& step, float* w, const float* g, float* avg, float* sq, int64_t n);
+template <class T>
+struct UpdateKernels {
+  void (*adam)(const AdamStep<T>& step, T* w, const T* g, T* avg, T* sq, int64_t n);
   /// `velocity` is null without momentum.
-  void (*sgd)(const SgdStep& step, float* w, const float* g, float* velocity, int64_t n);
+  void (*sgd)(const SgdStep<T>& step, T* w, const T* g, T* velocity, int64_t n);
+};
+
+struct Kernels {
+  UpdateKernels<float> float32;
+  UpdateKernels<double> float64;
+  template <class T>
+  const UpdateKernels<T>& of() const {
+    if constexpr (sizeof(T) == 8)
+      return float64;
+    else
+      return float32;
+  }
   /// Sum of squares in float64.
   double (*square_sum)(const float* x, int64_t n);
   void (*scale)(float* x, float factor, int64_t n);

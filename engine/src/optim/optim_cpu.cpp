@@ -6,31 +6,33 @@
 namespace normlab::NORMLAB_ISA {
 namespace {
 
-void adam(const optim::AdamStep& step, float* __restrict w, const float* __restrict g,
-          float* __restrict avg, float* __restrict sq, int64_t n) {
-  const optim::AdamStep s = step;
+template <class T>
+void adam(const optim::AdamStep<T>& step, T* __restrict w, const T* __restrict g, T* __restrict avg,
+          T* __restrict sq, int64_t n) {
+  const optim::AdamStep<T> s = step;
   for (int64_t i = 0; i < n; ++i) {
-    const float d = g[i] + s.l2 * w[i];
-    const float m = avg[i] + s.rate1 * (d - avg[i]);
-    const float v = s.beta2 * sq[i] + s.rate2 * (d * d);
+    const T d = g[i] + s.l2 * w[i];
+    const T m = avg[i] + s.rate1 * (d - avg[i]);
+    const T v = s.beta2 * sq[i] + s.rate2 * (d * d);
     avg[i] = m;
     sq[i] = v;
     w[i] = s.keep * w[i] - s.size * m / (std::sqrt(v) * s.root + s.eps);
   }
 }
 
-void sgd(const optim::SgdStep& step, float* __restrict w, const float* __restrict g,
-         float* __restrict velocity, int64_t n) {
-  const optim::SgdStep s = step;
+template <class T>
+void sgd(const optim::SgdStep<T>& step, T* __restrict w, const T* __restrict g,
+         T* __restrict velocity, int64_t n) {
+  const optim::SgdStep<T> s = step;
   if (!velocity) {
     for (int64_t i = 0; i < n; ++i) w[i] -= s.lr * (g[i] + s.l2 * w[i]);
     return;
   }
   // Nesterov looks one step ahead: g + momentum * velocity.
-  const float now = s.nesterov ? 1.0f : 0.0f, ahead = s.nesterov ? s.momentum : 1.0f;
+  const T now = s.nesterov ? T(1) : T(0), ahead = s.nesterov ? s.momentum : T(1);
   for (int64_t i = 0; i < n; ++i) {
-    const float d = g[i] + s.l2 * w[i];
-    const float v = s.momentum * velocity[i] + d;
+    const T d = g[i] + s.l2 * w[i];
+    const T v = s.momentum * velocity[i] + d;
     velocity[i] = v;
     w[i] -= s.lr * (now * d + ahead * v);
   }
@@ -56,6 +58,7 @@ void scale(float* x, float factor, int64_t n) {
 
 }  // namespace
 
-extern const optim::Kernels optim_kernels = {adam, sgd, square_sum, scale};
+extern const optim::Kernels optim_kernels = {
+    {adam<float>, sgd<float>}, {adam<double>, sgd<double>}, square_sum, scale};
 
 }  // namespace normlab::NORMLAB_ISA

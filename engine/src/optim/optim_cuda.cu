@@ -31,7 +31,7 @@ struct Batch {
   int count;
   unsigned chunks() const { return first[count]; }
 };
-static_assert(sizeof(Batch<OptimTensor>) + sizeof(AdamStep) + 8 <= 4096);
+static_assert(sizeof(Batch<OptimTensor<double>>) + sizeof(AdamStep<double>) + 8 <= 4096);
 
 /// Collects tensors until a launch is full, and launches what is left in the end.
 template <class Tensor, class Launch>
@@ -105,38 +105,39 @@ __device__ bool aligned(const void* p) {
 
 // --- updates ------------------------------------------------------------------------------------
 
+template <class T>
 struct AdamUpdate {
-  AdamStep s;
+  AdamStep<T> s;
   static constexpr bool kFirst = true, kSecond = true;
-  __device__ void operator()(float& w, float g, float& avg, float& sq) const {
-    const float d = g + s.l2 * w;
+  __device__ void operator()(T& w, T g, T& avg, T& sq) const {
+    const T d = g + s.l2 * w;
     avg = avg + s.rate1 * (d - avg);
     sq = s.beta2 * sq + s.rate2 * (d * d);
-    w = s.keep * w - s.size * avg / (sqrtf(sq) * s.root + s.eps);
+    w = s.keep * w - s.size * avg / (sqrt(sq) * s.root + s.eps);
   }
 };
 
+template <class T>
 struct MomentumUpdate {
-  SgdStep s;
+  SgdStep<T> s;
   static constexpr bool kFirst = true, kSecond = false;
-  __device__ void operator()(float& w, float g, float& velocity, float&) const {
-    const float d = g + s.l2 * w;
+  __device__ void operator()(T& w, T g, T& velocity, T&) const {
+    const T d = g + s.l2 * w;
     velocity = s.momentum * velocity + d;
     w -= s.lr * (s.nesterov ? d + s.momentum * velocity : velocity);
   }
 };
 
+template <class T>
 struct PlainUpdate {
-  SgdStep s;
+  SgdStep<T> s;
   static constexpr bool kFirst = false, kSecond = false;
-  __device__ void operator()(float& w, float g, float&, float&) const {
-    w -= s.lr * (g + s.l2 * w);
-  }
+  __device__ void operator()(T& w, T g, T&, T&) const { w -= s.lr * (g + s.l2 * w); }
 };
 
 /// Four elements from i on, each pointer aligned.
 template <class Update>
-__device__ void update_four(const Update& update, const OptimTensor& t, int64_t i) {
+__device__ void update_four(const Update& update, const OptimTensor<float>& t, int64_t i) {
   float4 w = *reinterpret_cast<const float4*>(t.w + i);
   const float4 g = *reinterpret_cast<const float4*>(t.g + i);
   float4 a{}, b{};
@@ -151,9 +152,9 @@ __device__ void update_four(const Update& update, const OptimTensor& t, int64_t 
   if constexpr (Update::kSecond) *reinterpret_cast<float4*>(t.second + i) = b;
 }
 
-template <class Update>
-__device__ void update_one(const Update& update, const OptimTensor& t, int64_t i) {
-  float w = t.w[i], a = 0, b = 0;
+template <class Update, class T>
+__device__ void update_one(const Update& update, const OptimTensor<T>& t, int64_t i) {
+  T w = t.w[i], a = 0, b = 0;
   if constexpr (Update::kFirst) a = t.first[i];
   if constexpr (Update::kSecond) b = t.second[i];
   update(w, t.g[i], a, b);
@@ -162,41 +163,47 @@ __device__ void update_one(const Update& update, const OptimTensor& t, int64_t i
   if constexpr (Update::kSecond) t.second[i] = b;
 }
 
-/// A block a chunk. Absent moments are null and thereby aligned.
-template <class Update, class Step>
+/// A block a chunk. Absent moments are null and thereby aligned. In float64, which is for tests,
+/// elements go one by one.
+template <class Update, class Step, class T>
 __global__ void __launch_bounds__(kThreads)
-    update_kernel(const __grid_constant__ Batch<OptimTensor> batch, const Step step,
+    update_kernel(const __grid_constant__ Batch<OptimTensor<T>> batch, const Step step,
                   const Step* replayed) {
   const Update update{replayed ? *replayed : step};
   const int owner = owner_of(batch, blockIdx.x);
-  const OptimTensor& t = batch.tensors[owner];
+  const OptimTensor<T>& t = batch.tensors[owner];
   const int64_t begin = begin_of(batch, owner, blockIdx.x);
-  if (begin + kChunk <= t.n && aligned(t.w) && aligned(t.g) && aligned(t.first) &&
-      aligned(t.second)) {
-    update_four(update, t, begin + 4 * threadIdx.x);
-    return;
+  if constexpr (sizeof(T) == 4) {
+    if (begin + kChunk <= t.n && aligned(t.w) && aligned(t.g) && aligned(t.first) &&
+        aligned(t.second)) {
+      update_four(update, t, begin + 4 * threadIdx.x);
+      return;
+    }
   }
   const int64_t end = begin + kChunk < t.n ? begin + kChunk : t.n;
   for (int64_t i = begin + threadIdx.x; i < end; i += kThreads) update_one(update, t, i);
 }
 
-template <class Update, class Step>
-Failure update(const Step& step, const Step* replayed, const OptimTensor* tensors, int64_t count) {
-  return in_batches(tensors, count, [&](const Batch<OptimTensor>& batch) {
-    return launch(update_kernel<Update, Step>, batch.chunks(), kThreads, batch, step, replayed);
+template <class Update, class Step, class T>
+Failure update(const Step& step, const Step* replayed, const OptimTensor<T>* tensors,
+               int64_t count) {
+  return in_batches(tensors, count, [&](const Batch<OptimTensor<T>>& batch) {
+    return launch(update_kernel<Update, Step, T>, batch.chunks(), kThreads, batch, step, replayed);
   });
 }
 
-Failure adam(const AdamStep& step, const AdamStep* replayed, const OptimTensor* tensors,
+template <class T>
+Failure adam(const AdamStep<T>& step, const AdamStep<T>* replayed, const OptimTensor<T>* tensors,
              int64_t count) {
-  return update<AdamUpdate>(step, replayed, tensors, count);
+  return update<AdamUpdate<T>>(step, replayed, tensors, count);
 }
 
-Failure sgd(const SgdStep& step, const SgdStep* replayed, const OptimTensor* tensors,
+template <class T>
+Failure sgd(const SgdStep<T>& step, const SgdStep<T>* replayed, const OptimTensor<T>* tensors,
             int64_t count) {
   const bool momentum = count > 0 && tensors[0].first;
-  return momentum ? update<MomentumUpdate>(step, replayed, tensors, count)
-                  : update<PlainUpdate>(step, replayed, tensors, count);
+  return momentum ? update<MomentumUpdate<T>>(step, replayed, tensors, count)
+                  : update<PlainUpdate<T>>(step, replayed, tensors, count);
 }
 
 // --- clipping -----------------------------------------------------------------------------------
@@ -283,7 +290,9 @@ Failure clip(const ClipTensor* tensors, int64_t count, double max_norm, double* 
 
 }  // namespace
 
-const OptimFunctions optim_functions = {
-    .adam = adam, .sgd = sgd, .clip_parts = clip_parts, .clip = clip};
+const OptimFunctions optim_functions = {.float32 = {adam<float>, sgd<float>},
+                                        .float64 = {adam<double>, sgd<double>},
+                                        .clip_parts = clip_parts,
+                                        .clip = clip};
 
 }  // namespace normlab::cuda

@@ -2,18 +2,39 @@
 
 namespace normlab::optim {
 
-/// One step's constants. What depends on the step number is computed once, in double.
+/// One step's constants for parameters of type T. What depends on the step number is computed once,
+/// in double.
+template <class T>
 struct AdamStep {
-  float l2;                   ///< weight decay that is added to the gradient
-  float keep;                 ///< factor on the parameter: 1 - lr * decoupled weight decay
-  float rate1, beta2, rate2;  ///< 1 - beta1; beta2; 1 - beta2
-  float size;                 ///< lr / (1 - beta1^step)
-  float root;                 ///< 1 / sqrt(1 - beta2^step)
-  float eps;
+  T l2;                   ///< weight decay that is added to the gradient
+  T keep;                 ///< factor on the parameter: 1 - lr * decoupled weight decay
+  T rate1, beta2, rate2;  ///< 1 - beta1; beta2; 1 - beta2
+  T size;                 ///< lr / (1 - beta1^step)
+  T root;                 ///< 1 / sqrt(1 - beta2^step)
+  T eps;
 };
+template <class T>
 struct SgdStep {
-  float l2, momentum, lr;
+  T l2, momentum, lr;
   bool nesterov;
 };
+
+template <class T>
+AdamStep<T> rounded(const AdamStep<double>& s) {
+  const auto f = [](double value) { return static_cast<T>(value); };
+  return {.l2 = f(s.l2),
+          .keep = f(s.keep),
+          .rate1 = f(s.rate1),
+          .beta2 = f(s.beta2),
+          .rate2 = f(s.rate2),
+          .size = f(s.size),
+          .root = f(s.root),
+          .eps = f(s.eps)};
+}
+template <class T>
+SgdStep<T> rounded(const SgdStep<double>& s) {
+  const auto f = [](double value) { return static_cast<T>(value); };
+  return {.l2 = f(s.l2), .momentum = f(s.momentum), .lr = f(s.lr), .nesterov = s.nesterov};
+}
 
 }  // namespace normlab::optim

@@ -1,20 +1,19 @@
 #include "optim/update.h"
 
-#include <tuple>
-
 #include <algorithm>
 
 #include "core/tensor_impl.h"
 
 namespace normlab::optim {
 
-const float* Slot::gradient(int64_t begin, int64_t n, float* buffer) const {
-  if (!sparse) return dense.data<float>() + begin;
-  std::fill_n(buffer, n, 0.0f);
+template <class T>
+const T* Slot::gradient(int64_t begin, int64_t n, T* buffer) const {
+  if (!sparse) return dense.data<T>() + begin;
+  std::fill_n(buffer, n, T(0));
   const int64_t count = sparse->rows.numel();
   if (count == 0) return buffer;
   const int64_t* rows = sparse->rows.data<int64_t>();
-  const float* values = sparse->values.data<float>();
+  const T* values = sparse->values.data<T>();
   const int64_t width = sparse->values.numel() / count;
   for (int64_t i = std::lower_bound(rows, rows + count, begin / width) - rows;
        i < count && rows[i] * width < begin + n; ++i) {
@@ -24,6 +23,9 @@ const float* Slot::gradient(int64_t begin, int64_t n, float* buffer) const {
   }
   return buffer;
 }
+
+template const float* Slot::gradient(int64_t, int64_t, float*) const;
+template const double* Slot::gradient(int64_t, int64_t, double*) const;
 
 std::vector<Slot> slots_of(const char* op, const std::vector<Tensor>& parameters) {
   std::vector<Slot> slots;
@@ -36,9 +38,11 @@ std::vector<Slot> slots_of(const char* op, const std::vector<Tensor>& parameters
     const Shape& shape = slot.sparse ? slot.sparse->shape : slot.dense.shape();
     check<GradError>(shape == parameters[i].shape(), op, "parameter ", i, " has shape ",
                      parameters[i].shape(), ", its gradient ", shape);
-    const Device device = slot.sparse ? slot.sparse->values.device() : slot.dense.device();
-    check<DeviceError>(device == parameters[i].device(), op, "parameter ", i, " is on ",
-                       parameters[i].device(), ", its gradient on ", device);
+    const Tensor& values = slot.sparse ? slot.sparse->values : slot.dense;
+    check<DeviceError>(values.device() == parameters[i].device(), op, "parameter ", i, " is on ",
+                       parameters[i].device(), ", its gradient on ", values.device());
+    check<DtypeError>(values.dtype() == parameters[i].dtype(), op, "parameter ", i, " is ",
+                      parameters[i].dtype(), ", its gradient ", values.dtype());
     slots.push_back(std::move(slot));
   }
   return slots;
@@ -56,11 +60,8 @@ std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes) {
   return chunks;
 }
 
-std::vector<Tensor> zeros_like(const std::vector<Tensor>& parameters) {
-  std::vector<Tensor> zeros;
-  for (const Tensor& p : parameters)
-    zeros.push_back(Tensor::zeros(p.shape(), p.dtype(), p.device()));
-  return zeros;
+Tensor zeros_like(const Tensor& parameter) {
+  return Tensor::zeros(parameter.shape(), parameter.dtype(), parameter.device());
 }
 
 Device device_of(const char* op, const char* what, const std::vector<Tensor>& tensors) {
@@ -73,30 +74,30 @@ Device device_of(const char* op, const char* what, const std::vector<Tensor>& te
 }
 
 void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept) {
-  for (size_t i = 0; i < kept.size(); ++i) kept[i] = kept[i].to(parameters[i].device());
+  for (size_t i = 0; i < kept.size(); ++i)
+    if (kept[i]) kept[i] = kept[i].to(parameters[i].device()).to(parameters[i].dtype());
 }
 
-void check_in_place(const char* op, const std::vector<cuda::OptimTensor>& captured,
-                    const std::vector<cuda::OptimTensor>& now) {
-  const auto memory = [](const cuda::OptimTensor& t) { return std::tie(t.w, t.first, t.second); };
-  for (size_t i = 0; i < captured.size(); ++i)
-    check<ValueError>(memory(captured[i]) == memory(now[i]), "replay", "the parameters of ", op,
-                      " have been moved since the capture; capture again");
-}
-
-std::vector<cuda::OptimTensor> gpu_tensors(const std::vector<Slot>& slots,
-                                           const std::vector<Tensor>& first,
-                                           const std::vector<Tensor>& second) {
+template <class T>
+std::vector<cuda::OptimTensor<T>> gpu_tensors(const std::vector<Slot>& slots,
+                                              const std::vector<Tensor>& first,
+                                              const std::vector<Tensor>& second) {
   const auto pointer = [](const std::vector<Tensor>& all, size_t i) {
-    return all.empty() ? nullptr : static_cast<float*>(device_data(all[i]));
+    return all.empty() ? nullptr : device_data_or_null<T>(all[i]);
   };
-  std::vector<cuda::OptimTensor> tensors;
+  std::vector<cuda::OptimTensor<T>> tensors;
   for (const Slot& slot : slots)
-    tensors.push_back({static_cast<float*>(device_data(slot.parameter)),
-                       static_cast<const float*>(device_data(slot.dense)),
-                       pointer(first, slot.index), pointer(second, slot.index),
-                       slot.parameter.numel()});
+    tensors.push_back({static_cast<T*>(device_data(slot.parameter)),
+                       static_cast<const T*>(device_data(slot.dense)), pointer(first, slot.index),
+                       pointer(second, slot.index), slot.parameter.numel()});
   return tensors;
 }
+
+template std::vector<cuda::OptimTensor<float>> gpu_tensors(const std::vector<Slot>&,
+                                                           const std::vector<Tensor>&,
+                                                           const std::vector<Tensor>&);
+template std::vector<cuda::OptimTensor<double>> gpu_tensors(const std::vector<Slot>&,
+                                                            const std::vector<Tensor>&,
+                                                            const std::vector<Tensor>&);
 
 }  // namespace normlab::optim

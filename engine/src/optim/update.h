@@ -1,13 +1,17 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <numeric>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "backend/cuda.h"
 #include "backend/cuda_graph.h"
 #include "backend/parallel.h"
+#include "core/dispatch.h"
 #include "normlab/autograd.h"
 
 namespace normlab::optim {
@@ -24,11 +28,12 @@ struct Slot {
 
   /// The gradient's elements [begin, begin + n): where they are, or gathered into `buffer`, with
   /// zeros for absent rows.
-  const float* gradient(int64_t begin, int64_t n, float* buffer) const;
+  template <class T>
+  const T* gradient(int64_t begin, int64_t n, T* buffer) const;
 };
 
 /// The slots of all parameters that have a gradient. GradError if a shape differs, DeviceError if
-/// the gradient is on another device.
+/// the gradient is on another device, DtypeError if it is of another type.
 std::vector<Slot> slots_of(const char* op, const std::vector<Tensor>& parameters);
 
 /// Counts a change of the parameters' values.
@@ -42,46 +47,62 @@ struct Chunk {
 /// Tensors of those sizes, cut into chunks.
 std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes);
 
-/// Calls update(index, begin, n, w, g) over all chunks of all parameters that have a gradient, in
-/// parallel, and marks them as changed.
+/// Calls update<T>(k, begin, n, w, g) over all chunks of all slots, in parallel, k being the slot's
+/// place among them, and marks the parameters as changed.
 template <class Update>
-void update_all(const char* op, const std::vector<Tensor>& parameters, const Update& update) {
-  std::vector<Slot> slots = slots_of(op, parameters);
+void update_all(std::vector<Slot>& slots, const Update& update) {
   std::vector<int64_t> sizes;
-  std::vector<float*> values;
-  for (Slot& slot : slots) {
-    sizes.push_back(slot.parameter.numel());
-    values.push_back(slot.parameter.data<float>());
-  }
+  for (const Slot& slot : slots) sizes.push_back(slot.parameter.numel());
   const std::vector<Chunk> chunks = chunks_of(sizes);
   const int64_t count = static_cast<int64_t>(chunks.size());
   const int64_t cost = 8 * std::reduce(sizes.begin(), sizes.end()) / std::max<int64_t>(count, 1);
   parallel_for(count, cost, [&](int64_t i) {
-    const auto [owner, begin, n] = chunks[static_cast<size_t>(i)];
-    float buffer[kChunk];
-    const float* g = slots[owner].gradient(begin, n, buffer);
-    update(slots[owner].index, begin, n, values[owner] + begin, g);
+    const Chunk chunk = chunks[static_cast<size_t>(i)];
+    Slot& slot = slots[chunk.owner];
+    dispatch_floating("step", slot.parameter.dtype(), [&]<class T>() {
+      T buffer[kChunk];
+      const T* g = slot.gradient(chunk.begin, chunk.n, buffer);
+      T* w = slot.parameter.template data<T>() + chunk.begin;
+      update.template operator()<T>(chunk.owner, chunk.begin, chunk.n, w, g);
+    });
   });
   mark_changed(slots);
 }
 
-/// A tensor of zeros for each parameter, on its device.
-std::vector<Tensor> zeros_like(const std::vector<Tensor>& parameters);
+/// The slots by what one launch on a GPU has in common: key(slot), and the parameter's type.
+template <class Key>
+std::vector<std::vector<Slot>> parts_of(const std::vector<Slot>& slots, const Key& key) {
+  std::map<std::pair<DType, decltype(key(slots[0]))>, std::vector<Slot>> parts;
+  for (const Slot& slot : slots) parts[{slot.parameter.dtype(), key(slot)}].push_back(slot);
+  std::vector<std::vector<Slot>> list;
+  for (auto& [common, part] : parts) list.push_back(std::move(part));
+  return list;
+}
+
+/// Zeros like a parameter, on its device.
+Tensor zeros_like(const Tensor& parameter);
 
 // --- on a GPU -----------------------------------------------------------------------------------
 
 /// Where all tensors are; the CPU if there are none. DeviceError naming the first that is
 /// elsewhere.
 Device device_of(const char* op, const char* what, const std::vector<Tensor>& tensors);
-/// Takes what an optimizer keeps of its parameters to where these are now.
+/// Takes what an optimizer keeps of its parameters to where these are now, and to their type.
 void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept);
 /// What the kernels take. The moments may be empty.
-std::vector<cuda::OptimTensor> gpu_tensors(const std::vector<Slot>& slots,
-                                           const std::vector<Tensor>& first,
-                                           const std::vector<Tensor>& second);
+template <class T>
+std::vector<cuda::OptimTensor<T>> gpu_tensors(const std::vector<Slot>& slots,
+                                              const std::vector<Tensor>& first,
+                                              const std::vector<Tensor>& second);
 /// ValueError if a captured step's parameters, or what is kept of them, have other memory by now.
-void check_in_place(const char* op, const std::vector<cuda::OptimTensor>& captured,
-                    const std::vector<cuda::OptimTensor>& now);
+template <class T>
+void check_in_place(const char* op, const std::vector<cuda::OptimTensor<T>>& captured,
+                    const std::vector<cuda::OptimTensor<T>>& now) {
+  const auto memory = [](const auto& t) { return std::tie(t.w, t.first, t.second); };
+  for (size_t i = 0; i < captured.size(); ++i)
+    check<ValueError>(memory(captured[i]) == memory(now[i]), "replay", "the parameters of ", op,
+                      " have been moved since the capture; capture again");
+}
 /// Within a capture: where the optimizer's constants of each replay will stand, see at_replay().
 template <class Step>
 const Step* at_replay(const char* op, const std::shared_ptr<const bool>& alive,

@@ -1,6 +1,7 @@
 #include "parse/model.h"
 
 #include "core/model_file.h"
+#include "core/state.h"
 #include "normlab/autograd.h"
 #include "ops/norm.h"
 
@@ -192,6 +193,7 @@ void save_model(const std::string& path, const Model& model) {
     add_tensors("tagger.", *model.tagger->network, tensors);
   }
   add_notes(model.notes, metadata);
+  check_finite("save_model", tensors);
   save(path, tensors, metadata);
 }
 

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "nn/parts.h"
 #include "nn/probe.h"
 #include "normlab/parse.h"
 
@@ -24,18 +25,28 @@ Network::Network(const NetworkOptions& options) : options_(options) {
   check<ValueError>(o.dropout >= 0 && o.dropout < 1, "Network", "dropout must be in [0, 1), got ",
                     o.dropout);
   const double bound = 1 / std::sqrt(static_cast<double>(o.features * o.embedding));
-  table_ = register_parameter("table", rand({o.rows, o.embedding}, -0.01, 0.01));
-  weight_ = register_parameter("weight", rand({o.features, o.embedding, o.hidden}, -bound, bound));
-  bias_ = register_parameter("bias", rand({o.hidden}, -bound, bound));
-  norm_ = std::make_shared<nn::Norm>(o.norm, Shape{o.hidden}, o.norm_options);
-  output_ = std::make_shared<nn::Linear>(o.hidden, o.classes);
-  if (o.input_norm) {
-    input_norm_ =
-        std::make_shared<nn::Norm>(o.norm, Shape{o.features * o.embedding}, o.norm_options);
-    register_module("input_norm", input_norm_);
-  }
-  register_module("norm", norm_);
-  register_module("output", output_);
+  register_parameter("table", rand({o.rows, o.embedding}, -0.01, 0.01));
+  register_parameter("weight", rand({o.features, o.embedding, o.hidden}, -bound, bound));
+  register_parameter("bias", rand({o.hidden}, -bound, bound));
+  const auto norm = std::make_shared<nn::Norm>(o.norm, Shape{o.hidden}, o.norm_options);
+  const auto output = std::make_shared<nn::Linear>(o.hidden, o.classes);
+  if (o.input_norm)
+    register_module("input_norm", std::make_shared<nn::Norm>(
+                                      o.norm, Shape{o.features * o.embedding}, o.norm_options));
+  register_module("norm", norm);
+  register_module("output", output);
+}
+
+void Network::on_register(const std::string& name, const Tensor& value) {
+  if (name == "table") nn::take_tensor(name, value, table_);
+  if (name == "weight") nn::take_tensor(name, value, weight_);
+  if (name == "bias") nn::take_tensor(name, value, bias_);
+}
+
+void Network::on_register(const std::string& name, const std::shared_ptr<nn::Module>& module) {
+  if (name == "input_norm") nn::take_module(name, module, input_norm_, "Norm");
+  if (name == "norm") nn::take_module(name, module, norm_, "Norm");
+  if (name == "output") nn::take_module(name, module, output_, "Linear");
 }
 
 Tensor Network::hidden(const Tensor& features) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/parts.h"
 #include "ops/segments.h"
 
 namespace normlab::text {
@@ -49,14 +50,18 @@ Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
                     "position_scale must be finite, got ", options.position_scale);
   check<DtypeError>(options.dtype == DType::float32 || options.dtype == DType::bfloat16,
                     "Classifier", "dtype must be float32 or bfloat16, got ", options.dtype);
-  embedding_ = std::make_shared<nn::Embedding>(options.vocabulary, options.encoder.size);
+  register_module("embedding",
+                  std::make_shared<nn::Embedding>(options.vocabulary, options.encoder.size));
   Tensor words = embedding_->weight.detach();
   words.copy_(words / std::sqrt(static_cast<double>(options.encoder.size)));
-  encoder_ = std::make_shared<nn::TransformerEncoder>(options.encoder);
-  output_ = std::make_shared<nn::Linear>(options.encoder.size, options.classes);
-  register_module("embedding", embedding_);
-  register_module("encoder", encoder_);
-  register_module("output", output_);
+  register_module("encoder", std::make_shared<nn::TransformerEncoder>(options.encoder));
+  register_module("output", std::make_shared<nn::Linear>(options.encoder.size, options.classes));
+}
+
+void Classifier::on_register(const std::string& name, const std::shared_ptr<nn::Module>& module) {
+  if (name == "embedding") nn::take_module(name, module, embedding_, "Embedding");
+  if (name == "encoder") nn::take_module(name, module, encoder_, "TransformerEncoder");
+  if (name == "output") nn::take_module(name, module, output_, "Linear");
 }
 
 Tensor Classifier::forward(const Packed& sentences) {
@@ -66,7 +71,8 @@ Tensor Classifier::forward(const Packed& sentences) {
         sentences.tokens.shape());
   check_offsets("Classifier", sentences.offsets, sentences.tokens);
   const Tensor words = embedding_->forward(sentences.tokens);
-  const Tensor x = words + positions(sentences, options_.encoder.size, options_.position_scale);
+  const Tensor place = positions(sentences, options_.encoder.size, options_.position_scale);
+  const Tensor x = words + place.to(words.dtype());
   const Tensor stored = options_.dtype == DType::bfloat16 ? x.to(DType::bfloat16) : x;
   const Tensor encoded = encoder_->forward(stored, sentences.offsets);
   return output_->forward(segment_mean(encoded, sentences.offsets).to(x.dtype()));

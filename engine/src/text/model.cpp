@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/model_file.h"
+#include "core/state.h"
 #include "normlab/autograd.h"
 #include "normlab/text.h"
 #include "text/settings.h"
@@ -163,7 +164,9 @@ void save_model(const std::string& path, const Model& model) {
   metadata["vocabulary"] = joined(model.vocabulary.words());
   metadata["labels"] = joined(model.labels);
   add_notes(model.notes, metadata);
-  save(path, model.classifier->state(), metadata);
+  const TensorMap tensors = model.classifier->state();
+  check_finite("save_model", tensors);
+  save(path, tensors, metadata);
 }
 
 Model load_model(const std::string& path) {

@@ -25,6 +25,7 @@ from .._core.nn import (
     TransformerLayer,
 )
 from . import functional as functional
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList
 from .norms import LayerNorm, RMSNorm
 
 __all__ = [
@@ -39,8 +40,12 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "Norm",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "RMSNorm",
     "ReLU",
     "SelfAttention",

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import (
     Tensor,
     build_info,
@@ -129,13 +131,19 @@ class Trainer:
             self._epoch(report)
             self._store()
         start = time.perf_counter()
-        self.model.load_state(self.best)
+        # Of a run that diverged at once, the best weights may be NaN: its result says so.
+        self.model.load_state(self.best, allow_nonfinite=self.progress.diverged)
         test = self.task.evaluate(self.model, self.data, "test")
         self.progress.seconds += time.perf_counter() - start
         return self._result(test)
 
     def save(self, path: Path, result: Result) -> None:
-        """Writes the best epoch's model, once finished, with what the run was and came to."""
+        """Writes the best epoch's model, once finished, with what the run was and came to.
+
+        A run that diverged leaves none.
+        """
+        if self.progress.diverged:
+            return
         names = ("task", "norm", "seed", "C", "valid", "test", "version", "fingerprint")
         notes = {name: str(result[name]) for name in names if result[name] is not None}
         try:
@@ -159,7 +167,8 @@ class Trainer:
         numbers = (train.loss, train.metric, valid.loss, valid.metric)
         for name, number in zip(HISTORY, numbers, strict=True):
             progress.history[name].append(_finite(number))
-        progress.diverged = not math.isfinite(train.loss)
+        losses = math.isfinite(train.loss) and math.isfinite(valid.loss)
+        progress.diverged = not (losses and _all_finite(self.model.state()))
         if progress.best_epoch == 0 or valid.metric > progress.valid:
             progress.best_epoch = progress.epochs
             self.best = {name: _copy(value) for name, value in self.model.state().items()}
@@ -167,7 +176,8 @@ class Trainer:
 
     def _store(self) -> None:
         parts = {
-            "model": self.model.state(),
+            # Detached: the weights of a run that diverged are no model, but where it stands.
+            "model": {name: value.detach() for name, value in self.model.state().items()},
             "best": self.best,
             "optimizer": self.optimizer.state(),
         }
@@ -193,10 +203,10 @@ class Trainer:
             tensors, metadata = load_with_metadata(self.checkpoint)
             if metadata["id"] != self.run.id:
                 raise ValueError(f"is of run {metadata['id']}, not {self.run.id}")
-            self.model.load_state(_part(tensors, "model"))
+            self.progress = Progress(**json.loads(metadata["progress"]))
+            self.model.load_state(_part(tensors, "model"), allow_nonfinite=self.progress.diverged)
             self.optimizer.load_state(_part(tensors, "optimizer"))
             self.best = _part(tensors, "best")
-            self.progress = Progress(**json.loads(metadata["progress"]))
             set_rng_state(tuple(json.loads(metadata["rng"])))
 
     def _result(self, test: "Score") -> Result:
@@ -273,6 +283,11 @@ def _seldom(report: Report) -> Report:
 
 def _copy(value: Tensor) -> Tensor:
     return tensor(value, copy=True, device="cpu")
+
+
+def _all_finite(state: Mapping[str, Tensor]) -> bool:
+    """Of integers, too: they are."""
+    return all(bool(np.isfinite(value.to("cpu").numpy()).all()) for value in state.values())
 
 
 def _finite(number: float) -> float | None:

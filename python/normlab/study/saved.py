@@ -1,4 +1,7 @@
-"""The model that a study keeps: that of the run with the best validation number."""
+"""The model that a study keeps: that of the run with the best validation number.
+
+Runs that diverged have none.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,15 +22,23 @@ class BestModel:
         self._runs = runs
         self._places = {run.id: -i for i, run in enumerate(runs)}
         kept = self._kept()
+        if kept in finished and finished[kept]["diverged"]:  # left by an earlier version
+            self.path.unlink()
+            kept = ""
         self._best = self._rank(finished[kept]) if kept in finished else None
         for run in runs:  # left by a kill between a run's result and the offer of its model
             if run.id in finished and model_of(folder, run).exists():
                 self.offer(run, finished[run.id])
 
+    @property
+    def found(self) -> bool:
+        """Whether there is a model."""
+        return self._best is not None
+
     def offer(self, run: Run, result: Result) -> None:
-        """Keeps the model that the run left if it is the best so far."""
+        """Keeps the model that the run left, if it left one, and if it is the best so far."""
         rank = self._rank(result)
-        if self._best is None or rank > self._best:
+        if not result["diverged"] and (self._best is None or rank > self._best):
             os.replace(model_of(self.folder, run), self.path)
             self._best = rank
         else:
@@ -35,7 +46,10 @@ class BestModel:
 
     def missing(self, finished: Mapping[str, Result]) -> Run | None:
         """The best run if its model is not there: it had finished without leaving one."""
-        best = max(self._runs, key=lambda run: self._rank(finished[run.id]))
+        sound = [run for run in self._runs if not finished[run.id]["diverged"]]
+        if not sound:
+            return None
+        best = max(sound, key=lambda run: self._rank(finished[run.id]))
         if self._best == self._rank(finished[best.id]):
             return None
         self._best = None

@@ -158,6 +158,8 @@ class Study:
                 _, result = next(run_here([lost], tasks, self.out, shown, save=True))
                 best.offer(lost, result)
                 shown.finish(lost, result)
+            if best and not best.found:
+                shown.say("warning: no model is saved: every run diverged")
         except KeyboardInterrupt:
             done = sum(run.id in finished for run in runs)
             raise Interrupted(done, len(runs)) from None
