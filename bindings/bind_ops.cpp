@@ -494,23 +494,32 @@ void bind_losses(py::module_& m, TensorClass& c) {
   m.def(
       "cross_entropy",
       [](const Tensor& logits, const Tensor& targets, double label_smoothing,
-         std::optional<int64_t> ignore_index, const std::string& reduction) {
-        return cross_entropy(logits, targets,
-                             {label_smoothing, ignore_index, reduction_named(reduction)});
+         std::optional<int64_t> ignore_index, const std::string& reduction,
+         const std::optional<Tensor>& weight) {
+        return cross_entropy(
+            logits, targets,
+            {label_smoothing, ignore_index, reduction_named(reduction), tensor_or_none(weight)});
       },
       py::arg("logits"), py::arg("targets"), py::kw_only(), py::arg("label_smoothing") = 0.0,
-      py::arg("ignore_index") = py::none(), py::arg("reduction") = "mean", ReleaseGil(),
+      py::arg("ignore_index") = py::none(), py::arg("reduction") = "mean",
+      py::arg("weight") = py::none(), ReleaseGil(),
       R"doc(-log softmax(logits)[target], in nats.
 
 Args:
     logits: ``(..., V)``.
-    targets: int32 or int64 ``(...)``, classes in [0, V).
+    targets: int32 or int64 ``(...)``, classes in [0, V); or, of the shape and dtype of logits, the
+        probabilities t of all classes: the loss is then ``-sum(weight * t * log_softmax(logits))``,
+        where a class with t = 0 counts nothing whatever its logit, and t gets a gradient, too.
+        That they are probabilities is not checked.
     label_smoothing: in [0, 1): the share that is spread evenly over all classes.
-    ignore_index: rows with this target count nothing.
-    reduction: "mean" over the rows that count (NaN if none does), "sum" or "none".
+    ignore_index: rows with this target count nothing; for classes alone.
+    reduction: "mean", "sum" or "none". A mean divides by the number of rows that count, of classes
+        with weight by the sum of their weights; it is NaN where that is 0.
+    weight: ``(V,)``, what each class counts, of the dtype of logits; a constant.
 
 Raises:
     RangeError: a target outside [0, V), with row and class.
+    GradError: weight requires a gradient.
 )doc");
   m.def(
       "dropout",

@@ -198,10 +198,18 @@ struct CrossEntropyOptions {
   double label_smoothing = 0.0;  ///< in [0, 1): the share spread evenly over all classes
   std::optional<int64_t> ignore_index = {};  ///< rows with this target count nothing
   Reduction reduction = Reduction::mean;     ///< mean over the rows that count; NaN if none does
+  /// [V], of the dtype of logits, or undefined: what each class counts; a constant (GradError if it
+  /// requires a gradient). A mean over target classes divides by the weights of those, as PyTorch.
+  Tensor weight = {};
 };
 /// -log softmax(logits)[target]: logits [..., V], targets int32/int64 [...], classes in [0, V)
 /// (IndexError naming row and class otherwise; on the GPU at the next call that waits, and the loss
 /// of such a row is NaN). Result: scalar, or [...] for Reduction::none.
+///
+/// Targets of the shape and dtype of logits are probabilities t of all classes:
+/// -sum_c weight[c] t[c] log softmax(logits)[c], where a class with t = 0 counts nothing whatever
+/// its logit; they get a gradient, too. That they are probabilities is not checked. A mean divides
+/// by the number of rows; ignore_index is for classes alone (ValueError).
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                      const CrossEntropyOptions& options = {});
 
