@@ -18,6 +18,8 @@ TensorClass bind_tensor(py::module_& m);
 void bind_autograd(py::module_& m, TensorClass& tensor);
 void bind_random(py::module_& m);
 void bind_ops(py::module_& m, TensorClass& tensor);
+/// Convolution and pooling, for bind_ops().
+void bind_windows(py::module_& m);
 void bind_norm(py::module_& m);
 void bind_nn(py::module_& nn);
 void bind_transformer(py::module_& nn);

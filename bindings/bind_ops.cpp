@@ -480,18 +480,6 @@ The gradient arrives as sparse rows (``weight.sparse_grad``), on the GPU dense; 
 )doc");
 }
 
-Conv2dOptions conv_options(Pair stride, Pair padding, Activation activation) {
-  return {stride.h, stride.w, padding.h, padding.w, activation};
-}
-
-Pool2dOptions pool_options(Pair kernel, std::optional<Pair> stride) {
-  const Pair step = stride.value_or(Pair{});
-  if (stride)
-    check<ValueError>(step.h > 0 && step.w > 0, "pool2d", "stride must be positive, got ", step.h,
-                      " and ", step.w);
-  return {kernel.h, kernel.w, step.h, step.w};
-}
-
 void bind_products(py::module_& m, TensorClass& c) {
   const char* matmul_doc =
       "``(..., M, K) @ (..., K, N) -> (..., M, N)``; leading axes broadcast, vectors as NumPy's.";
@@ -516,41 +504,6 @@ Args:
     bias: ``(out,)`` or None.
     activation: none, relu, gelu, tanh or sigmoid.
 )doc");
-  m.def(
-      "conv2d",
-      [](const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, Pair stride,
-         Pair padding, Activation a) {
-        return conv2d(x, weight, tensor_or_none(bias), conv_options(stride, padding, a));
-      },
-      py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(),
-      py::arg("stride") = 1, py::arg("padding") = 0, py::arg("activation") = "none", ReleaseGil(),
-      R"doc(2-D cross-correlation, as every framework's convolution.
-
-Args:
-    x: ``(N, C, H, W)``.
-    weight: ``(O, C, KH, KW)``.
-    bias: ``(O,)`` or None.
-    stride, padding: an int or (height, width); the padding is zeros on each side.
-    activation: none, relu, gelu, tanh or sigmoid, fused.
-
-Returns:
-    ``(N, O, OH, OW)`` with ``OH = (H + 2 padding - KH) // stride + 1``.
-)doc");
-  m.def(
-      "max_pool2d",
-      [](const Tensor& x, Pair kernel, std::optional<Pair> stride) {
-        return max_pool2d(x, pool_options(kernel, stride));
-      },
-      py::arg("x"), py::arg("kernel") = 2, py::arg("stride") = py::none(), ReleaseGil(),
-      "Greatest of each window of ``(N, C, H, W)``; stride None is the kernel's size. The gradient "
-      "goes to the first of equals.");
-  m.def(
-      "avg_pool2d",
-      [](const Tensor& x, Pair kernel, std::optional<Pair> stride) {
-        return avg_pool2d(x, pool_options(kernel, stride));
-      },
-      py::arg("x"), py::arg("kernel") = 2, py::arg("stride") = py::none(), ReleaseGil(),
-      "Mean of each window of ``(N, C, H, W)``; stride None is the kernel's size.");
 }
 
 Reduction reduction_named(const std::string& name) {
@@ -568,23 +521,32 @@ void bind_losses(py::module_& m, TensorClass& c) {
   m.def(
       "cross_entropy",
       [](const Tensor& logits, const Tensor& targets, double label_smoothing,
-         std::optional<int64_t> ignore_index, const std::string& reduction) {
-        return cross_entropy(logits, targets,
-                             {label_smoothing, ignore_index, reduction_named(reduction)});
+         std::optional<int64_t> ignore_index, const std::string& reduction,
+         const std::optional<Tensor>& weight) {
+        return cross_entropy(
+            logits, targets,
+            {label_smoothing, ignore_index, reduction_named(reduction), tensor_or_none(weight)});
       },
       py::arg("logits"), py::arg("targets"), py::kw_only(), py::arg("label_smoothing") = 0.0,
-      py::arg("ignore_index") = py::none(), py::arg("reduction") = "mean", ReleaseGil(),
+      py::arg("ignore_index") = py::none(), py::arg("reduction") = "mean",
+      py::arg("weight") = py::none(), ReleaseGil(),
       R"doc(-log softmax(logits)[target], in nats.
 
 Args:
     logits: ``(..., V)``.
-    targets: int32 or int64 ``(...)``, classes in [0, V).
+    targets: int32 or int64 ``(...)``, classes in [0, V); or, of the shape and dtype of logits, the
+        probabilities t of all classes: the loss is then ``-sum(weight * t * log_softmax(logits))``,
+        where a class with t = 0 counts nothing whatever its logit, and t gets a gradient, too.
+        That they are probabilities is not checked.
     label_smoothing: in [0, 1): the share that is spread evenly over all classes.
-    ignore_index: rows with this target count nothing.
-    reduction: "mean" over the rows that count (NaN if none does), "sum" or "none".
+    ignore_index: rows with this target count nothing; for classes alone.
+    reduction: "mean", "sum" or "none". A mean divides by the number of rows that count, of classes
+        with weight by the sum of their weights; it is NaN where that is 0.
+    weight: ``(V,)``, what each class counts, of the dtype of logits; a constant.
 
 Raises:
     RangeError: a target outside [0, V), with row and class.
+    GradError: weight requires a gradient.
 )doc");
   m.def(
       "dropout",
@@ -708,6 +670,7 @@ void bind_ops(py::module_& m, TensorClass& tensor) {
   bind_features(m);
   bind_packed(m);
   bind_products(m, tensor);
+  bind_windows(m);
   bind_losses(m, tensor);
 }
 

@@ -404,7 +404,9 @@ Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept fo
 )doc");
   m.def("empty_cache", &empty_cache, ReleaseGil(), "Gives cached memory back to the system.");
   m.def("set_num_threads", &set_num_threads, py::arg("n"),
-        "Sets how many CPU threads the engine uses; results do not depend on it.");
+        "Sets how many CPU threads the engine uses; results do not depend on it. A process that "
+        "was forked from one that had several at work starts with 1, so that the workers of a "
+        "pool do not crowd the machine; this call gives it threads of its own.");
   m.def("num_threads", &num_threads, "How many CPU threads the engine uses.");
 }
 

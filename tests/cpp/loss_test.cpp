@@ -184,9 +184,6 @@ TEST_CASE("cross_entropy does not depend on the number of threads", "[loss]") {
 TEST_CASE("cross_entropy refuses what it cannot do", "[loss][error]") {
   const Tensor x = numbers({2, 3}, 12);
   const Tensor t = Tensor::of<int64_t>({2}, {0, 1});
-  CHECK(
-      error_of<DtypeError>([&] { cross_entropy(x, Tensor::zeros({2})); }) ==
-      "cross_entropy: targets must be int32 or int64 class indices of shape [2], got float32 [2]");
   CHECK(error_of<DtypeError>([&] { cross_entropy(Tensor::arange(3), t); }) ==
         "cross_entropy: logits must be float32 or float64, got int64");
   CHECK(error_of<ShapeError>([&] { cross_entropy(x, Tensor::arange(3)); }) ==

@@ -24,9 +24,9 @@ SAID = {
     "x.reshape(shape=(3, 4))": "reshape: no argument shape; lengths stand without a name",
     "x.transpose(dim0=0, dim1=1)": "transpose: no argument dim0; all axes in their new order",
     "nl.normalize(x, weight=y)": "(gain is PyTorch's weight)",
-    "nl.cross_entropy(x, targets, weight=y)": (
-        "cross_entropy: no argument weight; it takes logits, targets, label_smoothing=, "
-        "ignore_index=, reduction="
+    "nl.cross_entropy(x, targets, weights=y)": (
+        "cross_entropy: no argument weights; it takes logits, targets, label_smoothing=, "
+        "ignore_index=, reduction=, weight="
     ),
     "nl.load('a', map_location='cpu')": "(device is PyTorch's map_location)",
     "nl.load('a', weights_only=True)": "load: no argument weights_only; leave it out: safetensors",
@@ -75,7 +75,7 @@ SAID = {
     "nl.relu(input=x)": "relu: no argument input; it takes x (x is PyTorch's input)",
     "nl.cross_entropy(x, target=index)": (
         "cross_entropy: no argument target; it takes logits, targets, label_smoothing=, "
-        "ignore_index=, reduction= (targets is PyTorch's target)"
+        "ignore_index=, reduction=, weight= (targets is PyTorch's target)"
     ),
     "nl.matmul(x, other=x)": "matmul: no argument other; it takes a, b (b is PyTorch's other)",
     "nl.where(condition=x, a=x, b=x)": "(mask is PyTorch's condition)",
@@ -105,7 +105,13 @@ SAID = {
     ),
     "nl.conv2d(x, x, x, 2)": (
         "conv2d: too many positional arguments; it takes x, weight, bias, stride=, padding=, "
-        "activation="
+        "dilation=, groups=, activation="
+    ),
+    "nl.max_pool2d(x, 3, ceil_mode=True)": (
+        "max_pool2d: no argument ceil_mode; leave it out: windows that do not fit are left out"
+    ),
+    "nl.nn.Conv2d(1, 3, 3, padding_mode='circular')": (
+        "Conv2d: no argument padding_mode; leave it out: the padding is zeros"
     ),
     "nl.save(net.state(), 'model')": (
         "save: path must be PathLike | str | bytes, got dict; tensors must be "

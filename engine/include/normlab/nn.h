@@ -100,14 +100,14 @@ class Linear : public Module {
   Activation activation_;
 };
 
-/// conv2d with weights uniform in +-1/sqrt(in * kh * kw).
+/// conv2d with weights uniform in +-1/sqrt(in / groups * kh * kw).
 class Conv2d : public Module {
  public:
   Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
          const Conv2dOptions& options = {}, bool bias = true);
   Tensor forward(const Tensor& x) override;
   const Conv2dOptions& options() const { return options_; }
-  Tensor weight, bias;  ///< [out, in, kh, kw]; [out] or undefined
+  Tensor weight, bias;  ///< [out, in / groups, kh, kw]; [out] or undefined
 
  private:
   using Module::on_register;

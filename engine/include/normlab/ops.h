@@ -202,18 +202,29 @@ struct Conv2dOptions {
   int64_t stride_h = 1, stride_w = 1;
   int64_t padding_h = 0, padding_w = 0;  ///< zeros on each side
   Activation activation = Activation::none;
+  int64_t dilation_h = 1, dilation_w = 1;  ///< places from one element of the kernel to the next
+  /// The channels fall into that many groups of neighbours, the outputs too, and an output sees
+  /// those of its own group alone: each channel by itself where there are C groups (depthwise).
+  int64_t groups = 1;
+  /// Pads so that OH = H and OW = W, instead of padding_h and padding_w, with one zero more behind
+  /// than before where the number is odd; stride 1 only.
+  bool same = false;
 };
-/// x [N, C, H, W], weight [O, C, KH, KW], bias [O] or undefined -> [N, O, OH, OW] with
-/// OH = (H + 2 padding_h - KH) / stride_h + 1 (cross-correlation, as every framework). On the GPU
-/// what lies in the padding is multiplied, as 0: there an infinite weight gives NaN.
+/// x [N, C, H, W], weight [O, C / groups, KH, KW], bias [O] or undefined -> [N, O, OH, OW] with
+/// OH = (H + 2 padding_h - dilation_h (KH - 1) - 1) / stride_h + 1 (cross-correlation, as every
+/// framework). ShapeError if C or O is no multiple of groups, or the kernel does not fit. On the
+/// GPU what lies in the padding is multiplied, as 0: there an infinite weight gives NaN.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 struct Pool2dOptions {
   int64_t kernel_h = 2, kernel_w = 2;
-  int64_t stride_h = 0, stride_w = 0;  ///< 0: the kernel's
+  int64_t stride_h = 0, stride_w = 0;    ///< 0: the kernel's
+  int64_t padding_h = 0, padding_w = 0;  ///< on each side, at most half of the kernel
+  bool count_include_pad = true;  ///< avg_pool2d: whether what is padding counts, as 0, in a mean
 };
-/// Greatest / mean of each window of [N, C, H, W]; windows that do not fit are left out. Max:
-/// the gradient goes to the first of equals in a window.
+/// Greatest / mean of each window of [N, C, H, W] -> [N, C, OH, OW] with
+/// OH = (H + 2 padding_h - kernel_h) / stride_h + 1; windows that do not fit are left out. Max: the
+/// padding is never the greatest; the gradient goes to the first of equals in a window.
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options = {});
 Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options = {});
 
@@ -225,10 +236,18 @@ struct CrossEntropyOptions {
   double label_smoothing = 0.0;  ///< in [0, 1): the share spread evenly over all classes
   std::optional<int64_t> ignore_index = {};  ///< rows with this target count nothing
   Reduction reduction = Reduction::mean;     ///< mean over the rows that count; NaN if none does
+  /// [V], of the dtype of logits, or undefined: what each class counts; a constant (GradError if it
+  /// requires a gradient). A mean over target classes divides by the weights of those, as PyTorch.
+  Tensor weight = {};
 };
 /// -log softmax(logits)[target]: logits [..., V], targets int32/int64 [...], classes in [0, V)
 /// (IndexError naming row and class otherwise; on the GPU at the next call that waits, and the loss
 /// of such a row is NaN). Result: scalar, or [...] for Reduction::none.
+///
+/// Targets of the shape and dtype of logits are probabilities t of all classes:
+/// -sum_c weight[c] t[c] log softmax(logits)[c], where a class with t = 0 counts nothing whatever
+/// its logit; they get a gradient, too. That they are probabilities is not checked. A mean divides
+/// by the number of rows; ignore_index is for classes alone (ValueError).
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                      const CrossEntropyOptions& options = {});
 

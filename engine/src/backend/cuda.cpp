@@ -1,7 +1,6 @@
 #include "backend/cuda.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -44,7 +43,6 @@ Loaded opened(const Backend* backend) {
   if (const Failure failure = backend->open(&facts)) return failed(failure);
   Loaded loaded;
   loaded.backend = backend;
-  pthread_atfork(nullptr, nullptr, [] { the_gpu_is_lost = true; });
   loaded.properties = {facts.name, facts.major, facts.minor, facts.multiprocessors, facts.memory};
   return loaded;
 }
@@ -68,10 +66,20 @@ Loaded load() {
 }
 
 /// Loaded once; never unloaded, since tensors in static variables may outlive every other static.
+constinit std::atomic<const Loaded*> the_loaded{nullptr};
+constinit std::mutex the_loading_lock;
+
 const Loaded& loaded() {
-  static const Loaded* instance = new Loaded(load());
-  return *instance;
+  if (const Loaded* instance = the_loaded) return *instance;
+  const std::lock_guard lock(the_loading_lock);
+  if (!the_loaded) the_loaded = new Loaded(load());
+  return *the_loaded;
 }
+
+/// Made before there can be a fork.
+const std::string* const the_reason_of_loss = new std::string(
+    "this process was forked from one that used the GPU, which CUDA does not survive; start "
+    "processes anew instead, in Python by multiprocessing's 'spawn'");
 
 std::atomic<bool> the_tf32{false};
 
@@ -82,10 +90,16 @@ bool is_available() {
 }
 
 const std::string& why_not() {
-  static const std::string* forked = new std::string(
-      "this process was forked from one that used the GPU, which CUDA does not survive; start "
-      "processes anew instead, in Python by multiprocessing's 'spawn'");
-  return the_gpu_is_lost ? *forked : loaded().why_not;
+  return the_gpu_is_lost ? *the_reason_of_loss : loaded().why_not;
+}
+
+std::mutex& loading_lock() {
+  return the_loading_lock;
+}
+
+void lose_gpu() {
+  const Loaded* instance = the_loaded;
+  if (instance && instance->backend) the_gpu_is_lost = true;
 }
 
 const Backend& opened_backend() {

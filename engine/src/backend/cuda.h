@@ -1,10 +1,16 @@
 #pragma once
 
+#include <mutex>
+
 #include "backend/cuda/interface.h"
 #include "normlab/cuda.h"
 
 namespace normlab::cuda {
 
+/// Held while the library is loaded, for fork.cpp.
+std::mutex& loading_lock();
+/// In a child of this process the GPU that it opened, if it did, is not there.
+void lose_gpu();
 /// The loaded library's functions. DeviceError with the reason if no GPU can be used.
 const Backend& backend();
 /// The same where it must have been opened: for what must not throw.

@@ -71,6 +71,10 @@ void release_after_work(std::function<void()> release, bool elsewhere) noexcept 
   finish_lent();
 }
 
+std::mutex& lent_lock() {
+  return list().mutex;
+}
+
 void finish_lent(bool wait) noexcept {
   if (a_thread_captures()) return;  // an event would become part of the graph
   for (const Lent& lent : take_done(wait)) lent.release();

@@ -14,21 +14,19 @@ const char* name_of(Isa isa);
 #if defined(__x86_64__) && defined(NORMLAB_MULTI_ISA)
 /// Declares the table `name` of type `Type` that each build of a kernel file defines as
 /// NORMLAB_ISA::name, and name##_for_cpu(), which picks the machine's. At namespace normlab.
-#define NORMLAB_KERNEL_TABLE(Type, name)                              \
-  namespace baseline {                                                \
-  extern const Type name;                                             \
-  }                                                                   \
-  namespace avx2 {                                                    \
-  extern const Type name;                                             \
-  }                                                                   \
-  namespace avx512 {                                                  \
-  extern const Type name;                                             \
-  }                                                                   \
-  inline const Type& name##_for_cpu() {                               \
-    static const Type& table = isa() == Isa::avx512 ? avx512::name    \
-                               : isa() == Isa::avx2 ? avx2::name      \
-                                                    : baseline::name; \
-    return table;                                                     \
+#define NORMLAB_KERNEL_TABLE(Type, name)                                                         \
+  namespace baseline {                                                                           \
+  extern const Type name;                                                                        \
+  }                                                                                              \
+  namespace avx2 {                                                                               \
+  extern const Type name;                                                                        \
+  }                                                                                              \
+  namespace avx512 {                                                                             \
+  extern const Type name;                                                                        \
+  }                                                                                              \
+  inline const Type& name##_for_cpu() {                                                          \
+    const Isa best = isa();                                                                      \
+    return best == Isa::avx512 ? avx512::name : best == Isa::avx2 ? avx2::name : baseline::name; \
   }
 #else
 #define NORMLAB_KERNEL_TABLE(Type, name) \

@@ -71,6 +71,7 @@ template <class Body>
 void parallel_for(const char* op, int64_t n, int64_t cost, const Body& body) {
   std::mutex mutex;
   std::exception_ptr first;
+  const InOneDnn in_onednn;
   normlab::parallel_for(n, cost, [&](int64_t i) {
     try {
       const SingleThread single;
@@ -91,8 +92,8 @@ void parallel_for(const char* op, int64_t n, int64_t cost, const Body& body) {
 /// What a primitive was made for: kind, lengths, options.
 using Key = std::vector<int64_t>;
 
-/// Compiled primitives by key, shared by all threads. It is emptied when it is full: a program
-/// with that many shapes has long stopped using most of them.
+/// Compiled primitives by key, shared by all threads, to be used where InOneDnn lives. It is
+/// emptied when it is full: a program with that many shapes has long stopped using most of them.
 template <class Compiled>
 class Cache {
  public:

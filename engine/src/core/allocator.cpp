@@ -131,6 +131,8 @@ class Cache {
     release();
   }
 
+  std::mutex& lock() { return mutex_; }
+
   MemoryStats stats() {
     const std::lock_guard lock(mutex_);
     return stats_;
@@ -203,6 +205,10 @@ Block allocate(int64_t bytes, Device device) {
   }
   if (!block.data) fail_for(bytes, device);
   return block;
+}
+
+std::mutex& allocator_lock(Device device) {
+  return cache(device).lock();
 }
 
 void deallocate(Block block, Device device) noexcept {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "normlab/tensor.h"
 
@@ -17,6 +18,8 @@ struct Block {
 /// if neither has one: how much was asked for, is in use, cached and free; DeviceError without a
 /// GPU.
 Block allocate(int64_t bytes, Device device = Device::cpu);
+/// Guards what is known of a device's blocks, for fork.cpp.
+std::mutex& allocator_lock(Device device);
 /// Puts a block of allocate() into the cache. A GPU's may still be used by work that is queued:
 /// what takes the block next is queued behind it.
 void deallocate(Block block, Device device = Device::cpu) noexcept;

@@ -34,6 +34,7 @@ Conv2d::Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
                const Conv2dOptions& options, bool with_bias)
     : options_(options) {
   const auto [kh, kw] = kernel;
+  const int64_t groups = options.groups;
   check<ValueError>(in > 0 && out > 0 && kh > 0 && kw > 0, "Conv2d",
                     "channels and kernel must be positive, got ", in, " to ", out, " channels and ",
                     kh, " x ", kw);
@@ -42,8 +43,16 @@ Conv2d::Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
   check<ValueError>(options.padding_h >= 0 && options.padding_w >= 0, "Conv2d",
                     "padding must not be negative, got ", options.padding_h, " x ",
                     options.padding_w);
-  const int64_t fan_in = in * kh * kw;
-  register_parameter("weight", uniform({out, in, kh, kw}, fan_in));
+  check<ValueError>(!options.same || (options.stride_h == 1 && options.stride_w == 1), "Conv2d",
+                    "padding 'same' needs stride 1, got ", options.stride_h, " x ",
+                    options.stride_w);
+  check<ValueError>(options.dilation_h > 0 && options.dilation_w > 0, "Conv2d",
+                    "dilations must be positive, got ", options.dilation_h, " x ",
+                    options.dilation_w);
+  check<ValueError>(groups > 0 && in % groups == 0 && out % groups == 0, "Conv2d", "groups must ",
+                    "divide both numbers of channels, got ", groups, " for ", in, " to ", out);
+  const int64_t fan_in = in / groups * kh * kw;
+  register_parameter("weight", uniform({out, in / groups, kh, kw}, fan_in));
   if (with_bias) register_parameter("bias", uniform({out}, fan_in));
 }
 

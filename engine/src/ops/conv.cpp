@@ -9,30 +9,71 @@
 namespace normlab {
 namespace {
 
-void check_operands(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+void check_operands(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups) {
   check_same("conv2d", x, weight);
   check<DtypeError>(is_floating(x.dtype()), "conv2d", "x must be float32 or float64, got ",
                     x.dtype());
+  check<ValueError>(groups >= 1, "conv2d", "groups must be at least 1, got ", groups);
   check(x.rank() == 4, "conv2d", "x must be [N, C, H, W], got ", x.shape());
-  check(weight.rank() == 4, "conv2d", "weight must be [O, C, KH, KW], got ", weight.shape());
+  check(weight.rank() == 4, "conv2d", "weight must be [O, C", groups > 1 ? " / groups" : "",
+        ", KH, KW], got ", weight.shape());
   check(weight.numel() > 0, "conv2d", "weight must not be empty, got ", weight.shape());
-  check(x.size(1) == weight.size(1), "conv2d", "x ", x.shape(), " must have ", weight.size(1),
-        " channels for weight ", weight.shape(), ", got ", x.size(1));
+  if (groups == 1) {
+    check(x.size(1) == weight.size(1), "conv2d", "x ", x.shape(), " must have ", weight.size(1),
+          " channels for weight ", weight.shape(), ", got ", x.size(1));
+  } else {
+    check(weight.size(0) % groups == 0, "conv2d", "weight ", weight.shape(), " must have ", groups,
+          " groups of outputs, as many each, got ", weight.size(0));
+    check(x.size(1) % groups == 0 && x.size(1) / groups == weight.size(1), "conv2d", "x ",
+          x.shape(), " must have ", groups, " groups of ", weight.size(1), " channels for weight ",
+          weight.shape(), ", got ", x.size(1));
+  }
   if (!bias.defined()) return;
   check_same("conv2d", x, bias);
   check(bias.shape() == Shape{weight.size(0)}, "conv2d", "bias must be [", weight.size(0),
         "] for weight ", weight.shape(), ", got ", bias.shape());
 }
 
-/// Places of a kernel along one axis.
-int64_t places(const char* axis, int64_t n, int64_t kernel, int64_t stride, int64_t padding) {
-  constexpr int64_t kMostPadding = 1 << 30;
-  check<ValueError>(stride >= 1, "conv2d", "stride_", axis, " must be at least 1, got ", stride);
-  check<ValueError>(padding >= 0 && padding <= kMostPadding, "conv2d", "padding_", axis,
-                    " must be in [0, ", kMostPadding, "], got ", padding);
-  check(kernel <= n + 2 * padding, "conv2d", "the kernel must fit into the padded input, got ",
-        kernel, " against ", n, " + 2 * ", padding, " along ", axis);
-  return (n + 2 * padding - kernel) / stride + 1;
+/// The most that the kernels can count with.
+constexpr int64_t kMost = 1 << 30;
+
+/// The kernel along one axis.
+struct Axis {
+  const char* name;
+  int64_t n, kernel, stride, dilation;
+
+  void check_steps() const {
+    check<ValueError>(stride >= 1, "conv2d", "stride_", name, " must be at least 1, got ", stride);
+    check<ValueError>(dilation >= 1 && dilation <= kMost, "conv2d", "dilation_", name,
+                      " must be in [1, ", kMost, "], got ", dilation);
+    check(kernel == 1 || (kernel - 1) <= kMost / dilation, "conv2d", "a kernel of ", kernel,
+          " dilated by ", dilation, " along ", name, " is wider than ", kMost);
+  }
+  /// Its places with that much padding on each side.
+  int64_t places(int64_t padding) const {
+    check_steps();
+    check<ValueError>(padding >= 0 && padding <= kMost, "conv2d", "padding_", name,
+                      " must be in [0, ", kMost, "], got ", padding);
+    const int64_t span = (kernel - 1) * dilation + 1;
+    check(span <= n + 2 * padding, "conv2d", "the kernel must fit into the padded input, got ",
+          span, " against ", n, " + 2 * ", padding, " along ", name,
+          dilation > 1 ? " (dilated)" : "");
+    return (n + 2 * padding - span) / stride + 1;
+  }
+  /// The padding before the input that leaves a result as long as that; behind it lies one more
+  /// where there is an odd number.
+  int64_t same_padding() const {
+    check_steps();
+    check<ValueError>(stride == 1, "conv2d", "padding 'same' needs stride 1, got ", stride,
+                      " along ", name);
+    return (kernel - 1) * dilation / 2;
+  }
+};
+
+void check_no_padding(const Conv2dOptions& o) {
+  check<ValueError>(o.padding_h == 0 && o.padding_w == 0, "conv2d",
+                    "padding 'same' goes without other padding, got ", o.padding_h, " and ",
+                    o.padding_w);
 }
 
 ConvShape shape_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& o) {
@@ -46,11 +87,21 @@ ConvShape shape_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& o
   s.KW = weight.size(3);
   s.stride_h = o.stride_h;
   s.stride_w = o.stride_w;
-  s.padding_h = o.padding_h;
-  s.padding_w = o.padding_w;
-  s.OH = places("h", s.H, s.KH, s.stride_h, s.padding_h);
-  s.OW = places("w", s.W, s.KW, s.stride_w, s.padding_w);
+  s.dilation_h = o.dilation_h;
+  s.dilation_w = o.dilation_w;
+  s.groups = o.groups;
+  const Axis h = {"h", s.H, s.KH, s.stride_h, s.dilation_h};
+  const Axis w = {"w", s.W, s.KW, s.stride_w, s.dilation_w};
+  if (o.same) check_no_padding(o);
+  s.padding_h = o.same ? h.same_padding() : o.padding_h;
+  s.padding_w = o.same ? w.same_padding() : o.padding_w;
+  s.OH = o.same ? s.H : h.places(s.padding_h);
+  s.OW = o.same ? s.W : w.places(s.padding_w);
   return s;
+}
+
+Shape weight_shape(const ConvShape& s) {
+  return {s.O, s.group_C(), s.KH, s.KW};
 }
 
 /// One call, and which passes the engine's own kernel takes.
@@ -144,7 +195,7 @@ Grads backward_on_gpu(const Call& call, const Kept& kept, const Tensor& dz, Need
       known.defined() && !relu ? before_activation_on_gpu(dz, known, call.activation) : dz;
   const Tensor x = needs[1] ? kept.x.get() : Tensor(), w = needs[0] ? kept.weight.get() : Tensor();
   const Tensor dx = wanted(needs[0], {s.N, s.C, s.H, s.W});
-  const Tensor dw = wanted(needs[1], {s.O, s.C, s.KH, s.KW}), db = wanted(needs[2], {s.O});
+  const Tensor dw = wanted(needs[1], weight_shape(s)), db = wanted(needs[2], {s.O});
   cuda::ConvArgs args{};
   args.dtype = dz.dtype();
   args.shape = s;
@@ -219,7 +270,7 @@ Grads backward(const Call& call, const Kept& kept, const Tensor& dz, Needs needs
   }
   ConvGrads<T> grads;
   const Tensor dx = wanted(needs[0], {s.N, s.C, s.H, s.W}, grads.dx);
-  const Tensor dw = wanted(needs[1], {s.O, s.C, s.KH, s.KW}, grads.dw);
+  const Tensor dw = wanted(needs[1], weight_shape(s), grads.dw);
   Tensor db = wanted(needs[2] && call.direct, {s.O}, grads.db);
   run_backward(call, needs[1] ? kept.x.get().data<T>() : nullptr,
                needs[0] ? kept.weight.get().data<T>() : nullptr,
@@ -233,14 +284,14 @@ Grads backward_of_nothing(const ConvShape& s, const Tensor& dz) {
   const auto zeros = [&](const Shape& shape) {
     return Tensor::zeros(shape, dz.dtype(), dz.device());
   };
-  return {zeros({s.N, s.C, s.H, s.W}), zeros({s.O, s.C, s.KH, s.KW}), zeros({s.O})};
+  return {zeros({s.N, s.C, s.H, s.W}), zeros(weight_shape(s)), zeros({s.O})};
 }
 
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options) {
-  check_operands(x, weight, bias);
+  check_operands(x, weight, bias, options.groups);
   const Call call = call_of(x, weight, options);
   const bool recorded = needs_grad({x, weight, bias});
   return dispatch_floating("conv2d", x.dtype(), [&]<class T>() {

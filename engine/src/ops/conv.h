@@ -15,7 +15,7 @@ struct ConvGrads {
 /// sum [n] of parts [count, n], in their order.
 void sum_parts(const float* parts, int64_t count, int64_t n, float* sum);
 
-// --- the engine's own kernel for stride 1 without padding, float32 ------------------------------
+// --- the engine's own kernel: float32, stride 1, no padding, dilation or groups ----------------
 
 /// True if it takes this shape.
 bool takes_direct(const ConvShape& s);

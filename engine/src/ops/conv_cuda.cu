@@ -49,7 +49,8 @@ struct Walk {
 
 /// A shape as the kernels count it, mostly in 32 bits.
 struct Lengths {
-  int N, C, H, W, O, KH, KW, OH, OW, stride_h, stride_w, padding_h, padding_w;
+  int N, C, H, W, O, KH, KW, OH, OW;  ///< C and O of one group
+  int stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
   int64_t in, out, area;               ///< elements of an input plane, an output plane, a kernel
   int64_t x_image, z_image, w_output;  ///< of an image, an image's result, one output's weights
 };
@@ -57,15 +58,17 @@ struct Lengths {
 /// False if 32 bits do not hold it.
 bool lengths_of(const ConvShape& s, Lengths* lengths) {
   constexpr int64_t kMost = INT32_MAX / 2;
-  const bool fits = s.N <= kMost && s.C * s.KH * s.KW <= kMost && s.O * s.KH * s.KW <= kMost &&
+  const int64_t C = s.group_C(), O = s.group_O();
+  const bool fits = s.N <= kMost && C * s.KH * s.KW <= kMost && O * s.KH * s.KW <= kMost &&
                     s.H + 2 * s.padding_h <= kMost && s.W + 2 * s.padding_w <= kMost &&
-                    s.stride_h <= kMost && s.stride_w <= kMost;
+                    s.stride_h <= kMost && s.stride_w <= kMost && s.span_h() <= kMost &&
+                    s.span_w() <= kMost;
   const auto in_32_bits = [](int64_t n) { return static_cast<int>(n); };
   *lengths = {in_32_bits(s.N),
-              in_32_bits(s.C),
+              in_32_bits(C),
               in_32_bits(s.H),
               in_32_bits(s.W),
-              in_32_bits(s.O),
+              in_32_bits(O),
               in_32_bits(s.KH),
               in_32_bits(s.KW),
               in_32_bits(s.OH),
@@ -74,12 +77,14 @@ bool lengths_of(const ConvShape& s, Lengths* lengths) {
               in_32_bits(s.stride_w),
               in_32_bits(s.padding_h),
               in_32_bits(s.padding_w),
+              in_32_bits(s.dilation_h),
+              in_32_bits(s.dilation_w),
               s.H * s.W,
               s.OH * s.OW,
               s.KH * s.KW,
               s.C * s.H * s.W,
               s.O * s.OH * s.OW,
-              s.C * s.KH * s.KW};
+              C * s.KH * s.KW};
   return fits;
 }
 
@@ -106,6 +111,8 @@ inline __device__ Spot spot_of(int64_t n, int N, int H, int W) {
   return {image, static_cast<int>(row - image * H), static_cast<int>(n - row * W), image < N};
 }
 
+// Each group of channels is a product of its own; O and C below are those of one.
+
 // --- z [O, places] = w [O, (c, ky, kx)] x [(c, ky, kx), places] ----------------------------------
 
 template <class Type>
@@ -128,13 +135,15 @@ struct Forward {
     int y, x;
   };
   struct Target {
-    int64_t at;
+    int64_t at, first;  ///< the group's first channel there, and which one of bias that is
   };
-  __device__ Row row(int64_t, int64_t m) const { return {m < M ? w + m * K : nullptr}; }
-  __device__ Column column(int64_t, int64_t n) const {
+  __device__ Row row(int64_t group, int64_t m) const {
+    return {m < M ? w + (group * M + m) * K : nullptr};
+  }
+  __device__ Column column(int64_t group, int64_t n) const {
     const Spot at = spot_of(n, s.N, s.OH, s.OW);
-    return {at.inside ? x + at.image * s.x_image : nullptr, at.y * s.stride_h - s.padding_h,
-            at.x * s.stride_w - s.padding_w};
+    return {at.inside ? x + at.image * s.x_image + group * s.C * s.in : nullptr,
+            at.y * s.stride_h - s.padding_h, at.x * s.stride_w - s.padding_w};
   }
   __device__ Place place(int64_t k) const { return walk.at(k); }
   __device__ void advance(Place& k) const { walk.advance(k); }
@@ -142,17 +151,17 @@ struct Forward {
     return row.w ? row.w[k.i * s.area + k.y * s.KW + k.x] : T(0);
   }
   __device__ T b(const Column& column, const Place& k) const {
-    const int at_y = column.y + k.y, at_x = column.x + k.x;
+    const int at_y = column.y + k.y * s.dilation_h, at_x = column.x + k.x * s.dilation_w;
     const bool inside = column.image && at_y >= 0 && at_y < s.H && at_x >= 0 && at_x < s.W;
     return inside ? column.image[k.i * s.in + static_cast<int64_t>(at_y) * s.W + at_x] : T(0);
   }
-  __device__ Target target(int64_t, int64_t n) const {
+  __device__ Target target(int64_t group, int64_t n) const {
     const int64_t image = divide(n, s.out);
-    return {image * s.z_image + n - image * s.out};
+    return {image * s.z_image + group * M * s.out + n - image * s.out, group * M};
   }
   __device__ void store(const Target& to, int64_t m, int64_t, T sum) const {
     const int64_t at = to.at + m * s.out;
-    const T value = bias ? sum + bias[m] : sum;
+    const T value = bias ? sum + bias[to.first + m] : sum;
     if (before) before[at] = value;
     z[at] = activate(activation, value);
   }
@@ -183,10 +192,13 @@ struct InputGradient {
   struct Target {
     int64_t at;
   };
-  __device__ Row row(int64_t, int64_t m) const { return {m < M ? w + m * s.area : nullptr}; }
-  __device__ Column column(int64_t, int64_t n) const {
+  __device__ Row row(int64_t group, int64_t m) const {
+    return {m < M ? w + group * s.O * s.w_output + m * s.area : nullptr};
+  }
+  __device__ Column column(int64_t group, int64_t n) const {
     const Spot at = spot_of(n, s.N, s.H, s.W);
-    return {at.inside ? at.image * s.z_image : -1, at.y + s.padding_h, at.x + s.padding_w};
+    return {at.inside ? at.image * s.z_image + group * s.O * s.out : -1, at.y + s.padding_h,
+            at.x + s.padding_w};
   }
   __device__ Place place(int64_t k) const { return walk.at(k); }
   __device__ void advance(Place& k) const { walk.advance(k); }
@@ -199,14 +211,14 @@ struct InputGradient {
     return at >= 0 && place * stride == at && place < outputs ? place : -1;
   }
   __device__ T b(const Column& column, const Place& k) const {
-    const int y = begins(column.y - k.y, s.stride_h, s.OH);
-    const int x = begins(column.x - k.x, s.stride_w, s.OW);
+    const int y = begins(column.y - k.y * s.dilation_h, s.stride_h, s.OH);
+    const int x = begins(column.x - k.x * s.dilation_w, s.stride_w, s.OW);
     if (column.image < 0 || y < 0 || x < 0) return T(0);
     return gradient.at(column.image + k.i * s.out + static_cast<int64_t>(y) * s.OW + x);
   }
-  __device__ Target target(int64_t, int64_t n) const {
+  __device__ Target target(int64_t group, int64_t n) const {
     const int64_t image = divide(n, s.in);
-    return {image * s.x_image + n - image * s.in};
+    return {image * s.x_image + group * M * s.in + n - image * s.in};
   }
   __device__ void store(const Target& to, int64_t m, int64_t, T sum) const {
     dx[to.at + m * s.in] = sum;
@@ -242,12 +254,15 @@ struct WeightGradient {
     T* first;
     int64_t step;
   };
-  __device__ Row row(int64_t, int64_t m) const { return {m < M ? m * s.out : -1}; }
-  __device__ Column column(int64_t, int64_t n) const {
+  __device__ Row row(int64_t group, int64_t m) const {
+    return {m < M ? (group * M + m) * s.out : -1};
+  }
+  __device__ Column column(int64_t group, int64_t n) const {
     const int64_t j = n + first, c = divide(j, s.area);
     if (n >= N || c >= s.C) return {nullptr, 0, 0, n < N};
     const int k = static_cast<int>(j - c * s.area), y = k / s.KW;
-    return {x + c * s.in, y - s.padding_h, k - y * s.KW - s.padding_w, false};
+    return {x + (group * s.C + c) * s.in, y * s.dilation_h - s.padding_h,
+            (k - y * s.KW) * s.dilation_w - s.padding_w, false};
   }
   __device__ Place place(int64_t k) const { return walk.at(k); }
   __device__ void advance(Place& k) const { walk.advance(k); }
@@ -261,10 +276,10 @@ struct WeightGradient {
     if (at_y < 0 || at_y >= s.H || at_x < 0 || at_x >= s.W) return T(0);
     return column.plane[k.i * s.x_image + static_cast<int64_t>(at_y) * s.W + at_x];
   }
-  __device__ Target target(int64_t, int64_t n) const {
+  __device__ Target target(int64_t group, int64_t n) const {
     const int64_t columns = s.w_output, j = n + first;
-    if (j < columns) return {dw + j, columns};
-    return {db, 1};
+    if (j < columns) return {dw + group * M * columns + j, columns};
+    return {db + group * M, 1};
   }
   __device__ void store(const Target& to, int64_t m, int64_t part, T sum) const {
     to.first[part * part_size + m * to.step] = sum;
@@ -281,10 +296,10 @@ template <class T>
 Failure forward(const ConvArgs& a) {
   const ConvShape& s = a.shape;
   Forward<T> p{};
-  p.M = s.O;
+  p.M = s.group_O();
   p.N = s.N * s.OH * s.OW;
-  p.K = s.C * s.KH * s.KW;
-  p.matrices = 1;
+  p.K = s.group_C() * s.KH * s.KW;
+  p.matrices = s.groups;
   if (!lengths_of(s, &p.s)) return kTooLarge;
   p.walk = Walk::over(s.KH, s.KW);
   p.x = static_cast<const T*>(a.x);
@@ -305,10 +320,10 @@ template <class T>
 Failure input_gradient(const ConvArgs& a) {
   const ConvShape& s = a.shape;
   InputGradient<T> p{};
-  p.M = s.C;
+  p.M = s.group_C();
   p.N = s.N * s.H * s.W;
-  p.K = s.O * s.KH * s.KW;
-  p.matrices = 1;
+  p.K = s.group_O() * s.KH * s.KW;
+  p.matrices = s.groups;
   if (!lengths_of(s, &p.s)) return kTooLarge;
   p.walk = Walk::over(s.KH, s.KW);
   p.w = static_cast<const T*>(a.w);
@@ -321,14 +336,14 @@ Failure input_gradient(const ConvArgs& a) {
 template <class T>
 Failure weight_gradient(const ConvArgs& a) {
   const ConvShape& s = a.shape;
-  const int64_t columns = s.C * s.KH * s.KW;
+  const int64_t columns = s.group_C() * s.KH * s.KW;
   T* const partials = static_cast<T*>(a.partials);
   T *const dw = static_cast<T*>(a.dw), *const db = static_cast<T*>(a.db);
   WeightGradient<T> p{};
-  p.M = s.O;
+  p.M = s.group_O();
   p.N = (dw ? columns : 0) + (db ? 1 : 0);
   p.K = s.N * s.OH * s.OW;
-  p.matrices = 1;
+  p.matrices = s.groups;
   if (!lengths_of(s, &p.s)) return kTooLarge;
   p.walk = Walk::over(s.OH, s.OW);
   p.first = dw ? 0 : columns;
@@ -346,7 +361,8 @@ Failure weight_gradient(const ConvArgs& a) {
 /// Enough parts to keep the device busy, of at least 64 places each.
 int64_t conv_parts(const ConvShape& s) {
   constexpr int64_t kLeastPlaces = 64;
-  const int64_t tiles = (s.O + 31) / 32 * ((s.C * s.KH * s.KW + 1 + 31) / 32);
+  const int64_t tiles =
+      s.groups * ((s.group_O() + 31) / 32) * ((s.group_C() * s.KH * s.KW + 1 + 31) / 32);
   const int64_t wanted = (2 * int64_t{multiprocessors()} + tiles - 1) / tiles;
   const int64_t places = s.N * s.OH * s.OW, most = places / kLeastPlaces;
   const int64_t parts = wanted < most ? wanted : most > 1 ? most : 1;

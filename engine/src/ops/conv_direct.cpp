@@ -102,7 +102,10 @@ void sum_parts(const float* parts, int64_t count, int64_t n, float* sum) {
 }
 
 bool takes_direct(const ConvShape& s) {
-  if (s.stride_h != 1 || s.stride_w != 1 || s.padding_h != 0 || s.padding_w != 0) return false;
+  if (s.stride_h != 1 || s.stride_w != 1 || s.groups != 1) return false;
+  // A kernel of one row or column has nothing to dilate there.
+  if (s.span_h() != s.KH || s.span_w() != s.KW) return false;
+  if (s.OH != s.H - s.KH + 1 || s.OW != s.W - s.KW + 1) return false;  // padded
   return shifted_floats(s) <= kMostImage && gradient_floats(s) <= kMostImage;
 }
 

@@ -47,17 +47,21 @@ Layout layout_of(const memory::desc& plain, const memory::desc& own, bool is_res
 struct Description {
   memory::desc x, w, z, bias;
   memory::desc x_any, w_any, z_any;
-  memory::dims strides, low, high;  ///< padding before and behind
+  memory::dims strides, dilates;  ///< oneDNN counts what lies between two places of a kernel
+  memory::dims low, high;         ///< padding before and behind
   dnnl::primitive_attr attributes;
 };
 
 Description description_of(const ConvShape& s, int64_t images, Pass pass, bool has_bias) {
   constexpr auto f32 = memory::data_type::f32;
-  const memory::dims x = {images, s.C, s.H, s.W}, w = {s.O, s.C, s.KH, s.KW};
+  const bool grouped = s.groups > 1;
+  const memory::dims x = {images, s.C, s.H, s.W};
+  const memory::dims w = grouped ? memory::dims{s.groups, s.group_O(), s.group_C(), s.KH, s.KW}
+                                 : memory::dims{s.O, s.C, s.KH, s.KW};
   const memory::dims z = {images, s.O, s.OH, s.OW};
   Description d;
   d.x = memory::desc(x, f32, Tag::nchw);
-  d.w = memory::desc(w, f32, Tag::oihw);
+  d.w = memory::desc(w, f32, grouped ? Tag::goihw : Tag::oihw);
   d.z = memory::desc(z, f32, Tag::nchw);
   if (has_bias) d.bias = memory::desc({s.O}, f32, Tag::a);
   // Channels last is the layout of oneDNN's fastest kernels here; a plain one gets its slowest.
@@ -66,9 +70,10 @@ Description description_of(const ConvShape& s, int64_t images, Pass pass, bool h
   d.w_any = memory::desc(w, f32, Tag::any);
   d.z_any = memory::desc(z, f32, tag);
   d.strides = {s.stride_h, s.stride_w};
+  d.dilates = {s.dilation_h - 1, s.dilation_w - 1};
   d.low = {s.padding_h, s.padding_w};
-  d.high = {(s.OH - 1) * s.stride_h + s.KH - s.H - s.padding_h,
-            (s.OW - 1) * s.stride_w + s.KW - s.W - s.padding_w};
+  d.high = {(s.OH - 1) * s.stride_h + s.span_h() - s.H - s.padding_h,
+            (s.OW - 1) * s.stride_w + s.span_w() - s.W - s.padding_w};
   d.attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return d;
 }
@@ -88,19 +93,19 @@ Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias
   };
   const dnnl::convolution_forward::primitive_desc forward(
       engine, dnnl::prop_kind::forward_training, algorithm, d.x_any, d.w_any, d.bias, d.z_any,
-      d.strides, d.low, d.high, d.attributes);
+      d.strides, d.dilates, d.low, d.high, d.attributes);
   if (pass == Pass::forward)
     return finished(dnnl::convolution_forward(forward), forward.src_desc(), forward.weights_desc(),
                     forward.dst_desc(), forward.scratchpad_desc());
   if (pass == Pass::data) {
     const dnnl::convolution_backward_data::primitive_desc data(engine, algorithm, d.x_any, d.w_any,
-                                                               d.z_any, d.strides, d.low, d.high,
-                                                               forward, d.attributes);
+                                                               d.z_any, d.strides, d.dilates, d.low,
+                                                               d.high, forward, d.attributes);
     return finished(dnnl::convolution_backward_data(data), data.diff_src_desc(),
                     data.weights_desc(), data.diff_dst_desc(), data.scratchpad_desc());
   }
   const dnnl::convolution_backward_weights::primitive_desc weights(
-      engine, algorithm, d.x_any, d.w_any, d.z_any, d.strides, d.low, d.high, forward,
+      engine, algorithm, d.x_any, d.w_any, d.z_any, d.strides, d.dilates, d.low, d.high, forward,
       d.attributes);
   return finished(dnnl::convolution_backward_weights(weights), weights.src_desc(),
                   weights.diff_weights_desc(), weights.diff_dst_desc(), weights.scratchpad_desc());
@@ -108,6 +113,7 @@ Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias
 
 std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t images, Pass pass,
                                                bool has_bias) {
+  const InOneDnn in_onednn;  // not while the cache itself is being made, either
   static onednn::Cache<Convolution> cache;
   const onednn::Key key = {static_cast<int64_t>(pass),
                            has_bias,
@@ -118,10 +124,15 @@ std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t image
                            s.O,
                            s.KH,
                            s.KW,
+                           s.OH,  // padding "same" may differ behind x
+                           s.OW,
                            s.stride_h,
                            s.stride_w,
                            s.padding_h,
-                           s.padding_w};
+                           s.padding_w,
+                           s.dilation_h,
+                           s.dilation_w,
+                           s.groups};
   return cache.get("conv2d", key, [&] { return compile(s, images, pass, has_bias); });
 }
 
@@ -185,6 +196,7 @@ class Images {
 class Weights {
  public:
   Weights(const Images& images, const float* w) {
+    const InOneDnn in_onednn;
     const onednn::SingleThread single;
     if (images.full()) full_.emplace(images.full()->w, const_cast<float*>(w), false);
     if (images.rest()) rest_.emplace(images.rest()->w, const_cast<float*>(w), false);

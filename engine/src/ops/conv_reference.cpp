@@ -21,12 +21,13 @@ Inside inside(int64_t outputs, int64_t stride, int64_t offset, int64_t n) {
 template <class Body>
 void for_rows(const ConvShape& s, const Body& body) {
   for (int64_t ky = 0; ky < s.KH; ++ky) {
-    const Inside rows = inside(s.OH, s.stride_h, ky - s.padding_h, s.H);
+    const Inside rows = inside(s.OH, s.stride_h, ky * s.dilation_h - s.padding_h, s.H);
     for (int64_t kx = 0; kx < s.KW; ++kx) {
-      const Inside columns = inside(s.OW, s.stride_w, kx - s.padding_w, s.W);
+      const int64_t first_x = kx * s.dilation_w - s.padding_w;
+      const Inside columns = inside(s.OW, s.stride_w, first_x, s.W);
       for (int64_t y = rows.begin; y < rows.end; ++y) {
-        const int64_t in_y = y * s.stride_h + ky - s.padding_h;
-        const int64_t in_x = columns.begin * s.stride_w + kx - s.padding_w;
+        const int64_t in_y = y * s.stride_h + ky * s.dilation_h - s.padding_h;
+        const int64_t in_x = columns.begin * s.stride_w + first_x;
         body(ky * s.KW + kx, in_y * s.W + in_x, y * s.OW + columns.begin,
              columns.end - columns.begin);
       }
@@ -39,8 +40,9 @@ void input_gradient(const ConvShape& s, const double* w, const double* dz, doubl
   parallel_for(s.N * s.C, s.work() / s.C, [&](int64_t i) {
     double* to = dx + i * in;
     std::fill_n(to, in, 0.0);
-    for (int64_t o = 0; o < s.O; ++o) {
-      const double* weights = w + (o * s.C + i % s.C) * area;
+    const int64_t group = i % s.C / s.group_C(), c = i % s.group_C();
+    for (int64_t o = group * s.group_O(); o < (group + 1) * s.group_O(); ++o) {
+      const double* weights = w + (o * s.group_C() + c) * area;
       const double* g = dz + (i / s.C * s.O + o) * out;
       for_rows(s, [&](int64_t k, int64_t at_x, int64_t at_z, int64_t n) {
         for (int64_t j = 0; j < n; ++j) to[at_x + j * s.stride_w] += weights[k] * g[at_z + j];
@@ -51,12 +53,13 @@ void input_gradient(const ConvShape& s, const double* w, const double* dz, doubl
 
 void weight_gradient(const ConvShape& s, const double* x, const double* dz, double* dw) {
   const int64_t in = s.H * s.W, out = s.OH * s.OW, area = s.KH * s.KW;
-  parallel_for(s.O * s.C, s.N * out * area, [&](int64_t i) {
+  parallel_for(s.O * s.group_C(), s.N * out * area, [&](int64_t i) {
     double* to = dw + i * area;
     std::fill_n(to, area, 0.0);
+    const int64_t o = i / s.group_C(), group = o / s.group_O();
     for (int64_t n = 0; n < s.N; ++n) {
-      const double* from = x + (n * s.C + i % s.C) * in;
-      const double* g = dz + (n * s.O + i / s.C) * out;
+      const double* from = x + (n * s.C + group * s.group_C() + i % s.group_C()) * in;
+      const double* g = dz + (n * s.O + o) * out;
       for_rows(s, [&](int64_t k, int64_t at_x, int64_t at_z, int64_t count) {
         double sum = 0;
         for (int64_t j = 0; j < count; ++j) sum += from[at_x + j * s.stride_w] * g[at_z + j];
@@ -73,10 +76,11 @@ void conv_forward_reference(const ConvShape& s, const double* x, const double* w
   const int64_t in = s.H * s.W, out = s.OH * s.OW, area = s.KH * s.KW;
   parallel_for(s.N * s.O, s.work() / s.O, [&](int64_t i) {
     double* to = z + i * out;
-    std::fill_n(to, out, bias ? bias[i % s.O] : 0.0);
-    for (int64_t c = 0; c < s.C; ++c) {
-      const double* weights = w + (i % s.O * s.C + c) * area;
-      const double* from = x + (i / s.O * s.C + c) * in;
+    const int64_t o = i % s.O, group = o / s.group_O();
+    std::fill_n(to, out, bias ? bias[o] : 0.0);
+    for (int64_t c = 0; c < s.group_C(); ++c) {
+      const double* weights = w + (o * s.group_C() + c) * area;
+      const double* from = x + (i / s.O * s.C + group * s.group_C() + c) * in;
       for_rows(s, [&](int64_t k, int64_t at_x, int64_t at_z, int64_t n) {
         for (int64_t j = 0; j < n; ++j) to[at_z + j] += weights[k] * from[at_x + j * s.stride_w];
       });

@@ -1,22 +1,31 @@
 #include "ops/pool.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "backend/cuda.h"
-#include "backend/parallel.h"
+#include "backend/onednn.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "ops/pool_padding.h"
 
 namespace normlab {
 namespace {
 
-int64_t places(const char* op, const char* axis, int64_t n, int64_t kernel, int64_t stride) {
+int64_t places(const char* op, const char* axis, int64_t n, int64_t kernel, int64_t stride,
+               int64_t padding) {
   check<ValueError>(kernel >= 1, op, "kernel_", axis, " must be at least 1, got ", kernel);
   check<ValueError>(stride >= 1, op, "stride_", axis, " must be at least 1, or 0 for the kernel's",
                     ", got ", stride);
-  check(kernel <= n, op, "the window must fit into x, got ", kernel, " against ", n, " along ",
-        axis);
-  return (n - kernel) / stride + 1;
+  // So every window holds an element of x.
+  check<ValueError>(padding >= 0 && padding <= kernel / 2, op, "padding_", axis, " must be in [0, ",
+                    kernel / 2, "], at most half of the window's ", kernel, ", got ", padding);
+  if (padding == 0)
+    check(kernel <= n, op, "the window must fit into x, got ", kernel, " against ", n, " along ",
+          axis);
+  check(n > 0 && kernel - 2 * padding <= n, op, "the window must fit into the padded x, got ",
+        kernel, " against ", n, " + 2 * ", padding, " along ", axis);
+  return (n - (kernel - 2 * padding)) / stride + 1;
 }
 
 PoolShape shape_of(const char* op, const Tensor& x, const Pool2dOptions& o) {
@@ -30,17 +39,22 @@ PoolShape shape_of(const char* op, const Tensor& x, const Pool2dOptions& o) {
   s.KW = o.kernel_w;
   s.stride_h = o.stride_h != 0 ? o.stride_h : o.kernel_h;
   s.stride_w = o.stride_w != 0 ? o.stride_w : o.kernel_w;
-  s.OH = places(op, "h", s.H, s.KH, s.stride_h);
-  s.OW = places(op, "w", s.W, s.KW, s.stride_w);
-  check(s.H <= std::numeric_limits<int32_t>::max() / s.W, op,
-        "planes may have at most 2^31 - 1 elements, got x ", x.shape());
+  s.padding_h = o.padding_h;
+  s.padding_w = o.padding_w;
+  s.OH = places(op, "h", s.H, s.KH, s.stride_h, s.padding_h);
+  s.OW = places(op, "w", s.W, s.KW, s.stride_w, s.padding_w);
+  s.divisor = o.count_include_pad ? s.KH * s.KW : 0;
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  check(std::max(s.padding_h, s.padding_w) < kMost &&
+            s.H + 2 * s.padding_h <= kMost / (s.W + 2 * s.padding_w),
+        op, "planes may have at most 2^31 - 1 elements, padding included, got x ", x.shape());
   return s;
 }
 
 /// Whether the CPU's kernel for pairs takes it.
 bool in_pairs(const Tensor& x, const PoolShape& s) {
   return x.device() == Device::cpu && x.dtype() == DType::float32 && s.KH == 2 && s.KW == 2 &&
-         s.stride_h == 2 && s.stride_w == 2;
+         s.stride_h == 2 && s.stride_w == 2 && !s.padded();
 }
 
 const PoolKernels<float>& kernels(float) {
@@ -48,6 +62,29 @@ const PoolKernels<float>& kernels(float) {
 }
 const PoolKernels<double>& kernels(double) {
   return pool_f64_for_cpu();
+}
+
+/// Memory for a plane with its padding; none without.
+template <class T>
+onednn::Scratch padded_plane(const PoolShape& s) {
+  const PoolShape p = padded_shape(s);
+  return onednn::Scratch(s.padded() ? p.H * p.W * static_cast<int64_t>(sizeof(T)) : 0);
+}
+
+/// A plane as the kernels take it: itself, or a copy with `value` around it.
+template <class T>
+const T* with_padding(const PoolShape& s, const T* x, T value, T* padded) {
+  if (!s.padded()) return x;
+  pad_plane(s, x, value, padded);
+  return padded;
+}
+
+/// Calls body(to) where dx itself, or a padded plane that it is cut out of, is to be written.
+template <class T, class Body>
+void without_padding(const PoolShape& s, T* dx, T* padded, const Body& body) {
+  if (!s.padded()) return body(dx);
+  body(padded);
+  cut_plane(s, padded, dx);
 }
 
 /// What PoolShape::origin points to.
@@ -62,9 +99,13 @@ Tensor origins(PoolShape& s) {
 
 /// Calls body(in, out) with the offsets of every plane of x and z.
 template <class Body>
-void for_planes(const PoolShape& s, const Body& body) {
-  parallel_for(s.planes, s.OH * s.OW * s.KH * s.KW / 4 + 1,
-               [&](int64_t i) { body(i * s.H * s.W, i * s.OH * s.OW); });
+void for_planes(const char* op, const PoolShape& s, const Body& body) {
+  const int64_t cost = s.OH * s.OW * s.KH * s.KW / 4 + 1;
+  const auto plane = [&](int64_t i) { body(i * s.H * s.W, i * s.OH * s.OW); };
+  if (s.padded())  // there may be no memory for a padded plane
+    onednn::parallel_for(op, s.planes, cost, plane);
+  else
+    parallel_for(s.planes, cost, plane);
 }
 
 // --- on the GPU -------------------------------------------------------------------------------
@@ -98,7 +139,17 @@ Tensor backward_on_gpu(const char* op, PoolCall function, const PoolShape& s, co
 
 // --- on the CPU -------------------------------------------------------------------------------
 
-Tensor max_forward(PoolShape s, const Tensor& x, Tensor& z, bool pairs) {
+template <class T>
+void max_planes(const PoolShape& s, const PoolShape& of, const T* x, T* z, int32_t* winner) {
+  for_planes("max_pool2d", s, [&](int64_t in, int64_t out) {
+    const onednn::Scratch plane = padded_plane<T>(s);
+    const T least = -std::numeric_limits<T>::infinity();
+    kernels(T()).max(of, with_padding(s, x + in, least, plane.as<T>()), z + out, winner + out);
+    if (s.padded()) cut_winners(s, winner + out);
+  });
+}
+
+Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
   if (x.device() == Device::cuda) {
     Tensor winner = Tensor::empty(z.shape(), DType::int32, Device::cuda);
     forward_on_gpu("max_pool2d", cuda::backend().conv->max_pool, s, x, z, winner);
@@ -106,18 +157,17 @@ Tensor max_forward(PoolShape s, const Tensor& x, Tensor& z, bool pairs) {
   }
   if (pairs) {
     Tensor winner = Tensor::empty(z.shape(), DType::uint8);
-    for_planes(s, [&, from = x.data<float>(), to = z.data<float>(), w = winner.data<uint8_t>()](
-                      int64_t in, int64_t out) {
-      pair_pool_for_cpu().max(s, from + in, to + out, w + out);
-    });
+    for_planes(
+        "max_pool2d", s,
+        [&, from = x.data<float>(), to = z.data<float>(), w = winner.data<uint8_t>()](
+            int64_t in, int64_t out) { pair_pool_for_cpu().max(s, from + in, to + out, w + out); });
     return winner;
   }
-  const Tensor table = origins(s);
+  PoolShape of = padded_shape(s);
+  const Tensor table = origins(of);
   Tensor winner = Tensor::empty(z.shape(), DType::int32);
   dispatch_floating("max_pool2d", x.dtype(), [&]<class T>() {
-    for_planes(s,
-               [&, from = x.data<T>(), to = z.data<T>(), w = winner.data<int32_t>()](
-                   int64_t in, int64_t out) { kernels(T()).max(s, from + in, to + out, w + out); });
+    max_planes(s, of, x.data<T>(), z.data<T>(), winner.data<int32_t>());
   });
   return winner;
 }
@@ -129,38 +179,56 @@ Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, 
                            shape);
   Tensor dx = Tensor::empty(shape, dz.dtype());
   if (pairs) {
-    for_planes(s, [&, from = dz.data<float>(), to = dx.data<float>(), w = winner.data<uint8_t>()](
-                      int64_t in, int64_t out) {
-      pair_pool_for_cpu().max_backward(s, from + out, w + out, to + in);
-    });
+    for_planes("max_pool2d", s,
+               [&, from = dz.data<float>(), to = dx.data<float>(), w = winner.data<uint8_t>()](
+                   int64_t in, int64_t out) {
+                 pair_pool_for_cpu().max_backward(s, from + out, w + out, to + in);
+               });
     return dx;
   }
   dispatch_floating("max_pool2d", dz.dtype(), [&]<class T>() {
-    for_planes(s, [&, from = dz.data<T>(), to = dx.data<T>(), w = winner.data<int32_t>()](
-                      int64_t in, int64_t out) {
-      kernels(T()).max_backward(s, from + out, w + out, to + in);
-    });
+    for_planes("max_pool2d", s,
+               [&, from = dz.data<T>(), to = dx.data<T>(), w = winner.data<int32_t>()](
+                   int64_t in, int64_t out) {
+                 kernels(T()).max_backward(s, from + out, w + out, to + in);
+               });
   });
   return dx;
 }
 
 template <class T>
-void mean_forward(PoolShape s, const Tensor& x, Tensor& z) {
+void mean_forward(const PoolShape& s, const Tensor& x, Tensor& z) {
   if (x.device() == Device::cuda)
     return forward_on_gpu("avg_pool2d", cuda::backend().conv->avg_pool, s, x, z, {});
-  const Tensor table = origins(s);
-  for_planes(s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
-    kernels(T()).mean(s, from + in, to + out);
+  PoolShape of = padded_shape(s);
+  const Tensor table = origins(of);
+  for_planes("avg_pool2d", s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
+    const onednn::Scratch plane = padded_plane<T>(s);
+    kernels(T()).mean(of, with_padding(s, from + in, T(0), plane.as<T>()), to + out);
+    if (s.divisor == 0) divide_by_counts(s, to + out);
   });
+}
+
+/// dz divided by what forward divided by.
+template <class T>
+Tensor shares(const PoolShape& s, const Tensor& dz) {
+  Tensor share = dz.detach().clone();
+  for_planes("avg_pool2d", s,
+             [&, of = share.data<T>()](int64_t, int64_t out) { divide_by_counts(s, of + out); });
+  return share;
 }
 
 template <class T>
 Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
   if (dz.device() == Device::cuda)
     return backward_on_gpu("avg_pool2d", cuda::backend().conv->avg_pool_backward, s, dz, {}, shape);
+  const PoolShape of = padded_shape(s);
+  const Tensor g = s.divisor == 0 ? shares<T>(s, dz) : dz;
   Tensor dx = Tensor::empty(shape, dz.dtype());
-  for_planes(s, [&, from = dz.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
-    kernels(T()).mean_backward(s, from + out, to + in);
+  for_planes("avg_pool2d", s, [&, from = g.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
+    const onednn::Scratch plane = padded_plane<T>(s);
+    without_padding(s, to + in, plane.as<T>(),
+                    [&](T* where) { kernels(T()).mean_backward(of, from + out, where); });
   });
   return dx;
 }
@@ -168,6 +236,8 @@ Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
+  check<ValueError>(options.count_include_pad, "max_pool2d",
+                    "count_include_pad is an option of avg_pool2d");
   const PoolShape s = shape_of("max_pool2d", x, options);
   const bool pairs = in_pairs(x, s);
   Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype(), x.device());

@@ -57,7 +57,7 @@ void max_backward(const PoolShape& s, const T* dz, const int32_t* winner, T* dx)
 
 template <class T>
 void mean(const PoolShape& s, const T* x, T* z) {
-  const T scale = T(1) / static_cast<T>(s.KH * s.KW);
+  const T scale = T(1) / static_cast<T>(s.divisor);
   for_results(s, [&](int64_t begin, int n) {
     const int32_t* origin = s.origin + begin;
     T sum[kBlock] = {};
@@ -79,7 +79,7 @@ void with_stride(int64_t stride, const Body& body) {
 
 template <class T>
 void mean_backward(const PoolShape& s, const T* dz, T* dx) {
-  const T scale = T(1) / static_cast<T>(s.KH * s.KW);
+  const T scale = T(1) / static_cast<T>(s.divisor);
   std::fill_n(dx, s.H * s.W, T(0));
   for (int64_t y = 0; y < s.OH; ++y, dz += s.OW) {
     for (int64_t k = 0; k < s.KH * s.KW; ++k) {

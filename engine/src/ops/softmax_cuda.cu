@@ -117,15 +117,44 @@ __global__ void __launch_bounds__(R* RowsPerBlock)
 
 // --- cross entropy ----------------------------------------------------------------------------
 
-/// The class of a row, -1 if it counts nothing; `bad` if it is none.
+__device__ int64_t target_of(const LossArgs& a, int64_t row) {
+  return a.target_dtype == DType::int32 ? static_cast<const int32_t*>(a.targets)[row]
+                                        : static_cast<const int64_t*>(a.targets)[row];
+}
+
+/// The class of a row, -1 if it counts nothing, 0 where targets are probabilities; `bad` if it is
+/// none.
 __device__ int64_t class_of(const LossArgs& a, int64_t row, bool* bad) {
-  const int64_t target = a.target_dtype == DType::int32
-                             ? static_cast<const int32_t*>(a.targets)[row]
-                             : static_cast<const int64_t*>(a.targets)[row];
+  *bad = false;
+  if (!a.targets) return 0;
+  const int64_t target = target_of(a, row);
   const bool counts = !(a.ignores && target == a.ignored);
   *bad = counts && (target < 0 || target >= a.n);
   return counts && !*bad ? target : -1;
 }
+
+/// The coefficients of a row's classes, see ops/loss.h.
+template <class T>
+struct Coefficients {
+  using A = compute_t<T>;
+  const T *weight, *probabilities;  ///< [n] each, or null
+  int64_t target;                   ///< the class where there are no probabilities
+  A smoothing, spread;
+
+  __device__ Coefficients(const LossArgs& a, int64_t row, int64_t target)
+      : weight(static_cast<const T*>(a.weight)),
+        probabilities(static_cast<const T*>(a.probabilities)),
+        target(target),
+        smoothing(static_cast<A>(a.smoothing)),
+        spread(smoothing / static_cast<A>(a.n)) {
+    if (probabilities) probabilities += row * a.n;
+  }
+  __device__ A weight_of(int64_t j) const { return weight ? widened(weight[j]) : A(1); }
+  __device__ A of(int64_t j) const {
+    const A t = probabilities ? widened(probabilities[j]) : A(j == target ? 1 : 0);
+    return weight_of(j) * (t * (1 - smoothing) + spread);
+  }
+};
 
 template <class T, int R, int E, int RowsPerBlock>
 __global__ void __launch_bounds__(R* RowsPerBlock) loss_forward(LossArgs a, Checker checker) {
@@ -135,49 +164,53 @@ __global__ void __launch_bounds__(R* RowsPerBlock) loss_forward(LossArgs a, Chec
   const T* x = static_cast<const T*>(a.logits) + row.begin;
   const Elements<T, R, E> elements(x, row.n);
   const Exponentials<A> e(elements, reducer);
-  const A smoothing = static_cast<A>(a.smoothing);
-  A mean = 0;
-  if (a.smoothing > 0) {
-    A sum = 0;
-    elements.each([&](A element, int64_t) { sum += element - e.greatest; });
-    mean = reducer.sum(sum) / static_cast<A>(a.n);
-  }
-  if (!row.inside || threadIdx.x > 0) return;
   bool bad = false;
   const int64_t target = class_of(a, row.index, &bad);
-  A loss = bad ? static_cast<A>(NAN) : A(0);
-  if (bad) {
-    const int64_t got = a.target_dtype == DType::int32
-                            ? static_cast<const int32_t*>(a.targets)[row.index]
-                            : static_cast<const int64_t*>(a.targets)[row.index];
-    report(checker, FaultKind::target, row.index, got);
+  const Coefficients<T> q(a, row.index, target);
+  A mass = 0, sum = 0;
+  if (a.probabilities || a.smoothing > 0) {
+    // An infinite logit of a class that counts nothing must not touch the loss.
+    elements.each([&](A element, int64_t j) {
+      const A coefficient = q.of(j);
+      mass += coefficient;
+      if (coefficient != 0) sum += coefficient * (element - e.greatest);
+    });
+    mass = reducer.sum(mass);
+    sum = reducer.sum(sum);
+  } else if (row.inside && target >= 0) {
+    mass = q.weight_of(target);
+    if (mass != 0) sum = mass * (widened(x[target]) - e.greatest);
   }
-  if (target >= 0) loss = log(e.total) - (1 - smoothing) * (widened(x[target]) - e.greatest);
-  // Without smoothing an infinite logit of another class must not touch the loss.
-  if (target >= 0 && a.smoothing > 0) loss -= smoothing * mean;
-  A* stats = static_cast<A*>(a.stats) + 2 * row.index;
+  if (!a.probabilities && !a.weight) mass = 1;  // but for rounding
+  if (!row.inside || threadIdx.x > 0) return;
+  if (bad) report(checker, FaultKind::target, row.index, target_of(a, row.index));
+  A* stats = static_cast<A*>(a.stats) + kLossStats * row.index;
   stats[0] = e.greatest;
   stats[1] = 1 / e.total;
+  stats[2] = mass;
   a.classes[row.index] = target;
+  const A loss = bad ? static_cast<A>(NAN) : target < 0 ? A(0) : mass * log(e.total) - sum;
   static_cast<T*>(a.losses)[row.index] = static_cast<T>(loss);
 }
 
 constexpr int kSumThreads = 1024;
 
-/// One block: the losses added up, and divided by the number of rows that count.
+/// One block: the losses added up, and divided by the rows that count or their classes' weights.
 template <class T>
 __global__ void __launch_bounds__(kSumThreads) sum_losses(LossArgs a) {
   __shared__ SharedReducer<double, kSumThreads, 1> reducer;
-  double sum = 0, count = 0;
+  const T* weight = a.probabilities ? nullptr : static_cast<const T*>(a.weight);
+  double sum = 0, counts = 0;
   for (int64_t row = threadIdx.x; row < a.rows; row += kSumThreads) {
     sum += static_cast<double>(widened(static_cast<const T*>(a.losses)[row]));
-    if (a.classes[row] >= 0) count += 1;
+    const int64_t target = a.classes[row];
+    if (target >= 0) counts += weight ? static_cast<double>(widened(weight[target])) : 1;
   }
-  const double total = reducer.sum(sum), counted = reducer.sum(count);
+  const double total = reducer.sum(sum), counted = reducer.sum(counts);
   if (threadIdx.x > 0) return;
   const double divisor = a.sum == LossSum::mean ? counted : 1;
-  a.count[0] = divisor;
-  static_cast<T*>(a.loss)[0] = static_cast<T>(total / divisor);  // 0 / 0 is the NaN of no rows
+  a.divisor[0] = divisor;
+  static_cast<T*>(a.loss)[0] = static_cast<T>(divisor != 0 ? total / divisor : NAN);
 }
 
 /// Threads along a row, rows along threadIdx.y.
@@ -187,18 +220,26 @@ __global__ void loss_backward_kernel(LossArgs a) {
   const Row row(a.rows, a.n);
   if (!row.inside) return;
   const T* x = static_cast<const T*>(a.logits) + row.begin;
-  const A* stats = static_cast<const A*>(a.stats) + 2 * row.index;
+  const A* stats = static_cast<const A*>(a.stats) + kLossStats * row.index;
   const T* dz = static_cast<const T*>(a.dz);
-  T* dx = static_cast<T*>(a.dlogits) + row.begin;
   const int64_t target = a.classes[row.index];
+  const Coefficients<T> q(a, row.index, target);
   A scale = widened(dz[a.sum == LossSum::none ? row.index : 0]);
   if (a.sum == LossSum::mean)
-    scale = static_cast<A>(a.count[0] > 0 ? static_cast<double>(scale) / a.count[0] : 0.0);
-  const A smoothing = static_cast<A>(a.smoothing), spread = smoothing / static_cast<A>(a.n);
-  for (int64_t j = threadIdx.x; j < a.n; j += blockDim.x) {
-    const A p = exp(widened(x[j]) - stats[0]) * stats[1];
-    const A q = spread + (j == target ? 1 - smoothing : A(0));
-    dx[j] = static_cast<T>(target < 0 ? A(0) : scale * (p - q));
+    scale = static_cast<A>(a.divisor[0] != 0 ? static_cast<double>(scale) / a.divisor[0] : 0.0);
+  if (T* dx = static_cast<T*>(a.dlogits)) {
+    for (int64_t j = threadIdx.x; j < a.n; j += blockDim.x) {
+      const A p = exp(widened(x[j]) - stats[0]) * stats[1];
+      dx[row.begin + j] = static_cast<T>(target < 0 ? A(0) : scale * (p * stats[2] - q.of(j)));
+    }
+  }
+  if (T* dt = static_cast<T*>(a.dtargets)) {
+    const A factor = scale * (1 - q.smoothing), log_total = -log(stats[1]);
+    for (int64_t j = threadIdx.x; j < a.n; j += blockDim.x) {
+      const A share = factor * q.weight_of(j);
+      dt[row.begin + j] =
+          static_cast<T>(share == 0 ? A(0) : share * (stats[0] - widened(x[j]) + log_total));
+    }
   }
 }
 

@@ -5,14 +5,23 @@
 // Images under a sliding window, for all backends.
 namespace normlab {
 
-/// x [N, C, H, W] * weight [O, C, KH, KW] -> z [N, O, OH, OW].
+/// x [N, C, H, W] * weight [O, C / groups, KH, KW] -> z [N, O, OH, OW].
 struct ConvShape {
   int64_t N = 0, C = 0, H = 0, W = 0;
   int64_t O = 0, KH = 0, KW = 0;
   int64_t OH = 0, OW = 0;
-  int64_t stride_h = 1, stride_w = 1, padding_h = 0, padding_w = 0;
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t padding_h = 0, padding_w = 0;  ///< before x; behind it lies what the last window needs
+  int64_t dilation_h = 1, dilation_w = 1;
+  int64_t groups = 1;
 
-  int64_t weights() const { return O * C * KH * KW; }
+  /// Channels of one group.
+  int64_t group_C() const { return C / groups; }
+  int64_t group_O() const { return O / groups; }
+  int64_t weights() const { return O * group_C() * KH * KW; }
+  /// Places that a kernel covers.
+  int64_t span_h() const { return (KH - 1) * dilation_h + 1; }
+  int64_t span_w() const { return (KW - 1) * dilation_w + 1; }
   /// Multiplications for one image.
   int64_t work() const { return OH * OW * weights(); }
 };
@@ -22,8 +31,12 @@ struct PoolShape {
   int64_t planes = 0;  ///< N * C
   int64_t H = 0, W = 0, KH = 0, KW = 0;
   int64_t stride_h = 0, stride_w = 0;
+  int64_t padding_h = 0, padding_w = 0;  ///< on each side; the CPU's kernels know none
   int64_t OH = 0, OW = 0;
+  int64_t divisor = 1;  ///< of a mean; 0: the number of a window's elements that are not padding
   const int32_t* origin = nullptr;  ///< [OH, OW]: where each window begins; the CPU's kernels only
+
+  bool padded() const { return padding_h > 0 || padding_w > 0; }
 };
 
 }  // namespace normlab

@@ -188,7 +188,10 @@ def _exclusive(path: Path) -> Iterator[None]:
     """Holds a lock file, so that two processes do not write one download."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a child that was forked meanwhile has it open, too
 
 
 def _reason(error: Exception) -> str:

@@ -73,7 +73,7 @@ def run_in_processes(
     save: bool = False,
 ) -> Generator[tuple[Run, Result], None, None]:
     """Each run with its result, as they finish, `jobs` at a time with `threads` threads each."""
-    context = multiprocessing.get_context("spawn")  # a fork would copy OpenMP's threads half
+    context = multiprocessing.get_context("spawn")  # a fork would not have the GPU
     waiting = list(pending)
     workers: dict[Pipe, BaseProcess] = {}
     at_work: dict[Pipe, Run] = {}

@@ -1,0 +1,129 @@
+#include "backend/fork.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+
+#include "backend/cuda.h"
+#include "backend/cuda_lent.h"
+#include "backend/isa.h"
+#include "core/allocator.h"
+#include "normlab/tensor.h"
+
+namespace normlab {
+namespace {
+
+thread_local int the_depth = 0;  ///< of this thread's InOneDnn
+thread_local bool the_team_is_lost = false;
+std::atomic<bool> teams_have_worked{false};
+
+/// Many may be inside, or one that has closed it. Who closes waits for those who are inside only,
+/// not for those who come.
+class Gate {
+ public:
+  void enter() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !closed_; });
+    ++inside_;
+  }
+  void leave() {
+    const std::lock_guard lock(mutex_);
+    --inside_;
+    if (closed_) changed_.notify_all();
+  }
+  /// The mutex stays locked until open(). `mine`: how many of those inside are the caller.
+  void close(int mine) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !closed_; });
+    closed_ = true;
+    changed_.wait(lock, [&] { return inside_ == mine; });
+    lock.release();
+  }
+  void open() {
+    closed_ = false;
+    mutex_.unlock();
+    changed_.notify_all();
+  }
+  /// In the child, where nobody waits any more.
+  void open_in_child(int mine) {
+    new (&changed_) std::condition_variable;  // it counts threads that are gone
+    inside_ = mine;
+    open();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool closed_ = false;
+  int inside_ = 0;
+};
+
+/// Never destroyed: other threads may compute while the process ends.
+Gate& the_gate() {
+  static Gate* instance = new Gate;
+  return *instance;
+}
+
+/// All other locks of the engine, outer ones first: who holds one may wait for those behind it.
+/// A new lock belongs here, or is only taken where InOneDnn lives.
+std::mutex* const* all_locks() {
+  static std::mutex* const locks[] = {&cuda::lent_lock(), &allocator_lock(Device::cuda),
+                                      &cuda::loading_lock(), &allocator_lock(Device::cpu), nullptr};
+  return locks;
+}
+
+/// The child must not find a variable whose making another thread has begun.
+void finish_statics() {
+  isa();
+  num_threads();
+  the_gate();
+  all_locks();
+}
+
+void before_fork() {
+  finish_statics();
+  the_gate().close(the_depth > 0 ? 1 : 0);
+  for (std::mutex* const* lock = all_locks(); *lock; ++lock) (*lock)->lock();
+}
+
+void unlock_all() {
+  for (std::mutex* const* lock = all_locks(); *lock; ++lock) (*lock)->unlock();
+}
+
+void after_fork_in_parent() {
+  unlock_all();
+  the_gate().open();
+}
+
+void after_fork_in_child() {
+  unlock_all();
+  the_gate().open_in_child(the_depth > 0 ? 1 : 0);
+  the_team_is_lost = true;
+  forget_stand_in();
+  cuda::lose_gpu();
+  if (teams_have_worked.exchange(false)) set_num_threads(1);
+}
+
+[[maybe_unused]] const int the_registration =
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+
+}  // namespace
+
+InOneDnn::InOneDnn() {
+  if (the_depth++ == 0) the_gate().enter();
+}
+
+InOneDnn::~InOneDnn() {
+  if (--the_depth == 0) the_gate().leave();
+}
+
+bool opens_regions() {
+  // Read first: all threads come by here.
+  if (!teams_have_worked.load(std::memory_order_relaxed)) teams_have_worked = true;
+  return !the_team_is_lost;
+}
+
+}  // namespace normlab
