@@ -1,18 +1,39 @@
+#include <deque>
+#include <thread>
+
 #include "bind.h"
 
 namespace normlab::bindings {
 namespace {
 
-/// A NoGrad for `with`: a stack, since one object may be entered again.
+/// What Python has entered on this thread and not left. One is as good as another, so they may end
+/// in any order.
+thread_local std::deque<NoGrad> entered;
+
+/// A NoGrad for `with`: one object may be entered again, and by several threads at once.
 class NoGradGuard {
  public:
-  void enter() { guards_.push_back(std::make_unique<NoGrad>()); }
+  ~NoGradGuard() {
+    while (mine() > 0) exit();
+  }
+  void enter() {
+    entered.emplace_back();
+    ++counts_[std::this_thread::get_id()];
+  }
   void exit() {
-    if (!guards_.empty()) guards_.pop_back();
+    check<GradError>(mine() > 0, "no_grad",
+                     "is left on a thread that has not entered it, and lasts on the one that has; "
+                     "decorate a generator that goes from thread to thread");
+    entered.pop_back();
+    --counts_[std::this_thread::get_id()];
   }
 
  private:
-  std::vector<std::unique_ptr<NoGrad>> guards_;
+  int mine() const {
+    const auto found = counts_.find(std::this_thread::get_id());
+    return found == counts_.end() ? 0 : found->second;
+  }
+  std::map<std::thread::id, int> counts_;
 };
 
 }  // namespace
@@ -78,7 +99,7 @@ Raises:
   py::class_<NoGradGuard>(m, "NoGradGuard", "What :class:`normlab.no_grad` holds.")
       .def(py::init<>())
       .def("enter", &NoGradGuard::enter, "Stops this thread's recording.")
-      .def("exit", &NoGradGuard::exit, "Restores what was before the last enter().");
+      .def("exit", &NoGradGuard::exit, "Ends what this thread's last enter() began. GradError if it did not.");
 }
 
 }  // namespace normlab::bindings

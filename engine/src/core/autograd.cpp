@@ -59,7 +59,7 @@ struct Node {
 
 namespace {
 
-thread_local bool recording = true;
+thread_local int pauses = 0;  // NoGrads that live
 std::atomic<uint64_t> next_seq{1};
 
 bool wants_grad(const Tensor& x) {
@@ -87,7 +87,7 @@ std::shared_ptr<Node> make_node(const char* op, const Tensor& z,
 }
 
 bool should_record(const Tensor& z, const std::vector<Tensor>& inputs) {
-  return recording && carries_gradient(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
+  return grad_enabled() && carries_gradient(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
 }
 
 void attach(const Tensor& z, std::shared_ptr<Node> node) {
@@ -259,7 +259,7 @@ Tensor record_no_derivative(const char* op, Tensor z, std::vector<Tensor> inputs
 }
 
 bool needs_grad(std::initializer_list<Tensor> inputs) {
-  return recording && std::ranges::any_of(inputs, wants_grad);
+  return grad_enabled() && std::ranges::any_of(inputs, wants_grad);
 }
 
 // Detached: a closure that held the producing nodes would free them recursively.
@@ -272,13 +272,13 @@ const Tensor& Saved::get() const {
 }
 
 bool grad_enabled() {
-  return recording;
+  return pauses == 0;
 }
-NoGrad::NoGrad() : before_(recording) {
-  recording = false;
+NoGrad::NoGrad() : before_(grad_enabled()) {
+  ++pauses;
 }
 NoGrad::~NoGrad() {
-  recording = before_;
+  --pauses;
 }
 
 bool Tensor::requires_grad() const {
