@@ -16,6 +16,9 @@ bool. ``np.asarray(t)``, ``t.numpy()`` and ``np.from_dlpack(t)`` give NumPy the 
 
 ``t.to("cuda")`` takes it to the GPU, ``t.to("cpu")`` back; operations want all tensors on one
 device.
+
+``pickle`` and ``copy.deepcopy`` keep a leaf's values, dtype, device and ``requires_grad``, not its
+gradient; what shared storage has each its own afterwards. ``copy.copy`` shares.
 )doc";
 
 /// The only element as int, float or bool.

@@ -46,7 +46,9 @@ def error_of(
         args = args[1:]
     faults = _complaints(name, signatures, args, kwargs)
     said = f"{name}: {'; '.join(fault.said for fault in faults)}"
-    hint = CALLS.get(f"{name}({', '.join(_names(signatures))})")
+    # Hints are for calls that mean another function, not for an item that is wrong.
+    outside = any(fault.depth == 0 for fault in faults)
+    hint = CALLS.get(f"{name}({', '.join(_names(signatures))})") if outside else None
     kind = faults[0].kind if len({fault.kind for fault in faults}) == 1 else DtypeError
     return kind(f"{said}; {hint}" if hint and hint not in said else said)
 
@@ -302,6 +304,6 @@ def _said(value: Any) -> str:
         inside = ", ".join(map(_said, value))
         comma = "," if len(value) == 1 else ""
         return f"({inside}{comma})" if isinstance(value, tuple) else f"[{inside}]"
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float | str | bytes):
         return text if len(text := repr(value)) <= _SHORT else f"{text[:_SHORT]}..."
     return type(value).__name__

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,41 @@ class Wanted:
         return tuple(made) if kind == "tuple" else made
 
 
+@lru_cache
 def instance(cls: type) -> Any:
     """A constructed object, where a function needs one beside the shell."""
     word = nl.parse.Word("a", upos="DET", head=0, deprel="root")
+    sentence = nl.parse.Sentence([word])
     vocabulary = nl.parse.Vocabulary(["a"], ["DET"], ["root"], "root")
-    network = nl.parse.Network(len(vocabulary), len(vocabulary.transitions))
+    tags = nl.parse.TagVocabulary.of([sentence])
+    network = nl.parse.Network(len(vocabulary), vocabulary.transitions.classes)
     model = nl.parse.Model(network, vocabulary)
-    made = (word, nl.parse.Sentence([word]), vocabulary, network, model, nl.parse.Parser(model))
-    return next((one for one in made if type(one) is cls), None)
+    classifier = nl.text.Classifier(2, size=4, heads=1, hidden=4, layers=1)
+    words = nl.text.Vocabulary(["a"])
+    table = nl.ones((5, 2), requires_grad=True)
+    nl.embedding(table, nl.tensor([3, 1])).sum().backward()
+    with nl.probe() as probe:
+        nl.nn.Norm("layernorm", 4)(nl.randn(2, 4))
+    weight = nl.nn.Parameter(nl.ones(2))
+    made = [
+        *(nl.ones(2, 2), table.sparse_grad, core.NoGradGuard(), nl.Generator(1), nl.cuda.Graph()),
+        *(probe, probe.records[0], probe.records[0].x, word, sentence, vocabulary, tags, network),
+        *(model, nl.parse.Parser(model), vocabulary.transitions, nl.parse.State(1)),
+        *(nl.parse.Reader([]), nl.parse.score([sentence], [sentence])),
+        *(nl.parse.examples([sentence], vocabulary), nl.parse.tag_examples([sentence], tags)),
+        *(words, nl.text.pack([[1]]), classifier, nl.text.Model(classifier, words, ["a", "b"])),
+        *(nl.nn.Module(), nl.nn.Norm("layernorm", 4), nl.nn.Activate("relu"), nl.nn.Sequential()),
+        *(nl.optim.SGD([weight], 0.1), nl.optim.Adam([weight]), nl.optim.AdamW([weight])),
+    ]
+    exact = [one for one in made if type(one) is cls]
+    fitting = exact or [one for one in made if isinstance(one, cls)]
+    return fitting[0] if fitting else cls(*[1] * len(ones(cls)))
+
+
+def ones(cls: type) -> list[ast.arg]:
+    """The arguments of the constructor that have no default."""
+    (arguments, *_) = signatures(vars(cls)["__init__"])
+    return arguments.args[1 : len(arguments.args) - len(arguments.defaults)]
 
 
 def signatures(function: Any) -> list[ast.arguments]:
@@ -117,16 +144,17 @@ def uses() -> Iterator[tuple[str, Any]]:
     for label, owner, function in functions():
         for arguments in signatures(function):
             takes = [a for a in [*arguments.args, *arguments.kwonlyargs] if a.annotation]
-            for argument in takes:
+            own = label.rpartition(".")[2] in UNTOUCHED
+            for argument in takes[own:]:
                 for text, cls in NAMES.items():
                     wanted = Wanted(cls)
                     if not wanted.has(argument.annotation):
                         continue
-                    given = {
-                        a.arg: (wanted if a is argument else Wanted()).make(a.annotation)
-                        for a in takes
-                    }
-                    yield f"{label}({argument.arg}: {text})", partial(function, **given)
+                    made = [(wanted if a is argument else Wanted()).make(a.annotation) for a in takes]
+                    n = len(takes) - len(arguments.kwonlyargs)
+                    named = {a.arg: value for a, value in zip(takes[n:], made[n:], strict=True)}
+                    where = f"{argument.arg}: {ast.unparse(argument.annotation)}"
+                    yield f"{label}({where}), of {text}", partial(function, *made[:n], **named)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ struct Node {
 
 namespace {
 
-thread_local int pauses = 0;  // NoGrads that live
+/// How many NoGrads of this thread live. They share it, since they may outlive the thread.
+thread_local std::shared_ptr<std::atomic<int>> pauses;
 std::atomic<uint64_t> next_seq{1};
 
 bool wants_grad(const Tensor& x) {
@@ -272,13 +273,15 @@ const Tensor& Saved::get() const {
 }
 
 bool grad_enabled() {
-  return pauses == 0;
+  return !pauses || pauses->load(std::memory_order_relaxed) == 0;
 }
-NoGrad::NoGrad() : before_(grad_enabled()) {
-  ++pauses;
+NoGrad::NoGrad() {
+  if (!pauses) pauses = std::make_shared<std::atomic<int>>(0);
+  pauses_ = pauses;
+  ++*pauses_;
 }
 NoGrad::~NoGrad() {
-  --pauses;
+  --*pauses_;
 }
 
 bool Tensor::requires_grad() const {
