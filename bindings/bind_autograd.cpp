@@ -1,4 +1,4 @@
-#include <deque>
+#include <algorithm>
 #include <thread>
 
 #include "bind.h"
@@ -6,34 +6,25 @@
 namespace normlab::bindings {
 namespace {
 
-/// What Python has entered on this thread and not left. One is as good as another, so they may end
-/// in any order.
-thread_local std::deque<NoGrad> entered;
-
 /// A NoGrad for `with`: one object may be entered again, and by several threads at once.
 class NoGradGuard {
  public:
-  ~NoGradGuard() {
-    while (mine() > 0) exit();
-  }
-  void enter() {
-    entered.emplace_back();
-    ++counts_[std::this_thread::get_id()];
-  }
+  void enter() { entered_.push_back({std::this_thread::get_id(), std::make_unique<NoGrad>()}); }
+  /// Ends this thread's last one. A block in a generator that went from thread to thread has none
+  /// here: it ends where it began.
   void exit() {
-    check<GradError>(mine() > 0, "no_grad",
-                     "is left on a thread that has not entered it, and lasts on the one that has; "
-                     "decorate a generator that goes from thread to thread");
-    entered.pop_back();
-    --counts_[std::this_thread::get_id()];
+    check<GradError>(!entered_.empty(), "no_grad", "is left more often than it was entered");
+    const auto here = std::ranges::find(entered_.rbegin(), entered_.rend(),
+                                        std::this_thread::get_id(), &Entered::thread);
+    entered_.erase(here == entered_.rend() ? entered_.end() - 1 : here.base() - 1);
   }
 
  private:
-  int mine() const {
-    const auto found = counts_.find(std::this_thread::get_id());
-    return found == counts_.end() ? 0 : found->second;
-  }
-  std::map<std::thread::id, int> counts_;
+  struct Entered {
+    std::thread::id thread;
+    std::unique_ptr<NoGrad> off;
+  };
+  std::vector<Entered> entered_;
 };
 
 }  // namespace
@@ -99,7 +90,7 @@ Raises:
   py::class_<NoGradGuard>(m, "NoGradGuard", "What :class:`normlab.no_grad` holds.")
       .def(py::init<>())
       .def("enter", &NoGradGuard::enter, "Stops this thread's recording.")
-      .def("exit", &NoGradGuard::exit, "Ends what this thread's last enter() began. GradError if it did not.");
+      .def("exit", &NoGradGuard::exit, "Ends what enter() began. GradError if it did not.");
 }
 
 }  // namespace normlab::bindings

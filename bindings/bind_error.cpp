@@ -21,11 +21,12 @@ PyObject* add_exception(py::module_& m, const char* name, const char* doc,
   return type;
 }
 
-/// As PyErr_SetString(), but for bytes that are not UTF-8, as a str that is given as bytes may have them.
+/// As PyErr_SetString(), but for bytes that are not UTF-8, as a str that is given as bytes may have
+/// them.
 void raise(PyObject* type, const Error& error) {
   const std::string_view text = error.what();
-  const auto said = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
-      text.data(), static_cast<py::ssize_t>(text.size()), "surrogateescape"));
+  const auto said = py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogateescape"));
   if (said) PyErr_SetObject(type, said.ptr());
 }
 

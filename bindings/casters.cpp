@@ -99,8 +99,7 @@ py::dtype numpy_dtype(DType dtype) {
 }
 
 bool is_text(py::handle source, const char* text) {
-  return PyUnicode_Check(source.ptr()) &&
-         PyUnicode_CompareWithASCIIString(source.ptr(), text) == 0;
+  return PyUnicode_Check(source.ptr()) && PyUnicode_CompareWithASCIIString(source.ptr(), text) == 0;
 }
 
 DType dtype_from(py::handle source) {
@@ -118,6 +117,15 @@ DType dtype_from(py::handle source) {
   const auto found = same_dtype(dtype);
   if (!found) fail<DtypeError>("dtype", kKnown, std::string(py::str(dtype)));
   return *found;
+}
+
+std::string class_name(py::handle object) {
+  const std::string name = Py_TYPE(object.ptr())->tp_name;
+  return name.substr(name.rfind('.') + 1);
+}
+
+void refuse_shell(py::handle object) {
+  fail<ValueError>(class_name(object).c_str(), "call super().__init__() before anything else");
 }
 
 Tensor on_cpu(const Tensor& x) {

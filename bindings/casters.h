@@ -112,22 +112,14 @@ inline bool constructed(py::handle object) {
   return true;
 }
 
+/// The name of an object's class, without modules.
+std::string class_name(py::handle object);
+[[noreturn]] void refuse_shell(py::handle object);
 /// pybind11 itself would hand out memory in which nothing was ever built.
 inline void check_constructed(py::handle object) {
-  check<ValueError>(constructed(object), Py_TYPE(object.ptr())->tp_name,
-                    "call super().__init__() before anything else");
+  if (!constructed(object)) [[unlikely]]
+    refuse_shell(object);
 }
-
-/// Whether T's name begins with our namespace.
-template <class T>
-consteval bool is_ours() {
-  return std::string_view(__PRETTY_FUNCTION__).find("T = normlab::") != std::string_view::npos;
-}
-
-/// What pybind11 can only know as a class that was bound: every use of one checks first that it is
-/// constructed.
-template <class T>
-concept Bound = std::is_class_v<T> && is_ours<T>() && !std::derived_from<T, py::handle>;
 
 /// uint64 from an int; nullopt if it is none, ValueError if it has no seed's size.
 std::optional<uint64_t> seed_from(py::handle source);
@@ -155,7 +147,19 @@ struct handle_type_name<normlab::bindings::TensorObject> {
   static constexpr auto name = const_name<normlab::Tensor>();
 };
 
-template <normlab::bindings::Bound T>
+/// Whether T is of namespace normlab. It stands here since compilers leave out the namespaces that
+/// a class shares with the function.
+template <class T>
+consteval bool is_normlabs() {
+  return std::string_view(__PRETTY_FUNCTION__).find("T = normlab::") != std::string_view::npos;
+}
+
+/// What pybind11 can only know as a class that was bound: every use of one checks first that it is
+/// constructed.
+template <class T>
+concept Bound = std::is_class_v<T> && is_normlabs<T>() && !std::derived_from<T, handle>;
+
+template <Bound T>
 class type_caster<T> : public type_caster_base<T> {
  public:
   bool load(handle source, bool convert) {
@@ -166,7 +170,7 @@ class type_caster<T> : public type_caster_base<T> {
   }
 };
 
-template <normlab::bindings::Bound T>
+template <Bound T>
 class type_caster<std::shared_ptr<T>> : public copyable_holder_caster<T, std::shared_ptr<T>> {
  public:
   bool load(handle source, bool convert) {

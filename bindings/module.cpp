@@ -11,7 +11,8 @@ void rename_module(const py::module_& m, const char* name) {
     if (PyType_Check(value.ptr())) py::setattr(value, "__module__", py::str(name));
 }
 
-/// The engine has one state a process. ImportError at once: pybind11 would wait for a lock for ever.
+/// The engine has one state a process. ImportError at once: pybind11 would wait for a lock for
+/// ever.
 bool is_main_interpreter() {
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
   PyErr_SetString(PyExc_ImportError,
@@ -37,8 +38,8 @@ PYBIND11_PLUGIN_IMPL(_core) {
   try {
     py::detail::ensure_internals();
     static py::detail::slots_array slots = py::detail::init_slots(&execute);
-    static PyModuleDef definition{
-        PyModuleDef_HEAD_INIT, "_core", nullptr, 0, nullptr, slots.data(), nullptr, nullptr, nullptr};
+    static PyModuleDef definition{PyModuleDef_HEAD_INIT, "_core", nullptr, 0,      nullptr,
+                                  slots.data(),          nullptr, nullptr, nullptr};
     return PyModuleDef_Init(&definition);
   }
   PYBIND11_CATCH_INIT_EXCEPTIONS

@@ -13,7 +13,7 @@ py::tuple reduce(const py::object& self) {
 }
 
 py::tuple refuse(const py::object& self) {
-  fail<DtypeError>(Py_TYPE(self.ptr())->tp_name,
+  fail<DtypeError>(class_name(self).c_str(),
                    "cannot be copied or pickled; make another from the same arguments");
 }
 

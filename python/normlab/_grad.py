@@ -14,7 +14,6 @@ from typing import Any
 from ._core import DtypeError, NoGradGuard
 
 
-
 class no_grad:  # noqa: N801 (used like a keyword)
     """Stops recording for autograd on this thread: ``with nl.no_grad():`` or ``@nl.no_grad()``.
 
@@ -27,7 +26,7 @@ class no_grad:  # noqa: N801 (used like a keyword)
 
     Raises:
         DtypeError: What is decorated is not a function.
-        GradError: A block is left on another thread than it was entered on.
+        GradError: A block is left more often than it was entered.
     """
 
     # With a function, as ``@nl.no_grad`` gives it, no no_grad is made but the decorated function.

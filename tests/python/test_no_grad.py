@@ -384,33 +384,33 @@ def test_one_object_for_several_threads():
     assert seen == [False, True]
 
 
-def test_a_block_that_changes_its_thread_is_told():
+def test_a_block_that_changes_its_thread_ends_where_it_began():
     def block():
         with nl.no_grad():
-            yield
+            yield recorded()
+            yield recorded()  # the mode is the first thread's
+        yield recorded()
 
     generator = block()
-    next(generator)
-    caught = []
-
-    def finish():
-        try:
-            next(generator)
-        except nl.GradError as error:
-            caught.append(str(error))
-        caught.append(recorded())
-
-    thread = threading.Thread(target=finish)
+    seen = [next(generator)]
+    thread = threading.Thread(target=lambda: seen.extend((next(generator), next(generator))))
+    assert not recorded()
     thread.start()
     thread.join()
-    assert caught[0].startswith("no_grad: is left on a thread that has not entered it")
-    assert caught[1] is True
-    assert not recorded()  # as the error says
-    with pytest.raises(nl.GradError):
-        nl.no_grad().__exit__()
-    # The generator's block holds the guard no more: this thread has its mode back.
-    del generator
+    assert seen == [False, True, True]
     assert recorded()
+
+
+def test_a_block_outlives_its_thread():
+    off = nl.no_grad()
+    thread = threading.Thread(target=off.__enter__)
+    thread.start()
+    thread.join()
+    assert recorded()
+    off.__exit__()
+    assert recorded()
+    with pytest.raises(nl.GradError, match=r"^no_grad: is left more often than it was entered$"):
+        off.__exit__()
 
 
 # --- probes -----------------------------------------------------------------------------------

@@ -109,9 +109,9 @@ def test_gradients_stay_behind():
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_results_of_recorded_operations_are_refused_in_words(protocol):
     x = nl.nn.Parameter(nl.ones(2)) * 2
-    with pytest.raises(nl.GradError, match="^pickle: the result of a recorded op"):
+    with pytest.raises(nl.GradError, match=r"^pickle: the result of a recorded op"):
         pickle.dumps(x, protocol=protocol)
-    with pytest.raises(nl.GradError, match="^deepcopy: the result of a recorded op"):
+    with pytest.raises(nl.GradError, match=r"^deepcopy: the result of a recorded op"):
         copy.deepcopy(x)
 
 
@@ -121,7 +121,7 @@ def test_a_broken_state_is_an_error(state):
         nl.Tensor.__new__(nl.Tensor).__setstate__(state)
 
 
-def test_tensors_of_a_gpu_need_one(monkeypatch):
+def test_tensors_of_a_gpu_need_one():
     if nl.cuda.is_available():
         x = nl.tensor([1.5, 2.5], requires_grad=True, device="cuda")
         for made in (x, x.detach().to("bfloat16")):
@@ -130,7 +130,7 @@ def test_tensors_of_a_gpu_need_one(monkeypatch):
             assert back.to("cpu").to("float32").tolist() == [1.5, 2.5]
         return
     x = nl.Tensor.__new__(nl.Tensor)
-    with pytest.raises(nl.DeviceError, match="no GPU|CUDA|GPU"):
+    with pytest.raises(nl.DeviceError, match="GPU"):
         x.__setstate__((np.ones(2, np.float32), False, "cuda"))
 
 

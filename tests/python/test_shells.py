@@ -126,22 +126,21 @@ def function_of(member: Any) -> Any:
     return function if type(function).__name__ == "builtin_function_or_method" else None
 
 
-def functions() -> Iterator[tuple[str, type | None, Any]]:
-    """(name, class, function) of all that is compiled, accessors of properties too."""
+def functions() -> Iterator[tuple[str, Any]]:
+    """(name, function) of all that is compiled, accessors of properties too."""
     for module in MODULES:
         for name, value in vars(module).items():
-            owner = value if value in classes() else None
-            held = vars(value).items() if owner else [("", value)]
+            held = vars(value).items() if value in classes() else [("", value)]
             for key, member in held:
                 label = f"{module.__name__}.{name}.{key}"
                 accessors = [member.fget, member.fset] if isinstance(member, property) else [member]
                 for function in filter(None, map(function_of, accessors)):
-                    yield label, owner, function
+                    yield label, function
 
 
 def uses() -> Iterator[tuple[str, Any]]:
     """A name and a call for each place of each function where an object of a class may stand."""
-    for label, owner, function in functions():
+    for label, function in functions():
         for arguments in signatures(function):
             takes = [a for a in [*arguments.args, *arguments.kwonlyargs] if a.annotation]
             own = label.rpartition(".")[2] in UNTOUCHED
@@ -150,7 +149,8 @@ def uses() -> Iterator[tuple[str, Any]]:
                     wanted = Wanted(cls)
                     if not wanted.has(argument.annotation):
                         continue
-                    made = [(wanted if a is argument else Wanted()).make(a.annotation) for a in takes]
+                    makers = [wanted if a is argument else Wanted() for a in takes]
+                    made = [m.make(a.annotation) for m, a in zip(makers, takes, strict=True)]
                     n = len(takes) - len(arguments.kwonlyargs)
                     named = {a.arg: value for a, value in zip(takes[n:], made[n:], strict=True)}
                     where = f"{argument.arg}: {ast.unparse(argument.annotation)}"
@@ -166,7 +166,7 @@ if __name__ == "__main__":
         except nl.ArgumentError as error:
             assert re.search(REFUSAL, str(error)), f"{label}: {error}"
         except Exception as error:
-            raise SystemExit(f"{label}: {type(error).__name__}: {error}")
+            raise SystemExit(f"{label}: {type(error).__name__}: {error}") from error
         else:
             raise SystemExit(f"{label}: taken")
         tried += 1
