@@ -463,3 +463,29 @@ def test_a_probe_that_ends_on_another_thread():
     thread.join()
     norm(x)
     assert see(probe) == 1
+
+
+# --- graphs on a GPU --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not nl.cuda.is_available(), reason=nl.cuda.why_not())
+def test_a_body_that_can_be_suspended_is_no_body_of_a_cuda_graph():
+    x = nl.ones(2, device="cuda")
+
+    def generator():
+        yield x + 1
+
+    async def coroutine():
+        return x + 1
+
+    async def asynchronous():
+        yield x + 1
+
+    graph = nl.cuda.Graph()
+    for body in (generator, coroutine, asynchronous):
+        with pytest.raises(nl.DtypeError, match="^capture: body must be a plain function: "):
+            graph.capture(body)
+        assert not graph.captured
+    y = graph.capture(lambda: x + 1)
+    graph.replay()
+    assert y.tolist() == [2, 2]
