@@ -151,6 +151,9 @@ def uses() -> Iterator[tuple[str, Any]]:
                         continue
                     makers = [wanted if a is argument else Wanted() for a in takes]
                     made = [m.make(a.annotation) for m, a in zip(makers, takes, strict=True)]
+                    if own:  # another call of __init__ would do nothing
+                        cls_of_self = NAMES[ast.unparse(takes[0].annotation)]
+                        made[0] = cls_of_self.__new__(cls_of_self)
                     n = len(takes) - len(arguments.kwonlyargs)
                     named = {a.arg: value for a, value in zip(takes[n:], made[n:], strict=True)}
                     where = f"{argument.arg}: {ast.unparse(argument.annotation)}"
