@@ -468,6 +468,7 @@ def test_a_probe_that_ends_on_another_thread():
 # --- graphs on a GPU --------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.skipif(not nl.cuda.is_available(), reason=nl.cuda.why_not())
 def test_a_body_that_can_be_suspended_is_no_body_of_a_cuda_graph():
     x = nl.ones(2, device="cuda")
