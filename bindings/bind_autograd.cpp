@@ -1,18 +1,30 @@
+#include <algorithm>
+#include <thread>
+
 #include "bind.h"
 
 namespace normlab::bindings {
 namespace {
 
-/// A NoGrad for `with`: a stack, since one object may be entered again.
+/// A NoGrad for `with`: one object may be entered again, and by several threads at once.
 class NoGradGuard {
  public:
-  void enter() { guards_.push_back(std::make_unique<NoGrad>()); }
+  void enter() { entered_.push_back({std::this_thread::get_id(), std::make_unique<NoGrad>()}); }
+  /// Ends this thread's last one. A block in a generator that went from thread to thread has none
+  /// here: it ends where it began.
   void exit() {
-    if (!guards_.empty()) guards_.pop_back();
+    check<GradError>(!entered_.empty(), "no_grad", "is left more often than it was entered");
+    const auto here = std::ranges::find(entered_.rbegin(), entered_.rend(),
+                                        std::this_thread::get_id(), &Entered::thread);
+    entered_.erase(here == entered_.rend() ? entered_.end() - 1 : here.base() - 1);
   }
 
  private:
-  std::vector<std::unique_ptr<NoGrad>> guards_;
+  struct Entered {
+    std::thread::id thread;
+    std::unique_ptr<NoGrad> off;
+  };
+  std::vector<Entered> entered_;
 };
 
 }  // namespace
@@ -78,7 +90,7 @@ Raises:
   py::class_<NoGradGuard>(m, "NoGradGuard", "What :class:`normlab.no_grad` holds.")
       .def(py::init<>())
       .def("enter", &NoGradGuard::enter, "Stops this thread's recording.")
-      .def("exit", &NoGradGuard::exit, "Restores what was before the last enter().");
+      .def("exit", &NoGradGuard::exit, "Ends what enter() began. GradError if it did not.");
 }
 
 }  // namespace normlab::bindings

@@ -32,6 +32,14 @@ numbers. What is used from outside must stay on the GPU where it is. What Python
 happens at ``capture()`` alone.
 )doc";
 
+/// A generator's or coroutine's first step comes after the call, when nothing is recorded.
+void check_has_run(const py::object& result) {
+  PyObject* p = result.ptr();
+  check<DtypeError>(!PyGen_CheckExact(p) && !PyCoro_CheckExact(p) && !PyAsyncGen_CheckExact(p),
+                    "capture", "body must be a plain function: it returned a ", class_name(result),
+                    ", of which nothing has run");
+}
+
 void bind_graph(py::module_& m) {
   py::class_<cuda::Graph>(m, "Graph", py::dynamic_attr(), kGraphDoc)
       .def(py::init<>())
@@ -40,7 +48,10 @@ void bind_graph(py::module_& m) {
           [](const py::object& self, const py::typing::Callable<Any()>& body) {
             self.attr("_body") = py::none();
             py::object result;
-            self.cast<cuda::Graph&>().capture([&] { result = body(); });
+            self.cast<cuda::Graph&>().capture([&] {
+              result = body();
+              check_has_run(result);
+            });
             self.attr("_body") = body;  // keeps alive what it uses
             return Any(result);
           },
@@ -53,6 +64,7 @@ Raises:
     DeviceError: no GPU, a capture within a capture, or something that would have to wait for a
         result (``item()``, ``to("cpu")``, ...) or take values from the CPU.
     GradError: a gradient that was there before the body's ``zero_grad()``.
+    DtypeError: ``body`` is a generator or ``async`` function.
     Exception: whatever ``body`` raises. Nothing is recorded then.
 )doc")
       .def("replay", &cuda::Graph::replay, ReleaseGil(),

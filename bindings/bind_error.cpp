@@ -21,29 +21,38 @@ PyObject* add_exception(py::module_& m, const char* name, const char* doc,
   return type;
 }
 
+/// As PyErr_SetString(), but for bytes that are not UTF-8, as a str that is given as bytes may have
+/// them.
+void raise(PyObject* type, const Error& error) {
+  const std::string_view text = error.what();
+  const auto said = py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogateescape"));
+  if (said) PyErr_SetObject(type, said.ptr());
+}
+
 /// Most derived first.
 void translate(std::exception_ptr p) {
   const Exceptions& to = exceptions;
   try {
     std::rethrow_exception(std::move(p));
   } catch (const ShapeError& e) {
-    py::set_error(to.shape, e.what());
+    raise(to.shape, e);
   } catch (const DeviceError& e) {
-    py::set_error(to.device, e.what());
+    raise(to.device, e);
   } catch (const GradError& e) {
-    py::set_error(to.grad, e.what());
+    raise(to.grad, e);
   } catch (const ValueError& e) {
-    py::set_error(to.argument, e.what());
+    raise(to.argument, e);
   } catch (const DtypeError& e) {
-    py::set_error(to.dtype, e.what());
+    raise(to.dtype, e);
   } catch (const IndexError& e) {
-    py::set_error(to.range, e.what());
+    raise(to.range, e);
   } catch (const IoError& e) {
-    py::set_error(to.file, e.what());
+    raise(to.file, e);
   } catch (const OutOfMemoryError& e) {
-    py::set_error(to.memory, e.what());
+    raise(to.memory, e);
   } catch (const Error& e) {
-    py::set_error(to.error, e.what());
+    raise(to.error, e);
   }
 }
 

@@ -569,11 +569,12 @@ Raises:
 std::string bytes_of(const char* op, const char* what, py::handle text) {
   check<DtypeError>(PyUnicode_Check(text.ptr()) || PyBytes_Check(text.ptr()), op, what,
                     " must be str or bytes, got ", Py_TYPE(text.ptr())->tp_name);
-  const auto bytes = PyUnicode_Check(text.ptr())
-                         ? py::reinterpret_steal<py::bytes>(PyUnicode_AsUTF8String(text.ptr()))
-                         : py::reinterpret_borrow<py::bytes>(text);
-  if (!bytes) throw py::error_already_set();  // half a surrogate pair
-  return bytes;
+  if (PyBytes_Check(text.ptr())) return text.cast<py::bytes>();
+  const auto bytes = py::reinterpret_steal<py::bytes>(PyUnicode_AsUTF8String(text.ptr()));
+  if (bytes) return bytes;
+  const py::error_already_set error;
+  fail<ValueError>(op, what, " must be text; there is half a surrogate pair at ",
+                   error.value().attr("start").cast<py::ssize_t>());
 }
 
 void bind_parse(py::module_& parse) {

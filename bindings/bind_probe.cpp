@@ -86,7 +86,8 @@ void bind_probe(py::module_& m) {
 
 While entered, forward and backward passes of ``nl.nn.Norm`` on this thread are recorded: mean and
 variance of activations and gradients before and after the norm, gradient lengths, and the share
-that adanorm's phi would clip. Probes nest; the innermost records. The records stay after the end.
+that adanorm's phi would clip. Probes nest and may end in any order; the innermost records. The
+records stay after the end.
 On the GPU each record waits for the values, and no graph can be captured meanwhile::
 
     with nl.probe(net, every=10) as probe:

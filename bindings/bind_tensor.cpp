@@ -16,6 +16,9 @@ bool. ``np.asarray(t)``, ``t.numpy()`` and ``np.from_dlpack(t)`` give NumPy the 
 
 ``t.to("cuda")`` takes it to the GPU, ``t.to("cpu")`` back; operations want all tensors on one
 device.
+
+``pickle`` and ``copy.deepcopy`` keep a leaf's values, dtype, device and ``requires_grad``, not its
+gradient; what shared storage has each its own afterwards. ``copy.copy`` shares.
 )doc";
 
 /// The only element as int, float or bool.
@@ -66,11 +69,9 @@ Tensor to(const Tensor& x, const py::object& target) {
     const auto& model = target.cast<const Tensor&>();
     return without_gil([&] { return x.to(model.dtype()).to(model.device()); });
   }
-  if (py::isinstance<py::str>(target)) {
-    const auto name = target.cast<std::string>();
-    if (name == "cpu" || name.starts_with("cuda"))
-      return without_gil([&] { return x.to(device_named(name)); });
-  }
+  const std::string name = PyUnicode_Check(target.ptr()) ? std::string(py::repr(target)) : "";
+  if (name == "'cpu'" || name.starts_with("'cuda"))
+    return without_gil([&] { return x.to(device_named(name.substr(1, name.size() - 2))); });
   const DType dtype = dtype_from(target);
   return without_gil([&] { return x.to(dtype); });
 }
@@ -107,6 +108,34 @@ Tensor copied_leaf(const Tensor& x, const char* op) {
   Tensor copy = x.detach().clone();
   if (x.requires_grad()) copy.set_requires_grad();
   return copy;
+}
+
+/// (values, requires_grad, device), and the dtype where NumPy lacks it: bfloat16's bits are uint16.
+py::tuple state_of(const Tensor& x) {
+  const Tensor copy = on_cpu(copied_leaf(x, "pickle"));
+  if (x.dtype() != DType::bfloat16)
+    return py::make_tuple(numpy_view(copy), x.requires_grad(), name_of(x.device()));
+  const std::vector<py::ssize_t> lengths(x.shape().begin(), x.shape().end());
+  const py::array bits(py::dtype::of<uint16_t>(), lengths, copy.raw(), py::cast(copy));
+  return py::make_tuple(bits, x.requires_grad(), name_of(x.device()), name_of(x.dtype()));
+}
+
+Tensor of_bits(const py::array_t<uint16_t, py::array::c_style>& bits) {
+  const std::vector<int64_t> lengths(bits.shape(), bits.shape() + bits.ndim());
+  const Tensor x = Tensor::empty(Shape(std::span<const int64_t>(lengths)), DType::bfloat16);
+  std::copy_n(bits.data(), bits.size(), static_cast<uint16_t*>(x.raw()));
+  return x;
+}
+
+Tensor of_state(const py::tuple& state) {
+  check<ValueError>(state.size() == 3 || state.size() == 4, "Tensor",
+                    "a pickled state has 3 or 4 parts, got ", state.size());
+  const Tensor values = state.size() == 4
+                            ? of_bits(state[0].cast<py::array>())
+                            : tensor_from_array(state[0].cast<py::array>(), std::nullopt, true);
+  Tensor x = values.to(device_named(state[2].cast<std::string>()));
+  if (state[1].cast<bool>()) x.set_requires_grad();
+  return x;
 }
 
 py::capsule dlpack(const Tensor& x, const py::object& stream,
@@ -251,18 +280,7 @@ first axis with step 1 share storage; everything else copies. All of it is recor
       "__deepcopy__",
       [](const Tensor& x, const py::typing::Dict<Any, Any>&) { return copied_leaf(x, "deepcopy"); },
       py::arg("memo"));
-  using State = py::typing::Tuple<py::array, py::bool_, py::str>;
-  c.def(py::pickle(
-      [](const Tensor& x) {
-        return State(py::make_tuple(numpy_view(on_cpu(copied_leaf(x, "pickle"))), x.requires_grad(),
-                                    name_of(x.device())));
-      },
-      [](const State& state) {
-        Tensor x = tensor_from_array(py::array(state[0]), std::nullopt, true)
-                       .to(device_named(state[2].cast<std::string>()));
-        if (state[1].cast<bool>()) x.set_requires_grad();
-        return x;
-      }));
+  c.def(py::pickle(&state_of, &of_state));
 }
 
 /// zeros() and its like.

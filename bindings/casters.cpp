@@ -131,18 +131,19 @@ py::dtype numpy_dtype(DType dtype) {
   fail<DtypeError>("dtype", "NumPy has no bfloat16; x.to('float32') converts");
 }
 
+bool is_text(py::handle source, const char* text) {
+  return PyUnicode_Check(source.ptr()) && PyUnicode_CompareWithASCIIString(source.ptr(), text) == 0;
+}
+
 DType dtype_from(py::handle source) {
   constexpr const char* kKnown =
       "must be one of float32, float64, bfloat16, int32, int64, uint8, bool, got ";
   // NumPy takes None for float64, and a tensor for its own dtype.
   check<DtypeError>(!source.is_none() && !py::isinstance<Tensor>(source), "dtype", kKnown,
                     source.is_none() ? "None" : "a tensor");
-  if (py::isinstance<py::str>(source) && source.cast<std::string>() == "bfloat16")
-    return DType::bfloat16;
-  if (py::isinstance<py::str>(source))
-    check<DtypeError>(
-        source.cast<std::string>() != "float", "dtype",
-        "write float32 or float64: 'float' is the one to PyTorch, the other to NumPy");
+  if (is_text(source, "bfloat16")) return DType::bfloat16;
+  check<DtypeError>(!is_text(source, "float"), "dtype",
+                    "write float32 or float64: 'float' is the one to PyTorch, the other to NumPy");
   py::object dtype;
   try {
     dtype = py::dtype::from_args(py::reinterpret_borrow<py::object>(source));
@@ -152,6 +153,15 @@ DType dtype_from(py::handle source) {
   const auto found = same_dtype(dtype);
   if (!found) fail<DtypeError>("dtype", kKnown, std::string(py::str(dtype)));
   return *found;
+}
+
+std::string class_name(py::handle object) {
+  const std::string name = Py_TYPE(object.ptr())->tp_name;
+  return name.substr(name.rfind('.') + 1);
+}
+
+void refuse_shell(py::handle object) {
+  fail<ValueError>(class_name(object).c_str(), "call super().__init__() before anything else");
 }
 
 Tensor on_cpu(const Tensor& x) {
@@ -253,7 +263,12 @@ std::optional<std::vector<Tensor>> tensors_from(py::handle source) {
   }
   std::vector<Tensor> tensors;
   for (const py::handle item : items) {
-    if (!py::isinstance<Tensor>(item)) return std::nullopt;
+    if (!py::isinstance<Tensor>(item)) {
+      // What can be gone through again is looked at by normlab._misuse.
+      check<DtypeError>(!PyIter_Check(source.ptr()), "tensors", "item ", tensors.size(),
+                        " must be a Tensor, got ", Py_TYPE(item.ptr())->tp_name);
+      return std::nullopt;
+    }
     tensors.push_back(item.cast<Tensor>());
   }
   return tensors;
@@ -263,8 +278,11 @@ std::optional<std::vector<int64_t>> integers_from(py::handle source) {
   const auto integer = [](py::handle item) -> std::optional<int64_t> {
     if (!PyIndex_Check(item.ptr()) || PyBool_Check(item.ptr())) return std::nullopt;
     const py::ssize_t value = PyNumber_AsSsize_t(item.ptr(), PyExc_OverflowError);
-    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
-    return value;
+    if (value != -1 || !PyErr_Occurred()) return value;
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) throw py::error_already_set();
+    PyErr_Clear();
+    fail<ValueError>("integer", "must fit 64 bits, got one of ",
+                     item.attr("bit_length")().cast<py::ssize_t>(), " bits");
   };
   // Arrays have __index__ too, for one element.
   if (PyLong_Check(source.ptr()) ||

@@ -9,8 +9,10 @@
 #include <pybind11/stl/filesystem.h>
 
 #include <concepts>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -27,6 +29,8 @@ namespace normlab::bindings {
 using ReleaseGil = py::call_guard<GilRelease>;
 
 py::dtype numpy_dtype(DType dtype);
+/// Whether the object is that str.
+bool is_text(py::handle source, const char* text);
 /// The engine's type for anything that numpy.dtype() takes. DtypeError if it has none.
 DType dtype_from(py::handle source);
 /// A NumPy array on the same memory, which it keeps alive. DeviceError on a GPU.
@@ -103,17 +107,24 @@ class TensorObject : public Any {
   using Any::Any;
 };
 
-/// False for a Python object whose class did not call super().__init__().
+/// False for what X.__new__(X) made, or whose class did not call super().__init__().
 inline bool constructed(py::handle object) {
   auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
-  return instance->get_value_and_holder().holder_constructed();
+  if (instance->simple_layout) return instance->simple_holder_constructed;
+  py::detail::values_and_holders bases(instance);
+  for (const auto& base : bases)
+    if (!base.holder_constructed() && !bases.is_redundant_value_and_holder(base)) return false;
+  return true;
 }
 
-/// Classes whose every use first checks constructed(): pybind11 itself would hand out memory in
-/// which nothing was ever built.
-template <class T>
-concept Guarded = std::same_as<T, Tensor> || std::derived_from<T, nn::Module> ||
-    std::derived_from<T, optim::Optimizer>;
+/// The name of an object's class, without modules.
+std::string class_name(py::handle object);
+[[noreturn]] void refuse_shell(py::handle object);
+/// pybind11 itself would hand out memory in which nothing was ever built.
+inline void check_constructed(py::handle object) {
+  if (!constructed(object)) [[unlikely]]
+    refuse_shell(object);
+}
 
 /// uint64 from an int; nullopt if it is none, ValueError if it has no seed's size.
 std::optional<uint64_t> seed_from(py::handle source);
@@ -141,15 +152,25 @@ struct handle_type_name<normlab::bindings::TensorObject> {
   static constexpr auto name = const_name<normlab::Tensor>();
 };
 
-template <normlab::bindings::Guarded T>
+/// Whether T is of namespace normlab. It stands here since compilers leave out the namespaces that
+/// a class shares with the function.
+template <class T>
+consteval bool is_normlabs() {
+  return std::string_view(__PRETTY_FUNCTION__).find("T = normlab::") != std::string_view::npos;
+}
+
+/// What pybind11 can only know as a class that was bound: every use of one checks first that it is
+/// constructed.
+template <class T>
+concept Bound = std::is_class_v<T> && is_normlabs<T>() && !std::derived_from<T, handle>;
+
+template <Bound T>
 class type_caster<T> : public type_caster_base<T> {
  public:
   bool load(handle source, bool convert) {
     const bool instance = isinstance<T>(source);
     if (!instance && !convert) return false;  // without pybind11's long search elsewhere
-    if (instance && !normlab::bindings::constructed(source))
-      normlab::fail<normlab::ValueError>(Py_TYPE(source.ptr())->tp_name,
-                                         "call super().__init__() before anything else");
+    if (instance) normlab::bindings::check_constructed(source);
     return type_caster_base<T>::load(source, convert);
   }
 };
@@ -183,6 +204,15 @@ struct type_caster<normlab::Scalar> {
 
  private:
   normlab::Scalar value_ = 0;
+};
+
+template <Bound T>
+class type_caster<std::shared_ptr<T>> : public copyable_holder_caster<T, std::shared_ptr<T>> {
+ public:
+  bool load(handle source, bool convert) {
+    if (isinstance<T>(source)) normlab::bindings::check_constructed(source);
+    return copyable_holder_caster<T, std::shared_ptr<T>>::load(source, convert);
+  }
 };
 
 template <>

@@ -16,15 +16,15 @@ using Call = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*);
 
 Call dispatch = nullptr;  // pybind11's, the same for all functions
 
-/// The property that a function sets, by what CPython calls it with: its own name is empty.
-std::map<PyObject*, std::string> setters;
+/// The property that a function gets or sets, by what CPython calls it with: its own name is empty.
+std::map<PyObject*, std::string> properties;
 
 std::string property_of(PyObject* self) {
-  const auto found = setters.find(self);
-  return found == setters.end() ? "" : found->second;
+  const auto found = properties.find(self);
+  return found == properties.end() ? "" : found->second;
 }
 
-py::object sentence(const py::object& text, PyObject* self, PyObject* const* args, Py_ssize_t count,
+py::object error_of(const py::object& text, PyObject* self, PyObject* const* args, Py_ssize_t count,
                     PyObject* names) {
   py::list positional;
   for (Py_ssize_t i = 0; i < count; ++i) positional.append(py::handle(args[i]));
@@ -32,7 +32,7 @@ py::object sentence(const py::object& text, PyObject* self, PyObject* const* arg
   for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); ++i)
     named[py::handle(PyTuple_GET_ITEM(names, i))] = py::handle(args[count + i]);
   return py::module_::import("normlab._misuse")
-      .attr("sentence")(text, positional, named, property_of(self));
+      .attr("error_of")(text, positional, named, property_of(self));
 }
 
 /// Says the error that is set in a sentence, if it is pybind11's own and of this call.
@@ -41,8 +41,8 @@ void explain(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* 
   try {
     const py::str text(error.value());
     if (!error.trace() && text.contains("(): incompatible ")) {
-      const py::object said = sentence(text, self, args, count, names);
-      PyErr_SetObject(PyExc_TypeError, said.ptr());
+      const py::object said = error_of(text, self, args, count, names);
+      PyErr_SetObject(py::type::handle_of(said).ptr(), said.ptr());
       return;
     }
   } catch (py::error_already_set& another) {
@@ -83,9 +83,12 @@ void explain_misuse(py::handle scope) {
       explain_misuse(object);
     } else if (PyCFunctionObject* function = function_of(object)) {
       pass_through_call(function->m_ml);
-    } else if (PyCFunctionObject* setter = function_of(py::getattr(object, "fset", py::none()))) {
-      setters.emplace(setter->m_self, py::str(name));
-      pass_through_call(setter->m_ml);
+    } else {
+      for (const char* accessor : {"fget", "fset"})
+        if (PyCFunctionObject* function = function_of(py::getattr(object, accessor, py::none()))) {
+          properties.emplace(function->m_self, py::str(name));
+          pass_through_call(function->m_ml);
+        }
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "bind.h"
 #include "misuse.h"
+#include "pickling.h"
 
 namespace normlab::bindings {
 namespace {
@@ -10,10 +11,42 @@ void rename_module(const py::module_& m, const char* name) {
     if (PyType_Check(value.ptr())) py::setattr(value, "__module__", py::str(name));
 }
 
+/// The engine has one state a process. ImportError at once: pybind11 would wait for a lock for
+/// ever.
+bool is_main_interpreter() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+  PyErr_SetString(PyExc_ImportError,
+                  "normlab: works in the main interpreter alone, not in a sub-interpreter; use "
+                  "threads or processes");
+  return false;
+}
+
 }  // namespace
 }  // namespace normlab::bindings
 
-PYBIND11_MODULE(_core, m) {
+int pybind11_exec__core(PyObject* m);
+
+/// Before CPython 3.13 the first function is what a sub-interpreter calls, later this one.
+int execute(PyObject* m) {
+  return normlab::bindings::is_main_interpreter() ? pybind11_exec__core(m) : -1;
+}
+
+// PYBIND11_MODULE() with a question before all else.
+PYBIND11_PLUGIN_IMPL(_core) {
+  if (!normlab::bindings::is_main_interpreter()) return nullptr;
+  PYBIND11_CHECK_PYTHON_VERSION
+  try {
+    py::detail::ensure_internals();
+    static py::detail::slots_array slots = py::detail::init_slots(&execute);
+    static PyModuleDef definition{PyModuleDef_HEAD_INIT, "_core", nullptr, 0,      nullptr,
+                                  slots.data(),          nullptr, nullptr, nullptr};
+    return PyModuleDef_Init(&definition);
+  }
+  PYBIND11_CATCH_INIT_EXCEPTIONS
+  return nullptr;
+}
+
+PYBIND11_MODULE_EXEC(_core, m) {
   using namespace normlab::bindings;  // NOLINT
   m.doc() = "The engine of normlab. Use it through `import normlab`.";
   m.attr("__version__") = normlab::version();
@@ -39,7 +72,10 @@ PYBIND11_MODULE(_core, m) {
   py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
   bind_parse(parse);
 
-  for (const py::module_& module : {m, nn, optim, text, cuda, parse}) explain_misuse(module);
+  for (py::module_& module : std::array{m, nn, optim, text, cuda, parse}) {
+    settle_pickling(module);
+    explain_misuse(module);
+  }
   rename_module(m, "normlab");
   rename_module(nn, "normlab.nn");
   rename_module(optim, "normlab.optim");

@@ -90,8 +90,9 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
     return stop;
   }
   if (!constructed(self)) return 0;
-  const auto* instance = reinterpret_cast<py::detail::instance*>(self);
-  const nn::Module* module = static_cast<M*>(instance->simple_value_holder[0]);
+  auto* instance = reinterpret_cast<py::detail::instance*>(self);
+  const auto* type = instance->simple_layout ? nullptr : py::detail::get_type_info(typeid(M));
+  const nn::Module* module = instance->get_value_and_holder(type).template value_ptr<M>();
   for (const auto& child : module->children())
     if (const auto* owner = std::get_deleter<ObjectOwner>(child.second)) Py_VISIT(owner->object);
   return 0;

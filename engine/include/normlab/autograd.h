@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <span>
@@ -57,7 +58,8 @@ class Saved {
 
 /// Whether this thread records.
 bool grad_enabled();
-/// While it lives, this thread records nothing.
+/// While it lives, the thread that made it records nothing. Several may end in any order, and on
+/// any thread.
 class NoGrad {
  public:
   NoGrad();
@@ -66,7 +68,7 @@ class NoGrad {
   NoGrad& operator=(const NoGrad&) = delete;
 
  private:
-  bool before_;
+  std::shared_ptr<std::atomic<int>> pauses_;  // of the thread
 };
 
 }  // namespace normlab

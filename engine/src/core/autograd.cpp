@@ -59,7 +59,8 @@ struct Node {
 
 namespace {
 
-thread_local bool recording = true;
+/// How many NoGrads of this thread live. They share it, since they may outlive the thread.
+thread_local std::shared_ptr<std::atomic<int>> pauses;
 std::atomic<uint64_t> next_seq{1};
 
 bool wants_grad(const Tensor& x) {
@@ -87,7 +88,7 @@ std::shared_ptr<Node> make_node(const char* op, const Tensor& z,
 }
 
 bool should_record(const Tensor& z, const std::vector<Tensor>& inputs) {
-  return recording && carries_gradient(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
+  return grad_enabled() && carries_gradient(z.dtype()) && std::ranges::any_of(inputs, wants_grad);
 }
 
 void attach(const Tensor& z, std::shared_ptr<Node> node) {
@@ -269,7 +270,7 @@ Tensor record_no_derivative(const char* op, Tensor z, std::vector<Tensor> inputs
 }
 
 bool needs_grad(std::initializer_list<Tensor> inputs) {
-  return recording && std::ranges::any_of(inputs, wants_grad);
+  return grad_enabled() && std::ranges::any_of(inputs, wants_grad);
 }
 
 // Detached: a closure that held the producing nodes would free them recursively.
@@ -282,13 +283,15 @@ const Tensor& Saved::get() const {
 }
 
 bool grad_enabled() {
-  return recording;
+  return !pauses || pauses->load(std::memory_order_relaxed) == 0;
 }
-NoGrad::NoGrad() : before_(recording) {
-  recording = false;
+NoGrad::NoGrad() {
+  if (!pauses) pauses = std::make_shared<std::atomic<int>>(0);
+  pauses_ = pauses;
+  ++*pauses_;
 }
 NoGrad::~NoGrad() {
-  recording = before_;
+  --*pauses_;
 }
 
 bool Tensor::requires_grad() const {

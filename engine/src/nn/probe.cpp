@@ -1,5 +1,6 @@
 #include "nn/probe.h"
 
+#include <atomic>
 #include <cmath>
 #include <map>
 
@@ -17,6 +18,7 @@ struct Probe::State {
   std::vector<NormRecord> records;
   std::map<const nn::Module*, std::string> names;
   std::shared_ptr<State> outer;
+  std::atomic<bool> ended = false;  // on whatever thread, in whatever order
 
   const std::string& name_of(const nn::Module& layer) {
     const auto found = names.find(&layer);
@@ -28,7 +30,13 @@ struct Probe::State {
 
 namespace {
 
-thread_local std::shared_ptr<Probe::State> active;
+thread_local std::shared_ptr<Probe::State> innermost;
+
+/// The innermost probe that has not ended, or nullptr.
+const std::shared_ptr<Probe::State>& active() {
+  while (innermost && innermost->ended) innermost = innermost->outer;
+  return innermost;
+}
 
 /// Sums over rows, kept a block of rows each so that threads do not change the order.
 struct RowSums {
@@ -90,8 +98,8 @@ Tensor tap(const Tensor& x, std::function<void(const Tensor&)> see) {
 Probe::Probe(int64_t every) : state_(std::make_shared<State>()) {
   check<ValueError>(every >= 1, "Probe", "every must be at least 1, got ", every);
   state_->every = every;
-  state_->outer = active;
-  active = state_;
+  state_->outer = active();
+  innermost = state_;
 }
 
 Probe::Probe(const nn::Module& model, int64_t every) : Probe(every) {
@@ -99,7 +107,8 @@ Probe::Probe(const nn::Module& model, int64_t every) : Probe(every) {
 }
 
 Probe::~Probe() {
-  active = state_->outer;
+  state_->ended = true;
+  active();  // frees what has ended on this thread
 }
 
 void Probe::next_step() {
@@ -125,12 +134,12 @@ RowMoments row_moments(const Tensor& x, int64_t row) {
 }
 
 bool probing() {
-  return active != nullptr;
+  return active() != nullptr;
 }
 
 Tensor observed(const nn::Norm& layer, const Tensor& x,
                 const std::function<Tensor(const Tensor&)>& forward) {
-  const std::shared_ptr<Probe::State> state = active;
+  const std::shared_ptr<Probe::State> state = active();
   if (!state || state->step % state->every != 0 || x.dtype() != DType::float32) return forward(x);
   const int64_t H = layer.size().numel(), rows = x.numel() / H;
   const size_t index = state->records.size();
