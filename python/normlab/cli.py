@@ -118,7 +118,8 @@ def study(
         typer.Option(
             metavar="NAME|FOLDER",
             help="Of Universal Dependencies by its name, or a folder with train, dev and test as "
-            "CoNLL-U or CoNLL-X; for parse.",
+            "CoNLL-U or CoNLL-X, in parts or whole; a tenth of train stands for dev or test that "
+            "is missing; for parse.",
             show_default="en_ewt",
         ),
     ] = None,

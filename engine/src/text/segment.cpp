@@ -64,7 +64,8 @@ class Cutter {
     at_ += length;
     const string_view bytes = shapes_.line.substr(begin, end - begin);
     if (bytes.find_first_not_of("\xC2\xAD") == string_view::npos) return;  // soft hyphens
-    tokens_.push_back({begin, end - begin, is_joined});
+    const bool touches = !tokens_.empty() && tokens_.back().begin + tokens_.back().size == begin;
+    tokens_.push_back({begin, end - begin, is_joined && touches});
   }
 
   void take() {
