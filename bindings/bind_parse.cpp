@@ -233,9 +233,9 @@ void bind_files(py::module_& m) {
 
 An iterator of :class:`Sentence`. Lines are taken as they are needed and memory is bounded by one
 sentence, so text may have any length. Lines may end with LF or CR LF, the text may begin with a
-byte order mark and end without the last empty line; further empty lines are passed over. But for
-these, a sentence's ``to_conllu()`` is what was read. A line may have 1 MiB, a sentence 100,000
-lines and 16 MiB.
+byte order mark and end without the last empty line; further empty lines are passed over, and a line
+of only spaces and tabs is an empty one. But for these, a sentence's ``to_conllu()`` is what was
+read. A line may have 1 MiB, a sentence 100,000 lines and 16 MiB.
 
 Args:
     lines: an iterable of str or bytes (UTF-8), such as an open file.
@@ -246,12 +246,17 @@ Args:
         a word, or "_" for not known, for text that waits to be parsed.
 
 Raises:
-    FileError: a broken line or tree: name, line number and reason. Nothing can be read after it.
+    FileError: a broken line or tree: name, line number and reason. Nothing can be read after it
+        unless :meth:`skip` passes over it.
 )doc")
       .def(py::init(&make_reader), py::arg("lines"), py::kw_only(), py::arg("name") = "lines",
            py::arg("format") = "conllu", py::arg("heads") = "tree")
       .def("__iter__", [](const Self& self) { return self; })
-      .def("__next__", &next_of);
+      .def("__next__", &next_of)
+      .def("skip", &Reader::skip,
+           "After a sentence was refused: passes over the rest of it, so that the one after it "
+           "comes next. False, without doing anything, unless it was the text that was refused, "
+           "and not the lines that could not be taken.");
   m.def(
       "read_conllu",
       [](const std::filesystem::path& path, const std::string& format, const std::string& heads) {

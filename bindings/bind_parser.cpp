@@ -235,10 +235,12 @@ void bind_parsing(py::module_& m) {
         return sentence_of(bytes_of("sentence_of", "line", line));
       },
       py::arg("line"),
-      R"doc(The words of a line of raw text, as the Penn Treebank cuts them.
+      R"doc(The words of a line of raw English text, as the English Web Treebank cuts them.
 
-They are spelled as they are written; see nl.text.tokenize. Where no space follows a word, misc is
-"SpaceAfter=No"; the line is the comment "text". Bytes are taken as UTF-8. ArgumentError for a NUL
+They are spelled as they are written. URLs, e-mail addresses, file names, numbers, abbreviations and
+emoticons are whole. A contraction is one multi-word token in ``extras`` ("1-2 don't") and several
+words ("do", "n't"). misc is "SpaceAfter=No" where no space follows, of a multi-word token on its
+own line; the line is the comment "text". Bytes are taken as UTF-8. ArgumentError for a NUL
 character, bytes that are not UTF-8, or a line without words.
 )doc");
   py::class_<Parser>(m, "Parser", R"doc(Parses greedily, with a copy of a model's weights.

@@ -118,7 +118,8 @@ def study(
         typer.Option(
             metavar="NAME|FOLDER",
             help="Of Universal Dependencies by its name, or a folder with train, dev and test as "
-            "CoNLL-U or CoNLL-X; for parse.",
+            "CoNLL-U or CoNLL-X, in parts or whole; a tenth of train stands for dev or test that "
+            "is missing; for parse.",
             show_default="en_ewt",
         ),
     ] = None,
@@ -258,41 +259,87 @@ def report(
     _show_table(folder)
 
 
+_Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE]...",
+        help="Read one after the other, packed with gzip or not; - is standard input.",
+        show_default="standard input",
+    ),
+]
+_Out = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Written whole or not at all: after an error the old file is as it was.",
+        show_default="standard output",
+    ),
+]
+
+
 @app.command(
-    epilog="[bold]Example[/bold]\n\n"
+    epilog="[bold]Examples[/bold]\n\n"
     "normlab study --task rt --norm adanorm --seeds 1 --save --out rt\n\n"
-    "echo 'a quiet , moving film .' | normlab predict rt/model.safetensors"
+    "echo 'a quiet , moving film .' | normlab predict rt/model.safetensors\n\n"
+    "normlab predict rt/model.safetensors reviews.txt --probabilities -o labels.tsv"
 )
 def predict(
     model: Annotated[Path, typer.Argument(help="A study's model.safetensors (rt, sst5).")],
+    files: _Files = None,
+    output: _Out = None,
     logits: Annotated[
         bool, _flag("--logits", help="Print the logits between label and line.")
     ] = False,
+    probabilities: Annotated[
+        bool,
+        _flag(
+            "--probabilities",
+            help="Print a table divided by tabs, with a header: label, the probability of each "
+            "label, line.",
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool,
+        _flag(
+            "--skip-bad",
+            help="Leave out lines that are no text: each is a line on standard error, with their "
+            "number at the end. The exit code is 2 if none was left.",
+        ),
+    ] = False,
 ) -> None:
-    """Label each line of standard input as it comes: label, tab, line."""
+    """Label each line of files or of standard input as it comes: label, tab, line."""
+    from normlab import filters
     from normlab.text import load_model
 
-    streams.check_open()
-    loaded = _loaded(load_model, model, "predict")
-    with _quiet_interruption():
-        for number, text in enumerate(streams.lines(), 1):
-            given: Any = text  # the stub knows str alone; the engine refuses what is no UTF-8
-            with streams.naming(f"line {number}"):
-                numbers, label = loaded.label(given)
-            shown = " ".join(f"{x:.9g}" for x in numbers.numpy()) if logits else None
-            fields = [label, *([shown] if shown else [])]
-            # Bytes: the line comes out as it went in, whatever encoding the terminal has.
-            streams.write(b"\t".join([*(field.encode() for field in fields), text]) + b"\n")
+    if logits and probabilities:
+        raise nl.ArgumentError("--logits, --probabilities: one or the other")
+    with _filtering(files, output) as out:
+        loaded = _loaded(load_model, model, "predict")
+        code = filters.predict(
+            loaded,
+            files or [],
+            out,
+            logits=logits,
+            probabilities=probabilities,
+            skip_bad=skip_bad,
+        )
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command(
     epilog="[bold]Examples[/bold]\n\n"
     "normlab study --task parse --norm layernorm --seeds 1 --save --out parser\n\n"
     "echo 'The dog sleeps.' | normlab parse parser/model.safetensors\n\n"
-    "normlab parse parser/model.safetensors --conllu < given.conllu > parsed.conllu"
+    "normlab parse parser/model.safetensors --conllu < given.conllu > parsed.conllu\n\n"
+    "normlab parse parser/model.safetensors a.txt b.txt.gz --skip-bad -o parsed.conllu"
 )
 def parse(
     model: Annotated[Path, typer.Argument(help="A study's model.safetensors (parse).")],
+    files: _Files = None,
+    output: _Out = None,
     tokenized: Annotated[
         bool, _flag("--tokenized", help="White space divides the words of a line.")
     ] = False,
@@ -300,39 +347,49 @@ def parse(
         bool,
         _flag(
             "--conllu",
-            help="The input is CoNLL-U: its tags are used, those that are _ are found; all but "
-            "these, HEAD and DEPREL comes out as it went in.",
+            help="The input is CoNLL-U (or CoNLL-X): its tags are used, those that are _ are "
+            "found; all but these, HEAD and DEPREL comes out as it went in.",
+        ),
+    ] = False,
+    raw: Annotated[
+        bool,
+        _flag(
+            "--raw",
+            help="The input is text. Without any of these three, what begins as CoNLL-U is read "
+            "as such, which standard error says, and all else is text.",
         ),
     ] = False,
     retag: Annotated[bool, _flag("--retag", help="With --conllu: find all tags anew.")] = False,
+    skip_bad: Annotated[
+        bool,
+        _flag(
+            "--skip-bad",
+            help="Leave out sentences that are broken: each is a line on standard error, with "
+            "their number at the end. The exit code is 2 if none was left.",
+        ),
+    ] = False,
 ) -> None:
-    """Parse standard input as it comes, a sentence a line: dependency trees as CoNLL-U."""
-    from normlab.parse import Parser, load_model
+    """Parse files or standard input as it comes, a sentence a line: trees as CoNLL-U."""
+    from normlab import filters
+    from normlab.parse import load_model
 
-    if tokenized and conllu:
-        raise nl.ArgumentError("--tokenized, --conllu: the input is one or the other")
+    kinds = {"--tokenized": tokenized, "--conllu": conllu, "--raw": raw}
+    if len(given := [name for name, is_given in kinds.items() if is_given]) > 1:
+        raise nl.ArgumentError(f"{', '.join(given)}: the input is one or the other")
     if retag and not conllu:
         raise nl.ArgumentError("--retag: needs --conllu; other input has no tags")
-    streams.check_open()
-    loaded = _loaded(load_model, model, "parse")
-    if loaded.tagger is None and (retag or not conllu):
-        raise nl.ArgumentError(f"{model}: has no tagger, so the input must be --conllu with tags")
-    trees = streams.TreeWriter(Parser(loaded))
-    lines = streams.lines(before_waiting=trees.flush)
-    with _quiet_interruption():
-        try:
-            if conllu:
-                places = streams.conllu_sentences(lines, retag=retag)
-            elif tokenized:
-                places = streams.tokenized_sentences(lines)
-            else:
-                places = streams.raw_sentences(lines)
-            for place, sentence in places:
-                trees.add(place, sentence)
-        except nl.Error:
-            trees.flush()  # what came before it
-            raise
-        trees.flush()
+    with _filtering(files, output) as out:
+        code = filters.parse(
+            _loaded(load_model, model, "parse"),
+            str(model),
+            files or [],
+            out,
+            kind=filters.Kind[given[0].removeprefix("--")] if given else filters.Kind.unknown,
+            retag=retag,
+            skip_bad=skip_bad,
+        )
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command(
@@ -398,9 +455,13 @@ def _loaded(load: Callable[[Path], _T], path: Path, command: str) -> _T:
 
 
 @contextmanager
-def _quiet_interruption() -> Iterator[None]:
+def _filtering(files: list[str] | None, output: str | None) -> Iterator[streams.Output]:
+    """Where results go, once all that is read and written can be."""
+    streams.check_open(reads="-" in (files or ["-"]), writes=output is None or output == "-")
+    streams.check_files(files or [])
     try:
-        yield
+        with streams.Output(output) as out:
+            yield out
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
 

@@ -259,7 +259,6 @@ TEST_CASE("CoNLL-U: broken lines are refused with their number", "[parse]") {
       {ok + "2" + rest.substr(0, rest.size() - 1) + "\t_\n\n",
        "line 2: must have 10 columns divided by tabs, has 11"},
       {"word\n", "line 1: must have 10 columns divided by tabs, has 1"},
-      {" \n", "line 1: must have 10 columns divided by tabs, has 1"},
       {kText + ok + "2\t\t_\t_\t_\t_\t1\tx\t_\t_\n", "line 21: FORM must not be empty"},
       {ok + "2\t \xC2\xA0\t_\t_\t_\t_\t1\tx\t_\t_\n", "line 2: FORM must not be only white space"},
       {ok + "\t\t_\t_\t_\t_\t1\tx\t_\t_\n", "line 2: ID must not be empty"},

@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 import normlab as nl
-from normlab import cli, optim, parse, streams, text
+from normlab import cli, filters, optim, parse, text
 
 TAGS = {"DET": "DT", "ADJ": "JJ", "NOUN": "NN", "VERB": "VB", "PUNCT": "."}
 COLUMNS = """\
@@ -376,7 +376,7 @@ def test_windows_conllu_with_a_byte_order_mark(model: Path) -> None:
         (b"the d\xffg", "must be UTF-8, at byte 5 it is not"),
         (b"the \xed\xa0\x80", "must be UTF-8, at byte 4 it is not"),
         (b"the \0", "byte 4 is NUL"),
-        (b"x" * (1 << 20) + b"x", "must have at most 1,048,576 bytes"),
+        (b"x" * (1 << 20) + b"x", "must have at most 1,?048,?576 bytes"),
     ],
 )
 def test_what_is_no_text_is_refused(
@@ -385,7 +385,7 @@ def test_what_is_no_text_is_refused(
     good = COLUMNS.encode() if words == ("--conllu",) else b"the dog .\n\n"
     before, error = refused(model, *words, lines=good + broken + b"\n" + good)
     assert before == run(model, *words, lines=good).stdout, "what came before it"
-    assert f"line {good.count(10) + 1}: {message}" in error
+    assert re.search(f"line {good.count(10) + 1}: {message}", error)
     assert "standard input" in error
 
 
@@ -432,8 +432,8 @@ def test_long_sentences(model: Path, words: tuple[str, ...]) -> None:
 def test_words_are_divided_as_the_tokenizer_divides() -> None:
     for code in (*range(1, 0xD800), *range(0xE000, 0x10000)):
         sign = chr(code)
-        assert bool(streams._IN_WORDS.search(sign)) == bool(text.tokenize(sign)), hex(code)
-        if streams._WORD.search(sign):
+        assert bool(filters._IN_WORDS.search(sign)) == bool(text.tokenize(sign)), hex(code)
+        if filters._WORD.search(sign):
             assert parse.Sentence([sign]).to_conllu()
 
 

@@ -88,8 +88,8 @@ inline constexpr int64_t kMaxSentenceLines = 100'000;
 /// an empty line after each sentence.
 ///
 /// Lines may end with LF or CR LF, the text may begin with a byte order mark and end without the
-/// last empty line; further empty lines are passed over. But for these, to_conllu() of what was
-/// read is what was read.
+/// last empty line; further empty lines are passed over, and a line of only spaces and tabs is an
+/// empty one. But for these, to_conllu() of what was read is what was read.
 class Reader {
  public:
   /// Puts the next line, without its end, into its argument; false after the last one.
@@ -101,13 +101,18 @@ class Reader {
   Reader(std::istream& in, std::string name, const ReadOptions& options = {});
 
   /// Reads the next sentence; false after the last one. What `sentence` held is lost, its memory
-  /// is used again. Nothing can be read after an error.
+  /// is used again. Nothing can be read after an error unless skip() passes over it.
   /// @throws IoError  a broken line, tree or stream: name, line and reason.
   bool next(Sentence& sentence);
+  /// After next() has refused a sentence: passes over the rest of it, so that next() reads the one
+  /// after it. False, without doing anything, unless it was the text that was refused: what a
+  /// stream that cannot be read holds is not known.
+  bool skip();
 
  private:
   template <class... Parts>
-  [[noreturn]] void refuse(int64_t line, const Parts&... parts) const;
+  [[noreturn]] void refuse(int64_t line, const Parts&... parts);
+  bool pull_line();
   bool take_line();
   void add_line(Sentence& sentence, size_t& words);
   void add_word(const std::string_view* columns, Word& word);
@@ -117,7 +122,7 @@ class Reader {
   Lines lines_;
   std::string name_;
   ReadOptions options_;
-  bool ended_ = false;
+  bool ended_ = false, has_refused_ = false;
   int64_t number_ = 0;  // of the line
   std::string line_;
   // The sentence being read.
@@ -519,9 +524,12 @@ void save_model(const std::string& path, const Model& model);
 ///                  that is missing or not as it must be: the path, what, and what was expected.
 Model load_model(const std::string& path);
 
-/// The words of a line of raw text as the Penn Treebank cuts them, spelled as they are written:
-/// see text::tokenize(). Where no space follows a word, misc is "SpaceAfter=No"; the line is the
-/// comment "text". ValueError for invalid UTF-8, a NUL character, or a line without words.
+/// The words of a line of raw English text as the English Web Treebank of Universal Dependencies
+/// cuts them, spelled as they are written. URLs, e-mail addresses, file names, numbers,
+/// abbreviations and emoticons are whole. A contraction is one multi-word token in `extras` ("1-2
+/// don't") and several words ("do", "n't"). MISC is "SpaceAfter=No" where no space follows, of a
+/// multi-word token on its own line; the line is the comment "text". ValueError for invalid UTF-8,
+/// a NUL character, or a line without words.
 Sentence sentence_of(std::string_view line);
 
 struct ParserOptions {

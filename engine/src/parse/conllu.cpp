@@ -80,24 +80,40 @@ std::optional<std::pair<int32_t, int32_t>> numbers_from(string_view text, size_t
   return std::pair{*first, *second};
 }
 
-/// Takes lines as they come; of one that is too long, as much as shows it.
-bool line_from(std::streambuf& in, std::string& line) {
-  constexpr int kEnd = std::char_traits<char>::eof();
-  line.clear();
-  for (int c = in.sbumpc(); c != kEnd; c = in.sbumpc()) {
-    if (c == '\n') return true;
-    line += static_cast<char>(c);
-    if (line.size() > kMaxLineBytes + 1) return true;
+/// Takes lines as they come; of one that is too long, as much as shows it. What is left of that is
+/// passed over when the next one is asked for.
+class StreamLines {
+ public:
+  explicit StreamLines(std::streambuf& in) : in_(&in) {}
+  bool operator()(std::string& line) {
+    line.clear();
+    for (int c = take(); c != kEnd; c = take()) {
+      if (c == '\n' && !is_cut_) return true;
+      if (c == '\n') {
+        is_cut_ = false;
+      } else if (!is_cut_) {
+        line += static_cast<char>(c);
+        is_cut_ = line.size() > kMaxLineBytes + 1;
+        if (is_cut_) return true;
+      }
+    }
+    return !line.empty();
   }
-  return !line.empty();
-}
+
+ private:
+  static constexpr int kEnd = std::char_traits<char>::eof();
+  int take() { return in_->sbumpc(); }
+
+  std::streambuf* in_;
+  bool is_cut_ = false;
+};
 
 Reader::Lines lines_of(std::istream& in, const std::string& name) {
   check<IoError>(in.rdbuf() != nullptr && !in.fail(), "read_conllu", shown(name),
                  ": the stream cannot be read");
-  return [&in, name](std::string& line) {
+  return [from = StreamLines(*in.rdbuf()), name](std::string& line) mutable {
     try {
-      return line_from(*in.rdbuf(), line);
+      return from(line);
     } catch (const std::ios_base::failure& error) {
       fail<IoError>("read_conllu", shown(name), ": the stream cannot be read: ", error.what());
     }
@@ -128,17 +144,25 @@ Reader::Reader(std::istream& in, std::string name, const ReadOptions& options)
     : Reader(lines_of(in, name), name, options) {}
 
 template <class... Parts>
-void Reader::refuse(int64_t line, const Parts&... parts) const {
+void Reader::refuse(int64_t line, const Parts&... parts) {
+  has_refused_ = true;
   fail<IoError>("read_conllu", shown(name_), ", line ", line, ": ", parts...);
 }
 
-bool Reader::take_line() {
+bool Reader::pull_line() {
   if (!lines_(line_)) return false;
   ++number_;
   if (line_.ends_with('\r')) line_.pop_back();
+  if (number_ == 1 && line_.starts_with("\xEF\xBB\xBF")) line_.erase(0, 3);
+  // Spreadsheets and editors leave such lines between sentences.
+  if (line_.find_first_not_of(" \t") == std::string::npos) line_.clear();
+  return true;
+}
+
+bool Reader::take_line() {
+  if (!pull_line()) return false;
   if (line_.size() > kMaxLineBytes)
     refuse(number_, "must have at most ", kMaxLineBytes, " bytes, has more");
-  if (number_ == 1 && line_.starts_with("\xEF\xBB\xBF")) line_.erase(0, 3);
   if (const std::string fault = text_fault(line_); !fault.empty()) refuse(number_, fault);
   return true;
 }
@@ -158,6 +182,15 @@ bool Reader::next(Sentence& sentence) {
   for (first_line_ = number_; more && !line_.empty(); more = take_line()) add_line(sentence, words);
   sentence.words.resize(words);
   finish(sentence);
+  ended_ = !more;
+  return true;
+}
+
+bool Reader::skip() {
+  if (!has_refused_) return false;
+  has_refused_ = false;
+  bool more = true;
+  while (more && !line_.empty()) more = pull_line();
   ended_ = !more;
   return true;
 }

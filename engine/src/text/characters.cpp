@@ -1,5 +1,8 @@
 #include "text/characters.h"
 
+#include "core/json.h"
+#include "normlab/error.h"
+
 namespace normlab::text {
 namespace {
 
@@ -12,6 +15,13 @@ constexpr Range kSpaces[] = {
 };
 
 }  // namespace
+
+size_t character_length(std::string_view line, size_t at) {
+  check<ValueError>(line[at] != '\0', "tokenize", "byte ", at, " of the line is NUL");
+  const size_t length = utf8_length(line, at);
+  check<ValueError>(length > 0, "tokenize", "the line must be UTF-8, at byte ", at, " it is not");
+  return length;
+}
 
 uint32_t code_point(std::string_view character) {
   constexpr uint32_t kLeadBits[] = {0x7F, 0x7F, 0x1F, 0x0F, 0x07};

@@ -5,6 +5,9 @@
 
 namespace normlab::text {
 
+/// Bytes of the character that begins at `at`. ValueError for invalid UTF-8 or a NUL character,
+/// naming the byte.
+size_t character_length(std::string_view line, size_t at);
 /// Code point of a valid UTF-8 character.
 uint32_t code_point(std::string_view character);
 /// White space as Unicode has it, and what shows nothing: control characters, zero-width spaces,

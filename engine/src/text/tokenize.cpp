@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <iterator>
 
-#include "core/json.h"
+#include "normlab/text.h"
 #include "text/characters.h"
-#include "text/tokens.h"
+#include "text/shapes.h"
 
 // A line is first spelled in plain characters, then cut at white space into chunks, and these into
 // words. Each word is one that no rule cuts or respells any more, so that text which is cut
@@ -33,68 +33,47 @@ bool is_capital(uint32_t code) {
   return (code >= 'A' && code <= 'Z') || (code >= 0xC0 && code <= 0xDE && code != 0xD7);
 }
 
-/// A line in plain characters: byte i was made of what begins at from[i] of the line; one more
-/// entry is the line's end.
-struct Plain {
-  std::string text;
-  std::vector<size_t> from;
-
-  void append(string_view spelling, size_t source) {
-    text += spelling;
-    from.insert(from.end(), spelling.size(), source);
-  }
-};
-
-void append_plain(Plain& out, string_view character, size_t source) {
+void append_plain(std::string& out, string_view character) {
   const uint32_t code = code_point(character);
   const auto* spelling = std::ranges::find(kPlain, code, &Spelling::code);
   if (is_space(code)) {
-    out.append(" ", source);
+    out += ' ';
   } else if (spelling != std::end(kPlain)) {
-    out.append(spelling->plain, source);
+    out += spelling->plain;
   } else {
-    out.append(character, source);
-    if (is_capital(code)) out.text.back() = static_cast<char>(out.text.back() + 32);
+    out += character;
+    if (is_capital(code)) out.back() = static_cast<char>(out.back() + 32);
   }
 }
 
 /// `` and '' as ", \/ and \* without the backslash.
-Plain unescaped(const Plain& in) {
-  const string_view text = in.text;
-  Plain out;
+std::string unescaped(string_view text) {
+  std::string out;
   for (size_t at = 0; at < text.size();) {
     const size_t after = std::min(text.find_first_not_of('\\', at), text.size());
     if (text.substr(at, 2) == "''") {
-      out.append("\"", in.from[at]);
+      out += '"';
       at += 2;
     } else if (after == at) {
-      out.append(text.substr(at, 1), in.from[at]);
-      ++at;
+      out += text[at++];
+    } else if (after < text.size() && (text[after] == '/' || text[after] == '*')) {
+      out += text[after];
+      at = after + 1;
     } else {
-      const bool escapes = after < text.size() && (text[after] == '/' || text[after] == '*');
-      if (escapes) {
-        // The backslashes belong to the mark.
-        out.append(text.substr(after, 1), in.from[at]);
-        at = after + 1;
-      } else {
-        for (; at < after; ++at) out.append("\\", in.from[at]);
-      }
+      out += text.substr(at, after - at);
+      at = after;
     }
   }
-  out.from.push_back(in.from.back());
   return out;
 }
 
-Plain plain(string_view line) {
-  Plain out;
+std::string plain(string_view line) {
+  std::string out;
   for (size_t at = 0; at < line.size();) {
-    check<ValueError>(line[at] != '\0', "tokenize", "byte ", at, " of the line is NUL");
-    const size_t length = utf8_length(line, at);
-    check<ValueError>(length > 0, "tokenize", "the line must be UTF-8, at byte ", at, " it is not");
-    append_plain(out, line.substr(at, length), at);
+    const size_t length = character_length(line, at);
+    append_plain(out, line.substr(at, length));
     at += length;
   }
-  out.from.push_back(line.size());
   return unescaped(out);
 }
 
@@ -108,10 +87,6 @@ constexpr string_view kBrackets[][2] = {
 };
 constexpr string_view kMarksAnywhere = "()\";?!";
 constexpr string_view kMarksOutside = "'.-*$#%&@=+<>/\\|~^_";
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 template <class List>
 bool has(const List& list, string_view word) {
@@ -246,47 +221,14 @@ std::vector<std::string> with_ellipses(std::vector<std::string> words) {
   return out;
 }
 
-/// Shortened words, whose period is theirs in treebanks of dependencies.
-constexpr string_view kShortened[] = {
-    "mr",   "mrs", "ms",   "dr",   "st",   "jr",  "sr",   "prof", "gen", "sen",
-    "rep",  "gov", "rev",  "hon",  "capt", "lt",  "col",  "sgt",  "maj", "inc",
-    "corp", "ltd", "co",   "bros", "vs",   "etc", "e.g",  "i.e",  "vol", "fig",
-    "dept", "ave", "blvd", "jan",  "feb",  "aug", "sept", "oct",  "nov", "dec",
-};
-
-/// Joins these with the period that follows.
-std::vector<Piece> with_periods(std::vector<Piece> pieces) {
-  std::vector<Piece> out;
-  for (const Piece& piece : pieces) {
-    const bool follows = !out.empty() && piece.text == "." &&
-                         out.back().text.data() + out.back().text.size() == piece.text.data();
-    if (follows && has(kShortened, out.back().text))
-      out.back().text = {out.back().text.data(), out.back().text.size() + 1};
-    else
-      out.push_back(piece);
-  }
-  return out;
-}
-
 }  // namespace
 
 std::vector<std::string> tokenize(string_view line) {
-  const Plain spelled = plain(line);
+  const std::string spelled = plain(line);
   std::vector<std::string> words;
-  for (const Piece& piece : pieces_of(spelled.text))
+  for (const Piece& piece : pieces_of(spelled))
     words.emplace_back(form_of(piece.text, piece.is_mark));
   return with_ellipses(std::move(words));
-}
-
-std::vector<Token> tokens_of(string_view line) {
-  const Plain spelled = plain(line);
-  std::vector<Token> tokens;
-  for (const Piece& piece : with_periods(pieces_of(spelled.text))) {
-    const auto at = static_cast<size_t>(piece.text.data() - spelled.text.data());
-    const size_t begin = spelled.from[at], end = spelled.from[at + piece.text.size()];
-    if (end > begin) tokens.push_back({begin, end - begin});
-  }
-  return tokens;
 }
 
 }  // namespace normlab::text

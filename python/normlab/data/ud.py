@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -41,6 +41,10 @@ EN_EWT = Source(
 _KNOWN = {source.name: source for source in (EN_EWT,)}
 _SPLITS = ("train", "dev", "test")
 _FORMATS = {".conllu": "conllu", ".conllx": "conllx", ".conll": "conllx"}
+# A split's name and then, of a large treebank, its part's: train, train-a, train-b-2, train_part1.
+_PART = r"((?:[-_.](?:part)?[a-z]{0,2}\d{0,4})*|\d{1,4})"
+# Of ten training sentences, which one validates or tests where there is no file for that.
+_SHARE, _SHARED = 10, {"dev": 9, "test": 4}
 _MOST_IN_LINE = (1 << 20) + 2  # more than the reader takes, so that it says so
 
 
@@ -72,10 +76,13 @@ def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treeban
 
     Another treebank's name, such as "de_gsd", stands for the folder NORMLAB_DATA/ud-de-gsd.
 
-    A folder must have one file for each split, whose name ends with train, dev and test and then
+    A folder must have a file for each split, whose name ends with train, dev and test and then
     .conllu (Universal Dependencies; each tree has one root), or .conllx or .conll (the shared task
     of 2006, as the Penn Treebank's dependencies are often written; trees may have several roots),
-    each packed with gzip (.gz) or not.
+    each packed with gzip (.gz) or not. A split may be divided, as large treebanks are
+    (de_hdt-ud-train-a-1.conllu, de_hdt-ud-train-a-2.conllu, ...): its files are read in the order
+    of their names, numbers by their size. Without dev or test, a tenth of the training sentences,
+    every tenth one, leaves the training set and stands for it, which `origin` says.
 
     Args:
         treebank: "en_ewt", another treebank's name, or a folder's path.
@@ -95,7 +102,7 @@ def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treeban
     known = ", ".join(repr(name) for name in _KNOWN)
     raise ArgumentError(
         f"treebank must be {known} or a folder, is {str(treebank)!r}; others come from "
-        "universaldependencies.org: give the folder with their three .conllu files, or put it "
+        "universaldependencies.org: give the folder with their .conllu files, or put it "
         "into NORMLAB_DATA, named ud-de-gsd for de_gsd"
     )
 
@@ -124,29 +131,82 @@ def load(source: Source, mirror: str | None) -> Treebank:
 
 
 def load_folder(folder: Path) -> Treebank:
-    """Reads the three files of a folder, in the format that their names tell."""
-    splits = []
-    for split in _SPLITS:
-        path, form = _file_of(folder, split)
-        splits.append(_sentences(path, form, "tree" if form == "conllu" else "forest"))
-    return Treebank(folder.resolve().name, f"folder ({folder})", *splits)
-
-
-def _file_of(folder: Path, split: str) -> tuple[Path, str]:
-    """The only file of a split, and its format."""
-    found = {
-        path: form
-        for path in sorted(folder.iterdir())
-        for ending, form in _FORMATS.items()
-        if path.name.removesuffix(".gz").endswith(split + ending)
-    }
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    """Reads the files of a folder, in the format that their names tell."""
+    files = {split: _files_of(folder, split) for split in _SPLITS}
+    if not files["train"]:
         raise FileError(
-            f"{folder}: must have one file whose name ends with {split} and {', '.join(_FORMATS)} "
-            f"(with or without .gz), has {names}"
+            f"{folder}: must have a file whose name ends with train and {', '.join(_FORMATS)} "
+            "(with or without .gz), has none"
         )
-    return found.popitem()
+    read = {
+        split: [
+            sentence
+            for path, form in files[split]
+            for sentence in _sentences(path, form, "tree" if form == "conllu" else "forest")
+        ]
+        for split in _SPLITS
+    }
+    missing = [split for split in ("dev", "test") if not files[split]]
+    origin = f"folder ({folder}){_parts_note(files['train'])}{_share_note(missing)}"
+    _share_out(folder, read, missing)
+    return Treebank(
+        folder.resolve().name, origin, train=read["train"], valid=read["dev"], test=read["test"]
+    )
+
+
+def _files_of(folder: Path, split: str) -> list[tuple[Path, str]]:
+    """The files of a split with their formats, in the order of its parts."""
+    endings = "|".join(map(re.escape, _FORMATS))
+    pattern = re.compile(f"(.*){split}{_PART}({endings})(?:\\.gz)?")
+    found = {
+        path: match
+        for path in sorted(folder.iterdir())
+        if (match := pattern.fullmatch(path.name)) and path.is_file()
+    }
+    parts = [match[2] for match in found.values()]
+    is_one_treebank = len({(match[1], match[3]) for match in found.values()}) <= 1
+    is_divided = "" not in parts or len(parts) == 1
+    if not (is_one_treebank and is_divided and len(set(parts)) == len(parts)):
+        raise FileError(
+            f"{folder}: must have one file whose name ends with {split} and "
+            f"{', '.join(_FORMATS)} (with or without .gz), or parts of one ({split}-a, "
+            f"{split}-b), has {', '.join(path.name for path in found)}"
+        )
+    ordered = sorted(found.items(), key=lambda entry: _natural(entry[1][2]))
+    return [(path, _FORMATS[match[3]]) for path, match in ordered]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Orders a-2 before a-10."""
+    return [
+        (int(item), "") if item.isdigit() else (-1, item) for item in re.findall(r"\d+|\D+", name)
+    ]
+
+
+def _parts_note(files: Sequence[tuple[Path, str]]) -> str:
+    return f", {len(files)} training files" if len(files) > 1 else ""
+
+
+def _share_note(missing: Sequence[str]) -> str:
+    """What stands for the splits that have no file."""
+    if not missing:
+        return ""
+    each = "it" if len(missing) == 1 else "each"
+    return f"; no {' and '.join(missing)} file: every tenth training sentence stands for {each}"
+
+
+def _share_out(folder: Path, read: dict[str, list[Sentence]], missing: Sequence[str]) -> None:
+    """Lets training sentences leave for the splits that are missing."""
+    train = read["train"]
+    if missing and len(train) < _SHARE:
+        raise FileError(
+            f"{folder}: has no file for {' and '.join(missing)}, and of {len(train)} training "
+            f"sentences no tenth can stand for it; must have {_SHARE} or more"
+        )
+    taken = {_SHARED[split]: split for split in missing}
+    for split in missing:
+        read[split] = train[_SHARED[split] :: _SHARE]
+    read["train"] = [each for i, each in enumerate(train) if i % _SHARE not in taken]
 
 
 class _Sum(Protocol):

@@ -114,6 +114,8 @@ class Study:
                 for text in (warning, *(data.warning for _, data in tasks.values())):
                     if text:
                         shown.say(f"warning: {text}")
+                for task, data in tasks.values():
+                    shown.say(f"data of {task.title}: {data.origin}")
                 self._train(plan, tasks, file, finished, shown)
             write_report(self.out)
         return Results(finished[choice.id] for choice in plan)
