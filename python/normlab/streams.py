@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from ._core import ArgumentError, FileError, OutOfMemoryError
+from ._output import is_closed
 from .parse import Parser, Reader, Sentence, Word, sentence_of
 
 _MOST_IN_LINE = 1 << 20  # bytes: a line without end must not fill the memory
@@ -20,16 +21,8 @@ _BOM = b"\xef\xbb\xbf"
 def check_open() -> None:
     """FileError naming the stream that is closed."""
     for name, stream in (("standard input", sys.stdin), ("standard output", sys.stdout)):
-        if stream is None:
+        if is_closed(stream):
             raise FileError(f"{name}: is closed")
-
-
-def open_closed() -> None:
-    """Lets what is printed go nowhere where output is closed: a study is in its files."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (as long as we live)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def lines(before_waiting: Callable[[], None] = lambda: None) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from .._core import ArgumentError, FileError
 from ..parse import Reader, Sentence
 from .fetch import RemoteFile
 from .packed import opened
-from .places import Source, find
+from .places import Source, at_home, find, in_text, is_folder, listed
 from .splits import in_short
 
 # Release 2.16, CC BY-SA 4.0. The sums are those of the official files.
@@ -89,8 +89,8 @@ def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treeban
     """
     if isinstance(treebank, str) and treebank in _KNOWN:
         return load(_KNOWN[treebank], mirror)
-    for folder in (Path(treebank).expanduser(), _named_folder(str(treebank))):
-        if folder and folder.is_dir():
+    for folder in (at_home(treebank), _named_folder(str(treebank))):
+        if str(treebank) and folder and is_folder(folder):  # "" would be the current folder
             return load_folder(folder)
     known = ", ".join(repr(name) for name in _KNOWN)
     raise ArgumentError(
@@ -105,7 +105,7 @@ def _named_folder(treebank: str) -> Path | None:
     data = os.environ.get("NORMLAB_DATA")
     if not data or not re.fullmatch(r"[a-z]+_[a-z]+", treebank):
         return None
-    return Path(data).expanduser() / f"ud-{treebank.replace('_', '-')}"
+    return at_home(data) / f"ud-{treebank.replace('_', '-')}"
 
 
 def load(source: Source, mirror: str | None) -> Treebank:
@@ -129,14 +129,14 @@ def load_folder(folder: Path) -> Treebank:
     for split in _SPLITS:
         path, form = _file_of(folder, split)
         splits.append(_sentences(path, form, "tree" if form == "conllu" else "forest"))
-    return Treebank(folder.resolve().name, f"folder ({folder})", *splits)
+    return Treebank(in_text(folder.resolve().name), f"folder ({in_text(folder)})", *splits)
 
 
 def _file_of(folder: Path, split: str) -> tuple[Path, str]:
     """The only file of a split, and its format."""
     found = {
         path: form
-        for path in sorted(folder.iterdir())
+        for path in listed(folder)
         for ending, form in _FORMATS.items()
         if path.name.removesuffix(".gz").endswith(split + ending)
     }

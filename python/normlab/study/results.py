@@ -66,10 +66,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+")
-    except OSError as error:
-        raise FileError(
-            f"{folder}: the output folder cannot be written: {error.strerror or error}"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{folder}: the output folder cannot be written: {reason}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

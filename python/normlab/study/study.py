@@ -65,6 +65,8 @@ class Study:
 
     def __post_init__(self) -> None:
         """ArgumentError for all that can be told before the data is read."""
+        if not str(self.out):
+            raise ArgumentError("out: must be a path, is empty")
         object.__setattr__(self, "out", Path(self.out))
         for name, (fits, rule) in _EACH.items():
             given = getattr(self, name)
@@ -162,7 +164,7 @@ class Study:
             done = sum(run.id in finished for run in runs)
             raise Interrupted(done, len(runs)) from None
         except OSError as error:
-            if isinstance(error, FileError):
+            if isinstance(error, (FileError, BrokenPipeError)):
                 raise
             raise FileError(
                 f"{self.out}: {error}. Nothing is lost: run the same command again to go on"

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import Tensor, cross_entropy, nn, no_grad, optim, take, tensor, text
+from .._core import FileError
 from ..data import TextData, TextSplit, rt, sst5
+from .checks import check_classes, check_counts
 from .loops import count_right, train_pass
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
@@ -128,6 +130,7 @@ class TextTask:
             name: [text.tokenize(line) for line in split.texts]
             for name, split in _splits(data).items()
         }
+        _check(data, words)
         vocabulary = text.Vocabulary.of(words["train"], self._network.least)
         return TextTensors(
             origin=f"{_STANDIN}: {data.origin}" if data.generated else data.origin,
@@ -217,6 +220,17 @@ class TextTask:
 
 def _splits(data: TextData) -> dict[str, TextSplit]:
     return {"train": data.train, "valid": data.valid, "test": data.test}
+
+
+def _check(data: TextData, words: Mapping[str, list[list[str]]]) -> None:
+    """FileError for what would end training, or leave nothing to learn."""
+    labels = {name: split.labels for name, split in _splits(data).items()}
+    check_counts(data.origin, "sentences", {name: len(found) for name, found in words.items()})
+    check_classes(data.origin, labels, len(data.labels))
+    for name, sentences in words.items():
+        if not all(sentences):
+            number = sentences.index([]) + 1
+            raise FileError(f"{data.origin}: sentence {number} of the {name} split has no words")
 
 
 def _examples(
