@@ -35,7 +35,6 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 _MOST_JOBS = 8  # each holds the data: some 250 MB
-_WRITE_FILES = ("study", "report", "notebooks")  # what they print stands there too
 _MANY = ("--task", "--norm", "--seeds", "--C")
 _COMMANDS = {"normlab.text_classifier": "predict", "normlab.parser": "parse"}  # by models' formats
 _T = TypeVar("_T")
@@ -96,13 +95,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    context: typer.Context,
     version: Annotated[
         bool, _flag("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    if context.invoked_subcommand in _WRITE_FILES:
-        _output.need_no_output()
+    pass  # --version has its callback
 
 
 @app.command(epilog=_examples())
@@ -221,6 +218,7 @@ def study(
     """Train every variant over several seeds: means, 95 % intervals, paired differences."""
     from normlab.study import Overrides, ResultFile, Study
 
+    _output.need_no_output()
     folder = _path("--out", out)
     plan = Study(
         tasks=_tasks(task or ["mnist"], treebank),
@@ -260,6 +258,7 @@ def report(
     """Write table.md, the pictures and report.html anew from results.jsonl, also while it grows."""
     from normlab.report import write_report
 
+    _output.need_no_output()
     path = _path("FOLDER", folder)
     write_report(path)
     _show_table(path)
@@ -362,6 +361,7 @@ def notebooks(
     """Copy the notebooks into a folder and open JupyterLab there; changed ones are kept."""
     from normlab.notebooks import copy, lab_command, open_lab
 
+    _output.need_no_output()
     path = _path("FOLDER", folder)
     command = None if copy_only else lab_command(path, browser=not no_browser)
     copied = copy(path, force=force)
@@ -527,22 +527,22 @@ def main() -> None:
     warnings.showwarning = _say_warning
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1 or os.environ.get("NORMLAB_DEBUG") == "1"
-    code = _run(arguments, debug)
-    if failure := _output.failure():
-        _say_error(f"error: {failure}")
-        code = code or 2
+    try:
+        code = _run(arguments)
+        if failure := _output.failure():
+            raise nl.FileError(failure)
+    except nl.Error as error:
+        if debug:
+            raise
+        _say_error(f"error: {one_line(str(error))}")
+        code = 2
     sys.exit(code)
 
 
-def _run(arguments: list[str], debug: bool) -> int:
+def _run(arguments: list[str]) -> int:
     """The command's exit code."""
     try:
         app(args=spread(arguments))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except nl.Error as error:
-        if debug:
-            raise
-        _say_error(f"error: {one_line(str(error))}")
-        return 2
     return 0

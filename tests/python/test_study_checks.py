@@ -182,6 +182,10 @@ def with_text(split: TextSplit, text: str) -> TextSplit:
             {"test": TextSplit(REVIEWS.test.texts, REVIEWS.test.labels - 1)},
             "labels of the test split must be 0 to 1, one is -1",
         ),
+        (
+            {"test": TextSplit(REVIEWS.test.texts, REVIEWS.test.labels[:-1])},
+            "the test split must have a label for each of 20 sentences, has 19 labels",
+        ),
         ({"train": with_text(REVIEWS.train, "\u00ad ")}, "sentence 40 of the train split has no"),
     ],
 )
@@ -228,12 +232,22 @@ def test_any_batch_trains(tmp_path: Path, batch: int, norm: str) -> None:
     for task in tasks:
         given = {"norms": (norm,), "seeds": (0,), "overrides": Overrides(batch=batch)}
         if (batch, norm, task.name) == (1, "batchnorm", "parse"):
-            with pytest.raises(nl.ArgumentError, match="batchnorm"):
+            task.train_epoch = pytest.fail  # type: ignore[assignment]
+            with pytest.raises(nl.ArgumentError, match="batch: must be 2 or more for batchnorm"):
                 a_study(tmp_path / task.name, task, **given).run()
-            assert not (tmp_path / task.name / "running").exists()
         else:
             (line,) = a_study(tmp_path / task.name, task, **given).run()
             assert not line["diverged"]
+
+
+def test_a_batch_of_one_word_has_company_where_batchnorm_needs_it(tmp_path: Path) -> None:
+    texts = ["good", "bad film", "a good good film", "bad"]
+    split = TextSplit(texts, np.array([1, 0, 1, 0]))
+    reviews = replace(REVIEWS, train=split, valid=split, test=split)
+    settings = TextSettings(epochs=3, patience=3, batch=1, lr=1e-3, size=8, heads=2, layers=1)
+    task = TextTask("x", "X", lambda: reviews, settings)
+    found = a_study(tmp_path, task, norms=("batchnorm", "layernorm"), seeds=(0, 1)).run()
+    assert [line["epochs"] for line in found] == [3] * 4
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -263,7 +277,7 @@ def python(*words: str, **more: Any) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("how", ["stdin", "typed", "-c", "script", "module"])
 def test_several_jobs_need_no_main_part(tmp_path: Path, how: str) -> None:
-    code = CALL.format(out=tmp_path / "out")
+    code = CALL.format(out=str(tmp_path / "out"))
     script = tmp_path / "a_script.py"
     script.write_text(code)
     done = {
@@ -279,7 +293,7 @@ def test_several_jobs_need_no_main_part(tmp_path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["stdin", "typed", "-c"])
 def test_a_task_that_was_typed_in_is_told_once(tmp_path: Path, how: str) -> None:
-    code = OWN_TASK.format(out=tmp_path / "out").replace("pass\n", "pass\n\n")
+    code = OWN_TASK.format(out=str(tmp_path / "out")).replace("pass\n", "pass\n\n")
     done = {
         "stdin": lambda: python("-", input=code),
         "typed": lambda: python("-i", input=code),
@@ -294,14 +308,14 @@ def test_a_task_that_was_typed_in_is_told_once(tmp_path: Path, how: str) -> None
 
 def test_a_script_with_its_own_task_needs_a_main_part_and_is_told_once(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    code = OWN_TASK.format(out=tmp_path / "out")
+    code = OWN_TASK.format(out=str(tmp_path / "out"))
     script.write_text(code)
     done = python(str(script))
     assert done.returncode == 1 and done.stderr.count("Traceback") == 1
     assert "must run its study under `if __name__ == '__main__':`" in done.stderr
     script.write_text(code.replace("print(", "if __name__ == '__main__': print("))
     done = python(str(script))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "6\n", "")
+    assert (done.returncode, done.stdout[-2:], done.stderr) == (0, "6\n", "")
 
 
 def test_a_task_that_cannot_be_pickled_says_so(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class _Sum(Protocol):
 
 def _sentences(path: Path, form: str, heads: str, total: _Sum | None = None) -> list[Sentence]:
     with opened(path) as stream:
-        return list(Reader(_lines(stream, total), name=str(path), format=form, heads=heads))
+        return list(Reader(_lines(stream, total), name=in_text(path), format=form, heads=heads))
 
 
 def _lines(stream: IO[bytes], total: _Sum | None) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Turns results.jsonl into table.md, curves.png, overfitting.png and report.html."""
 
 import os
+import shlex
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -52,7 +53,7 @@ def write_report(folder: str | Path, results: Iterable[Result] | None = None) ->
     except OSError as error:
         raise FileError(
             f"{folder}: the report cannot be written: {error.strerror or error}. The "
-            f"results are safe; make room and run `normlab report {folder}`"
+            f"results are safe; make room and run `{_command(folder)}`"
         ) from error
     if pictures.failed:
         warnings.warn(pictures.in_words(folder), PictureWarning, stacklevel=2)
@@ -112,8 +113,12 @@ class _Pictures:
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
         return (
             f"{folder}: without pictures ({listed}): {reason}. All numbers are there; "
-            f"`normlab report {folder}` draws anew"
+            f"`{_command(folder)}` draws anew"
         )
+
+
+def _command(folder: Path) -> str:
+    return f"normlab report {shlex.quote(str(folder))}"
 
 
 def _replace(path: Path, data: bytes) -> Path:

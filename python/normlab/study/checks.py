@@ -9,6 +9,8 @@ from .._core import FileError
 
 __all__ = ["check_classes", "check_counts"]
 
+Labels = Mapping[str, NDArray[np.int64]]
+
 
 def check_counts(origin: str, what: str, counts: Mapping[str, int]) -> None:
     """FileError for a split without anything to train on, or to measure with.
@@ -23,28 +25,42 @@ def check_counts(origin: str, what: str, counts: Mapping[str, int]) -> None:
             raise FileError(f"{origin}: the {split} split must have {what}, has none")
 
 
-def check_classes(origin: str, labels: Mapping[str, NDArray[np.int64]], classes: int) -> None:
-    """FileError for labels that no output stands for, or that leave nothing to learn.
+def check_classes(
+    origin: str, what: str, counts: Mapping[str, int], labels: Labels, classes: int
+) -> None:
+    """FileError for examples and labels that cannot be trained on, or leave nothing to learn.
 
     Args:
         origin: The data, in words.
-        labels: Of each split, which has some; "train" is among them.
+        what: What is counted: "images", "sentences".
+        counts: How many there are, by split; "train" is one of them.
+        labels: Of each split.
         classes: How many the network tells apart.
     """
-    for split, found in labels.items():
-        low, high = int(found.min()), int(found.max())
-        if low < 0 or high >= classes:
-            wrong = low if low < 0 else high
+    check_counts(origin, what, counts)
+    for split, count in counts.items():
+        if len(labels[split]) != count:
             raise FileError(
-                f"{origin}: labels of the {split} split must be 0 to {classes - 1}, one is {wrong}"
+                f"{origin}: the {split} split must have a label for each of {count:,} {what}, has "
+                f"{len(labels[split]):,} labels"
             )
+        wrong = labels[split][(labels[split] < 0) | (labels[split] >= classes)]
+        if wrong.size:
+            raise FileError(
+                f"{origin}: labels of the {split} split must be 0 to {classes - 1}, one is "
+                f"{wrong[0]}"
+            )
+    _check_known(origin, labels)
+
+
+def _check_known(origin: str, labels: Labels) -> None:
     known = np.unique(labels["train"])
     if len(known) < 2:
         raise FileError(
             f"{origin}: the train split must have two classes or more, all are of class {known[0]}"
         )
     for split, found in labels.items():
-        if missing := sorted({*found.tolist()} - {*known.tolist()}):
+        if (missing := np.setdiff1d(found, known)).size:
             raise FileError(
                 f"{origin}: the {split} split has class {missing[0]}, of which the train split "
                 "has no example"

@@ -20,7 +20,7 @@ from .. import (
     tensor,
 )
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
-from .checks import check_classes, check_counts
+from .checks import check_classes
 from .loops import count_right, shuffled, train_pass
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
@@ -97,8 +97,8 @@ class ImageTask:
         warning = _STANDIN if data.generated else ""
         splits = {"train": data.train, "valid": data.valid, "test": data.test}
         labels = {name: split.labels.astype(np.int64) for name, split in splits.items()}
-        check_counts(data.origin, "images", {name: len(found) for name, found in labels.items()})
-        check_classes(data.origin, labels, _CLASSES)
+        counts = {name: len(split.images) for name, split in splits.items()}
+        check_classes(data.origin, "images", counts, labels, _CLASSES)
         return ImageTensors(
             origin=f"{warning}: {data.origin}" if warning else data.origin,
             fingerprint=_fingerprint(splits),

@@ -19,11 +19,12 @@ from .. import (
     set_rng_state,
     take,
 )
-from .._core import FileError
+from .._core import ArgumentError, FileError
 from ..data import Treebank, ud
 from ..data.places import in_text
 from .checks import check_counts
 from .loops import shuffled, train_pass
+from .norms import needs_a_batch
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_BATCH = 1024
@@ -170,6 +171,11 @@ class ParseTask:
             tag_examples=parse.tag_examples(treebank.train, tag_vocabulary),
             sentences={name: splits[name] for name in ("valid", "test")},
         )
+
+    def check(self, settings: Settings, norm: str) -> None:
+        """ArgumentError for settings that the variant cannot be trained with."""
+        if needs_a_batch(norm) and settings.batch == 1:
+            raise ArgumentError(f"batch: must be 2 or more for {norm}, is 1")
 
     def build(self, data: TreebankTensors, norm: NormChoice) -> nn.Module:
         """The network; see `model`."""

@@ -126,6 +126,8 @@ class Study:
             settings = self.overrides.on(task.quick if self.quick else task.settings)
             for norm in self.norms:  # a variant that refuses its options does so before training
                 task.build(data, NormChoice(norm, norm_options(norm, settings, None)))
+                if check := getattr(task, "check", None):  # not every task has one
+                    check(settings, norm)
             scales = task.scales if self.scales is None else self.scales
             plan += choices(task, data, settings, self.norms, self.seeds, scales, self.device)
         return plan

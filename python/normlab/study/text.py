@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from .. import Tensor, cross_entropy, nn, no_grad, optim, take, tensor, text
 from .._core import FileError
 from ..data import TextData, TextSplit, rt, sst5
-from .checks import check_classes, check_counts
+from .checks import check_classes
 from .loops import count_right, train_pass
+from .norms import needs_a_batch
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_TOKENS = 4096
@@ -192,6 +193,10 @@ class TextTask:
             return cross_entropy(logits, labels), logits, labels
 
         batches = text.token_batches(train.lengths[:n], settings.batch)
+        if any(
+            isinstance(m, nn.Norm) and needs_a_batch(m.variant) for _, m in model.named_modules()
+        ):
+            batches = _in_company(batches, train.lengths)
         return train_pass(optimizer, batches, n, step, tick)
 
     def evaluate(self, model: nn.Module, data: TextTensors, split: SplitName) -> Score:
@@ -225,8 +230,8 @@ def _splits(data: TextData) -> dict[str, TextSplit]:
 def _check(data: TextData, words: Mapping[str, list[list[str]]]) -> None:
     """FileError for what would end training, or leave nothing to learn."""
     labels = {name: split.labels for name, split in _splits(data).items()}
-    check_counts(data.origin, "sentences", {name: len(found) for name, found in words.items()})
-    check_classes(data.origin, labels, len(data.labels))
+    counts = {name: len(found) for name, found in words.items()}
+    check_classes(data.origin, "sentences", counts, labels, len(data.labels))
     for name, sentences in words.items():
         if not all(sentences):
             number = sentences.index([]) + 1
@@ -239,6 +244,19 @@ def _examples(
     numbers = [[vocabulary.number(word) for word in sentence] for sentence in words]
     lengths = np.array([len(sentence) for sentence in numbers], np.int64)
     return Examples(text.pack(numbers), tensor(lengths), tensor(labels))
+
+
+def _in_company(batches: list[Tensor], lengths: Tensor) -> list[Tensor]:
+    """A batch of one word joins the next one: batchnorm has no statistics of one row."""
+    words = lengths.numpy()
+    joined: list[list[int]] = [[]]
+    for batch in batches:
+        if words[joined[-1]].sum() > 1:
+            joined.append([])
+        joined[-1] += batch.tolist()
+    if len(joined) > 1 and words[joined[-1]].sum() == 1:
+        joined[-2] += joined.pop()
+    return [tensor(np.array(batch, np.int64)) for batch in joined]
 
 
 def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
