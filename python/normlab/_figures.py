@@ -56,12 +56,12 @@ class Picture(Figure):
 
 
 def fit(figure: Figure) -> None:
-    """Breaks the lines of labels and titles that would leave the picture.
+    """Breaks the lines of labels that would leave the picture, and of titles wider than their axes.
 
     Tick labels are left as they are: they are the names of what is drawn, for the caller to limit.
     """
     for _ in range(_ATTEMPTS):
-        found = [(text, room) for text, room in jutting(figure) if room < 1]
+        found = [(text, room) for text, room in [*jutting(figure), *_wide(figure)] if room < 1]
         if not found:
             return
         for text, room in found:
@@ -88,6 +88,15 @@ def jutting(figure: Figure) -> list[tuple[Text, float]]:
         elif along:
             found.append((text, 1.0))
     return found
+
+
+def _wide(figure: Figure) -> Iterator[tuple[Text, float]]:
+    """Titles that may lie on those of other axes, with the share that there is room for."""
+    for ax in figure.axes:
+        title = ax.title if ax.title.get_text() else ax._left_title  # type: ignore[attr-defined]
+        width = title.get_window_extent().width
+        if title.get_text() and len(figure.axes) > 1:
+            yield title, ax.bbox.width / width
 
 
 def _room(text: Text, box: Any, page: Any) -> float:

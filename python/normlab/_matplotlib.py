@@ -6,6 +6,7 @@ What stands in ``matplotlib.rcParams`` is the user's again after each picture.
 import importlib
 import logging
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -59,11 +60,15 @@ def _quiet() -> Iterator[None]:
 
 def _imported() -> Any:
     """The package, which reads the user's settings when it is imported, and may fail at them."""
+    before = set(sys.modules)
     try:
         return importlib.import_module("matplotlib")
     except ImportError:
         raise
     except Exception:
+        for name in set(sys.modules) - before:  # else its parts are taken for those of the next
+            if name.partition(".")[0] == "matplotlib":
+                del sys.modules[name]
         with _away_from_settings():
             return importlib.import_module("matplotlib")
 
