@@ -88,7 +88,9 @@ class Study:
         These are a list of dicts, which a notebook shows as their table.
 
         Raises:
-            FileError: No data, or an output folder that cannot be used; before any training.
+            FileError: No data, data that cannot be trained on, or an output folder that cannot be
+                used; before any training.
+            ArgumentError: Several jobs, but a task that other processes cannot import.
             DeviceError: No GPU for device "cuda", with the reason; before anything else.
             Interrupted: Ctrl-C. The same call goes on.
         """
