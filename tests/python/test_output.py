@@ -215,6 +215,48 @@ def test_once_an_output_failed_all_else_goes_nowhere() -> None:
         out.detach()
 
 
+STUDY = """
+from test_study import Toy
+import normlab.study
+from normlab.cli import main
+
+if __name__ == "__main__":
+    normlab.study.TASKS = {"mnist": Toy}
+    main()
+"""
+
+
+def study(
+    folder: Path, redirection: str, **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
+    """A study of two runs, of a task of milliseconds."""
+    script = folder / "study.py"
+    script.write_text(STUDY)
+    words = f"study --norm none --seeds 2 --jobs 1 --out '{folder / 'out'}'"
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    return run(
+        f"'{sys.executable}' '{script}' {words} {redirection}", PYTHONPATH=path, **environment
+    )
+
+
+def test_a_study_trains_to_its_end_where_its_output_is_full(tmp_path: Path) -> None:
+    done = study(tmp_path, "> /dev/full")
+    assert done.stderr == b"error: standard output: cannot be written: No space left on device\n"
+    assert done.returncode == 2
+    assert len(ResultFile(tmp_path / "out").read()) == 2
+    assert (tmp_path / "out" / "report.html").exists()
+    for encoding in ENCODINGS.values():
+        done = study(tmp_path, "", **encoding)
+        assert (done.returncode, done.stderr) == (0, b"") and b"| none | " in done.stdout
+
+
+def test_a_study_ends_in_silence_where_nobody_reads(tmp_path: Path) -> None:
+    done = study(tmp_path, "| true; exit ${PIPESTATUS:-0}")
+    assert done.stderr == b""
+    done = study(tmp_path, "")
+    assert done.returncode == 0 and len(ResultFile(tmp_path / "out").read()) == 2
+
+
 # --- one line -------------------------------------------------------------------------------------
 
 
@@ -260,6 +302,17 @@ def test_an_empty_name_is_not_the_current_folder_in_python() -> None:
         nl.report.write_report("")
     with pytest.raises(nl.FileError, match="cannot be written: embedded null"):
         nl.study.Study([mnist], ["none"], [0], Path("a\0b")).run()
+
+
+def test_results_with_names_that_are_no_text_are_written_and_reported(tmp_path: Path) -> None:
+    ResultFile(tmp_path).append(FIVE[0] | {"title": "a\udcff", "task": "x"})
+    (line,) = ResultFile(tmp_path).read()
+    assert line["title"] == "a?"
+    with pytest.warns(nl.report.PictureWarning):  # Matplotlib cannot write it
+        written = nl.report.write_report(tmp_path, [FIVE[0] | {"title": "a\udcff", "task": "x"}])
+    for path in written:
+        if path.suffix != ".png":
+            assert "a?" in path.read_text("utf-8")
 
 
 def test_warnings_are_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:

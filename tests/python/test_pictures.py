@@ -167,7 +167,7 @@ def test_a_picture_is_drawn_under_its_own_settings_by_whoever_draws_it() -> None
 
 
 def fails(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("no picture\ntoday")
+    raise RuntimeError("no picture\nto be had")
 
 
 def test_a_picture_that_fails_costs_a_warning_and_nothing_else(

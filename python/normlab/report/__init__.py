@@ -65,7 +65,7 @@ def _write(folder: Path, found: list[Group], pictures: "_Pictures") -> list[Path
     from .page import page
     from .table import markdown
 
-    written = [_replace(folder / "table.md", markdown(found).encode())]
+    written = [_replace(folder / "table.md", markdown(found))]
     for name, draw in (("curves.png", _curves), ("overfitting.png", _overfitting)):
         data = pictures.attempt(name, partial(draw, found))
         path = data and pictures.attempt(name, partial(_replace, folder / name, data))
@@ -74,7 +74,7 @@ def _write(folder: Path, found: list[Group], pictures: "_Pictures") -> list[Path
         if name in pictures.failed:  # an old one would not show these results
             with suppress(OSError):
                 (folder / name).unlink()
-    html = page(found, pictures.attempt).encode()
+    html = page(found, pictures.attempt)
     return [*written, _replace(folder / "report.html", html)]
 
 
@@ -111,6 +111,7 @@ class _Pictures:
         more = len(names) - _MOST_NAMES
         listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
+        reason = reason.splitlines()[0]
         return (
             f"{folder}: without pictures ({listed}): {reason}. All numbers are there; "
             f"`{_command(folder)}` draws anew"
@@ -121,11 +122,11 @@ def _command(folder: Path) -> str:
     return f"normlab report {shlex.quote(str(folder))}"
 
 
-def _replace(path: Path, data: bytes) -> Path:
-    """Whole or not at all."""
+def _replace(path: Path, data: bytes | str) -> Path:
+    """Whole or not at all; what is no text in a name is replaced."""
     part = path.with_name(f".{path.name}")
     try:
-        part.write_bytes(data)
+        part.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "replace"))
         os.replace(part, path)
     except OSError:
         with suppress(OSError):

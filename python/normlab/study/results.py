@@ -140,7 +140,7 @@ class ResultFile:
     def append(self, result: Result) -> None:
         """Adds a line, durably: after a failure the file is as it was."""
         line = json.dumps(result, allow_nan=False, ensure_ascii=False) + "\n"
-        self._write(line.encode())
+        self._write(line.encode("utf-8", "replace"))  # a name may hold what is no text
 
     def _write(self, data: bytes) -> None:
         with self._opened() as file:
