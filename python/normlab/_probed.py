@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._core import ArgumentError, NormRecord
+from ._words import shortened_in_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ._figures import Picture
+
 _SHARE = "mean of a row / its deviation"
 _VARIANCE = "variance of a row"
+_MOST_LETTERS = 40  # of a layer's name
 _TINY = 1e-12  # stands for zero on a logarithmic scale
 
 
@@ -30,10 +34,7 @@ def probed(records: Sequence[NormRecord]) -> "Figure":
     Raises:
         ArgumentError: No record has a gradient.
     """
-    import matplotlib
-    import matplotlib.pyplot  # without it notebooks show no figure
-
-    from .viz import style
+    from ._matplotlib import settings
 
     found = [record for record in records if record.has_gradient]
     if not found:
@@ -42,8 +43,12 @@ def probed(records: Sequence[NormRecord]) -> "Figure":
         )
     layers = list(dict.fromkeys(record.layer for record in found))
     steps = sorted({record.step for record in found})
-    with matplotlib.rc_context(style()):
-        return _dumbbells(found, layers) if len(steps) == 1 else _maps(found, layers, steps)
+    with settings():
+        from ._figures import fit
+
+        figure = _dumbbells(found, layers) if len(steps) == 1 else _maps(found, layers, steps)
+        fit(figure)
+        return figure
 
 
 def _share(moments: Any) -> float:
@@ -54,10 +59,10 @@ def _variance(moments: Any) -> float:
     return float(max(moments.row_var, 1e-300))
 
 
-def _dumbbells(records: Sequence[NormRecord], layers: Sequence[str]) -> "Figure":
-    from matplotlib.figure import Figure
+def _dumbbells(records: Sequence[NormRecord], layers: Sequence[str]) -> "Picture":
+    from ._figures import Picture
 
-    figure = Figure(figsize=(7.6, 1.3 + 0.3 * len(layers)))
+    figure = Picture((7.6, 1.3 + 0.3 * len(layers)))
     axes = figure.subplots(1, 2, sharey=True)
     for ax, title, value in zip(axes, (_SHARE, _VARIANCE), (_share, _variance), strict=True):
         for record in records:
@@ -82,16 +87,18 @@ def _legend(figure: "Figure", ax: "Axes") -> None:
 
 
 def _name_layers(ax: "Axes", layers: Sequence[str]) -> None:
-    ax.set_yticks(range(len(layers)), layers)
+    names = [shortened_in_front(layer, _MOST_LETTERS) for layer in layers]
+    ax.set_yticks(range(len(layers)), names, parse_math=False)
     ax.set_ylim(len(layers) - 0.5, -0.5)
 
 
-def _maps(records: Sequence[NormRecord], layers: Sequence[str], steps: Sequence[int]) -> "Figure":
+def _maps(records: Sequence[NormRecord], layers: Sequence[str], steps: Sequence[int]) -> "Picture":
     import numpy as np
     from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.2, 1.8 + 0.36 * len(layers)))
+    from ._figures import Picture
+
+    figure = Picture((8.2, 1.8 + 0.36 * len(layers)))
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     for column, (title, value) in enumerate(((_SHARE, _share), (_VARIANCE, _variance))):
         maps = np.full((2, len(layers), len(steps)), np.nan)

@@ -4,3 +4,13 @@
 def counted(n: float, noun: str) -> str:
     """1 epoch, 2 epochs."""
     return f"{n:g} {noun}{'' if n == 1 else 's'}"
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning with an ellipsis, of so many letters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def shortened_in_front(text: str, most: int) -> str:
+    """The text, or its end after an ellipsis, of so many letters."""
+    return text if len(text) <= most else "…" + text[len(text) - most + 1 :]

@@ -4,6 +4,7 @@ import math
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -13,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 import normlab as nl
-from normlab import streams
+from normlab import _output, streams
+from normlab._plain import one_line, plain
 
 app = typer.Typer(
     name="normlab",
@@ -33,7 +35,6 @@ app = typer.Typer(
 )
 _INTERRUPTED = 130
 _MOST_JOBS = 8  # each holds the data: some 250 MB
-_FILTERS = ("predict", "parse")  # what they print is all that they do
 _MANY = ("--task", "--norm", "--seeds", "--C")
 _COMMANDS = {"normlab.text_classifier": "predict", "normlab.parser": "parse"}  # by models' formats
 _T = TypeVar("_T")
@@ -94,13 +95,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    context: typer.Context,
     version: Annotated[
         bool, _flag("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    if context.invoked_subcommand not in _FILTERS:
-        streams.open_closed()
+    pass  # --version has its callback
 
 
 @app.command(epilog=_examples())
@@ -140,8 +139,11 @@ def study(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for results.jsonl, table.md, the pictures, report.html.")
-    ] = Path("normlab-study"),
+        str,
+        typer.Option(
+            metavar="FOLDER", help="For results.jsonl, table.md, the pictures, report.html."
+        ),
+    ] = "normlab-study",
     quick: Annotated[
         bool,
         _flag(
@@ -217,11 +219,13 @@ def study(
     """Train every variant over several seeds: means, 95 % intervals, paired differences."""
     from normlab.study import Overrides, ResultFile, Study
 
+    _output.need_no_output()
+    folder = _path("--out", out)
     plan = Study(
         tasks=_tasks(task or ["mnist"], treebank),
         norms=_norms(norm or ["paper"]),
         seeds=_seeds(seeds or (["3"] if quick else ["5"])),
-        out=out,
+        out=folder,
         overrides=Overrides(
             epochs, patience, batch, _finite("--lr", lr), denominator and denominator.value
         ),
@@ -241,22 +245,24 @@ def study(
             f"Interrupted{str(interrupted) and f': {interrupted}'}. Nothing is lost; to go on: "
             f"{command}"
         )
-        if any(not result["candidate"] for result in ResultFile(out).read()):
-            said += f"\nA report on what is finished: normlab report {shlex.quote(str(out))}"
+        if any(not result["candidate"] for result in ResultFile(folder).read()):
+            said += f"\nA report on what is finished: normlab report {shlex.quote(out)}"
         _say_error(said)
         raise typer.Exit(_INTERRUPTED) from None
-    _show_table(out)
+    _show_table(folder)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A study's --out.")] = Path("normlab-study"),
+    folder: Annotated[str, typer.Argument(help="A study's --out.")] = "normlab-study",
 ) -> None:
     """Write table.md, the pictures and report.html anew from results.jsonl, also while it grows."""
     from normlab.report import write_report
 
-    write_report(folder)
-    _show_table(folder)
+    _output.need_no_output()
+    path = _path("FOLDER", folder)
+    write_report(path)
+    _show_table(path)
 
 
 _Files = Annotated[
@@ -286,7 +292,7 @@ _Out = Annotated[
     "normlab predict rt/model.safetensors reviews.txt --probabilities -o labels.tsv"
 )
 def predict(
-    model: Annotated[Path, typer.Argument(help="A study's model.safetensors (rt, sst5).")],
+    model: Annotated[str, typer.Argument(help="A study's model.safetensors (rt, sst5).")],
     files: _Files = None,
     output: _Out = None,
     logits: Annotated[
@@ -316,7 +322,7 @@ def predict(
     if logits and probabilities:
         raise nl.ArgumentError("--logits, --probabilities: one or the other")
     with _filtering(files, output) as out:
-        loaded = _loaded(load_model, model, "predict")
+        loaded = _loaded(load_model, _path("MODEL", model), "predict")
         code = filters.predict(
             loaded,
             files or [],
@@ -337,7 +343,7 @@ def predict(
     "normlab parse parser/model.safetensors a.txt b.txt.gz --skip-bad -o parsed.conllu"
 )
 def parse(
-    model: Annotated[Path, typer.Argument(help="A study's model.safetensors (parse).")],
+    model: Annotated[str, typer.Argument(help="A study's model.safetensors (parse).")],
     files: _Files = None,
     output: _Out = None,
     tokenized: Annotated[
@@ -380,8 +386,8 @@ def parse(
         raise nl.ArgumentError("--retag: needs --conllu; other input has no tags")
     with _filtering(files, output) as out:
         code = filters.parse(
-            _loaded(load_model, model, "parse"),
-            str(model),
+            _loaded(load_model, _path("MODEL", model), "parse"),
+            model,
             files or [],
             out,
             kind=filters.Kind[given[0].removeprefix("--")] if given else filters.Kind.unknown,
@@ -399,9 +405,7 @@ def parse(
     "NORMLAB_PREFIX=~/engine normlab notebooks   [dim]the last one then compiles C++[/dim]"
 )
 def notebooks(
-    folder: Annotated[Path, typer.Argument(help="Where the copies go.")] = Path(
-        "normlab-notebooks"
-    ),
+    folder: Annotated[str, typer.Argument(help="Where the copies go.")] = "normlab-notebooks",
     force: Annotated[
         bool,
         _flag("--force", help="Overwrite notebooks that were changed there, outputs too."),
@@ -414,8 +418,10 @@ def notebooks(
     """Copy the notebooks into a folder and open JupyterLab there; changed ones are kept."""
     from normlab.notebooks import copy, lab_command, open_lab
 
-    command = None if copy_only else lab_command(folder, browser=not no_browser)
-    copied = copy(folder, force=force)
+    _output.need_no_output()
+    path = _path("FOLDER", folder)
+    command = None if copy_only else lab_command(path, browser=not no_browser)
+    copied = copy(path, force=force)
     _print(f"{folder}: {len(copied.written)} notebooks written")
     if copied.kept:
         _print(f"Changed and left as they are (--force overwrites): {', '.join(copied.kept)}")
@@ -428,7 +434,7 @@ def norms() -> None:
     """The variants: what each computes, and which derivatives its backward pass keeps."""
     from normlab.describe import norms_table
 
-    _print(norms_table())
+    _print(norms_table(sys.stdout.encoding))
 
 
 @app.command()
@@ -436,7 +442,7 @@ def info() -> None:
     """This build, this machine, and where data would come from."""
     from normlab.describe import info_table
 
-    _print(info_table())
+    _print(info_table(sys.stdout.encoding))
 
 
 def _loaded(load: Callable[[Path], _T], path: Path, command: str) -> _T:
@@ -464,6 +470,13 @@ def _filtering(files: list[str] | None, output: str | None) -> Iterator[streams.
             yield out
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
+
+
+def _path(name: str, given: str) -> Path:
+    """An empty name would stand for the current folder."""
+    if not given:
+        raise nl.ArgumentError(f"{name}: must be a path, is empty")
+    return Path(given)
 
 
 def _tasks(words: list[str], treebank: str | None) -> list[Any]:
@@ -533,7 +546,7 @@ def _show_table(folder: Path) -> None:
     if sys.stdout.isatty():
         from rich.markdown import Markdown
 
-        _print(Markdown(text))
+        _print(Markdown(plain(text, sys.stdout.encoding)))
     else:
         _print(text)
     _print(f"Pictures and all numbers: {folder / 'report.html'}")
@@ -551,6 +564,11 @@ def _say_error(text: str) -> None:
     Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False, style="red")
 
 
+def _say_warning(message: Any, *_: Any, **__: Any) -> None:
+    """Python's warnings, as a line."""
+    print(f"warning: {one_line(str(message))}", file=sys.stderr, flush=True)
+
+
 def spread(words: list[str]) -> list[str]:
     """Lets list options take several values at once: `--norm a b` becomes `--norm a --norm b`."""
     result: list[str] = []
@@ -566,12 +584,26 @@ def spread(words: list[str]) -> list[str]:
 
 def main() -> None:
     """The console command: normlab's errors are one line and exit code 2, unless debugging."""
+    _output.guard()
+    warnings.showwarning = _say_warning
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1 or os.environ.get("NORMLAB_DEBUG") == "1"
     try:
-        app(args=spread(arguments))
+        code = _run(arguments)
+        if failure := _output.failure():
+            raise nl.FileError(failure)
     except nl.Error as error:
         if debug:
             raise
-        _say_error(f"error: {error}")
-        sys.exit(2)
+        _say_error(f"error: {one_line(str(error))}")
+        code = 2
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The command's exit code."""
+    try:
+        app(args=spread(arguments))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0

@@ -7,9 +7,11 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from . import build_info, norm_traits, norm_variants
 from ._core import Error
+from ._plain import one_line, plain
 from .data.fetch import cache_folder
 from .data.mnist import FASHION_MNIST, MNIST
 from .data.places import Source, is_cached, local_folders
@@ -39,8 +41,12 @@ Constants in the backward pass: φ = C(1 − ky), gradnorm's x, and μ and σ wh
 their term (mean G, y·mean Gy) is missing: that is what the paper is about."""
 
 
-def norms_table() -> Group:
-    """Every variant with its forward formula, its backward formula and its statistics."""
+def norms_table(encoding: str | None = None) -> Group:
+    """Every variant with its forward formula, its backward formula and its statistics.
+
+    Args:
+        encoding: Of the output, so that columns stay in line where it lacks a character.
+    """
     table = Table(
         title="Normalisation variants",
         title_justify="left",
@@ -51,8 +57,8 @@ def norms_table() -> Group:
     for heading in ("variant", "y", "z", "dx", "over"):
         table.add_column(heading, overflow="fold")
     for row in formulas():
-        table.add_row(*row)
-    return Group(table, _NOTES)
+        table.add_row(*(plain(cell, encoding) for cell in row))
+    return Group(table, plain(_NOTES, encoding))
 
 
 def formulas() -> list[tuple[str, ...]]:
@@ -81,8 +87,8 @@ def gradient(traits: dict[str, Any]) -> str:
     return f"{f'({joined})' if len(terms) > 1 else joined}/{_DIVISOR[traits['scale']]}"
 
 
-def info_table() -> Table:
-    """Build, machine and data, one fact a line."""
+def info_table(encoding: str | None = None) -> Table:
+    """Build, machine and data, one fact a line; for an output of that encoding."""
     build = build_info()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
@@ -100,7 +106,7 @@ def info_table() -> Table:
         **{source.name: whereabouts(source) for source in _SOURCES},
     }
     for name, text in facts.items():
-        table.add_row(name, text)
+        table.add_row(name, Text(plain(one_line(text), encoding)))
     return table
 
 

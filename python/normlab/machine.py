@@ -23,7 +23,7 @@ def vector_instructions() -> list[str]:
 def _facts() -> dict[str, str]:
     """What Linux says of one core; empty elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
         return {}
     return {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ._core import ArgumentError, FileError, OutOfMemoryError
+from ._output import is_closed
 from .data.packed import opened
 
 _MOST_IN_LINE = 1 << 20  # bytes: a line without end must not fill the memory
@@ -25,16 +26,8 @@ def check_open(*, reads: bool = True, writes: bool = True) -> None:
         (_STANDARD_INPUT, sys.stdin, reads),
         ("standard output", sys.stdout, writes),
     ):
-        if is_needed and stream is None:
+        if is_needed and is_closed(stream):
             raise FileError(f"{name}: is closed")
-
-
-def open_closed() -> None:
-    """Lets what is printed go nowhere where output is closed: a study is in its files."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (as long as we live)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def note(text: str) -> None:

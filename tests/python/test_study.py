@@ -484,19 +484,6 @@ def test_what_a_study_returns_is_shown_as_its_table(tmp_path: Path) -> None:
     assert repr(type(lines)()) == "[]" and type(lines)()._repr_html_() is None
 
 
-def test_a_script_without_a_main_part_says_what_it_lacks(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from normlab.study import TASKS, Study\n"
-        f"Study([TASKS['mnist']()], ['none'], [0, 1], {str(tmp_path / 'out')!r}, jobs=2,"
-        " quick=True).run()\n"
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "must run its study under `if __name__ == '__main__':`" in done.stderr
-    assert done.stderr.endswith("its process ended (exit code 1), and has said why above\n")
-
-
 def test_a_process_that_died_before_its_first_run_is_noticed() -> None:
     class Dead:
         exitcode = 9

@@ -1,6 +1,7 @@
 """Downloads into the user's cache: checked by SHA-256, resumed where they broke off."""
 
 import fcntl
+import hashlib
 import logging
 import os
 import sys
@@ -54,9 +55,11 @@ def fetch(
         The path, and the address it came from, or None if it was there.
 
     Raises:
-        DataMissingError: No address gave the file; the message says why, and what else to do.
-        FileError: The cache cannot be written.
+        DataMissingError: No address gave the file, or the cache cannot be written; the message
+            says why, and what else to do.
     """
+    if _is_whole(folder / file.name, file):
+        return folder / file.name, None  # also from a cache that cannot be written
     pooch = _pooch()
     import requests
 
@@ -83,8 +86,16 @@ def fetch(
                 except ValueError:  # pooch's word for a wrong sum
                     failures.append(f"{base}: the SHA-256 of {file.name} is wrong")
     except OSError as error:
-        raise FileError(f"{folder}: the cache cannot be written: {error}") from error
+        failures.append(f"{folder}: the cache cannot be written: {error.strerror or error}")
     raise DataMissingError(_how_to_supply(what, folder.name, file.name, failures))
+
+
+def _is_whole(path: Path, file: RemoteFile) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.sha256(stream.read(file.size + 1)).hexdigest() == file.sha256
+    except OSError:
+        return False
 
 
 def _how_to_supply(what: str, folder: str, name: str, failures: Sequence[str]) -> str:

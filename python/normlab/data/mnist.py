@@ -35,6 +35,7 @@ MNIST = IdxSource(
             "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
         ),
     ),
+    elsewhere=("MNIST/raw",),  # torchvision's
 )
 
 # Xiao, Rasul and Vollgraf 2017, MIT licence.
@@ -68,13 +69,15 @@ FASHION_MNIST = IdxSource(
         ),
     ),
     installed=(Path("/usr/share/datasets/fashion-mnist"), "Debian package dataset-fashion-mnist"),
+    elsewhere=("FashionMNIST/raw",),
 )
 
 
 def mnist(*, mirror: str | None = None) -> ImageData:
     """Handwritten digits: 55,000 / 5,000 / 10,000 images of 28x28.
 
-    Looked for in NORMLAB_DATA/mnist, then in the user's cache, then downloaded.
+    Looked for in NORMLAB_DATA/mnist, in NORMLAB_DATA/MNIST/raw (as torchvision lays it), then in
+    the user's cache, then downloaded.
 
     Args:
         mirror: Address to download from instead of the official ones; the files lie below it in
@@ -90,7 +93,8 @@ def mnist(*, mirror: str | None = None) -> ImageData:
 def fashion_mnist(*, mirror: str | None = None) -> ImageData:
     """Pictures of clothes in MNIST's format: 55,000 / 5,000 / 10,000 images of 28x28.
 
-    Looked for in NORMLAB_DATA/fashion-mnist, then where Debian's package dataset-fashion-mnist
-    lays them, then in the user's cache, then downloaded. Arguments and errors as in mnist().
+    Looked for in NORMLAB_DATA/fashion-mnist, in NORMLAB_DATA/FashionMNIST/raw (as torchvision lays
+    it), then where Debian's package dataset-fashion-mnist lays them, then in the user's cache, then
+    downloaded. Arguments and errors as in mnist().
     """
     return load(FASHION_MNIST, mirror=mirror)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._core import FileError
-from .fetch import RemoteFile, cache_folder, fetch
+from .fetch import DataMissingError, RemoteFile, cache_folder, fetch
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Source:
         urls: Addresses of the folder with the files, the official one first.
         files: The files as published.
         installed: A folder and its name, if a system package may have brought the files.
+        elsewhere: Other folders below NORMLAB_DATA, where other programs lay the same files.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Source:
     urls: tuple[str, ...]
     files: tuple[RemoteFile, ...]
     installed: tuple[Path, str] | None = None
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,17 +44,21 @@ def find(source: Source, mirror: str | None = None) -> tuple[list[Path], str]:
         FileError: A folder on this machine has only a part: never passed over for the next place.
         DataMissingError: The files are nowhere, and the download failed.
     """
-    return _local(source) or _fetched(source, mirror)
+    try:
+        return _local(source) or _fetched(source, mirror)
+    except DataMissingError as error:
+        raise DataMissingError(f"{error}{_misplaced(source)}") from None
 
 
 def local_folders(source: Source) -> list[tuple[Path, str]]:
     """Folders on this machine that would be read, in that order, each with its description."""
     folders = []
     if data := os.environ.get("NORMLAB_DATA"):
-        root = Path(data).expanduser()
-        if not root.is_dir():
+        root = at_home(data)
+        if not is_folder(root):
             raise FileError(f"NORMLAB_DATA must name a folder, is {data!r}")
-        folders.append((root / source.folder, "NORMLAB_DATA"))
+        names = (source.folder, *source.elsewhere)
+        folders += [(root / name, "NORMLAB_DATA") for name in names]
     if source.installed:
         folders.append(source.installed)
     return [
@@ -64,7 +70,18 @@ def local_folders(source: Source) -> list[tuple[Path, str]]:
 
 def is_cached(source: Source) -> bool:
     """Whether an earlier download left all files in the user's cache."""
-    return bool(_published_in(cache_folder() / source.folder, source))
+    try:
+        return bool(_published_in(cache_folder() / source.folder, source))
+    except FileError:  # a home that cannot be read
+        return False
+
+
+def _misplaced(source: Source) -> str:
+    """Says so where the files lie in NORMLAB_DATA itself."""
+    root = at_home(os.environ.get("NORMLAB_DATA") or os.devnull)
+    if not _names_in(root, source):
+        return ""
+    return f" {root} has such files itself: they belong into {root / source.folder}."
 
 
 def _names_in(folder: Path, source: Source) -> list[Path]:
@@ -72,14 +89,14 @@ def _names_in(folder: Path, source: Source) -> list[Path]:
     found = []
     for name in source.names:
         candidates = (folder / name, folder / f"{name}.gz")
-        found += [path for path in candidates if path.exists()][:1]
+        found += [path for path in candidates if _exists(path)][:1]
     return found
 
 
 def _published_in(folder: Path, source: Source) -> list[Path]:
     """The files as published, if the folder has all."""
     paths = [folder / file.name for file in source.files]
-    return paths if all(path.is_file() for path in paths) else []
+    return paths if all(_exists(path) and path.is_file() for path in paths) else []
 
 
 def _local(source: Source) -> tuple[list[Path], str] | None:
@@ -94,7 +111,7 @@ def _local(source: Source) -> tuple[list[Path], str] | None:
                 f"{folder}: has only a part of {source.name}, missing: {missing} "
                 "(with or without .gz)"
             )
-        return paths, f"{name} ({folder})"
+        return paths, f"{name} ({in_text(folder)})"
     return None
 
 
@@ -108,4 +125,36 @@ def _fetched(source: Source, mirror: str | None) -> tuple[list[Path], str]:
         path, url = fetch(file, folder, urls, what=source.name)
         paths.append(path)
         came_from = came_from or url
-    return paths, f"downloaded from {came_from}" if came_from else f"cache ({folder})"
+    return paths, f"downloaded from {came_from}" if came_from else f"cache ({in_text(folder)})"
+
+
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """With a leading ~ as the user's home, where there is one."""
+    return Path(os.path.expanduser(path))
+
+
+def in_text(path: str | os.PathLike[str]) -> str:
+    """The path as text that any file may hold: bytes that are no UTF-8 are replaced."""
+    return os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is one. FileError where that is not told."""
+    return _exists(path) and path.is_dir()
+
+
+def listed(folder: Path) -> list[Path]:
+    """What the folder holds, sorted. FileError where it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be read: {error.strerror or error}") from error
+
+
+def _exists(path: Path) -> bool:
+    """FileError where that is not told: a folder above it cannot be searched."""
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path}: cannot be read: {reason}") from error

@@ -12,7 +12,7 @@ from .._core import ArgumentError, FileError
 from ..parse import Reader, Sentence
 from .fetch import RemoteFile
 from .packed import opened
-from .places import Source, find
+from .places import Source, at_home, find, in_text, is_folder, listed
 from .splits import in_short
 
 # Release 2.16, CC BY-SA 4.0. The sums are those of the official files.
@@ -96,8 +96,8 @@ def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treeban
     """
     if isinstance(treebank, str) and treebank in _KNOWN:
         return load(_KNOWN[treebank], mirror)
-    for folder in (Path(treebank).expanduser(), _named_folder(str(treebank))):
-        if folder and folder.is_dir():
+    for folder in (at_home(treebank), _named_folder(str(treebank))):
+        if str(treebank) and folder and is_folder(folder):  # "" would be the current folder
             return load_folder(folder)
     known = ", ".join(repr(name) for name in _KNOWN)
     raise ArgumentError(
@@ -112,7 +112,7 @@ def _named_folder(treebank: str) -> Path | None:
     data = os.environ.get("NORMLAB_DATA")
     if not data or not re.fullmatch(r"[a-z]+_[a-z]+", treebank):
         return None
-    return Path(data).expanduser() / f"ud-{treebank.replace('_', '-')}"
+    return at_home(data) / f"ud-{treebank.replace('_', '-')}"
 
 
 def load(source: Source, mirror: str | None) -> Treebank:
@@ -147,10 +147,14 @@ def load_folder(folder: Path) -> Treebank:
         for split in _SPLITS
     }
     missing = [split for split in ("dev", "test") if not files[split]]
-    origin = f"folder ({folder}){_parts_note(files['train'])}{_share_note(missing)}"
+    origin = f"folder ({in_text(folder)}){_parts_note(files['train'])}{_share_note(missing)}"
     _share_out(folder, read, missing)
     return Treebank(
-        folder.resolve().name, origin, train=read["train"], valid=read["dev"], test=read["test"]
+        in_text(folder.resolve().name),
+        origin,
+        train=read["train"],
+        valid=read["dev"],
+        test=read["test"],
     )
 
 
@@ -160,7 +164,7 @@ def _files_of(folder: Path, split: str) -> list[tuple[Path, str]]:
     pattern = re.compile(f"(.*){split}{_PART}({endings})(?:\\.gz)?")
     found = {
         path: match
-        for path in sorted(folder.iterdir())
+        for path in listed(folder)
         if (match := pattern.fullmatch(path.name)) and path.is_file()
     }
     parts = [match[2] for match in found.values()]
@@ -215,7 +219,7 @@ class _Sum(Protocol):
 
 def _sentences(path: Path, form: str, heads: str, total: _Sum | None = None) -> list[Sentence]:
     with opened(path) as stream:
-        return list(Reader(_lines(stream, total), name=str(path), format=form, heads=heads))
+        return list(Reader(_lines(stream, total), name=in_text(path), format=form, heads=heads))
 
 
 def _lines(stream: IO[bytes], total: _Sum | None) -> Iterator[bytes]:

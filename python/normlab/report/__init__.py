@@ -1,65 +1,135 @@
 """Turns results.jsonl into table.md, curves.png, overfitting.png and report.html."""
 
 import os
-from collections.abc import Iterable
+import shlex
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from .. import norm_variants
-from .._core import FileError
+from .._core import ArgumentError, FileError
 from ..study.results import Result, ResultFile
 from .groups import Group, groups
 from .summary import Summary, summary
 
-__all__ = ["Group", "Summary", "groups", "summary", "write_report"]
+__all__ = ["Group", "PictureWarning", "Summary", "groups", "summary", "write_report"]
+
+_MOST_NAMES = 2
+_T = TypeVar("_T")
+
+
+class PictureWarning(UserWarning):
+    """Pictures of a report could not be drawn or written; all else of it is there."""
 
 
 def write_report(folder: str | Path, results: Iterable[Result] | None = None) -> list[Path]:
     """Writes the files beside the results; returns their paths.
 
     These are table.md, curves.png, overfitting.png (only where layernorm has one of the variants
-    beside it that over-fitting is asked of) and report.html.
+    beside it that over-fitting is asked of) and report.html. A picture that cannot be drawn or
+    written is left out, with a PictureWarning: the numbers do not wait for it.
 
     Args:
         folder: Where results.jsonl lies and the files go.
         results: Instead of the folder's.
 
     Raises:
+        ArgumentError: The folder's name is empty.
         FileError: There are no results, they are damaged, or the folder cannot be written.
     """
+    if not str(folder):
+        raise ArgumentError("folder: must be a path, is empty")
     folder = Path(folder)
     found = groups(ResultFile(folder).read() if results is None else results, norm_variants())
     if not found:
         raise FileError(f"{folder}: has no finished results to report")
 
-    files = _files(found)
+    pictures = _Pictures()
     try:
-        for name, data in files.items():
-            _replace(folder / name, data)
+        written = _write(folder, found, pictures)
     except OSError as error:
         raise FileError(
             f"{folder}: the report cannot be written: {error.strerror or error}. The "
-            f"results are safe; make room and run `normlab report {folder}`"
+            f"results are safe; make room and run `{_command(folder)}`"
         ) from error
-    return [folder / name for name in files]
+    if pictures.failed:
+        warnings.warn(pictures.in_words(folder), PictureWarning, stacklevel=2)
+    return written
 
 
-def _files(found: list[Group]) -> dict[str, bytes]:
-    """What is written, by name."""
+def _write(folder: Path, found: list[Group], pictures: "_Pictures") -> list[Path]:
+    """What has no pictures first."""
     from .page import page
-    from .plots import curves_figure, overfitting_figure, png
     from .table import markdown
 
-    comparison = overfitting_figure(found)
-    return {
-        "table.md": markdown(found).encode(),
-        "curves.png": png(curves_figure(found)),
-        **({"overfitting.png": png(comparison)} if comparison else {}),
-        "report.html": page(found).encode(),
-    }
+    written = [_replace(folder / "table.md", markdown(found))]
+    for name, draw in (("curves.png", _curves), ("overfitting.png", _overfitting)):
+        data = pictures.attempt(name, partial(draw, found))
+        path = data and pictures.attempt(name, partial(_replace, folder / name, data))
+        if path:
+            written.append(path)
+        if name in pictures.failed:  # an old one would not show these results
+            with suppress(OSError):
+                (folder / name).unlink()
+    html = page(found, pictures.attempt)
+    return [*written, _replace(folder / "report.html", html)]
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
+def _curves(found: list[Group]) -> bytes:
+    from .plots import curves_figure, png
+
+    return png(curves_figure(found))
+
+
+def _overfitting(found: list[Group]) -> bytes | None:
+    from .plots import overfitting_figure, png
+
+    figure = overfitting_figure(found)
+    return png(figure) if figure else None
+
+
+class _Pictures:
+    """Those that failed, by name, and why."""
+
+    def __init__(self) -> None:
+        self.failed: dict[str, Exception] = {}
+
+    def attempt(self, name: str, make: Callable[[], _T]) -> _T | None:
+        """What is made, or None where that failed."""
+        try:
+            return make()
+        except Exception as error:
+            self.failed[name] = error
+            return None
+
+    def in_words(self, folder: Path) -> str:
+        """In one line, with the first reason."""
+        names, error = list(self.failed), next(iter(self.failed.values()))
+        more = len(names) - _MOST_NAMES
+        listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+        reason = getattr(error, "strerror", None) or str(error) or repr(error)
+        reason = reason.splitlines()[0]
+        return (
+            f"{folder}: without pictures ({listed}): {reason}. All numbers are there; "
+            f"`{_command(folder)}` draws anew"
+        )
+
+
+def _command(folder: Path) -> str:
+    return f"normlab report {shlex.quote(str(folder))}"
+
+
+def _replace(path: Path, data: bytes | str) -> Path:
+    """Whole or not at all; what is no text in a name is replaced."""
     part = path.with_name(f".{path.name}")
-    part.write_bytes(data)
-    os.replace(part, path)
+    try:
+        part.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "replace"))
+        os.replace(part, path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    return path

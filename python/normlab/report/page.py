@@ -2,7 +2,8 @@
 """report.html: one file with everything in it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -37,11 +38,17 @@ _OVERFITTING_CURVES = (
     "runs that diverged are left out."
 )
 _SHEET = re.compile(r'<style type="text/css">\*\{([^"{}]*)\}</style>')
+Attempt = Callable[[str, Callable[[], str]], str | None]
+"""Draws the picture of that name; None where that fails."""
 _PAGE_COLOURS = {_SENTINELS.ink: "currentColor", _SENTINELS.faint: "var(--faint)"}
 
 
-def page(groups: Sequence[Group]) -> str:
-    """The whole page."""
+def _drawn(name: str, draw: Callable[[], str]) -> str | None:
+    return draw()
+
+
+def page(groups: Sequence[Group], attempt: Attempt = _drawn) -> str:
+    """The whole page; where a picture fails, it says so in the picture's place."""
     names = dict.fromkeys(group.name for group in groups)
     title = f"Normalisation study: {'; '.join(names)}"
     results = [result for group in groups for result in group.results]
@@ -49,7 +56,7 @@ def page(groups: Sequence[Group]) -> str:
     return template.substitute(
         title=escape(title),
         subtitle=escape(_subtitle(results)),
-        sections="\n".join(_section(group) for group in groups),
+        sections="\n".join(_section(group, attempt) for group in groups),
         footer="Made by normlab. Paper: Xu, Sun, Zhang, Zhao, Lin, “Understanding and Improving "
         "Layer Normalization”, NeurIPS 2019.",
     )
@@ -63,17 +70,17 @@ def _subtitle(results: Sequence[Mapping[str, Any]]) -> str:
     return f"normlab {versions} · {len(results)} results, {time} of training · {last[:10]}"
 
 
-def _section(group: Group) -> str:
+def _section(group: Group, attempt: Attempt) -> str:
     limits = f'<p class="warn">{escape("; ".join(group.limits))}</p>' if group.limits else ""
     return f"""<section>
 <h2>{escape(group.heading)}</h2>
 {limits}
 <p class="lead">{escape(_verdict(group))}</p>
 {_table(group, columns(group), _GOOD_UP, mark_best=True)}
-{_figures(panels(group), group)}
+{_figures(panels(group), group, attempt)}
 {_notes([*notes(group), _CURVES])}
-{_overfitting(group)}
-{_trees(group)}
+{_overfitting(group, attempt)}
+{attempt(f"{group.heading}: trees", partial(_trees, group)) or ""}
 {_facts(group)}
 {_runs(group)}
 </section>"""
@@ -106,7 +113,7 @@ def _told_apart(measured: Mapping[str, Estimate], digits: int = 2) -> str:
     )
 
 
-def _overfitting(group: Group) -> str:
+def _overfitting(group: Group, attempt: Attempt) -> str:
     """Pictures and table of over-fitting; empty without layernorm."""
     pictures, found = overfitting_panels(group), overfitting(group)
     if not pictures and not found:
@@ -116,7 +123,7 @@ def _overfitting(group: Group) -> str:
     if found:
         parts.append(f'<p class="lead">{escape(_gap_verdict(found))}</p>')
     if pictures:
-        parts += [_figures(pictures, group), _notes([_OVERFITTING_CURVES])]
+        parts += [_figures(pictures, group, attempt), _notes([_OVERFITTING_CURVES])]
     if found:
         parts.append(_table(group, overfitting_columns(found), _GOOD_DOWN))
         parts.append(_notes(overfitting_notes(found)))
@@ -192,17 +199,19 @@ def _notes(notes: Sequence[str]) -> str:
     return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>'
 
 
-def _figures(panels: Sequence[Panel], group: Group) -> str:
-    figures = "".join(_figure(panel, group) for panel in panels)
+def _figures(panels: Sequence[Panel], group: Group, attempt: Attempt) -> str:
+    figures = "".join(_figure(panel, group, attempt) for panel in panels)
     return f'<div class="panels">\n{figures}</div>'
 
 
-def _figure(panel: Panel, group: Group) -> str:
+def _figure(panel: Panel, group: Group, attempt: Attempt) -> str:
     # Every picture repeats what limits its numbers: pictures travel without their page.
     limits = f" <small>{escape('; '.join(group.limits))}</small>" if group.limits else ""
     wide = ' class="wide"' if panel.wide else ""
     key = "" if panel.named else _key(group)
-    return f"<figure{wide}><h3>{escape(panel.title)}{limits}</h3>{_svg(panel)}{key}</figure>\n"
+    name = f"{group.heading}: {panel.title}"
+    svg = attempt(name, partial(_svg, panel)) or '<p class="warn">could not be drawn</p>'
+    return f"<figure{wide}><h3>{escape(panel.title)}{limits}</h3>{svg}{key}</figure>\n"
 
 
 def _key(group: Group) -> str:

@@ -1,29 +1,31 @@
 """The pictures: learning curves, test numbers, differences to layernorm, over-fitting."""
 
-import io
 import math
 import statistics
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._words import shortened
 from ..viz import COLOURS as _COLOURS
 from ..viz import MORE_COLOURS as _MORE
-from ..viz import look
-from ..viz import style as figure_style
+from ..viz import look as look_of
 from .groups import BASELINE, Group, Row
 from .overfitting import Pair, pairs
 from .stats import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import SubFigure
+
+    from .._figures import Picture
 
 _MOST_BANDS = 8  # more of them hide the lines
 _MARKERS = 5  # on a curve
 _AGAIN = ("*", "8", "p")  # markers of a variant that stands there again, with another C
+_MOST_LETTERS = 30  # of a name beside an axis
+_MOST_COLUMNS = 9  # of a legend
 _SERIES = (
     ("train_loss", "training loss"),
     ("valid_loss", "validation loss"),
@@ -40,6 +42,11 @@ class Theme:
     faint: str = "#dfe2e8"
     paper: str = "#ffffff"
 
+    @property
+    def look(self) -> dict[str, Any]:
+        """As settings() takes it; $ in a treebank's name is no formula."""
+        return {"math": False, **asdict(self)}
+
 
 def colour(row: Row, group: Group) -> str:
     """The row's colour in all of the group's pictures."""
@@ -51,7 +58,7 @@ def colour(row: Row, group: Group) -> str:
 def _shape(row: Row, group: Group) -> dict[str, Any]:
     """Line and marker, which tell variants apart where colours do not."""
     if _is_first(row, group):
-        found = look(row.norm)
+        found = look_of(row.norm)
         return {"linestyle": found["linestyle"], "marker": found["marker"]}
     again = [other for other in group.rows if other.norm == row.norm].index(row)
     return {"linestyle": "-", "marker": _AGAIN[again % len(_AGAIN)]}
@@ -202,22 +209,19 @@ def _interval(ax: "Axes", y: int, value: Estimate, row: Row, group: Group) -> No
 
 
 def _variants(ax: "Axes", group: Group) -> None:
-    ax.set_yticks(range(len(group.rows)), [row.name for row in group.rows])
+    names = [shortened(row.name, _MOST_LETTERS) for row in group.rows]
+    ax.set_yticks(range(len(group.rows)), names)
     ax.set_ylim(len(group.rows) - 0.4, -0.6)
 
 
-def _style(theme: Theme) -> Any:
-    return figure_style(ink=theme.ink, faint=theme.faint, paper=theme.paper)
-
-
-def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figure":
+def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Picture":
     """curves.png: a row of learning curves and test numbers for each group."""
-    import matplotlib
-    from matplotlib.figure import Figure
+    from .._figures import Picture, fit
+    from .._matplotlib import settings
 
-    theme = theme or Theme()
-    with matplotlib.rc_context(_style(theme)):
-        figure = Figure(figsize=(16, 4.7 * len(groups)), layout="constrained")
+    look = (theme or Theme()).look
+    with settings(**look):
+        figure = Picture((16, 4.7 * len(groups)), look, layout="constrained")
         for part, group in zip(
             figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, strict=True
         ):
@@ -229,36 +233,38 @@ def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figur
             tests(axes[-1], group)
             axes[-1].set_title(f"test {group.first['metric']}")
             _legend(part, axes[0])
+        fit(figure)
         return figure
 
 
-def overfitting_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Figure | None":
+def overfitting_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Picture | None":
     """overfitting.png, as the paper draws it: training and validation loss of two variants.
 
     Two pairs a row, under each group's title; None if no group has a pair.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    theme = theme or Theme()
     found = [(group, pairs(group)) for group in groups if pairs(group)]
     if not found:
         return None
+    from .._figures import Picture, fit
+    from .._matplotlib import settings
+
     heights = [4.4 * math.ceil(len(several) / 2) for _, several in found]
     across = min(2, max(len(several) for _, several in found))
-    with matplotlib.rc_context(_style(theme)):
-        figure = Figure(figsize=(8 * across, sum(heights)), layout="constrained")
+    look = (theme or Theme()).look
+    with settings(**look):
+        figure = Picture((8 * across, sum(heights)), look, layout="constrained")
         parts = figure.subfigures(len(found), 1, squeeze=False, height_ratios=heights)[:, 0]
         for part, (group, several) in zip(parts, found, strict=True):
-            title = textwrap.fill(f"Over-fitting: {group.title}", 60 * across)
+            title = f"Over-fitting: {group.title}"
             part.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
             places = part.subfigures(math.ceil(len(several) / 2), across, squeeze=False)
             for place, pair in zip(places.flat, several, strict=False):
-                _draw_pair(place, group, pair, theme)
+                _draw_pair(place, group, pair)
+        fit(figure)
         return figure
 
 
-def _draw_pair(place: "SubFigure", group: Group, pair: Pair, theme: Theme) -> None:
+def _draw_pair(place: "SubFigure", group: Group, pair: Pair) -> None:
     axes = place.subplots(1, len(_LOSSES))
     for ax, (series, (loss, _)) in zip(axes, _LOSSES.items(), strict=True):
         pair_curves(ax, group, pair, [series])
@@ -267,15 +273,20 @@ def _draw_pair(place: "SubFigure", group: Group, pair: Pair, theme: Theme) -> No
 
 
 def _legend(part: "SubFigure", ax: "Axes") -> None:
+    """Below the part, in as many columns as there is room for."""
     handles, names = ax.get_legend_handles_labels()
-    part.legend(handles, names, loc="outside lower center", frameon=False, ncols=min(len(names), 9))
+    for columns in range(min(len(names), _MOST_COLUMNS), 0, -1):
+        legend = part.legend(
+            handles, names, loc="outside lower center", frameon=False, ncols=columns
+        )
+        if columns == 1 or legend.get_window_extent().width < 0.98 * part.bbox.width:
+            return
+        legend.remove()
 
 
-def png(figure: "Figure") -> bytes:
+def png(figure: "Picture") -> bytes:
     """The picture as a file."""
-    out = io.BytesIO()
-    figure.savefig(out, dpi=120, format="png")
-    return out.getvalue()
+    return figure.file("png", dpi=120)
 
 
 def _title(group: Group) -> str:
@@ -334,16 +345,23 @@ def overfitting_panels(group: Group) -> list[Panel]:
 
 def panel_svg(panel: Panel, theme: Theme) -> str:
     """The panel as an <svg> element, without a title: the page has that."""
-    import matplotlib
-    from matplotlib.figure import Figure
+    from .._matplotlib import settings
 
-    out = io.StringIO()
-    with matplotlib.rc_context(_style(theme)):
-        figure = Figure(figsize=panel.size, layout="constrained")
+    with settings(**theme.look):
+        svg = panel_figure(panel, theme).file("svg", metadata={"Date": None}).decode()
+    return svg[svg.index("<svg") :]
+
+
+def panel_figure(panel: Panel, theme: Theme) -> "Picture":
+    """The panel on a ground that lets the page through."""
+    from .._figures import Picture, fit
+    from .._matplotlib import settings
+
+    with settings(**theme.look):
+        figure = Picture(panel.size, theme.look, layout="constrained")
         figure.patch.set_alpha(0)
         ax = figure.subplots()
         ax.patch.set_alpha(0)
         panel.draw(ax)
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    svg = out.getvalue()
-    return svg[svg.index("<svg") :]
+        fit(figure)
+        return figure

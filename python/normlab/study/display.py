@@ -1,9 +1,12 @@
 """What a study says while it runs: a bar where somebody watches, else one line a finished run."""
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from .._core import FileError
+from .._plain import plain
 from .._words import counted
 from ..progress import bar, is_watched
 from .results import Result
@@ -50,6 +53,20 @@ def line(run: Run, result: Result) -> str:
     )
 
 
+def _say(text: str, write: Callable[[str], object] | None = None) -> None:
+    """Whatever the output's encoding; FileError where it fails, so that no other file is accused.
+
+    BrokenPipeError is the reader's wish.
+    """
+    try:
+        shown = plain(text, getattr(sys.stdout, "encoding", None))
+        write(shown) if write else print(shown, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileError(f"standard output: cannot be written: {error.strerror or error}") from error
+
+
 def _again(run: Run) -> str:
     return f"{run.label}: the best run is trained again: its model was not kept"
 
@@ -83,7 +100,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """See Display."""
-        print(text, flush=True)
+        _say(text)
 
 
 class Bar:
@@ -124,10 +141,7 @@ class Bar:
 
     def say(self, text: str) -> None:
         """See Display."""
-        if self._bar is None:
-            print(text, flush=True)
-        else:
-            self._bar.write(text)
+        _say(text, None if self._bar is None else self._bar.write)
 
     def _show(self) -> None:
         self._bar.update(sum(self._done.values()) - self._bar.n)

@@ -20,9 +20,11 @@ from .. import (
     tensor,
 )
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
+from .checks import check_classes
 from .loops import count_right, shuffled, train_pass
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
+_CLASSES = 10
 _EVALUATION_BATCH = 500
 _STANDIN = "stand-in digits (generated), not MNIST"
 _PAPER = Settings(epochs=20, patience=5, batch=32, lr=1e-3)
@@ -94,6 +96,9 @@ class ImageTask:
             data = self._standin()
         warning = _STANDIN if data.generated else ""
         splits = {"train": data.train, "valid": data.valid, "test": data.test}
+        labels = {name: split.labels.astype(np.int64) for name, split in splits.items()}
+        counts = {name: len(split.images) for name, split in splits.items()}
+        check_classes(data.origin, "images", counts, labels, _CLASSES)
         return ImageTensors(
             origin=f"{warning}: {data.origin}" if warning else data.origin,
             fingerprint=_fingerprint(splits),
@@ -118,7 +123,7 @@ class ImageTask:
             nn.MaxPool2d(2),
             nn.Norm(norm.variant, (50, 4, 4), **norm.options),
             nn.Flatten(),
-            nn.Linear(800, 10),
+            nn.Linear(800, _CLASSES),
         )
 
     def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:

@@ -13,6 +13,11 @@ def is_adaptive(norm: str) -> bool:
     return bool(norm_traits(norm)["output"] == "adaptive")
 
 
+def needs_a_batch(norm: str) -> bool:
+    """Whether the variant's statistics are a batch's: one row alone has none."""
+    return bool(norm_traits(norm)["group"] == "batch")
+
+
 def norm_options(norm: str, settings: Settings, scale: float | None) -> dict[str, Any]:
     """Keyword arguments for nn.Norm: only what this variant takes."""
     options: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """Dependency parsing with the network of Chen and Manning (2014), and a tagger of the same make."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +19,17 @@ from .. import (
     set_rng_state,
     take,
 )
+from .._core import ArgumentError, FileError
 from ..data import Treebank, ud
+from ..data.places import in_text
+from .checks import check_counts
 from .loops import shuffled, train_pass
+from .norms import needs_a_batch
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_BATCH = 1024
+_SPLITS = {"train": "train", "valid": "dev", "test": "test"}  # as treebanks call them
+_TAG_COLUMNS = {"upos": ("upos",), "xpos": ("xpos",), "both": ("upos", "xpos")}
 _TITLES = {"en_ewt": "UD English-EWT"}
 
 
@@ -118,7 +125,7 @@ class ParseTask:
 
     def __init__(self, treebank: str = "en_ewt", settings: ParseSettings = _SETTINGS):
         self.treebank = treebank
-        self.title = _TITLES.get(treebank, Path(treebank).name)
+        self.title = _TITLES.get(treebank) or in_text(os.path.basename(os.path.abspath(treebank)))
         self.settings: Settings = settings
 
     @property
@@ -145,10 +152,13 @@ class ParseTask:
         """The treebank's transitions; `quick` changes nothing, there is no stand-in."""
         treebank = ud(self.treebank)
         s = self._network
+        _check_sentences(treebank, s.tag)
         vocabulary = parse.Vocabulary.of(treebank.train, least=s.least, tag=s.tag)
         tag_vocabulary = parse.TagVocabulary.of(treebank.train)
         splits = {"train": treebank.train, "valid": treebank.valid, "test": treebank.test}
         examples = {name: parse.examples(split, vocabulary) for name, split in splits.items()}
+        counts = {_SPLITS[name]: len(found) for name, found in examples.items()}
+        check_counts(treebank.origin, "trees that arc-standard transitions build", counts)
         return TreebankTensors(
             origin=f"{treebank.origin}; {_left_out(examples['train'])}",
             fingerprint=_fingerprint(treebank),
@@ -161,6 +171,11 @@ class ParseTask:
             tag_examples=parse.tag_examples(treebank.train, tag_vocabulary),
             sentences={name: splits[name] for name in ("valid", "test")},
         )
+
+    def check(self, settings: Settings, norm: str) -> None:
+        """ArgumentError for settings that the variant cannot be trained with."""
+        if needs_a_batch(norm) and settings.batch == 1:
+            raise ArgumentError(f"batch: must be 2 or more for {norm}, is 1")
 
     def build(self, data: TreebankTensors, norm: NormChoice) -> nn.Module:
         """The network; see `model`."""
@@ -238,6 +253,28 @@ class ParseTask:
         parse.save_model(
             path, parse.Model(model, data.vocabulary, tagger, data.tag_vocabulary, dict(notes))
         )
+
+
+def _check_sentences(treebank: Treebank, tag: str) -> None:
+    """FileError for what the parser cannot be trained on or measured with."""
+    splits = {"train": treebank.train, "dev": treebank.valid, "test": treebank.test}
+    counts = {name: len(split) for name, split in splits.items()}
+    check_counts(treebank.origin, "sentences", counts)
+    columns = _TAG_COLUMNS[tag]
+    what = " or ".join(column.upper() for column in columns)
+
+    def tagged(word: parse.Word) -> bool:
+        return any(getattr(word, column) != "_" for column in columns)
+
+    if not any(tagged(word) for sentence in treebank.train for word in sentence.words):
+        raise FileError(f"{treebank.origin}: the train split must have tags ({what}), has none")
+    for name in ("dev", "test"):  # the parser does not guess them
+        for number, sentence in enumerate(splits[name], 1):
+            if not all(map(tagged, sentence.words)):
+                raise FileError(
+                    f"{treebank.origin}: every word of the {name} split must have its tag "
+                    f"({what}), sentence {number} has a word without one"
+                )
 
 
 def _test_scores(gold: list[parse.Sentence], parsed: list[parse.Sentence]) -> dict[str, Any]:

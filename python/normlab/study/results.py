@@ -66,10 +66,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+")
-    except OSError as error:
-        raise FileError(
-            f"{folder}: the output folder cannot be written: {error.strerror or error}"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{folder}: the output folder cannot be written: {reason}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,7 +143,7 @@ class ResultFile:
     def append(self, result: Result) -> None:
         """Adds a line, durably: after a failure the file is as it was."""
         line = json.dumps(result, allow_nan=False, ensure_ascii=False) + "\n"
-        self._write(line.encode())
+        self._write(line.encode("utf-8", "replace"))  # a name may hold what is no text
 
     def _write(self, data: bytes) -> None:
         with self._opened() as file:

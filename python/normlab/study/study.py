@@ -65,6 +65,8 @@ class Study:
 
     def __post_init__(self) -> None:
         """ArgumentError for all that can be told before the data is read."""
+        if not str(self.out):
+            raise ArgumentError("out: must be a path, is empty")
         object.__setattr__(self, "out", Path(self.out))
         for name, (fits, rule) in _EACH.items():
             given = getattr(self, name)
@@ -86,7 +88,9 @@ class Study:
         These are a list of dicts, which a notebook shows as their table.
 
         Raises:
-            FileError: No data, or an output folder that cannot be used; before any training.
+            FileError: No data, data that cannot be trained on, or an output folder that cannot be
+                used; before any training.
+            ArgumentError: Several jobs, but a task that other processes cannot import.
             DeviceError: No GPU for device "cuda", with the reason; before anything else.
             Interrupted: Ctrl-C. The same call goes on.
         """
@@ -126,6 +130,8 @@ class Study:
             settings = self.overrides.on(task.quick if self.quick else task.settings)
             for norm in self.norms:  # a variant that refuses its options does so before training
                 task.build(data, NormChoice(norm, norm_options(norm, settings, None)))
+                if check := getattr(task, "check", None):  # not every task has one
+                    check(settings, norm)
             scales = task.scales if self.scales is None else self.scales
             plan += choices(task, data, settings, self.norms, self.seeds, scales, self.device)
         return plan
@@ -166,7 +172,7 @@ class Study:
             done = sum(run.id in finished for run in runs)
             raise Interrupted(done, len(runs)) from None
         except OSError as error:
-            if isinstance(error, FileError):
+            if isinstance(error, (FileError, BrokenPipeError)):
                 raise
             raise FileError(
                 f"{self.out}: {error}. Nothing is lost: run the same command again to go on"

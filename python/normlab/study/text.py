@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import Tensor, cross_entropy, nn, no_grad, optim, take, tensor, text
+from .._core import FileError
 from ..data import TextData, TextSplit, rt, sst5
+from .checks import check_classes
 from .loops import count_right, train_pass
+from .norms import needs_a_batch
 from .task import NormChoice, Score, Settings, SplitName, Tick
 
 _EVALUATION_TOKENS = 4096
@@ -128,6 +131,7 @@ class TextTask:
             name: [text.tokenize(line) for line in split.texts]
             for name, split in _splits(data).items()
         }
+        _check(data, words)
         vocabulary = text.Vocabulary.of(words["train"], self._network.least)
         return TextTensors(
             origin=f"{_STANDIN}: {data.origin}" if data.generated else data.origin,
@@ -189,6 +193,10 @@ class TextTask:
             return cross_entropy(logits, labels), logits, labels
 
         batches = text.token_batches(train.lengths[:n], settings.batch)
+        if any(
+            isinstance(m, nn.Norm) and needs_a_batch(m.variant) for _, m in model.named_modules()
+        ):
+            batches = _in_company(batches, train.lengths)
         return train_pass(optimizer, batches, n, step, tick)
 
     def evaluate(self, model: nn.Module, data: TextTensors, split: SplitName) -> Score:
@@ -219,12 +227,36 @@ def _splits(data: TextData) -> dict[str, TextSplit]:
     return {"train": data.train, "valid": data.valid, "test": data.test}
 
 
+def _check(data: TextData, words: Mapping[str, list[list[str]]]) -> None:
+    """FileError for what would end training, or leave nothing to learn."""
+    labels = {name: split.labels for name, split in _splits(data).items()}
+    counts = {name: len(found) for name, found in words.items()}
+    check_classes(data.origin, "sentences", counts, labels, len(data.labels))
+    for name, sentences in words.items():
+        if not all(sentences):
+            number = sentences.index([]) + 1
+            raise FileError(f"{data.origin}: sentence {number} of the {name} split has no words")
+
+
 def _examples(
     words: list[list[str]], labels: NDArray[np.int64], vocabulary: text.Vocabulary
 ) -> Examples:
     numbers = [[vocabulary.number(word) for word in sentence] for sentence in words]
     lengths = np.array([len(sentence) for sentence in numbers], np.int64)
     return Examples(text.pack(numbers), tensor(lengths), tensor(labels))
+
+
+def _in_company(batches: list[Tensor], lengths: Tensor) -> list[Tensor]:
+    """A batch of one word joins the next one: batchnorm has no statistics of one row."""
+    words = lengths.numpy()
+    joined: list[list[int]] = [[]]
+    for batch in batches:
+        if words[joined[-1]].sum() > 1:
+            joined.append([])
+        joined[-1] += batch.tolist()
+    if len(joined) > 1 and words[joined[-1]].sum() == 1:
+        joined[-2] += joined.pop()
+    return [tensor(np.array(batch, np.int64)) for batch in joined]
 
 
 def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:

@@ -1,15 +1,20 @@
 """Runs the plan: in this process, or several runs at a time in processes of their own."""
 
+import io
 import multiprocessing
+import os
+import pickle
 import signal
+import sys
 import threading
 import traceback
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import set_num_threads
@@ -21,6 +26,8 @@ from .task import Dataset, Task
 
 if TYPE_CHECKING:
     Pipe = Connection[Any, Any]
+
+_NO_MAIN_PART = 77  # the exit code of a process that came to its own study
 
 Loaded = tuple[Task[Any], Dataset]
 
@@ -36,12 +43,9 @@ def model_of(folder: Path, run: Run) -> Path:
 
 
 def check_main_part() -> None:
-    """ArgumentError in a study's process that imports a script which would start the study anew."""
+    """Ends a study's process that imports a script which would start the study anew."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # as spawn itself asks
-        raise ArgumentError(
-            "jobs: each process imports the script, so a script must run its study under "
-            "`if __name__ == '__main__':`"
-        )
+        raise SystemExit(_NO_MAIN_PART)  # the study's own process says it, once
 
 
 def run_here(
@@ -73,23 +77,15 @@ def run_in_processes(
     save: bool = False,
 ) -> Generator[tuple[Run, Result], None, None]:
     """Each run with its result, as they finish, `jobs` at a time with `threads` threads each."""
-    context = multiprocessing.get_context("spawn")  # a fork would not have the GPU
     waiting = list(pending)
     workers: dict[Pipe, BaseProcess] = {}
     at_work: dict[Pipe, Run] = {}
     descriptions = {name: task for name, (task, _) in tasks.items()}
+    start = _starter(descriptions)
     try:
-        with _deaf_to_interrupts():
-            for _ in range(min(jobs, len(waiting))):
-                ours, theirs = context.Pipe()
-                process: BaseProcess = context.Process(
-                    target=_work,
-                    daemon=True,
-                    args=(theirs, descriptions, folder, threads, quick, save),
-                )
-                process.start()
-                theirs.close()
-                workers[ours] = process
+        for _ in range(min(jobs, len(waiting))):
+            pipe, process = start(folder, threads, quick, save)
+            workers[pipe] = process
         for pipe in workers:
             _send_next(pipe, waiting, at_work)
         while at_work:
@@ -107,6 +103,71 @@ def run_in_processes(
             process.terminate()
 
 
+def _starter(tasks: dict[str, Task[Any]]) -> Callable[..., "tuple[Pipe, BaseProcess]"]:
+    """Starts a process for these tasks. ArgumentError where none could work on them."""
+    if multiprocessing.current_process().daemon:
+        raise ArgumentError("jobs: this process may not start others; use jobs=1")
+    pickled, needed = _pickled(tasks)
+    script = sys.modules["__main__"]
+    file = getattr(script, "__file__", None)
+    importable = getattr(script, "__spec__", None) is not None or (file and os.path.isfile(file))
+    if needed and not importable:
+        raise ArgumentError(
+            f"jobs: each process imports what a task is made of, but {needed[0]} was typed in or "
+            "read from standard input: put it into a module, or use jobs=1"
+        )
+    # A fork would copy OpenMP's threads half. A script that nothing is needed of is not imported.
+    hidden = _hidden_script if not needed else nullcontext
+    context = multiprocessing.get_context("spawn")
+
+    def start(*arguments: Any) -> "tuple[Pipe, BaseProcess]":
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, daemon=True, args=(theirs, pickled, *arguments))
+        with _deaf_to_interrupts(), hidden():
+            process.start()
+        theirs.close()
+        return ours, process
+
+    return start
+
+
+class _Pickler(pickle.Pickler):
+    """Collects the names of what is pickled as a reference into the script."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.of_the_script: list[str] = []
+
+    def persistent_id(self, value: Any) -> None:
+        """Asked of everything that is pickled."""
+        if getattr(value, "__module__", None) == "__main__" and hasattr(value, "__qualname__"):
+            self.of_the_script.append(value.__qualname__)
+
+
+def _pickled(tasks: dict[str, Task[Any]]) -> tuple[bytes, list[str]]:
+    """The tasks, and the names of what in them is defined in the script itself."""
+    file = io.BytesIO()
+    pickler = _Pickler(file)
+    try:
+        pickler.dump(tasks)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise ArgumentError(
+            f"jobs: a task must be picklable to be sent to a process: {error}; use jobs=1"
+        ) from error
+    return file.getvalue(), pickler.of_the_script
+
+
+@contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Processes started within do not import the script: it may be no file, or run a study."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
 def _send_next(pipe: "Pipe", waiting: list[Run], at_work: dict["Pipe", Run]) -> None:
     at_work.pop(pipe, None)
     if waiting:
@@ -120,6 +181,11 @@ def _receive(pipe: "Pipe", process: BaseProcess, run: Run) -> float | Result:
         message: float | Result | Exception = pipe.recv()
     except (EOFError, ConnectionResetError):
         process.join(5)
+        if process.exitcode == _NO_MAIN_PART:
+            raise ArgumentError(
+                "jobs: each process imports the script that the task is made of, so the script "
+                "must run its study under `if __name__ == '__main__':`"
+            ) from None
         raise Error(
             f"{run.label}: its process ended (exit code {process.exitcode}), "
             + (
@@ -149,7 +215,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 def _work(
     pipe: "Pipe",
-    tasks: dict[str, Task[Any]],
+    pickled: bytes,
     folder: Path,
     threads: int,
     quick: bool,
@@ -159,6 +225,7 @@ def _work(
     set_num_threads(threads)
     loaded: dict[str, Dataset] = {}
     try:
+        tasks = _unpickled(pickled)
         while True:
             run: Run = pipe.recv()
             task = tasks[run.task]
@@ -175,3 +242,11 @@ def _work(
         pipe.send(Error(str(error)))
     except Exception:
         pipe.send(RuntimeError(traceback.format_exc()))
+
+
+def _unpickled(pickled: bytes) -> dict[str, Task[Any]]:
+    try:
+        tasks: dict[str, Task[Any]] = pickle.loads(pickled)
+    except Exception as error:  # whatever a module's import raises
+        raise Error(f"jobs: a process cannot load the task: {error}; use jobs=1") from error
+    return tasks
