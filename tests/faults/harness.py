@@ -69,6 +69,8 @@ def in_child(body: Callable[[], None], folder: Path) -> End:
             target = os.open(said, os.O_WRONLY | os.O_CREAT, 0o666)
             os.dup2(target, 2)
             code = _outcome(body, error)
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
