@@ -65,14 +65,24 @@ def naming(place: str) -> Iterator[None]:
 def write(data: bytes) -> None:
     """Writes to standard output, at once. FileError; BrokenPipeError if nobody reads it."""
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _write_all(data)
     except BrokenPipeError:
         raise
     except OSError as error:
         with open(os.devnull, "wb") as nowhere:  # else it is tried, and fails, at exit again
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         raise FileError(f"standard output: cannot be written: {error.strerror or error}") from error
+
+
+def _write_all(data: bytes) -> None:
+    """With PYTHONUNBUFFERED, Python hands on what the system takes, which may be a part."""
+    out, rest = sys.stdout.buffer, memoryview(data)
+    while rest:
+        taken = out.write(rest)
+        if not taken:  # a pipe that does not block
+            select.select([], [out], [])
+        rest = rest[taken or 0 :]
+    out.flush()
 
 
 def _raw_lines(before_waiting: Callable[[], None]) -> Iterator[bytes]:

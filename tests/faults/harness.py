@@ -136,6 +136,7 @@ def count(task: "Task", kind: str, folder: Path) -> int:
     place = folder.with_suffix(".count")
 
     def counted() -> None:
+        task.open(folder)
         if kind == "memory":
             fail_allocation(many)
         else:
@@ -151,6 +152,7 @@ def count(task: "Task", kind: str, folder: Path) -> int:
 
 
 def disturbed(task: "Task", folder: Path, kind: str, n: int) -> None:
+    task.open(folder)
     arm(folder, kind, n)
     task.run(folder)
 
@@ -168,6 +170,7 @@ class Task:
         run: Does the work within the folder, which may hold what an earlier run left.
         end: What must be the same, by the names of files.
         is_command: Whether it is the command line, which must say one line.
+        open: What the shell does before it: not disturbed.
     """
 
     name: str
@@ -175,6 +178,11 @@ class Task:
     run: Callable[[Path], None]
     end: Callable[[Path], dict[str, Any]]
     is_command: bool = False
+    open: Callable[[Path], None] = lambda folder: None
+
+    def run_whole(self, folder: Path) -> None:
+        self.open(folder)
+        self.run(folder)
 
 
 def fresh(folder: Path, task: Task) -> None:
@@ -183,7 +191,7 @@ def fresh(folder: Path, task: Task) -> None:
     task.prepare(folder)
 
 
-_MEASURED = ("seconds", "finished", "peak_memory_mib")
+_MEASURED = ("seconds", "search_seconds", "finished", "peak_memory_mib")
 
 
 def study_end(folder: Path) -> dict[str, Any]:
@@ -225,7 +233,7 @@ def study_task(name: str) -> Task:
 
         toys.write_data(name, folder / "data")
 
-    return Task(name, prepare, run, study_end)
+    return Task(f"study {name}", prepare, run, study_end)
 
 
 def all_files(folder: Path) -> dict[str, Any]:
@@ -245,16 +253,23 @@ def command_task(name: str, arguments: list[str], given: str, model: str) -> Tas
         toys.write_model(model, folder / "model.safetensors")
         (folder / "in").write_text(given, "utf-8")
 
-    def run(folder: Path) -> None:
-        from normlab import cli
-
+    def open_streams(folder: Path) -> None:
         with (folder / "in").open("rb") as source, (folder / "result").open("wb") as target:
             os.dup2(source.fileno(), 0)
             os.dup2(target.fileno(), 1)
-        sys.argv = ["normlab", name, str(folder / "model.safetensors"), *arguments]
-        cli.main()
 
-    return Task(f"{name} {' '.join(arguments)}".strip(), prepare, run, all_files, is_command=True)
+    def run(folder: Path) -> None:
+        from normlab import cli
+
+        sys.argv = ["normlab", name, str(folder / "model.safetensors"), *arguments]
+        try:
+            cli.main()
+        except SystemExit as end:
+            if end.code:
+                raise
+
+    whole_name = " ".join([name, *arguments])
+    return Task(whole_name, prepare, run, all_files, is_command=True, open=open_streams)
 
 
 def file_task() -> Task:
@@ -318,6 +333,15 @@ def check_fault(task: Task, kind: str, n: int, end: End, folder: Path, wanted: A
     return "error in words"
 
 
+def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """In words, cut short."""
+    names = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+    return "; ".join(
+        f"{name} is {found.get(name)!r:.1500}, should be {wanted.get(name)!r:.1500}"
+        for name in names
+    )
+
+
 def moments(n: int, most: int | None, draw: random.Random) -> list[int]:
     every = range(1, n + 1)
     return list(every) if most is None or n <= most else sorted(draw.sample(every, most))
@@ -326,7 +350,7 @@ def moments(n: int, most: int | None, draw: random.Random) -> list[int]:
 def try_task(task: Task, most: int | None, seed: int, folder: Path) -> list[str]:
     """All kinds of faults; the figures, a line each."""
     fresh(folder, task)
-    end = in_child(lambda: task.run(folder), folder)
+    end = in_child(lambda: task.run_whole(folder), folder)
     assert end.code == 0, f"{task.name}: fails undisturbed: {end}"
     wanted = task.end(folder)
     lines = []
@@ -339,9 +363,11 @@ def try_task(task: Task, most: int | None, seed: int, folder: Path) -> list[str]
             end = in_child(partial(disturbed, task, folder, kind, n), folder)
             came_to = check_fault(task, kind, n, end, folder, wanted)
             ends[came_to] = ends.get(came_to, 0) + 1
-            again = in_child(lambda: task.run(folder), folder)
+            again = in_child(lambda: task.run_whole(folder), folder)
             assert again.code == 0, f"{task.name}, {kind} {n}, repeated: {again}"
-            assert task.end(folder) == wanted, f"{task.name}, {kind} {n}: another end"
+            assert (found := task.end(folder)) == wanted, (
+                f"{task.name}, {kind} {n}: another end: {difference(found, wanted)}"
+            )
         figures = ", ".join(f"{number} {what}" for what, number in sorted(ends.items()))
         lines.append(f"{task.name}: {kind}: {len(chosen)} of {total} moments: {figures or 'none'}")
         print(lines[-1], flush=True)
@@ -361,6 +387,7 @@ def main() -> None:
                 **os.environ,
                 "LD_PRELOAD": str(library(folder)),
                 "OMP_NUM_THREADS": "1",
+                "PYTHONUNBUFFERED": "1",  # Python hides no short write of the system
             }
             sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
         sys.path.insert(0, str(HERE))

@@ -31,6 +31,9 @@ _PARSE = ParseSettings(
 class Silent(Display):
     """Shows nothing."""
 
+    def __exit__(self, *exception: object) -> None:
+        pass
+
 
 def _digits() -> Any:
     return standin_digits(0, train=40, valid=10, test=10)
