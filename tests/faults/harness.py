@@ -18,6 +18,7 @@ without a fault, bit for bit, with nothing left over.
 
 import argparse
 import ctypes
+import importlib
 import json
 import os
 import random
@@ -380,7 +381,9 @@ def main() -> None:
     parser.add_argument("--most", type=int)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="normlab-faults-") as name:
+    memory = Path("/dev/shm")  # no disk has to be waited for
+    where = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="normlab-faults-", dir=where) as name:
         folder = Path(name)
         if "libfaults" not in os.environ.get("LD_PRELOAD", ""):
             environment = {
@@ -391,6 +394,8 @@ def main() -> None:
             }
             sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
         sys.path.insert(0, str(HERE))
+        for module in ("toys", "normlab.cli", "normlab.streams"):  # once, not in every child
+            importlib.import_module(module)
         for task in tasks():
             if not given.tasks or task.name in given.tasks:
                 try_task(task, given.most, given.seed, folder / "run")
