@@ -277,11 +277,21 @@ class Output:
 
 def _write_out(data: bytes) -> None:
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _write_all(data)
     except BrokenPipeError:
         raise
     except OSError as error:
         with open(os.devnull, "wb") as nowhere:  # else it is tried, and fails, at exit again
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         raise FileError(f"standard output: cannot be written: {error.strerror or error}") from error
+
+
+def _write_all(data: bytes) -> None:
+    """With PYTHONUNBUFFERED, Python hands on what the system takes, which may be a part."""
+    out, rest = sys.stdout.buffer, memoryview(data)
+    while rest:
+        taken = out.write(rest)
+        if not taken:  # a pipe that does not block
+            select.select([], [out], [])
+        rest = rest[taken or 0 :]
+    out.flush()

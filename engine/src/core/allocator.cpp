@@ -1,5 +1,6 @@
 #include "core/allocator.h"
 
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <map>
@@ -192,9 +193,22 @@ Cache& cache(Device device) {
                          " cached");
 }
 
+/// How many allocations are left up to the one that is to fail; 0 or less if none is.
+std::atomic<int64_t> until_failure = 0;
+
+bool is_to_fail() {
+  return until_failure.load(std::memory_order_relaxed) > 0 && until_failure.fetch_sub(1) == 1;
+}
+
 }  // namespace
 
+extern "C" int64_t normlab_fail_allocation(int64_t n) {
+  return until_failure.exchange(n);
+}
+
 Block allocate(int64_t bytes, Device device) {
+  if (is_to_fail()) [[unlikely]]
+    fail_for(bytes, device);
   Bins* pool = device == Device::cuda ? pool_in_use : nullptr;
   Block block = cache(device).take(size_class(bytes), pool);
   if (!block.data && device == Device::cuda && !cuda::a_thread_captures()) {

@@ -24,6 +24,11 @@ std::mutex& allocator_lock(Device device);
 /// what takes the block next is queued behind it.
 void deallocate(Block block, Device device = Device::cpu) noexcept;
 
+/// For tests, which may call it by its plain name from outside: the n-th allocation from now on,
+/// counted over all threads, fails as if no memory were left; 0: none does. Returns what was left
+/// of the count before.
+extern "C" [[gnu::visibility("default")]] int64_t normlab_fail_allocation(int64_t n);
+
 /// GPU memory of a captured graph, whose replays use it again and again: its blocks go to nobody
 /// else while the pool lives. They count as in use. When it goes, free ones go to the cache; others
 /// follow when they are free.

@@ -1,10 +1,10 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -37,12 +37,35 @@ auto retry(const Call& call) {
   return result;
 }
 
-/// Unlike any that this or another process takes at the time.
-std::string temporary_name() {
-  static std::atomic<uint64_t> counter{0};
-  std::ostringstream name;
-  name << ".normlab-" << ::getpid() << "-" << counter++ << ".tmp";
-  return name.str();
+/// Whether the path still leads to the file that is open.
+bool leads_to(const std::string& path, int fd) {
+  struct stat named, open;
+  return ::lstat(path.c_str(), &named) == 0 && ::fstat(fd, &open) == 0 &&
+         named.st_dev == open.st_dev && named.st_ino == open.st_ino;
+}
+
+/// Removes a temporary file whose writer was killed: nobody holds its lock. False if it is in use.
+bool remove_stale(const std::string& path) {
+  const int fd = retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); });
+  if (fd < 0) return errno == ENOENT;  // gone in the meantime
+  const bool stale = ::flock(fd, LOCK_EX | LOCK_NB) == 0 && leads_to(path, fd);
+  const bool removed = stale && ::unlink(path.c_str()) == 0;
+  ::close(fd);
+  return removed;
+}
+
+/// A new file that this process alone writes, locked for as long as it is open; -1 and errno if the
+/// name is taken or the folder refuses it.
+int create_locked(const std::string& path) {
+  const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  const int fd = retry([&] { return ::open(path.c_str(), flags, 0666); });
+  if (fd < 0) return fd;
+  // A file system without locks has only names.
+  const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+  if (locked && leads_to(path, fd)) return fd;
+  ::close(fd);  // another writer took it for stale before it was locked
+  errno = EEXIST;
+  return -1;
 }
 
 }  // namespace
@@ -103,11 +126,16 @@ void OutputFile::check_target() const {
 }
 
 void OutputFile::create() {
-  do {
-    temporary_ = (std::filesystem::path(folder_) / temporary_name()).string();
-    fd_ = retry(
-        [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
-  } while (fd_ < 0 && errno == EEXIST);
+  // The same few names again and again, so that the next writer removes what a killed one has left.
+  constexpr int kWriters = 1000;  // at a time in one folder
+  for (int number = 0; fd_ < 0 && number < kWriters; ++number) {
+    const std::string name = ".normlab-" + std::to_string(number) + ".tmp";
+    const std::string path = (std::filesystem::path(folder_) / name).string();
+    fd_ = create_locked(path);
+    if (fd_ < 0 && errno != EEXIST) break;
+    if (fd_ < 0 && remove_stale(path)) fd_ = create_locked(path);
+    if (fd_ >= 0) temporary_ = path;
+  }
   if (fd_ < 0) fail_now("cannot create a file in its folder");
   struct stat old;
   if (::stat(path_.c_str(), &old) != 0) return;
@@ -116,8 +144,8 @@ void OutputFile::create() {
 }
 
 OutputFile::~OutputFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());  // while it is locked, so ours
   if (fd_ >= 0) ::close(fd_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void OutputFile::fail_now(const char* what) const {
@@ -136,9 +164,7 @@ void OutputFile::write(const void* from, int64_t bytes) {
 
 void OutputFile::commit() {
   if (retry([&] { return ::fsync(fd_); }) != 0) fail_now("cannot sync it to disk");
-  const int closed = ::close(fd_);
-  fd_ = -1;
-  if (closed != 0 && errno != EINTR) fail_now("cannot close it");
+  // Before the file is closed: its lock keeps others from removing it.
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_now("cannot rename it into place");
   temporary_.clear();
   // The rename is atomic as it is; this makes it last. Some file systems cannot, and need not.

@@ -1,0 +1,91 @@
+// Safetensors, the JSON of their headers, and model files.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/json.h"
+#include "fuzz.h"
+#include "normlab/io.h"
+
+namespace normlab::fuzz {
+namespace {
+
+bool same(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+         (a.nbytes() == 0 || std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0);
+}
+
+bool same(const TensorFile& a, const TensorFile& b) {
+  return a.metadata == b.metadata &&
+         std::ranges::equal(a.tensors, b.tensors, [](const auto& x, const auto& y) {
+           return x.first == y.first && same(x.second, y.second);
+         });
+}
+
+/// A value of the kind that the input's next byte names: what a caller asks for is not the file's
+/// to choose, so only the caller's depth is bounded.
+void read_value(JsonReader& json, std::string_view& kinds, int depth) {
+  const char kind = kinds.empty() ? 's' : kinds.front();
+  if (!kinds.empty()) kinds.remove_prefix(1);
+  if (kind == 'o' && depth > 0)
+    json.object([&](const std::string&) { read_value(json, kinds, depth - 1); });
+  else if (kind == 'a' && depth > 0)
+    json.array([&] { read_value(json, kinds, depth - 1); });
+  else if (kind == 'n')
+    require(json.count() >= 0, "a count is not negative");
+  else
+    require(is_utf8(json.string()), "a string is UTF-8");
+}
+
+}  // namespace
+
+void json(std::string_view input) {
+  const size_t mark = std::min(input.find('\n'), input.size());
+  std::string_view kinds = input.substr(0, mark), text = input.substr(mark);
+  refuses<JsonError>([&] {
+    JsonReader reader(text);
+    read_value(reader, kinds, 8);
+    reader.end();
+  });
+  require(is_utf8(json_excerpt(text)), "an excerpt is UTF-8");
+  if (!is_utf8(text)) return;
+  const std::string quoted = json_quoted(text);
+  JsonReader reader(quoted);
+  require(reader.string() == text, "what was quoted is what is read");
+  reader.end();
+}
+
+void safetensors(std::string_view input) {
+  TensorFile file;
+  if (refuses<IoError, OutOfMemoryError>([&] { file = load(file_of(input)); })) return;
+  save(output_path(), file.tensors, file.metadata);
+  require(same(load(output_path()), file), "what was saved is what is loaded");
+}
+
+void text_model(std::string_view input) {
+  text::Model model;
+  if (refuses<IoError, OutOfMemoryError>([&] { model = text::load_model(file_of(input)); })) return;
+  const auto [logits, label] = model.label("A good film, is n't it?");
+  require(logits.numel() == static_cast<int64_t>(model.labels.size()), "a logit a label");
+  require(std::ranges::find(model.labels, label) != model.labels.end(), "a label of the model's");
+  model.label("");
+  text::save_model(output_path(), model);
+  require(text::load_model(output_path()).labels == model.labels, "what was saved is loaded");
+}
+
+void parse_model(std::string_view input) {
+  std::optional<parse::Model> model;
+  if (refuses<IoError, OutOfMemoryError>([&] { model = parse::load_model(file_of(input)); }))
+    return;
+  parse::save_model(output_path(), *model);
+  const bool has_tagger = model->tagger.has_value();
+  const parse::Parser parser(*std::move(model));
+  parse::Sentence sentence = parse::sentence_of("The dog sees 12 birds.");
+  if (!has_tagger)
+    for (parse::Word& word : sentence.words) word.upos = word.xpos = "NOUN";
+  parser.parse(std::span(&sentence, 1));
+  parse::check_tree(heads_of(sentence));
+}
+
+}  // namespace normlab::fuzz

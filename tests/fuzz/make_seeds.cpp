@@ -1,0 +1,20 @@
+// Writes the seeds that nobody writes by hand: small models. Run it after a change of their format.
+//
+//   fuzz_make_seeds tests/fuzz/seeds
+
+#include <filesystem>
+
+#include "fuzz.h"
+
+int main(int argc, char** argv) {
+  using namespace normlab;
+  if (argc != 2) return 2;
+  const std::filesystem::path seeds = argv[1];
+  for (const char* name : {"parse_model", "text_model"})
+    std::filesystem::create_directories(seeds / name);
+  parse::Model parser = fuzz::small_parser();
+  parse::save_model(seeds / "parse_model" / "with_tagger", parser);
+  parser.tagger.reset();
+  parse::save_model(seeds / "parse_model" / "without_tagger", parser);
+  text::save_model(seeds / "text_model" / "adanorm", fuzz::small_classifier());
+}
