@@ -14,9 +14,8 @@ float row_loss(const float* x, int64_t n, int64_t target, double smoothing, floa
   double loss = std::log(e.total) - (1 - smoothing) * (x[target] - e.greatest);
   // Without smoothing an infinite logit of another class must not touch the loss.
   if (smoothing > 0) {
-    const double sum = sum_over(n, [&](int64_t i, int64_t count) {
-      return load_first(x + i, count) - e.greatest;
-    });
+    const double sum = sum_over(
+        n, [&](int64_t i, int64_t count) { return load_first(x + i, count) - e.greatest; });
     loss -= smoothing * sum / static_cast<double>(n);
   }
   return static_cast<float>(loss);
