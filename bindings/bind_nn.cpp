@@ -715,7 +715,8 @@ the options and :func:`normlab.norm_variants` for the names.
   bind_norm_member(c, "gain", &NormOptions::gain, "The gain or None.");
   bind_norm_member(c, "bias", &NormOptions::bias, "The bias or None.");
   bind_norm_member(c, "alpha", &NormOptions::alpha, "dyt's alpha or None.");
-  bind_norm_member(c, "running_mean", &NormOptions::running_mean, "batchnorm's or instancenorm's, or None.");
+  bind_norm_member(c, "running_mean", &NormOptions::running_mean,
+                   "batchnorm's or instancenorm's, or None.");
   bind_norm_member(c, "running_var", &NormOptions::running_var,
                    "batchnorm's or instancenorm's, or None.");
   c.def_property_readonly(

@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "gradcheck.h"
 #include "norm_oracle.h"
+#include "ops/norm.h"
 
 using namespace normlab;
 using test::error_of;
@@ -63,7 +64,7 @@ struct Case {
     NormOptions o = options;
     o.gain = gain;
     o.bias = norm_bias;
-    return o;
+    return taken_options("feature_norm_linear", variant, o);
   }
   Tensor fused() const {
     return feature_norm_linear(table, features, weight, bias, variant, all_options());

@@ -60,8 +60,7 @@ struct ExactRow {
     const bool by_mean = centred && name != "detachnorm" && name != "detach_mean";
     const bool by_scale = name != "detachnorm" && name != "detach_std";
     for (size_t j = 0; j < H && sigma > 0; ++j)
-      dx[j] =
-          (dy[j] - (by_mean ? sum / n : 0) - (by_scale ? y[j] * coef * sum_y : 0)) / sigma;
+      dx[j] = (dy[j] - (by_mean ? sum / n : 0) - (by_scale ? y[j] * coef * sum_y : 0)) / sigma;
     dx_size = sigma > 0 ? most / sigma : 0;
     if (name == "topk") route(given, x);
   }

@@ -85,18 +85,15 @@ void check_rows(const NormTraits& v, const Tensor& x, const NormOptions& o, Devi
     ExactRow e{std::string(v.name), o.denominator == Denominator::std_eps, o.eps, o.C, o.k,
                o.topk_share};
     e.run(row_of(of_x, r, H), row_of(of_dz, r, H), gains, {});
-    for (size_t j = 0; j < e.dgain.size() && gain; ++j)
-      dgain[v.scalar_gain ? 0 : j] += e.dgain[j];
+    for (size_t j = 0; j < e.dgain.size() && gain; ++j) dgain[v.scalar_gain ? 0 : j] += e.dgain[j];
     CAPTURE(r, of_x[static_cast<size_t>(r * H)]);
     CHECK(all_close(row_of<double>(got.z, r, H), e.z,
                     tolerance * greatest(e.z) + from_mean(e, wide, device), x.dtype()));
     // Clamped entries' gradients all go to one.
     const long double shares = v.clamp ? 4 : 1;
-    CHECK(all_close(row_of<double>(got.dx, r, H), e.dx, shares * tolerance * e.dx_size,
-                    x.dtype()));
+    CHECK(all_close(row_of<double>(got.dx, r, H), e.dx, shares * tolerance * e.dx_size, x.dtype()));
   }
-  if (gain)
-    CHECK(all_close(got.dgain, dgain, tolerance * (1 + greatest(dgain)) * 4, wide));
+  if (gain) CHECK(all_close(got.dgain, dgain, tolerance * (1 + greatest(dgain)) * 4, wide));
 }
 
 NormOptions options_of(const NormTraits& v, bool std_eps, double eps) {
@@ -120,8 +117,7 @@ Tensor as_rows(const Tensor& x, const std::string& name) {
 }
 
 /// The rows are those of layernorm_simple, forward and backward.
-void check_channels(const std::string& name, const Tensor& x, const NormOptions& o,
-                    Device device) {
+void check_channels(const std::string& name, const Tensor& x, const NormOptions& o, Device device) {
   Generator generator(5);
   const Tensor dz = randn(x.shape(), 0, 1, DType::float64, generator).to(x.dtype());
   NormOptions own = o;

@@ -66,8 +66,10 @@ TEST_CASE("tails: every variant at every length, with large means of both signs"
         e.run(row_of(x.to_vector(), r, H), row_of(dz.to_vector(), r, H), {}, {});
         const long double tolerance = tolerance_at(mean) * (v.clamp ? 4 : 1);
         CAPTURE(std::string(v.name), mean, H, r);
-        REQUIRE(all_close(row_of<double>(got_z, r, H), e.z, tolerance * greatest(e.z), DType::float32));
-        REQUIRE(all_close(row_of<double>(got_dx, r, H), e.dx, tolerance * e.dx_size, DType::float32));
+        REQUIRE(
+            all_close(row_of<double>(got_z, r, H), e.z, tolerance * greatest(e.z), DType::float32));
+        REQUIRE(
+            all_close(row_of<double>(got_dx, r, H), e.dx, tolerance * e.dx_size, DType::float32));
       }
     }
   }
@@ -101,14 +103,14 @@ TEST_CASE("tails: groups of channels, one gain a row, and parameters' gradients"
         double size = 1;
         for (const double w : want) size = std::max(size, std::abs(w));
         double most = 0;
-        for (size_t i = 0; i < want.size(); ++i)
-          most = std::max(most, std::abs(got[i] - want[i]));
+        for (size_t i = 0; i < want.size(); ++i) most = std::max(most, std::abs(got[i] - want[i]));
         REQUIRE(most <= 2 * tolerance_at(mean) * size);
       }
     }
 }
 
-TEST_CASE("tails: reductions, softmax and losses at every length", "[reduce][softmax][loss][tails]") {
+TEST_CASE("tails: reductions, softmax and losses at every length",
+          "[reduce][softmax][loss][tails]") {
   const double mean = GENERATE(0.0, 1e3, -1e3);
   for (const int64_t H : all_lengths()) {
     CAPTURE(mean, H);
@@ -121,7 +123,8 @@ TEST_CASE("tails: reductions, softmax and losses at every length", "[reduce][sof
     check_same(x, 1e-5, [&](const Tensor& t) { return probed(softmax(t, -1)); });
     check_same(x, 1e-5, [&](const Tensor& t) { return probed(log_softmax(t, -1)); });
     check_same(x, 1e-5, [](const Tensor& t) { return sum(max(t, 1)); });
-    if (H > 1) check_same(x, 2e-5 + std::abs(mean) * 1e-7, [](const Tensor& t) { return sum(var(t, {1})); });
+    if (H > 1)
+      check_same(x, 2e-5 + std::abs(mean) * 1e-7, [](const Tensor& t) { return sum(var(t, {1})); });
     const Tensor classes = Tensor::zeros({3}, DType::int64);
     for (const double smoothing : {0.0, 0.1})
       check_same(x, 1e-5, [&](const Tensor& t) {

@@ -184,7 +184,8 @@ class Flatten : public Module {
 
 /// Any variant of kNormVariants over the trailing axes `size`, with the parameters it has: gain
 /// (ones), bias (zeros), alpha (dyt, 0.5), scalenorm's gain sqrt(H), batchnorm's running statistics
-/// and, with options.track_running_stats, instancenorm's. options.axes, gain, bias, alpha and running statistics are the module's own.
+/// and, with options.track_running_stats, instancenorm's. options.axes, gain, bias, alpha and
+/// running statistics are the module's own.
 class Norm : public Module {
  public:
   Norm(std::string_view variant, const Shape& size, const NormOptions& options = {});

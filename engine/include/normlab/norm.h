@@ -96,9 +96,9 @@ struct NormOptions {
   double topk_share = 0.005;  ///< topk clamps max(int(share * H), 1) entries on each side
   int axes = 1;               ///< how many trailing axes form a row
   int64_t groups = 0;         ///< groupnorm: 0 stands for gcd(channels, 32)
-  /// batchnorm and instancenorm, [channels], both or none: updated while training with the mean over
-  /// the batch and the unbiased variance, used instead of x's own statistics otherwise. They hold
-  /// what their dtype can: a variance of 1e60 is infinite in float32.
+  /// batchnorm and instancenorm, [channels], both or none: updated while training with the mean
+  /// over the batch and the unbiased variance, used instead of x's own statistics otherwise. They
+  /// hold what their dtype can: a variance of 1e60 is infinite in float32.
   Tensor running_mean = {};
   Tensor running_var = {};
   bool training = true;

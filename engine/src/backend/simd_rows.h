@@ -140,9 +140,8 @@ struct ExpSum {
       sum.greatest = greatest;
     }
     const float shift = sum.greatest == -kInf ? 0 : sum.greatest;  // no -inf - -inf so far
-    sum.total += sum_over(size, [&](int64_t i, int64_t count) {
-      return vexp(load_first(block + i, count) - shift);
-    });
+    sum.total += sum_over(
+        size, [&](int64_t i, int64_t count) { return vexp(load_first(block + i, count) - shift); });
   }
   return sum;
 }

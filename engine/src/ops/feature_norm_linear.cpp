@@ -9,6 +9,7 @@
 #include "normlab/ops.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
+#include "ops/norm.h"
 
 namespace normlab {
 namespace {
@@ -36,10 +37,7 @@ void check_parameter(const char* name, bool taken, const Tensor& t, const Tensor
 
 void check_options(const Tensor& weight, const NormTraits& v, const NormOptions& o) {
   const bool affine = v.output == Output::affine;
-  check<ValueError>(o.eps >= 0 && std::isfinite(o.eps), kFeatureNorm,
-                    "eps must be finite and not negative, got ", o.eps);
-  check<ValueError>(std::isfinite(o.C) && std::isfinite(o.k), kFeatureNorm,
-                    "C and k must be finite, got ", o.C, " and ", o.k);
+  check_numbers(kFeatureNorm, v, o);
   check_parameter("gain", affine || v.output == Output::gain, o.gain, weight, v);
   check_parameter("bias", affine || v.output == Output::bias, o.bias, weight, v);
   check_parameter("alpha", false, o.alpha, weight, v);

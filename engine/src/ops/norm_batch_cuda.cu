@@ -362,10 +362,10 @@ Failure update_running_of_rows(const NormArgs<T>& a) {
   return launch(update_from_rows<T>, blocks_for(a.groups, kThreads), kThreads, a);
 }
 
-#define NORMLAB_INSTANTIATE(T)                                  \
-  template int64_t batch_scratch(const NormArgs<T>&);           \
-  template Failure batch_forward(const NormArgs<T>&);           \
-  template Failure batch_backward(const NormArgs<T>&);          \
+#define NORMLAB_INSTANTIATE(T)                         \
+  template int64_t batch_scratch(const NormArgs<T>&);  \
+  template Failure batch_forward(const NormArgs<T>&);  \
+  template Failure batch_backward(const NormArgs<T>&); \
   template Failure update_running_of_rows(const NormArgs<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)

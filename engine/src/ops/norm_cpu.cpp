@@ -121,7 +121,7 @@ struct Moments {
 };
 
 template <bool Clamp>
-Moments moments_of(const NormProblem<float>& p, int64_t row) {
+[[gnu::always_inline]] inline Moments moments_of(const NormProblem<float>& p, int64_t row) {
   const Input<Clamp> x(p, row);
   const double H = static_cast<double>(p.H);
   const bool centred = p.traits->scale == Scale::std;

@@ -109,8 +109,7 @@ __device__ __attribute__((noinline)) RowStats<A> careful_stats(RowInMemory<T> ro
   const auto scaled = [=](A x) { return static_cast<double>(x * factor); };
   double mean = 0, off = 0;
   if (divisor.centred) {
-    mean = scaled(first) +
-           over_row([=](A x) { return scaled(x) - scaled(first); }, sum) / row.H;
+    mean = scaled(first) + over_row([=](A x) { return scaled(x) - scaled(first); }, sum) / row.H;
     off = over_row([=](A x) { return scaled(x) - mean; }, sum) / row.H;
   }
   const double squares =
@@ -120,8 +119,7 @@ __device__ __attribute__((noinline)) RowStats<A> careful_stats(RowInMemory<T> ro
 
 /// Mean and scale of a row, by all of its threads: the deviations are summed around the mean as
 /// rounded, which also tells what rounding lost.
-template <int kLanes, bool kGeneral, class T, class Part, class Reducer,
-          class A = accumulate_t<T>>
+template <int kLanes, bool kGeneral, class T, class Part, class Reducer, class A = accumulate_t<T>>
 __device__ RowStats<A> find_stats(const NormArgs<T>& a, int64_t at, const Part& part,
                                   const Clamp<A, kGeneral>& clamp, Reducer& reducer) {
   const A H = static_cast<A>(a.H);
@@ -149,8 +147,7 @@ __device__ RowStats<A> find_stats(const NormArgs<T>& a, int64_t at, const Part& 
   bool right;
   const RowStats<A> stats = stats_of(a, mean, off, total[1] - off * off * H, right);
   if (right) return stats;
-  const RowInMemory<T> row{a.x + at, a.residual ? a.residual + at : nullptr,
-                           static_cast<int>(a.H)};
+  const RowInMemory<T> row{a.x + at, a.residual ? a.residual + at : nullptr, static_cast<int>(a.H)};
   return careful_stats<kLanes, kGeneral>(row, clamp, Divisor(a));
 }
 

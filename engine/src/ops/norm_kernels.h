@@ -39,7 +39,7 @@ struct NormProblem {
   /// huge or tiny numbers into NormRange: mean and rstd are those of the product.
   T *mean = nullptr, *rstd = nullptr, *shift = nullptr, *coef = nullptr, *factor = nullptr;
   NormMoments* moments = nullptr;  ///< [rows], null: not wanted
-  int32_t* extremes = nullptr;  ///< topk: index of the kk-th largest and of the kk-th smallest
+  int32_t* extremes = nullptr;     ///< topk: index of the kk-th largest and of the kk-th smallest
 
   T* z = nullptr;         ///< forward only
   const T* dz = nullptr;  ///< backward only

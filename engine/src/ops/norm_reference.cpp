@@ -62,9 +62,7 @@ Moments moments_of(const NormProblem<T>& p, const T* x, int64_t row, double floo
   const double H = static_cast<double>(p.H), first = centred ? clamped(p, x, row, 0) : 0;
   Moments m;
   m.factor = factor_of(p, x, row, first, floor);
-  const auto at = [&](int64_t j) {
-    return static_cast<double>(clamped(p, x, row, j)) * m.factor;
-  };
+  const auto at = [&](int64_t j) { return static_cast<double>(clamped(p, x, row, j)) * m.factor; };
   if (centred) {
     double sum = 0;
     for (int64_t j = 0; j < p.H; ++j) sum += at(j) - first * m.factor;
@@ -110,8 +108,7 @@ void find_stats(const NormProblem<T>& p, const T* x, int64_t row) {
   p.shift[row] = static_cast<T>(off == 0 ? 0.0 : off / sigma);
   p.coef[row] = bounded<T>(coef);
   p.factor[row] = static_cast<T>(m.factor);
-  if (p.moments)
-    p.moments[row] = {(m.mean + m.lost) / m.factor, var / m.factor / m.factor};
+  if (p.moments) p.moments[row] = {(m.mean + m.lost) / m.factor, var / m.factor / m.factor};
 }
 
 template <class T>

@@ -41,11 +41,11 @@ struct NormArgs {
   int32_t* extremes;              ///< [rows, 2] if anything is clamped, else null
   A *running_mean, *running_var;  ///< [channels], or null
   bool updates_running;
-  T* z;                           ///< forward only
-  const T* dz;                    ///< backward only, as all below
-  T* dx;                          ///< null: not wanted
-  A *dgain, *dbias, *dalpha;      ///< null: not wanted
-  A* scratch;                     ///< as many as the function asked for
+  T* z;                       ///< forward only
+  const T* dz;                ///< backward only, as all below
+  T* dx;                      ///< null: not wanted
+  A *dgain, *dbias, *dalpha;  ///< null: not wanted
+  A* scratch;                 ///< as many as the function asked for
 };
 
 /// The functions for one element type.
