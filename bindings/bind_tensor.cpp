@@ -372,7 +372,7 @@ Args:
 
 Raises:
     DtypeError: the elements are not real numbers or booleans.
-    ValueError: an element does not fit an integer ``dtype``, with its place (see :meth:`Tensor.to`).
+    ValueError: an element does not fit an integer ``dtype``, with its place; see :meth:`Tensor.to`.
     GradError: a tensor within a list requires a gradient, which would be lost.
     ShapeError: nested lists of unequal length, or more than eight axes.
     DeviceError: a device that this build or machine lacks.

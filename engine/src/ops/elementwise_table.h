@@ -154,7 +154,8 @@ constexpr std::tuple kUnary{
     UnaryRow{Unary::sign, "sign", Domain::floating, 1,
              [](auto x) {
                using V = decltype(x);
-               return x > 0.0f ? constant<V>(1) : x < 0.0f ? constant<V>(-1) : x == 0.0f ? V{} : x; },
+               const auto of_zero_or_nan = x == 0.0f ? V{} : x;
+               return x > 0.0f ? constant<V>(1) : x < 0.0f ? constant<V>(-1) : of_zero_or_nan; },
              Reads::no_derivative, kUnused},
     UnaryRow{Unary::floor, "floor", Domain::floating, 1,
              [](auto x) { return vfloor(x); },
@@ -196,7 +197,8 @@ constexpr std::tuple kBinary{
     BinaryRow{Binary::pow, "pow", Domain::numeric, 32,
               [](auto a, auto b) { return vpow(a, b); },
               Reads::both, [](auto dz, auto a, auto b) { return dz * pow_slope_of_base(a, b); },
-              Reads::both, [](auto dz, auto a, auto b) { return dz * pow_slope_of_exponent(a, b); }},
+              Reads::both, [](auto dz, auto a, auto b) {
+                return dz * pow_slope_of_exponent(a, b); }},
     BinaryRow{Binary::floor_divide, "floor_divide", Domain::numeric, 32,
               [](auto a, auto b) { return vfloor_divide(a, b); },
               Reads::no_derivative, kUnused,
