@@ -106,6 +106,9 @@ def test_states_of_earlier_versions():
     state = optimizer.state()
     assert state["2.bias.step"].item() == 5
     assert state["2.weight.exp_avg"].numpy().max() == 2
+    for bad in (-1, 2**63 - 1):
+        with pytest.raises(nl.ArgumentError, match=r"from 0 to 2\*\*53"):
+            optimizer.load_state(old | {"step": nl.tensor(bad)})
     old["4.exp_avg"] = old.pop("3.exp_avg")
     with pytest.raises(nl.ArgumentError, match=r"2\.bias\.exp_avg"):
         optimizer.load_state(old)
@@ -231,6 +234,8 @@ def test_converting_while_training():
     for target in ("bfloat16", "int32"):
         with pytest.raises(nl.DtypeError, match="float32 or float64"):
             net.to(target)
+    with pytest.raises(nl.DtypeError, match="must be a device or a dtype, got None"):
+        net.to(None)
     with pytest.raises(nl.DtypeError, match="dtype"):
         net.to("half")
 
@@ -350,13 +355,18 @@ def test_module_list():
     for bad in (3, -2):
         with pytest.raises(IndexError, match="position must be in"):
             modules[bad]
+    modules[:1] = [three, two]
+    assert [name for name, _ in modules.named_modules()] == ["0", "1"]
+    assert list(modules) == [three, two]
+    with pytest.raises(TypeError, match="position must be an integer, got 'a'"):
+        modules["a"]
     with pytest.raises(TypeError, match="takes modules, got int"):
         modules.append(3)
     with pytest.raises(TypeError, match="takes modules"):
         nn.ModuleList([one, "two"])
     with pytest.raises(ValueError, match="no forward"):
         modules(nl.ones(1, 2))
-    assert len(modules.parameters()) == 2
+    assert len(modules.parameters()) == 4
     assert repr(modules).startswith("ModuleList(\n  (0): Linear(")
 
 
@@ -601,6 +611,10 @@ def test_getstate_of_ones_own():
         def __getstate__(self):
             return dict(vars(self))
 
+    with pytest.raises(nl.DtypeError, match="takes what __getstate__"):
+        nn.Linear(1, 1).__setstate__({})
+    with pytest.raises(nl.DtypeError, match="weight is no tensor"):
+        nn.Linear(1, 1)._set_parts([("weight", 3)], [], [], True)
     with pytest.raises(nl.DtypeError, match=r"must add to what super\(\).__getstate__"):
         pickle.dumps(Wrong())
 
