@@ -709,3 +709,23 @@ def test_the_wrapper_of_a_parameter_stays_the_same():
     for _ in range(3000):  # the dead are forgotten
         for x in nn.Linear(1, 1).parameters():
             assert x.shape in ((1, 1), (1,))
+
+
+@pytest.mark.parametrize("part", ["parser", "tagger"])
+def test_parsers_with_weights_that_are_not_finite(tmp_path, part):
+    from test_parse_cli import toy_model
+
+    path = tmp_path / "model.safetensors"
+    model = toy_model()
+    nl.parse.save_model(path, model)
+    tensors, metadata = nl.load_with_metadata(path)
+    tensors[f"{part}.output.bias"].numpy()[1] = math.nan
+    nl.save(path, tensors, metadata)
+    with pytest.raises(nl.FileError, match=r'model\.safetensors.*"output\.bias" must be finite'):
+        nl.parse.load_model(path)
+    network = model.network if part == "parser" else model.tagger
+    state = network.state(copy=True)
+    state["table"].fill_(math.inf)
+    network.load_state(state, allow_nonfinite=True)
+    with pytest.raises(nl.ArgumentError, match=rf'save_model: "{part}\.table" must be finite'):
+        nl.parse.save_model(path, model)
