@@ -80,6 +80,27 @@ def test_another_order_takes_the_state_by_names(make):
         make(net[2].parameters()).load_state(optimizer.state())
 
 
+def test_groups_of_parts_have_the_names_of_the_whole():
+    def groups(net):
+        return [{"params": net[0].parameters()}, {"params": net[2].parameters(), "lr": 0.1}]
+
+    net = net_of_two()
+    optimizer, other = (nl.optim.Adam(groups(net)), nl.optim.Adam(reversed(groups(net))))
+    train(net, optimizer)
+    other.load_state(optimizer.state())
+    same(values(optimizer.state()), values(other.state()))
+    assert {name.rpartition(".")[0] for name in other.state()} == set(net.state())
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = net_of_two(), nn.Linear(3, 1)
+
+    outer = Outer()
+    assert "body.2.bias.step" in nl.optim.Adam(outer.body[2].parameters()).state()
+    assert "head.bias.step" in nl.optim.Adam([outer.head.bias]).state()
+
+
 def test_names_of_ones_own():
     a, b = nn.Parameter(nl.ones(2)), nn.Parameter(nl.zeros(2))
     optimizer = nl.optim.Adam([("first", a), ("second", b)])

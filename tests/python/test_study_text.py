@@ -321,7 +321,7 @@ def test_predict_refuses_weights_that_are_not_finite(model: Path, tmp_path: Path
     nl.save(broken, tensors, metadata)
     done = predict(broken, lines=b"a film\n")
     said = done.stderr.decode()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert not done.stdout
     assert '"output.weight" must be finite, has nan at [0, 0]' in said
     assert said.count("\n") == 1
