@@ -302,6 +302,11 @@ py::tuple parts_of(const py::object& self) {
 /// Makes these the parts of a module that was just made, instead of those that it has.
 void set_parts(Module& module, const NamedObjects& parameters, const NamedObjects& buffers,
                const NamedObjects& modules, bool training) {
+  for (const NamedObjects* tensors : {&parameters, &buffers})
+    for (const auto& [name, object] : *tensors)
+      check<DtypeError>(py::isinstance<Tensor>(object), "Module", name, " is no tensor");
+  for (const auto& [name, object] : modules)
+    check<DtypeError>(is_module(object), "Module", name, " is no module");
   const auto names = [](const auto& list) {
     std::vector<std::string> names;
     for (const auto& item : list) names.push_back(item.first);
@@ -345,6 +350,7 @@ void bind_copies(Class& c) {
 /// To the dtype or device that to() was given.
 void move_to(const py::object& self, const py::object& target) {
   warn_of_all_parts(self);
+  check<DtypeError>(!target.is_none(), "to", "target must be a device or a dtype, got None");
   auto& module = self.cast<Module&>();
   if (py::isinstance<py::str>(target)) {
     const auto name = target.cast<std::string>();

@@ -14,7 +14,7 @@ constexpr const char* kParameters =
     "\n\nArgs:\n"
     "    params: ``net.parameters()``, or any tensors. Or ``net.named_parameters()``: the state "
     "goes "
-    "by these names, otherwise by those that the module gave them which listed them last. Or "
+    "by these names, otherwise by those of the greatest module that has listed them. Or "
     "dicts, "
     "a group each: ``{\"params\": ..., \"lr\": ...}`` and other options for its parameters alone.\n"
     "\n\nRaises:\n"

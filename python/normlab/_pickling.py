@@ -61,6 +61,10 @@ def module_state(module: Module) -> dict[str, Any]:
 
 def set_module_state(module: Module, state: dict[str, Any]) -> None:
     """Takes over what module_state() returned."""
+    if not isinstance(state, dict) or _PARTS not in state:
+        raise DtypeError(
+            f"{type(module).__name__}: __setstate__() takes what __getstate__() returned"
+        )
     attributes = dict(state)
     module._set_parts(*attributes.pop(_PARTS))
     _set_attributes(module, attributes)

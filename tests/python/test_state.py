@@ -80,6 +80,27 @@ def test_another_order_takes_the_state_by_names(make):
         make(net[2].parameters()).load_state(optimizer.state())
 
 
+def test_groups_of_parts_have_the_names_of_the_whole():
+    def groups(net):
+        return [{"params": net[0].parameters()}, {"params": net[2].parameters(), "lr": 0.1}]
+
+    net = net_of_two()
+    optimizer, other = (nl.optim.Adam(groups(net)), nl.optim.Adam(reversed(groups(net))))
+    train(net, optimizer)
+    other.load_state(optimizer.state())
+    same(values(optimizer.state()), values(other.state()))
+    assert {name.rpartition(".")[0] for name in other.state()} == set(net.state())
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = net_of_two(), nn.Linear(3, 1)
+
+    outer = Outer()
+    assert "body.2.bias.step" in nl.optim.Adam(outer.body[2].parameters()).state()
+    assert "head.bias.step" in nl.optim.Adam([outer.head.bias]).state()
+
+
 def test_names_of_ones_own():
     a, b = nn.Parameter(nl.ones(2)), nn.Parameter(nl.zeros(2))
     optimizer = nl.optim.Adam([("first", a), ("second", b)])
@@ -106,6 +127,9 @@ def test_states_of_earlier_versions():
     state = optimizer.state()
     assert state["2.bias.step"].item() == 5
     assert state["2.weight.exp_avg"].numpy().max() == 2
+    for bad in (-1, 2**63 - 1):
+        with pytest.raises(nl.ArgumentError, match=r"from 0 to 2\*\*53"):
+            optimizer.load_state(old | {"step": nl.tensor(bad)})
     old["4.exp_avg"] = old.pop("3.exp_avg")
     with pytest.raises(nl.ArgumentError, match=r"2\.bias\.exp_avg"):
         optimizer.load_state(old)
@@ -231,6 +255,8 @@ def test_converting_while_training():
     for target in ("bfloat16", "int32"):
         with pytest.raises(nl.DtypeError, match="float32 or float64"):
             net.to(target)
+    with pytest.raises(nl.DtypeError, match="must be a device or a dtype, got None"):
+        net.to(None)
     with pytest.raises(nl.DtypeError, match="dtype"):
         net.to("half")
 
@@ -350,13 +376,18 @@ def test_module_list():
     for bad in (3, -2):
         with pytest.raises(IndexError, match="position must be in"):
             modules[bad]
+    modules[:1] = [three, two]
+    assert [name for name, _ in modules.named_modules()] == ["0", "1"]
+    assert list(modules) == [three, two]
+    with pytest.raises(TypeError, match="position must be an integer, got 'a'"):
+        modules["a"]
     with pytest.raises(TypeError, match="takes modules, got int"):
         modules.append(3)
     with pytest.raises(TypeError, match="takes modules"):
         nn.ModuleList([one, "two"])
     with pytest.raises(ValueError, match="no forward"):
         modules(nl.ones(1, 2))
-    assert len(modules.parameters()) == 2
+    assert len(modules.parameters()) == 4
     assert repr(modules).startswith("ModuleList(\n  (0): Linear(")
 
 
@@ -601,6 +632,10 @@ def test_getstate_of_ones_own():
         def __getstate__(self):
             return dict(vars(self))
 
+    with pytest.raises(nl.DtypeError, match="takes what __getstate__"):
+        nn.Linear(1, 1).__setstate__({})
+    with pytest.raises(nl.DtypeError, match="weight is no tensor"):
+        nn.Linear(1, 1)._set_parts([("weight", 3)], [], [], True)
     with pytest.raises(nl.DtypeError, match=r"must add to what super\(\).__getstate__"):
         pickle.dumps(Wrong())
 
@@ -695,3 +730,23 @@ def test_the_wrapper_of_a_parameter_stays_the_same():
     for _ in range(3000):  # the dead are forgotten
         for x in nn.Linear(1, 1).parameters():
             assert x.shape in ((1, 1), (1,))
+
+
+@pytest.mark.parametrize("part", ["parser", "tagger"])
+def test_parsers_with_weights_that_are_not_finite(tmp_path, part):
+    from test_parse_cli import toy_model
+
+    path = tmp_path / "model.safetensors"
+    model = toy_model()
+    nl.parse.save_model(path, model)
+    tensors, metadata = nl.load_with_metadata(path)
+    tensors[f"{part}.output.bias"].numpy()[1] = math.nan
+    nl.save(path, tensors, metadata)
+    with pytest.raises(nl.FileError, match=r'model\.safetensors.*"output\.bias" must be finite'):
+        nl.parse.load_model(path)
+    network = model.network if part == "parser" else model.tagger
+    state = network.state(copy=True)
+    state["table"].fill_(math.inf)
+    network.load_state(state, allow_nonfinite=True)
+    with pytest.raises(nl.ArgumentError, match=rf'save_model: "{part}\.table" must be finite'):
+        nl.parse.save_model(path, model)

@@ -314,6 +314,19 @@ def test_predict_gives_lines_back_whatever_the_terminals_encoding(model: Path) -
     assert done.stdout.endswith(b"\t" + line)
 
 
+def test_predict_refuses_weights_that_are_not_finite(model: Path, tmp_path: Path) -> None:
+    tensors, metadata = nl.load_with_metadata(model)
+    tensors["output.weight"].numpy()[0, 0] = np.nan
+    broken = tmp_path / "broken.safetensors"
+    nl.save(broken, tensors, metadata)
+    done = predict(broken, lines=b"a film\n")
+    said = done.stderr.decode()
+    assert done.returncode == 2
+    assert not done.stdout
+    assert '"output.weight" must be finite, has nan at [0, 0]' in said
+    assert said.count("\n") == 1
+
+
 def test_predict_refuses_a_line_without_end(model: Path) -> None:
     done = predict(model, lines=b"good\n" + b"x" * (1 << 20) + b"x\n")
     assert done.returncode == 2

@@ -21,7 +21,7 @@ class Module : public std::enable_shared_from_this<Module> {
   Tensor operator()(const Tensor& x) { return forward(x); }
 
   /// Each parameter once, even if two modules share it.
-  /// From then on it is called so, see parameter_name().
+  /// See parameter_name().
   std::vector<std::pair<std::string, Tensor>> named_parameters() const;
   std::vector<Tensor> parameters() const;
   std::vector<std::pair<std::string, Tensor>> named_buffers() const;
@@ -79,8 +79,8 @@ class Module : public std::enable_shared_from_this<Module> {
   bool training_ = true;
 };
 
-/// What the module that last listed its parameters calls this one; empty if none has. Optimizers
-/// keep their state by these names.
+/// What the greatest module that a parameter was registered in, or listed by, calls it; empty if
+/// there is none. Optimizers keep their state by these names.
 std::string parameter_name(const Tensor& parameter);
 /// Calls a parameter so.
 void name_parameter(const Tensor& parameter, const std::string& name);

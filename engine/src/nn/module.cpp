@@ -41,7 +41,32 @@ void collect(const Module& parent, const std::string& prefix,
   }
 }
 
+// --- names ------------------------------------------------------------------------------------
+
+/// Threads may list the parameters of a module that they share.
+std::mutex& naming() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+/// Calls a parameter so, unless it has this name within a greater module already.
+void suggest_name(const Tensor& parameter, const std::string& name) {
+  const std::string now = parameter_name(parameter);
+  if (!now.ends_with("." + name)) name_parameter(parameter, name);
+}
+
 }  // namespace
+
+std::string parameter_name(const Tensor& parameter) {
+  const std::scoped_lock lock(naming());
+  return parameter.impl() && parameter.impl()->name ? *parameter.impl()->name : "";
+}
+
+void name_parameter(const Tensor& parameter, const std::string& name) {
+  const std::scoped_lock lock(naming());
+  std::shared_ptr<const std::string>& now = parameter.impl()->name;
+  if (!now || *now != name) now = std::make_shared<const std::string>(name);
+}
 
 template <class Visit>
 void Module::walk(const std::string& prefix, const Visit& visit) const {
@@ -51,7 +76,7 @@ void Module::walk(const std::string& prefix, const Visit& visit) const {
 
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() const {
   std::vector<std::pair<std::string, Tensor>> all = list_parameters();
-  for (const auto& [name, tensor] : all) name_parameter(tensor, name);
+  for (const auto& [name, tensor] : all) suggest_name(tensor, name);
   return all;
 }
 
@@ -159,6 +184,7 @@ Tensor Module::register_parameter(const std::string& name, Tensor value) {
   on_register(name, value);
   if (find_name(parameters_, name) == parameters_.end()) unregister(name);
   put(parameters_, name, value);
+  suggest_name(value, name);
   return value;
 }
 
@@ -182,6 +208,8 @@ std::shared_ptr<Module> Module::register_module(const std::string& name,
   on_register(name, module);
   if (find_name(modules_, name) == modules_.end()) unregister(name);
   put(modules_, name, module);
+  for (const auto& [part, tensor] : module->list_parameters())
+    suggest_name(tensor, name + "." + part);
   return module;
 }
 
@@ -195,28 +223,5 @@ bool Module::unregister(const std::string& name) {
 void Module::on_register(const std::string&, const Tensor&) {}
 
 void Module::on_register(const std::string&, const std::shared_ptr<Module>&) {}
-
-// --- names ------------------------------------------------------------------------------------
-
-namespace {
-
-/// Threads may list the parameters of a module that they share.
-std::mutex& naming() {
-  static std::mutex mutex;
-  return mutex;
-}
-
-}  // namespace
-
-std::string parameter_name(const Tensor& parameter) {
-  const std::scoped_lock lock(naming());
-  return parameter.impl() && parameter.impl()->name ? *parameter.impl()->name : "";
-}
-
-void name_parameter(const Tensor& parameter, const std::string& name) {
-  const std::scoped_lock lock(naming());
-  std::shared_ptr<const std::string>& now = parameter.impl()->name;
-  if (!now || *now != name) now = std::make_shared<const std::string>(name);
-}
 
 }  // namespace normlab::nn

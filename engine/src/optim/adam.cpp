@@ -130,7 +130,9 @@ void Adam::load_state(const TensorMap& given) {
   for (const std::string& name : names()) {
     const auto step = taken.find(name + ".step");
     if (step == taken.end() || !step->second || step->second.numel() != 1) continue;
-    check<ValueError>(step->second.item() >= 0, "Adam", "the number of steps must not be negative");
+    const double count = step->second.item();
+    check<ValueError>(count >= 0 && count <= 0x1p53, "Adam",
+                      "the number of steps must be from 0 to 2**53, got ", count);
   }
   copy_state("Adam", own, taken);
   for (size_t i = 0; i < steps_.size(); ++i)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, SupportsIndex, TypeVar, cast, overload
 
-from .._core import ArgumentError, DtypeError, Tensor
+from .._core import ArgumentError, DtypeError, RangeError, Tensor
 from .._core.nn import Module
 
 T = TypeVar("T")
@@ -91,8 +91,8 @@ class _List(_Container[T]):
         self._replace({str(i): part for i, part in enumerate(parts)})
 
     def _place(self, index: SupportsIndex) -> int:
-        from .._core import RangeError
-
+        if not hasattr(index, "__index__"):
+            raise DtypeError(f"{type(self).__name__}: a position must be an integer, got {index!r}")
         i, n = index.__index__(), len(self)
         if not -n <= i < n:
             raise RangeError(f"{type(self).__name__}: position must be in [{-n}, {n}), got {i}")
@@ -107,8 +107,17 @@ class _List(_Container[T]):
             return type(self)(list(self)[index])
         return self._named()[str(self._place(index))]
 
-    def __setitem__(self, index: SupportsIndex, part: T) -> None:
-        self._put(str(self._place(index)), part)
+    @overload
+    def __setitem__(self, index: slice, part: Iterable[T]) -> None: ...
+    @overload
+    def __setitem__(self, index: SupportsIndex, part: T) -> None: ...
+    def __setitem__(self, index: SupportsIndex | slice, part: Any) -> None:
+        if isinstance(index, slice):
+            parts = list(self)
+            parts[index] = part
+            self._set(parts)
+        else:
+            self._put(str(self._place(index)), part)
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
         parts = list(self)
