@@ -484,7 +484,7 @@ def test_a_body_that_can_be_suspended_is_no_body_of_a_cuda_graph():
 
     graph = nl.cuda.Graph()
     for body in (generator, coroutine, asynchronous):
-        with pytest.raises(nl.DtypeError, match="^capture: body must be a plain function: "):
+        with pytest.raises(nl.DtypeError, match=r"^capture: body must be a plain function: "):
             graph.capture(body)
         assert not graph.captured
     y = graph.capture(lambda: x + 1)
