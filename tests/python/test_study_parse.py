@@ -132,7 +132,7 @@ def test_a_share_that_stands_for_dev_is_told(
         text = (treebank / f"toy-{split}.conllu").read_bytes()
         (folder / f"toy-{split}.conllu").write_bytes(text)
     said: list[str] = []
-    monkeypatch.setattr("normlab.study.display.PlainDisplay.say", lambda _, text: said.append(text))
+    monkeypatch.setattr("normlab.study.display.Lines.say", lambda _, text: said.append(text))
     note = "; no dev file: every tenth training sentence stands for it"
     (result,) = study(tmp_path / "out", folder, replace(SETTINGS, epochs=1))
     assert note in result["data"]
