@@ -123,6 +123,22 @@ def test_jobs_and_threads_change_nothing(tmp_path: Path, treebank: Path) -> None
     assert numbers("one", jobs=1) == numbers("two", jobs=2)
 
 
+def test_a_share_that_stands_for_dev_is_told(
+    tmp_path: Path, treebank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "treebank"
+    folder.mkdir()
+    for split in ("train", "test"):
+        text = (treebank / f"toy-{split}.conllu").read_bytes()
+        (folder / f"toy-{split}.conllu").write_bytes(text)
+    said: list[str] = []
+    monkeypatch.setattr("normlab.study.display.Lines.say", lambda _, text: said.append(text))
+    note = "; no dev file: every tenth training sentence stands for it"
+    (result,) = study(tmp_path / "out", folder, replace(SETTINGS, epochs=1))
+    assert note in result["data"]
+    assert [text for text in said if note in text] == [f"data of treebank: {result['data']}"]
+
+
 def test_the_kept_model_parses_raw_text(tmp_path: Path, treebank: Path) -> None:
     (result,) = study(tmp_path, treebank, save=True)
     model = parse.load_model(tmp_path / "model.safetensors")

@@ -155,7 +155,8 @@ bool Reader::pull_line() {
   if (line_.ends_with('\r')) line_.pop_back();
   if (number_ == 1 && line_.starts_with("\xEF\xBB\xBF")) line_.erase(0, 3);
   // Spreadsheets and editors leave such lines between sentences.
-  if (line_.find_first_not_of(" \t") == std::string::npos) line_.clear();
+  const bool is_cut = line_.size() > kMaxLineBytes;
+  if (!is_cut && line_.find_first_not_of(" \t") == std::string::npos) line_.clear();
   return true;
 }
 
