@@ -46,7 +46,7 @@ bool leads_to(const std::string& path, int fd) {
 
 /// Removes a temporary file whose writer was killed: nobody holds its lock. False if it is in use.
 bool remove_stale(const std::string& path) {
-  const int fd = retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); });
+  const int fd = retry([&] { return ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW); });
   if (fd < 0) return errno == ENOENT;  // gone in the meantime
   const bool stale = ::flock(fd, LOCK_EX | LOCK_NB) == 0 && leads_to(path, fd);
   const bool removed = stale && ::unlink(path.c_str()) == 0;
@@ -127,8 +127,9 @@ void OutputFile::check_target() const {
 
 void OutputFile::create() {
   // The same few names again and again, so that the next writer removes what a killed one has left.
-  constexpr int kWriters = 1000;  // at a time in one folder
-  for (int number = 0; fd_ < 0 && number < kWriters; ++number) {
+  // Where the file system knows no locks, nothing is ever stale.
+  constexpr int kMost = 100'000;
+  for (int number = 0; fd_ < 0 && number < kMost; ++number) {
     const std::string name = ".normlab-" + std::to_string(number) + ".tmp";
     const std::string path = (std::filesystem::path(folder_) / name).string();
     fd_ = create_locked(path);
