@@ -1143,15 +1143,14 @@ TEST_CASE("parser files: wrong tensors are refused in words", "[parse]") {
   for (const std::string network : {"parser.", "tagger."})
     for (const auto& [name, tensor] :
          (network == "parser." ? model.network : model.tagger->network)->state()) {
-      CAPTURE(network, name);
-      const auto missing =
-          load_error([&](TensorFile& file) { file.tensors.erase(network + name); });
+      const std::string full = network + name;
+      CAPTURE(full);
+      const auto missing = load_error([&](TensorFile& file) { file.tensors.erase(full); });
       CHECK(contains(missing, name + "\""));
       CHECK(contains(missing, "missing"));
-      const std::string shape = with(network + name, Tensor::zeros({7}));
+      const std::string shape = with(full, Tensor::zeros({7}));
       CHECK(contains(shape, name + "\" must have shape"));
-      CHECK(contains(with(network + name, Tensor::zeros(tensor.shape(), DType::float64)),
-                     "must be float32"));
+      CHECK(contains(with(full, Tensor::zeros(tensor.shape(), DType::float64)), "must be float32"));
     }
   CHECK(contains(with("extra", Tensor::zeros({1})), "\"extra\" is not known"));
   CHECK(contains(with("parser.extra", Tensor::zeros({1})), "unexpected \"extra\""));

@@ -71,7 +71,7 @@ TEST_CASE("transpose puts every element in its place", "[shape]") {
     }
     const std::vector<double> from = typed.to_vector(), to = z.to_vector();
     bool right = true;
-    for_each_index(z.shape(), [&](const std::vector<int64_t>& index, int64_t k) {
+    for_each_index(z.shape(), [&, &shape = shape](const auto& index, int64_t k) {
       std::vector<int64_t> source(shape.rank());
       for (int i = 0; i < shape.rank(); ++i)
         source[(full[i] + shape.rank()) % shape.rank()] = index[i];
@@ -117,7 +117,7 @@ TEST_CASE("broadcast_to repeats what has length 1", "[shape]") {
     const Tensor z = broadcast_to(x, to);
     const std::vector<double> source = x.to_vector(), values = z.to_vector();
     bool right = z.shape() == to;
-    for_each_index(to, [&](const std::vector<int64_t>& index, int64_t k) {
+    for_each_index(to, [&, &from = from](const std::vector<int64_t>& index, int64_t k) {
       std::vector<int64_t> place(index.end() - from.rank(), index.end());
       for (int i = 0; i < from.rank(); ++i)
         if (from[i] == 1) place[i] = 0;

@@ -561,7 +561,7 @@ TEST_CASE("model files: wrong tensors are refused in words", "[text]") {
   };
   const TensorMap state = small_model().classifier->state();
   for (const auto& [name, tensor] : state) {
-    const auto missing = load_error([&](TensorFile& file) { file.tensors.erase(name); });
+    const auto missing = load_error([&name = name](TensorFile& file) { file.tensors.erase(name); });
     CHECK(contains(missing, "\"" + name + "\""));
     CHECK(contains(missing, "missing"));
   }

@@ -66,11 +66,12 @@ void forward(const DirectPlan& p, const float* shifted, const float* w, const fl
 
 typedef float Block __attribute__((vector_size(32), aligned(4), may_alias));
 constexpr int kBlock = 8;
-Block& block(float* p) {
-  return *reinterpret_cast<Block*>(p);
+// No function returns a reference to a block: Clang forgets that it is not aligned.
+void copy_block(const float* from, float* to) {
+  *reinterpret_cast<Block*>(to) = *reinterpret_cast<const Block*>(from);
 }
-const Block& block(const float* p) {
-  return *reinterpret_cast<const Block*>(p);
+void add_block(const float* from, float* to) {
+  *reinterpret_cast<Block*>(to) += *reinterpret_cast<const Block*>(from);
 }
 
 /// Copies rows in blocks of 8 floats; a block may run over its row's end, where the next row (or
@@ -79,7 +80,7 @@ template <int Blocks>
 void copy_rows(const float* from, int from_stride, float* to, int to_stride, int rows) {
   for (int row = 0; row < rows; ++row, from += from_stride, to += to_stride)
 #pragma GCC unroll 8
-    for (int i = 0; i < Blocks; ++i) block(to + kBlock * i) = block(from + kBlock * i);
+    for (int i = 0; i < Blocks; ++i) copy_block(from + kBlock * i, to + kBlock * i);
 }
 
 /// Copies rows of to_stride floats; nothing from `end` on is read.
@@ -153,14 +154,14 @@ void transposed_tile(TileRows a, int64_t step, const float* b, const int32_t* of
 
 void add_run(float* to, const float* from, int n) {
   int i = 0;
-  for (; i + kBlock <= n; i += kBlock) block(to + i) += block(from + i);
+  for (; i + kBlock <= n; i += kBlock) add_block(from + i, to + i);
   for (; i < n; ++i) to[i] += from[i];
 }
 
 /// Adds whole rows of n floats; the common short row gets a loop without inner bounds.
 void add_rows(float* to, int to_stride, const float* from, int n, int rows) {
   if (n == kBlock) {
-    for (int row = 0; row < rows; ++row, to += to_stride, from += kBlock) block(to) += block(from);
+    for (int row = 0; row < rows; ++row, to += to_stride, from += kBlock) add_block(from, to);
   } else {
     for (int row = 0; row < rows; ++row, to += to_stride, from += n) add_run(to, from, n);
   }

@@ -60,6 +60,9 @@ struct UnaryRow {
   Reads reads;
   DX dx;
 };
+// Deduced from braces without a guide by GCC, and by Clang from 17 on.
+template <class Z, class DX>
+UnaryRow(Unary, const char*, Domain, int, Z, Reads, DX) -> UnaryRow<Z, DX>;
 /// z(a, b); its gradients da(dz, a, b) and db(dz, a, b).
 template <class Z, class DA, class DB>
 struct BinaryRow {
@@ -73,6 +76,8 @@ struct BinaryRow {
   Reads db_reads;
   DB db;
 };
+template <class Z, class DA, class DB>
+BinaryRow(Binary, const char*, Domain, int, Z, Reads, DA, Reads, DB) -> BinaryRow<Z, DA, DB>;
 
 constexpr auto kUnused = [](auto dz, auto...) { return dz; };
 

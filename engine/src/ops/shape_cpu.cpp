@@ -1,32 +1,35 @@
 #include "ops/shape.h"
 
+#include <utility>
+
 #include "backend/simd.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {
 
-/// Blocks of `width` lanes by turns from a and b: the even blocks of both, or the odd ones.
+/// Lane i of interleaved(): lanes of b count on from those of a.
 template <int width, bool odd>
-vfloat interleaved(vfloat a, vfloat b) {
-  vint lanes;
-  for (int i = 0; i < kLanes; ++i) {
-    const bool upper = (i & width) != 0;
-    if (odd)
-      lanes[i] = upper ? kLanes + i : i + width;
-    else
-      lanes[i] = upper ? kLanes + i - width : i;
-  }
-  return __builtin_shuffle(a, b, lanes);
+constexpr int interleaved_lane(int i) {
+  const bool upper = (i & width) != 0;
+  if (odd) return upper ? kLanes + i : i + width;
+  return upper ? kLanes + i - width : i;
+}
+
+/// Blocks of `width` lanes by turns from a and b: the even blocks of both, or the odd ones.
+template <int width, bool odd, int... I>
+vfloat interleaved(vfloat a, vfloat b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, interleaved_lane<width, odd>(I)...);
 }
 
 /// Swaps blocks of width x width across the diagonal, then those of half the width within them.
 template <int width>
 void swap_blocks(vfloat* rows) {
+  constexpr std::make_integer_sequence<int, kLanes> lanes;
   for (int i = 0; i < kLanes; ++i) {
     if (i & width) continue;
     const vfloat a = rows[i], b = rows[i + width];
-    rows[i] = interleaved<width, false>(a, b);
-    rows[i + width] = interleaved<width, true>(a, b);
+    rows[i] = interleaved<width, false>(a, b, lanes);
+    rows[i + width] = interleaved<width, true>(a, b, lanes);
   }
   if constexpr (width > 1) swap_blocks<width / 2>(rows);
 }
