@@ -110,10 +110,11 @@ class TensorObject : public Any {
 /// False for what X.__new__(X) made, or whose class did not call super().__init__().
 inline bool constructed(py::handle object) {
   auto* instance = reinterpret_cast<py::detail::instance*>(object.ptr());
-  if (instance->simple_layout) return instance->simple_holder_constructed;
+  // The value and not its holder: what belongs to another object has none.
+  if (instance->simple_layout) return instance->simple_value_holder[0] != nullptr;
   py::detail::values_and_holders bases(instance);
   for (const auto& base : bases)
-    if (!base.holder_constructed() && !bases.is_redundant_value_and_holder(base)) return false;
+    if (base.value_ptr() == nullptr && !bases.is_redundant_value_and_holder(base)) return false;
   return true;
 }
 

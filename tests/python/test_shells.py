@@ -206,6 +206,16 @@ def test_a_subclass_that_forgot_is_called_by_its_name() -> None:
         Forgetful.__new__(Forgetful).draw()
 
 
+def test_what_belongs_to_another_object_is_no_shell() -> None:
+    with nl.probe() as probe:
+        nl.nn.Norm("layernorm", 4)(nl.randn(2, 4))
+    record = probe.records[0]
+    assert record.x.norm > 0 and "RowMoments(" in repr(record.z)
+    for model in (instance(nl.text.Model), instance(nl.parse.Model)):
+        assert len(model.vocabulary) > 0
+    assert len(instance(nl.parse.Parser).model.vocabulary.labels) == 1
+
+
 def test_of_two_bases_both_are_constructed() -> None:
     class Both(nl.nn.Linear, nl.Generator):
         def __init__(self, *, both: bool) -> None:
