@@ -549,11 +549,13 @@ Weights uniform in +-1/sqrt(in / groups * kh * kw). See :func:`normlab.conv2d`.
   bind_arguments<Conv2d>(c, [](const Conv2d& l) {
     const Conv2dOptions& o = l.options();
     const Shape& w = l.weight.shape();
-    return py::dict("in_channels"_a = w[1], "out_channels"_a = w[0],
+    const py::object padding =
+        o.same ? py::object(py::str("same")) : py::cast(std::pair(o.padding_h, o.padding_w));
+    return py::dict("in_channels"_a = w[1] * o.groups, "out_channels"_a = w[0],
                     "kernel"_a = std::pair(w[2], w[3]),
-                    "stride"_a = std::pair(o.stride_h, o.stride_w),
-                    "padding"_a = std::pair(o.padding_h, o.padding_w), "bias"_a = l.bias.defined(),
-                    "activation"_a = o.activation);
+                    "stride"_a = std::pair(o.stride_h, o.stride_w), "padding"_a = padding,
+                    "dilation"_a = std::pair(o.dilation_h, o.dilation_w), "groups"_a = o.groups,
+                    "bias"_a = l.bias.defined(), "activation"_a = o.activation);
   });
   c.def("extra_repr", [](const Conv2d& l) {
     const Conv2dOptions& o = l.options();
@@ -573,7 +575,10 @@ void finish_pool(Class& c) {
   bind_forward<M>(c, "``(N, C, H, W) -> (N, C, OH, OW)``.");
   bind_arguments<M>(c, [](const M& l) {
     const Pool2dOptions& o = l.options();
-    py::dict arguments("kernel"_a = std::pair(o.kernel_h, o.kernel_w));
+    py::dict arguments("kernel"_a = std::pair(o.kernel_h, o.kernel_w),
+                       "padding"_a = std::pair(o.padding_h, o.padding_w));
+    if constexpr (std::is_same_v<M, nn::AvgPool2d>)
+      arguments["count_include_pad"] = o.count_include_pad;
     if (o.stride_h) arguments["stride"] = std::pair(o.stride_h, o.stride_w);
     return arguments;
   });
@@ -716,6 +721,7 @@ the options and :func:`normlab.norm_variants` for the names.
     arguments["size"] = l.size();
     if (l.options().groups > 0) arguments["groups"] = l.options().groups;
     arguments["momentum"] = l.options().momentum;
+    arguments["track_running_stats"] = l.options().track_running_stats;
     return arguments;
   });
   bind_norm_member(c, "gain", &NormOptions::gain, "The gain or None.");

@@ -465,6 +465,8 @@ def _filtering(files: list[str] | None, output: str | None) -> Iterator[streams.
     """Where results go, once all that is read and written can be."""
     streams.check_open(reads="-" in (files or ["-"]), writes=output is None or output == "-")
     streams.check_files(files or [])
+    if output not in (None, "-"):
+        _output.need_no_output()
     try:
         with streams.Output(output) as out:
             yield out

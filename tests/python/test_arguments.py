@@ -94,11 +94,11 @@ INSIDE: dict[str, tuple[Any, str]] = {
     ),
     "a parameter": (
         lambda: nl.optim.Adam([nl.nn.Parameter(T.clone()), None]),  # type: ignore[list-item]
-        "Adam: params[1] must be Tensor, got None",
+        "optimizer: params[1] must be a Tensor or a (name, Tensor) pair, got NoneType",
     ),
     "a parameter of an iterator": (
         lambda: nl.optim.Adam(iter([nl.nn.Parameter(T.clone()), 3])),  # type: ignore[list-item]
-        "tensors: item 1 must be a Tensor, got int",
+        "optimizer: params[1] must be a Tensor or a (name, Tensor) pair, got int",
     ),
     "a length": (
         lambda: nl.zeros((2, 2.5)),  # type: ignore[arg-type]

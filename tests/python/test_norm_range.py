@@ -96,8 +96,6 @@ def test_infinity_and_nan_stay_in_their_row():
         ("rmsnorm", {"topk_share": 0.1}, "variant 'rmsnorm' takes no topk_share, got 0.1"),
         ("adanorm", {"groups": 2}, "variant 'adanorm' takes no groups, got 2"),
         ("groupnorm", {"momentum": 0.5}, "variant 'groupnorm' takes no momentum, got 0.5"),
-        ("dyt", {"eps": 1e-3}, "variant 'dyt' takes no eps, got 0.001"),
-        ("none", {"denominator": "std_eps"}, "variant 'none' takes no denominator"),
     ],
 )
 def test_options_of_another_variant_are_refused(variant, options, text):
@@ -134,7 +132,7 @@ def test_instancenorm_tracks_as_pytorchs_does():
     batches = [rng.normal(1, 2, (4, 3, 5, 5)).astype(np.float32) for _ in range(3)]
     norm = nn.Norm("instancenorm", (3, 5, 5), momentum=0.2, track_running_stats=True)
     assert "running_mean" not in nn.Norm("instancenorm", (3, 5, 5)).state()
-    assert repr(norm) == "Norm('instancenorm', [3, 5, 5], momentum=0.2, track_running_stats=True)"
+    assert repr(norm) == "Norm('instancenorm', (3, 5, 5), momentum=0.2, track_running_stats=True)"
     mean, var = np.zeros(3), np.ones(3)
     for x in batches:
         norm(nl.tensor(x))

@@ -617,7 +617,8 @@ Denominator denominator_named(std::string_view name) {
 
 namespace {
 
-/// An option that does nothing was meant for another variant.
+/// An option that does nothing was meant for another variant. eps and the denominator are for all:
+/// variants are compared under one setting of them.
 void check_taken(const char* op, const NormTraits& v, const NormOptions& o) {
   const NormOptions usual;
   const auto check_option = [&](bool taken, const char* name, const auto& value,
@@ -625,10 +626,6 @@ void check_taken(const char* op, const NormTraits& v, const NormOptions& o) {
     check<ValueError>(taken || value == other, op, "variant '", v.name, "' takes no ", name,
                       ", got ", value);
   };
-  const bool divides = v.scale != Scale::none && v.scale != Scale::tanh;
-  check_option(divides, "eps", o.eps, usual.eps);
-  check<ValueError>(divides || o.denominator == usual.denominator, op, "variant '", v.name,
-                    "' takes no denominator, got 'std_eps'");
   check_option(v.output == Output::adaptive, "C", o.C, usual.C);
   check_option(v.output == Output::adaptive, "k", o.k, usual.k);
   check_option(v.clamp, "topk_share", o.topk_share, usual.topk_share);
@@ -660,10 +657,6 @@ void check_numbers(const char* op, const NormTraits& v, const NormOptions& o) {
 NormOptions taken_options(const char* op, const NormTraits& v, NormOptions o) {
   check_ranges(op, o);
   const NormOptions usual;
-  if (v.scale == Scale::none || v.scale == Scale::tanh) {
-    o.eps = usual.eps;
-    o.denominator = usual.denominator;
-  }
   if (v.output != Output::adaptive) {
     o.C = usual.C;
     o.k = usual.k;
