@@ -118,7 +118,8 @@ def _field(label: str) -> str:
 
 def _softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     shifted = np.exp(logits.astype(np.float64) - logits.max())
-    return shifted / shifted.sum()
+    shares: np.ndarray[Any, Any] = shifted / shifted.sum()
+    return shares
 
 
 # --- trees ----------------------------------------------------------------------------------------
