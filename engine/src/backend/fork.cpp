@@ -1,5 +1,6 @@
 #include "backend/fork.h"
 
+#include <omp.h>
 #include <pthread.h>
 
 #include <atomic>
@@ -107,8 +108,14 @@ void after_fork_in_child() {
   if (teams_have_worked.exchange(false)) set_num_threads(1);
 }
 
-[[maybe_unused]] const int the_registration =
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+/// What was registered last runs first before a fork. Clang's OpenMP registers handlers when it is
+/// first asked for something; they take a lock that threads inside oneDNN may wait for, so that
+/// the gate must have closed before.
+int register_handlers() {
+  omp_get_max_threads();
+  return pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+[[maybe_unused]] const int the_registration = register_handlers();
 
 }  // namespace
 
