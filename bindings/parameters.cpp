@@ -24,17 +24,20 @@ bool is_named_tensor(py::handle item) {
   return pair.size() == 2 && py::isinstance<py::str>(pair[0]) && py::isinstance<Tensor>(pair[1]);
 }
 
-/// Tensors, or pairs whose tensors are called so from now on; nullopt for text, DtypeError that
-/// names the item for all else.
+/// Tensors, or pairs whose tensors are called so from now on; nullopt if the first item
+/// is neither, DtypeError that names the item if a later one is.
 std::optional<std::vector<Tensor>> tensors_of(const std::vector<py::object>& items) {
   std::vector<Tensor> tensors;
   std::set<std::string> names;
   for (const py::object& item : items) {
     const bool named = is_named_tensor(item);
-    if (py::isinstance<py::str>(item)) return std::nullopt;  // text, or a dict by its keys
-    check<DtypeError>(named || py::isinstance<Tensor>(item), "optimizer", "params[", tensors.size(),
-                      "] must be a Tensor or a (name, Tensor) pair, got ",
-                      Py_TYPE(item.ptr())->tp_name);
+    if (!named && !py::isinstance<Tensor>(item)) {
+      // Where not even the first item fits, something else was meant: text, a dict, a module.
+      check<DtypeError>(tensors.empty(), "optimizer", "params[", tensors.size(),
+                        "] must be a Tensor or a (name, Tensor) pair, got ",
+                        Py_TYPE(item.ptr())->tp_name);
+      return std::nullopt;
+    }
     const py::object tensor = named ? py::object(py::tuple(item)[1]) : item;
     tensors.push_back(tensor.cast<Tensor>());
     if (!named) continue;
