@@ -1,5 +1,6 @@
 """The pictures: learning curves, test numbers, differences to layernorm, over-fitting."""
 
+import io
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from .stats import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
 
     from .._figures import Picture
 
@@ -284,9 +285,15 @@ def _legend(part: "SubFigure", ax: "Axes") -> None:
         legend.remove()
 
 
-def png(figure: "Picture") -> bytes:
-    """The picture as a file."""
-    return figure.file("png", dpi=120)
+def png(figure: "Figure") -> bytes:
+    """The picture as a file: ours under our settings, another figure under the user's."""
+    from .._figures import Picture
+
+    if isinstance(figure, Picture):
+        return figure.file("png", dpi=120)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=120)
+    return out.getvalue()
 
 
 def _title(group: Group) -> str:
