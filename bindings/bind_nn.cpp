@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "modules.h"
 #include "windows.h"
 
@@ -354,7 +357,9 @@ void move_to(const py::object& self, const py::object& target) {
   auto& module = self.cast<Module&>();
   if (py::isinstance<py::str>(target)) {
     const auto name = target.cast<std::string>();
-    if (name == "cpu" || name.starts_with("cuda"))
+    const auto begins = [&](const char* type) { return name.starts_with(type); };
+    if (!std::ranges::any_of(std::array{"float", "bfloat", "int", "uint", "bool", "half", "double"},
+                             begins))
       return without_gil([&] { module.to(device_named(name)); });
   }
   const DType dtype = dtype_from(target);
