@@ -24,7 +24,7 @@ if(NOT CMAKE_CUDA_ARCHITECTURES)
 endif()
 enable_language(CUDA)
 
-file(GLOB cuda_sources CONFIGURE_DEPENDS src/*/*.cu src/backend/cuda/*.cu)
+file(GLOB cuda_sources CONFIGURE_DEPENDS src/*/*.cu)
 add_library(normlab_cuda MODULE ${cuda_sources})
 target_include_directories(normlab_cuda PRIVATE src include)
 if(cuda_std_20 IN_LIST CMAKE_CUDA_COMPILE_FEATURES)

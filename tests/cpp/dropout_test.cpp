@@ -1,9 +1,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend/cuda.h"
 #include "catch.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
 #include "errors.h"
 #include "gradcheck.h"
 

@@ -2,9 +2,9 @@
 #include <filesystem>
 #include <thread>
 
-#include "backend/fork.h"
 #include "catch.h"
 #include "child_process.h"
+#include "cpu/fork.h"
 #include "kernel_checks.h"
 
 using namespace normlab;

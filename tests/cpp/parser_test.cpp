@@ -13,7 +13,7 @@
 #include "catch.h"
 #include "errors.h"
 #include "gradcheck.h"
-#include "parse/frozen.h"
+#include "models/parse/frozen.h"
 
 using namespace normlab;
 using namespace normlab::parse;

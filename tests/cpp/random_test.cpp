@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "catch.h"
-#include "core/philox.h"
+#include "cpu/philox.h"
 #include "errors.h"
 #include "gradcheck.h"
 

@@ -16,3 +16,4 @@
 #include "normlab/scalar.h"
 #include "normlab/tensor.h"
 #include "normlab/text.h"
+#include "normlab/threads.h"

@@ -13,6 +13,7 @@
 #include "normlab/bfloat16.h"
 #include "normlab/error.h"
 #include "normlab/scalar.h"
+#include "normlab/threads.h"
 
 namespace normlab {
 
@@ -252,12 +253,6 @@ struct MemoryStats {
 MemoryStats memory_stats();
 /// Gives the cached blocks back to the system.
 void empty_cache();
-
-/// Number of CPU threads that the engine's loops use, for the whole process; results do not
-/// depend on it. ValueError unless n >= 1. A child of fork() starts with 1 where its parent has had
-/// several at work; a call gives it threads of its own.
-void set_num_threads(int n);
-int num_threads();
 
 /// "1.0.0"
 const char* version();

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "backend/isa.h"
+#include "cpu/isa.h"
 
 namespace normlab {
 

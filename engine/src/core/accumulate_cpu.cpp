@@ -1,6 +1,6 @@
 #include "core/accumulate.h"
 
-#include "backend/simd.h"
+#include "cpu/simd.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {

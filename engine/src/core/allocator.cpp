@@ -8,9 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "backend/cuda.h"
-#include "backend/cuda_graph.h"
-#include "backend/cuda_lent.h"
+#include "core/gpu.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -51,12 +49,6 @@ struct Source {
   void* (*allocate)(int64_t size);  ///< null: no memory
   void (*release)(void* block);
 };
-
-void* from_gpu(int64_t size) {
-  void* block = nullptr;
-  cuda::call("allocate", cuda::backend().allocate, size, &block);
-  return block;
-}
 
 }  // namespace
 
@@ -173,8 +165,7 @@ Cache& cpu_cache() {
   return *instance;
 }
 Cache& gpu_cache() {
-  static Cache* instance =
-      new Cache({from_gpu, [](void* block) { cuda::opened_backend().release(block); }});
+  static Cache* instance = new Cache({cuda::allocate_on_device, cuda::release_on_device});
   return *instance;
 }
 Cache& cache(Device device) {
@@ -187,7 +178,7 @@ Cache& cache(Device device) {
     fail<OutOfMemoryError>("allocate", "the system has no ", bytes,
                            " bytes left; in use by tensors: ", stats.in_use);
   int64_t free = 0, total = 0;
-  cuda::call("allocate", cuda::backend().memory, &free, &total);
+  cuda::device_memory(free, total);
   fail<OutOfMemoryError>("allocate", "the GPU has no ", bytes, " bytes left; of its ", total, ", ",
                          free, " are free, ", stats.in_use, " in use by tensors and ", stats.cached,
                          " cached");
@@ -211,12 +202,8 @@ Block allocate(int64_t bytes, Device device) {
     fail_for(bytes, device);
   Bins* pool = device == Device::cuda ? pool_in_use : nullptr;
   Block block = cache(device).take(size_class(bytes), pool);
-  if (!block.data && device == Device::cuda && !cuda::a_thread_captures()) {
-    // What queued work used may come back.
-    cuda::call("allocate", cuda::backend().synchronize);
-    cuda::finish_lent(true);
+  if (!block.data && device == Device::cuda && cuda::reclaim_memory())
     block = cache(device).take(size_class(bytes), pool);
-  }
   if (!block.data) fail_for(bytes, device);
   return block;
 }
@@ -250,7 +237,7 @@ void empty_cache() {
 }
 
 MemoryStats cuda::memory_stats() {
-  backend();
+  check_available();
   return gpu_cache().stats();
 }
 

@@ -4,11 +4,10 @@
 #include <atomic>
 #include <cstring>
 
-#include "backend/cuda.h"
-#include "backend/cuda_graph.h"
-#include "backend/parallel.h"
 #include "core/accumulate.h"
+#include "core/gpu.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
 
 namespace normlab {
 
@@ -110,9 +109,7 @@ void add_blocks(void (*add)(T*, const T*, int64_t), T* into, const T* from, int6
 }
 
 void add_in_place(Tensor& into, const Tensor& from) {
-  if (into.device() == Device::cuda)
-    return cuda::call("backward", cuda::backend().elementwise->add_in_place, into.dtype(),
-                      device_data(into), device_data(from), from.numel());
+  if (into.device() == Device::cuda) return cuda::add_in_place(into, from);
   const AccumulateKernels& kernels = accumulate_kernels_for_cpu();
   if (into.dtype() == DType::float32)
     add_blocks(kernels.add_float, into.data<float>(), from.data<float>(), from.numel());
@@ -241,9 +238,7 @@ Tensor SparseRows::dense() const {
   Tensor full = Tensor::zeros(shape, values.dtype(), values.device());
   const int64_t n = rows.numel();
   if (values.device() == Device::cuda) {
-    cuda::call("backward", cuda::backend().shape->scatter_rows,
-               static_cast<const int64_t*>(device_data(rows)), device_data(values), n,
-               n > 0 ? values.nbytes() / n : 0, device_data(full));
+    cuda::scatter_rows(rows, values, full);
     return full;
   }
   const size_t row_bytes = n > 0 ? static_cast<size_t>(values.nbytes() / n) : 0;

@@ -1,8 +1,8 @@
 #include <cstring>
 
-#include "backend/cache_size.h"
-#include "backend/parallel.h"
 #include "core/accumulate.h"
+#include "cpu/cache_size.h"
+#include "cpu/parallel.h"
 
 namespace normlab {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <dnnl.h>
 
-#include "backend/isa.h"
+#include "cpu/isa.h"
 #include "normlab/cuda.h"
 #include "normlab/tensor.h"
 

@@ -5,8 +5,8 @@
 #include <numbers>
 #include <utility>
 
-#include "backend/parallel.h"
 #include "core/random.h"
+#include "cpu/parallel.h"
 
 namespace normlab {
 namespace {

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend/simd_math.h"
-#include "backend/simd_philox.h"
+#include "cpu/simd_math.h"
+#include "cpu/simd_philox.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {

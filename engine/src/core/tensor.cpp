@@ -7,12 +7,10 @@
 #include <limits>
 #include <numeric>
 
-#include "backend/cuda.h"
-#include "backend/cuda_graph.h"
-#include "backend/cuda_lent.h"
 #include "core/accumulate.h"
 #include "core/allocator.h"
 #include "core/dispatch.h"
+#include "core/gpu.h"
 #include "core/scalar.h"
 #include "core/tensor_impl.h"
 
@@ -147,17 +145,9 @@ void copy_values(const Tensor& to, const Tensor& from) {
   const void* const source = device_data(from);
   const int64_t bytes = to.nbytes();
   if (bytes == 0 || target == source) return;
-  if (to_gpu != from_gpu) cuda::check_not_capturing("copy");
   if (to_gpu && from_gpu && overlap(target, source, bytes)) return copy_values(to, from.clone());
-  if (to_gpu || from_gpu) {
-    cuda::call("copy",
-               !from_gpu ? cuda::backend().upload
-               : to_gpu  ? cuda::backend().copy
-                         : cuda::backend().download,
-               target, source, bytes);
-    if (!to_gpu) cuda::raise_fault();
-  } else
-    std::memmove(target, source, static_cast<size_t>(bytes));
+  if (to_gpu || from_gpu) return cuda::copy_to(to, from);
+  std::memmove(target, source, static_cast<size_t>(bytes));
 }
 
 /// Element i of `from`, which does not fit `dtype`.
@@ -173,9 +163,7 @@ void copy_values(const Tensor& to, const Tensor& from) {
 
 /// On the GPU what does not fit becomes the nearest that does: to refuse it would mean to wait.
 void convert_values(const Tensor& from, const Tensor& to) {
-  if (from.device() == Device::cuda)
-    return cuda::call("to", cuda::backend().shape->convert, from.dtype(), device_data(from),
-                      to.dtype(), device_data(to), from.numel());
+  if (from.device() == Device::cuda) return cuda::convert(from, to);
   dispatch_stored(from.dtype(), [&]<class From>() {
     dispatch_stored(to.dtype(), [&]<class To>() {
       const From* values = from.data<From>();
@@ -195,8 +183,7 @@ void fill(const char* op, Tensor& x, const Scalar& value) {
                       " holds exactly, got ", value);
     const T element = element_of<T>(value);
     if (x.device() == Device::cuda)
-      cuda::call(op, cuda::backend().fill, device_data(x), &element,
-                 static_cast<int64_t>(sizeof element), x.numel());
+      cuda::fill(op, x, &element, sizeof element);
     else
       std::fill_n(x.data<T>(), x.numel(), element);
   });
@@ -255,7 +242,7 @@ Tensor Tensor::copy_of(const Shape& shape, DType dtype, const void* values, int6
 
 Tensor Tensor::wrap(void* data, const Shape& shape, DType dtype, std::function<void()> release,
                     Device device) {
-  if (device == Device::cuda) cuda::backend();
+  if (device == Device::cuda) cuda::check_available();
   auto storage = std::make_shared<Storage>(data, checked_bytes(shape, dtype), device);
   storage->release = release ? std::move(release) : [] {};
   return on_storage(std::move(storage), 0, shape, dtype);

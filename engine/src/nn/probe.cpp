@@ -4,8 +4,8 @@
 #include <cmath>
 #include <map>
 
-#include "backend/parallel.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
 #include "normlab/probe.h"
 
 namespace normlab {

@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "backend/isa.h"
+#include "cpu/isa.h"
 #include "normlab/nn.h"
 
 namespace normlab {

@@ -1,6 +1,6 @@
 #include <bit>
 
-#include "backend/simd_rows.h"
+#include "cpu/simd_rows.h"
 #include "nn/probe.h"
 
 namespace normlab::NORMLAB_ISA {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "backend/parallel.h"
+#include "cpu/parallel.h"
 
 namespace normlab {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "backend/isa.h"
+#include "cpu/isa.h"
 #include "normlab/ops.h"
 
 // What ops with a fused activation (linear, conv2d) apply to plain arrays.

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "backend/cuda/launch.h"
+#include "cuda/launch.h"
 #include "normlab/ops.h"
 
 // The activations on one element, as ops/elementwise_table.h has them. The activation is the same

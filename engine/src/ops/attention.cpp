@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cuda.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
+#include "cuda/library.h"
 #include "normlab/ops.h"
+#include "ops/attention_cuda.h"
 #include "ops/segments.h"
 
 namespace normlab {

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "backend/simd_rows.h"
-#include "backend/simd_tile.h"
+#include "cpu/simd_rows.h"
+#include "cpu/simd_tile.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {

@@ -1,7 +1,8 @@
 #include <cmath>
 
-#include "backend/cuda/launch.h"
-#include "backend/cuda/value_check.h"
+#include "cuda/launch.h"
+#include "cuda/value_check.h"
+#include "ops/attention_cuda.h"
 
 // Attention within packed sentences without a matrix of scores (Dao et al. 2022): a block has a few
 // rows in shared memory, queries or keys, and lets the other side of their sentence pass by in

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "backend/parallel.h"
+#include "cpu/parallel.h"
 #include "normlab/ops.h"
 
 namespace normlab {

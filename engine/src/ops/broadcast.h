@@ -2,7 +2,7 @@
 
 #include <initializer_list>
 
-#include "backend/joined_axes.h"
+#include "core/joined_axes.h"
 #include "normlab/tensor.h"
 
 namespace normlab {

@@ -1,10 +1,12 @@
 #include "ops/conv.h"
 
-#include "backend/cuda.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
 #include "ops/activation.h"
+#include "ops/conv_cuda.h"
 #include "ops/elementwise.h"
+#include "ops/matmul_cuda.h"
 
 namespace normlab {
 namespace {

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "backend/simd_math.h"
-#include "backend/simd_sum_each.h"
-#include "backend/simd_tile.h"
+#include "cpu/simd_math.h"
+#include "cpu/simd_sum_each.h"
+#include "cpu/simd_tile.h"
 #include "ops/conv.h"
 
 namespace normlab::NORMLAB_ISA {

@@ -1,6 +1,7 @@
-#include "backend/cuda/column_sums.h"
-#include "backend/cuda/tile_product.h"
+#include "cuda/column_sums.h"
+#include "cuda/tile_product.h"
 #include "ops/activation_cuda.h"
+#include "ops/conv_cuda.h"
 #include "ops/pool_cuda.h"
 
 // Convolution as matrix products whose operands are gathered from the images by the kernel: one for

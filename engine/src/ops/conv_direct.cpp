@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "backend/onednn.h"
+#include "core/onednn.h"
 #include "ops/conv.h"
 
 namespace normlab {

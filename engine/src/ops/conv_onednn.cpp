@@ -2,7 +2,7 @@
 #include <optional>
 #include <unordered_map>
 
-#include "backend/onednn.h"
+#include "core/onednn.h"
 #include "ops/conv.h"
 
 namespace normlab {

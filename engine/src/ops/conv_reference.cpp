@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "backend/parallel.h"
+#include "cpu/parallel.h"
 #include "ops/conv.h"
 
 namespace normlab {

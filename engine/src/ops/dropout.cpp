@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cuda.h"
-#include "backend/cuda_graph.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
+#include "cuda/graph.h"
+#include "cuda/library.h"
 #include "normlab/ops.h"
+#include "ops/dropout_cuda.h"
 
 namespace normlab {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "backend/isa.h"
 #include "core/random.h"
+#include "cpu/isa.h"
 
 namespace normlab {
 

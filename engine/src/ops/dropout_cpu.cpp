@@ -1,6 +1,6 @@
 #include "ops/dropout.h"
 
-#include "backend/simd_philox.h"
+#include "cpu/simd_philox.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {

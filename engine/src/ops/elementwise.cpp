@@ -5,11 +5,13 @@
 #include <limits>
 #include <optional>
 
-#include "backend/cuda.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/gpu.h"
 #include "core/scalar.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
+#include "cuda/library.h"
+#include "ops/elementwise_cuda.h"
 
 namespace normlab {
 namespace {
@@ -449,6 +451,11 @@ Tensor compare(const Tensor& a, Scalar b, Comparison op) {
 Tensor logical_not(const Tensor& x) {
   return apply_comparison("logical_not", x, scalar_for("logical_not", 0, x.dtype()),
                           Comparison::eq);
+}
+
+void cuda::add_in_place(const Tensor& into, const Tensor& from) {
+  call("backward", backend().elementwise->add_in_place, into.dtype(), device_data(into),
+       device_data(from), from.numel());
 }
 
 }  // namespace normlab

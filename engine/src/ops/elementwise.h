@@ -1,9 +1,9 @@
 #pragma once
 
-#include "backend/cuda/elementwise.h"
-#include "backend/isa.h"
+#include "cpu/isa.h"
 #include "normlab/ops.h"
 #include "ops/broadcast.h"
+#include "ops/elementwise_cuda.h"
 
 // The elementwise family: elementwise_table.h has the mathematics, elementwise_cpu.cpp makes
 // loops of it, elementwise.cpp checks, broadcasts and records.

@@ -5,7 +5,8 @@
 #include <cstring>
 #include <utility>
 
-#include "backend/cuda/elements.h"
+#include "cuda/elements.h"
+#include "ops/elementwise_cuda.h"
 
 // One kernel an instantiated row of the table: vectors of 16 bytes where all operands allow it.
 

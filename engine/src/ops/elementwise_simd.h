@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "backend/simd_math.h"
+#include "cpu/simd_math.h"
 #include "ops/elementwise_scalar.h"
 
 namespace normlab::NORMLAB_ISA {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "cpu/parallel.h"
 #include "normlab/ops.h"
 #include "ops/elementwise.h"
 #include "ops/indexing.h"

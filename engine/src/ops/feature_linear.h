@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "backend/isa.h"
-#include "backend/parallel.h"
+#include "cpu/isa.h"
+#include "cpu/parallel.h"
 #include "normlab/tensor.h"
 
 namespace normlab {

@@ -1,6 +1,6 @@
 #include "ops/feature_norm_linear.h"
 
-#include "backend/simd_rows.h"
+#include "cpu/simd_rows.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {

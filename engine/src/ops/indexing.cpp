@@ -6,12 +6,13 @@
 #include <cstring>
 #include <utility>
 
-#include "backend/cuda.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
+#include "cuda/library.h"
 #include "normlab/ops.h"
 #include "ops/axis.h"
+#include "ops/indexing_cuda.h"
 
 namespace normlab {
 namespace {

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "backend/cuda/fault.h"
-#include "backend/isa.h"
+#include "cpu/isa.h"
+#include "cuda/fault.h"
 #include "normlab/autograd.h"
 
 namespace normlab {

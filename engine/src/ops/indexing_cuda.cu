@@ -1,5 +1,6 @@
-#include "backend/cuda/launch.h"
-#include "backend/cuda/value_check.h"
+#include "cuda/launch.h"
+#include "cuda/value_check.h"
+#include "ops/indexing_cuda.h"
 
 // Rows and elements taken, and their gradients given back. Giving back adds the rows of dz up by
 // where they came from: the places are sorted by row, equal ones as they came, and runs of one row

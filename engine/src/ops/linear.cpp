@@ -1,9 +1,10 @@
-#include "backend/cuda.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
 #include "ops/activation.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
+#include "ops/matmul_cuda.h"
 
 namespace normlab {
 namespace {

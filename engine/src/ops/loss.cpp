@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <limits>
 
-#include "backend/cuda.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
 #include "normlab/ops.h"
+#include "ops/softmax_cuda.h"
 
 namespace normlab {
 namespace {

@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "backend/parallel.h"
-#include "backend/simd_rows.h"
+#include "cpu/parallel.h"
+#include "cpu/simd_rows.h"
 #include "ops/loss.h"
 
 namespace normlab::NORMLAB_ISA {

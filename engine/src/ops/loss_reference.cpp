@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/parallel.h"
+#include "cpu/parallel.h"
 #include "ops/loss.h"
 
 namespace normlab::reference {

@@ -1,8 +1,9 @@
 #include "ops/masking.h"
 
-#include "backend/cuda.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
 #include "ops/elementwise.h"
+#include "ops/elementwise_cuda.h"
 
 namespace normlab {
 namespace {

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <numeric>
 
-#include "backend/cuda.h"
-#include "backend/onednn.h"
 #include "core/dispatch.h"
+#include "core/onednn.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
 #include "ops/activation.h"
 #include "ops/broadcast.h"
 #include "ops/elementwise.h"
+#include "ops/matmul_cuda.h"
 
 namespace normlab {
 namespace {

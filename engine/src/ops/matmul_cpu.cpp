@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backend/simd_tile.h"
+#include "cpu/simd_tile.h"
 #include "ops/matmul.h"
 #include "ops/shape.h"
 

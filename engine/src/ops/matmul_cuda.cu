@@ -1,7 +1,7 @@
-#include "backend/cuda/blas.h"
-#include "backend/cuda/column_sums.h"
-#include "backend/cuda/tile_product.h"
+#include "cuda/column_sums.h"
+#include "cuda/tile_product.h"
 #include "ops/activation_cuda.h"
+#include "ops/matmul_blas_cuda.h"
 
 // Matrix products: cuBLASLt, with the bias on its way out. Activations take a pass of their own,
 // relu too: cuBLASLt's does not promise to keep NaN. What cuBLASLt does not take, tiles of the

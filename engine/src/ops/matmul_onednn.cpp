@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "backend/onednn.h"
+#include "core/onednn.h"
 #include "ops/matmul.h"
 
 namespace normlab {

@@ -5,14 +5,15 @@
 #include <numeric>
 #include <string>
 
-#include "backend/cache_size.h"
-#include "backend/cuda.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cpu/cache_size.h"
+#include "cpu/parallel.h"
+#include "cuda/library.h"
 #include "normlab/autograd.h"
 #include "normlab/ops.h"
 #include "ops/norm.h"
+#include "ops/norm_cuda.h"
 #include "ops/norm_kernels.h"
 #include "ops/norm_range.h"
 

@@ -1,3 +1,4 @@
+#include "ops/norm_cuda.h"
 #include "ops/norm_math_cuda.h"
 
 // batchnorm: a row is a channel of x [outer, channels, places], element e of it lies at place

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/simd_sums.h"
+#include "cpu/simd_sums.h"
 #include "ops/norm_kernels.h"
 #include "ops/norm_range.h"
 

@@ -1,3 +1,4 @@
+#include "ops/norm_cuda.h"
 #include "ops/norm_rows_cuda.h"
 
 // All variants that share their statistics along a row, forward and backward: one kernel each, and

@@ -2,7 +2,8 @@
 
 #include <cstring>
 
-#include "backend/cuda/launch.h"
+#include "cuda/launch.h"
+#include "ops/norm_cuda.h"
 #include "ops/norm_range.h"
 
 // What the norm's kernels share: one element's arithmetic, and how elements and parameters are

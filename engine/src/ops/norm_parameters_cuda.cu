@@ -1,3 +1,4 @@
+#include "ops/norm_cuda.h"
 #include "ops/norm_rows_cuda.h"
 
 // The gradients of gain and bias: what the main kernels leave to a second stage. Everything is

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "backend/cuda/cluster.h"
+#include "cuda/cluster.h"
+#include "ops/norm_cuda.h"
 #include "ops/norm_math_cuda.h"
 
 namespace normlab::cuda {

@@ -1,3 +1,4 @@
+#include "ops/norm_cuda.h"
 #include "ops/norm_rows_cuda.h"
 
 // dyt, z = gain * tanh(alpha * x) + bias: no statistics, so a row may be cut anywhere. Block (i, s)

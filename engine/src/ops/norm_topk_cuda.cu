@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "ops/norm_cuda.h"
 #include "ops/norm_math_cuda.h"
 
 // topk: the kk-th largest and the kk-th smallest entry of each row, the first of equals first. A

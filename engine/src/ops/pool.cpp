@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <limits>
 
-#include "backend/cuda.h"
-#include "backend/onednn.h"
 #include "core/dispatch.h"
+#include "core/onednn.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
+#include "ops/conv_cuda.h"
 #include "ops/pool_padding.h"
 
 namespace normlab {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "backend/isa.h"
+#include "cpu/isa.h"
 #include "normlab/ops.h"
 #include "ops/window_shapes.h"
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backend/simd.h"
+#include "cpu/simd.h"
 #include "ops/pool.h"
 
 namespace normlab::NORMLAB_ISA {

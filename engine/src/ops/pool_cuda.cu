@@ -1,6 +1,7 @@
 #include "ops/pool_cuda.h"
 
-#include "backend/cuda/tile_product.h"
+#include "cuda/tile_product.h"
+#include "ops/conv_cuda.h"
 
 // Pooling: one result a thread; backward, one input a thread, which gathers from the windows that
 // cover it.

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "backend/cuda/launch.h"
+#include "cuda/launch.h"
+#include "ops/conv_cuda.h"
 
 namespace normlab::cuda {
 

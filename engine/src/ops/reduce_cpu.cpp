@@ -1,5 +1,5 @@
-#include "backend/parallel.h"
-#include "backend/simd_rows.h"
+#include "cpu/parallel.h"
+#include "cpu/simd_rows.h"
 #include "ops/reduce.h"
 
 namespace normlab::NORMLAB_ISA {

@@ -1,7 +1,8 @@
 #include <cmath>
 #include <type_traits>
 
-#include "backend/cuda/elements.h"
+#include "cuda/elements.h"
+#include "ops/reduce_cuda.h"
 
 // x [outer, n, inner] over n. A block makes some results, `lanes` threads each; many elements for
 // few results are cut in parts, whose results a second launch reduces in order.

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "backend/parallel.h"
+#include "cpu/parallel.h"
 #include "ops/reduce.h"
 
 namespace normlab::reference {

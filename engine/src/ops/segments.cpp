@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
-#include "backend/cuda.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
+#include "cuda/library.h"
 #include "normlab/ops.h"
+#include "ops/segments_cuda.h"
 
 namespace normlab {
 namespace {

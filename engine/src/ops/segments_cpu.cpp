@@ -1,4 +1,4 @@
-#include "backend/simd_rows.h"
+#include "cpu/simd_rows.h"
 #include "ops/segments.h"
 
 namespace normlab::NORMLAB_ISA {

@@ -1,7 +1,8 @@
 #include <cmath>
 
-#include "backend/cuda/launch.h"
-#include "backend/cuda/value_check.h"
+#include "cuda/launch.h"
+#include "cuda/value_check.h"
+#include "ops/segments_cuda.h"
 
 // What packed sentences want beside attention. A block checks the offsets that it uses; together
 // they check all.

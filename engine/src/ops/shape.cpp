@@ -4,14 +4,16 @@
 #include <cstring>
 #include <numeric>
 
-#include "backend/cuda.h"
-#include "backend/joined_axes.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "core/gpu.h"
+#include "core/joined_axes.h"
 #include "core/tensor_impl.h"
+#include "cpu/parallel.h"
+#include "cuda/library.h"
 #include "normlab/ops.h"
 #include "ops/axis.h"
 #include "ops/broadcast.h"
+#include "ops/shape_cuda.h"
 
 namespace normlab {
 namespace {
@@ -343,6 +345,17 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step
                 [from = x.shape(), a, begin, step](const Tensor& dz, Needs) -> Grads {
                   return {slice_backward(dz, from, a, begin, step)};
                 });
+}
+
+void cuda::convert(const Tensor& from, const Tensor& to) {
+  call("to", backend().shape->convert, from.dtype(), device_data(from), to.dtype(), device_data(to),
+       from.numel());
+}
+
+void cuda::scatter_rows(const Tensor& rows, const Tensor& values, const Tensor& to) {
+  const int64_t n = rows.numel();
+  call("backward", backend().shape->scatter_rows, static_cast<const int64_t*>(device_data(rows)),
+       device_data(values), n, n > 0 ? values.nbytes() / n : 0, device_data(to));
 }
 
 }  // namespace normlab

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "backend/isa.h"
+#include "cpu/isa.h"
 #include "normlab/tensor.h"
 
 namespace normlab {

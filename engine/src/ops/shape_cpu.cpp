@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "backend/simd.h"
+#include "cpu/simd.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {

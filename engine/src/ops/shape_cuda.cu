@@ -2,7 +2,8 @@
 #include <limits>
 #include <type_traits>
 
-#include "backend/cuda/elements.h"
+#include "cuda/elements.h"
+#include "ops/shape_cuda.h"
 
 namespace normlab::cuda {
 namespace {

@@ -2,11 +2,12 @@
 
 #include <numeric>
 
-#include "backend/cuda.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
+#include "cuda/library.h"
 #include "normlab/ops.h"
 #include "ops/axis.h"
+#include "ops/softmax_cuda.h"
 
 namespace normlab {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "backend/parallel.h"
-#include "backend/simd_rows.h"
+#include "cpu/parallel.h"
+#include "cpu/simd_rows.h"
 
 namespace normlab::NORMLAB_ISA {
 namespace {

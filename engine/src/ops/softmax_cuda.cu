@@ -1,8 +1,9 @@
 #include <cmath>
 
-#include "backend/cuda/launch.h"
-#include "backend/cuda/row_reduce.h"
-#include "backend/cuda/value_check.h"
+#include "cuda/launch.h"
+#include "cuda/row_reduce.h"
+#include "cuda/value_check.h"
+#include "ops/softmax_cuda.h"
 
 // Softmax and cross entropy by rows, one kernel each way. Up to 8,192 elements a row lies in
 // registers and comes from memory once.

@@ -3,6 +3,7 @@
 #include "core/tensor_impl.h"
 #include "normlab/optim.h"
 #include "optim/kernels.h"
+#include "optim/optim_cuda.h"
 #include "optim/update.h"
 
 namespace normlab::optim {

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "backend/isa.h"
+#include "cpu/isa.h"
 #include "optim/steps.h"
 
 namespace normlab::optim {

@@ -1,8 +1,9 @@
 #include <cfloat>
 #include <cmath>
 
-#include "backend/cuda/launch.h"
-#include "backend/cuda/row_reduce.h"
+#include "cuda/launch.h"
+#include "cuda/row_reduce.h"
+#include "optim/optim_cuda.h"
 
 // Optimizers. Many small tensors are the usual case: pointers and lengths of all go to a kernel as
 // its parameters, and a block finds the tensor that it works on by its number.

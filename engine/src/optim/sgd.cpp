@@ -4,6 +4,7 @@
 #include "core/state.h"
 #include "normlab/optim.h"
 #include "optim/kernels.h"
+#include "optim/optim_cuda.h"
 #include "optim/update.h"
 
 namespace normlab::optim {

@@ -8,11 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "backend/cuda.h"
-#include "backend/cuda_graph.h"
-#include "backend/parallel.h"
 #include "core/dispatch.h"
+#include "cpu/parallel.h"
+#include "cuda/graph.h"
+#include "cuda/library.h"
 #include "normlab/autograd.h"
+#include "optim/optim_cuda.h"
 
 namespace normlab::optim {
 

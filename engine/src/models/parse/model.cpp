@@ -1,0 +1,204 @@
+#include "models/parse/model.h"
+
+#include "core/state.h"
+#include "models/model_file.h"
+#include "normlab/autograd.h"
+#include "ops/norm.h"
+
+namespace normlab::parse {
+
+// --- settings ---------------------------------------------------------------------------------
+
+// Found by the type of the argument, so not in a namespace without a name.
+static std::string text_of(HiddenActivation value) {
+  return name_of(value);
+}
+static bool value_from(const std::string& text, HiddenActivation& value) {
+  value = hidden_activation_named(text);
+  return true;
+}
+static constexpr const char* kTagNames[] = {"upos", "xpos", "both"};
+static std::string text_of(Tags value) {
+  return kTagNames[static_cast<size_t>(value)];
+}
+static bool value_from(const std::string& text, Tags& value) {
+  for (size_t i = 0; i < std::size(kTagNames); ++i)
+    if (text == kTagNames[i]) {
+      value = static_cast<Tags>(i);
+      return true;
+    }
+  fail<ValueError>("tag", "must be 'upos', 'xpos' or 'both', got ", json_excerpt(text));
+}
+
+namespace {
+
+constexpr char kFormat[] = "normlab.parser";
+constexpr char kVersion[] = "1";
+
+constexpr Setting<NetworkOptions> kNetworkSettings[] = {
+    setting<NetworkOptions>(
+        "embedding", [](auto& o) -> auto& { return o.embedding; }),
+    setting<NetworkOptions>(
+        "hidden", [](auto& o) -> auto& { return o.hidden; }),
+    setting<NetworkOptions>(
+        "activation", [](auto& o) -> auto& { return o.activation; }),
+    setting<NetworkOptions>(
+        "dropout", [](auto& o) -> auto& { return o.dropout; }),
+    setting<NetworkOptions>(
+        "input_norm", [](auto& o) -> auto& { return o.input_norm; }),
+    setting<NetworkOptions>(
+        "norm", [](auto& o) -> auto& { return o.norm; }),
+    setting<NetworkOptions>(
+        "eps", [](auto& o) -> auto& { return o.norm_options.eps; }),
+    setting<NetworkOptions>(
+        "denominator", [](auto& o) -> auto& { return o.norm_options.denominator; }),
+    setting<NetworkOptions>(
+        "C", [](auto& o) -> auto& { return o.norm_options.C; }),
+    setting<NetworkOptions>(
+        "k", [](auto& o) -> auto& { return o.norm_options.k; }),
+    setting<NetworkOptions>(
+        "topk_share", [](auto& o) -> auto& { return o.norm_options.topk_share; }),
+    setting<NetworkOptions>(
+        "groups", [](auto& o) -> auto& { return o.norm_options.groups; }),
+    setting<NetworkOptions>(
+        "momentum", [](auto& o) -> auto& { return o.norm_options.momentum; }),
+};
+constexpr Setting<VocabularyOptions> kVocabularySettings[] = {
+    setting<VocabularyOptions>(
+        "least", [](auto& o) -> auto& { return o.least; }),
+    setting<VocabularyOptions>(
+        "lower", [](auto& o) -> auto& { return o.lower; }),
+    setting<VocabularyOptions>(
+        "digits", [](auto& o) -> auto& { return o.digits; }),
+    setting<VocabularyOptions>(
+        "tag", [](auto& o) -> auto& { return o.tags; }),
+};
+
+// --- checks -----------------------------------------------------------------------------------
+
+void check_network(const char* op, const char* what, const std::shared_ptr<Network>& network,
+                   int64_t rows, int64_t features, int64_t classes) {
+  check<ValueError>(network != nullptr, op, "the model has no ", what, " network");
+  const NetworkOptions& o = network->options();
+  check<ValueError>(o.rows == rows && o.features == features && o.classes == classes, op, "the ",
+                    what, "'s network must have ", rows, " rows, ", features, " features and ",
+                    classes, " classes, as its vocabulary has, it has ", o.rows, ", ", o.features,
+                    " and ", o.classes);
+}
+
+}  // namespace
+
+void check_model(const char* op, const Model& model) {
+  check_network(op, "parser", model.network, model.vocabulary.size(), kFeatures,
+                model.vocabulary.transitions().classes());
+  if (model.tagger)
+    check_network(op, "tagger", model.tagger->network, model.tagger->vocabulary.size(),
+                  kTagFeatures, static_cast<int64_t>(model.tagger->vocabulary.tags().size()));
+}
+
+// --- files ------------------------------------------------------------------------------------
+
+namespace {
+
+void add_tensors(const std::string& prefix, const Network& network, TensorMap& tensors) {
+  for (const auto& [name, value] : network.state()) tensors[prefix + name] = value;
+}
+
+TensorMap tensors_of(const std::string& prefix, const TensorMap& tensors) {
+  TensorMap own;
+  for (const auto& [name, value] : tensors)
+    if (name.starts_with(prefix)) own[name.substr(prefix.size())] = value;
+  return own;
+}
+
+/// A network of the file's tensors. Its matrices must be there before it is built: settings alone
+/// could ask for any size. This thread's random numbers go on as if there had been none.
+std::shared_ptr<Network> read_network(const std::string& prefix, NetworkOptions o,
+                                      const TensorMap& tensors) {
+  o.norm_options = taken_options("Norm", norm_variant(o.norm), o.norm_options);
+  check_matrix(tensors, prefix + "table", {o.rows, o.embedding});
+  check_matrix(tensors, prefix + "weight", {o.features, o.embedding, o.hidden});
+  check_matrix(tensors, prefix + "output.weight", {o.classes, o.hidden});
+  const Generator before = default_generator();
+  auto network = std::make_shared<Network>(o);
+  default_generator() = before;
+  network->load_state(tensors_of(prefix, tensors));
+  network->eval();
+  const NoGrad no_grad;
+  network->forward(Tensor::zeros({1, o.features}, DType::int32));  // settings no input can meet
+  return network;
+}
+
+Vocabulary read_vocabulary(Metadata& metadata) {
+  VocabularyOptions options;
+  take_settings(kVocabularySettings, "vocabulary.", metadata, options);
+  std::vector<std::string> words = split_lines(take_entry(metadata, "words"));
+  std::vector<std::string> tags = split_lines(take_entry(metadata, "tags"));
+  std::vector<std::string> labels = split_lines(take_entry(metadata, "labels"));
+  return Vocabulary(std::move(words), std::move(tags), std::move(labels),
+                    take_entry(metadata, "root"), options);
+}
+
+Tagger read_tagger(Metadata& metadata, const TensorMap& tensors) {
+  std::vector<std::string> words = split_lines(take_entry(metadata, "tagger.words"));
+  std::vector<std::string> affixes = split_lines(take_entry(metadata, "tagger.affixes"));
+  std::vector<std::string> tags = split_lines(take_entry(metadata, "tagger.tags"));
+  TagVocabulary vocabulary(std::move(words), std::move(affixes), std::move(tags));
+  NetworkOptions options;
+  take_settings(kNetworkSettings, "tagger.", metadata, options);
+  options.rows = vocabulary.size();
+  options.features = kTagFeatures;
+  options.classes = static_cast<int64_t>(vocabulary.tags().size());
+  return {read_network("tagger.", options, tensors), std::move(vocabulary)};
+}
+
+Model model_of(TensorFile file) {
+  Metadata& metadata = file.metadata;
+  take_format(metadata, kFormat, kVersion);
+  Vocabulary vocabulary = read_vocabulary(metadata);
+  NetworkOptions options;
+  take_settings(kNetworkSettings, "parser.", metadata, options);
+  options.rows = vocabulary.size();
+  options.classes = vocabulary.transitions().classes();
+  Model model{read_network("parser.", options, file.tensors), std::move(vocabulary)};
+  if (metadata.contains("tagger.tags")) model.tagger = read_tagger(metadata, file.tensors);
+  for (const auto& [name, tensor] : file.tensors)  // a network refuses what is not its own
+    check<ValueError>(name.starts_with("parser.") || (model.tagger && name.starts_with("tagger.")),
+                      "tensors", json_excerpt(name), " is not known");
+  model.notes = notes_of(metadata);
+  return model;
+}
+
+}  // namespace
+
+void save_model(const std::string& path, const Model& model) {
+  check_model("save_model", model);
+  Metadata metadata;
+  metadata["format"] = kFormat;
+  metadata["version"] = kVersion;
+  metadata["words"] = joined(model.vocabulary.words());
+  metadata["tags"] = joined(model.vocabulary.tags());
+  metadata["labels"] = joined(model.vocabulary.labels());
+  metadata["root"] = model.vocabulary.root();
+  write_settings(kVocabularySettings, model.vocabulary.options(), "vocabulary.", metadata);
+  write_settings(kNetworkSettings, model.network->options(), "parser.", metadata);
+  TensorMap tensors;
+  add_tensors("parser.", *model.network, tensors);
+  if (model.tagger) {
+    const TagVocabulary& vocabulary = model.tagger->vocabulary;
+    metadata["tagger.words"] = joined(vocabulary.words());
+    metadata["tagger.affixes"] = joined(vocabulary.affixes());
+    metadata["tagger.tags"] = joined(vocabulary.tags());
+    write_settings(kNetworkSettings, model.tagger->network->options(), "tagger.", metadata);
+    add_tensors("tagger.", *model.tagger->network, tensors);
+  }
+  add_notes(model.notes, metadata);
+  check_finite("save_model", tensors);
+  save(path, tensors, metadata);
+}
+
+Model load_model(const std::string& path) {
+  return read_model(path, model_of);
+}
+
+}  // namespace normlab::parse

@@ -1,0 +1,78 @@
+#include "cpu/philox.h"
+#include "cuda/elements.h"
+#include "ops/dropout_cuda.h"
+
+namespace normlab::cuda {
+namespace {
+
+/// cpu/philox.h's numbers.
+struct Philox {
+  uint32_t word[4];
+
+  __device__ Philox(uint64_t seed, uint64_t block)
+      : word{static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0} {
+    constexpr uint32_t kBy0 = kPhiloxMultipliers[0], kBy1 = kPhiloxMultipliers[1];
+    constexpr uint32_t kStep0 = kPhiloxKeySteps[0], kStep1 = kPhiloxKeySteps[1];
+    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; ++round) {
+      const uint32_t high0 = __umulhi(kBy0, word[0]), low0 = kBy0 * word[0];
+      const uint32_t high1 = __umulhi(kBy1, word[2]), low1 = kBy1 * word[2];
+      word[0] = high1 ^ word[1] ^ key0;
+      word[1] = low1;
+      word[2] = high0 ^ word[3] ^ key1;
+      word[3] = low0;
+      key0 += kStep0;
+      key1 += kStep1;
+    }
+  }
+};
+
+constexpr int kThreads = 256, kWords = 4;
+constexpr int64_t kMostBlocks = 8192;
+
+/// A thread for each of Philox's blocks.
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads) dropout_kernel(DropoutArgs a) {
+  const T* x = static_cast<const T*>(a.x);
+  T* z = static_cast<T*>(a.z);
+  const auto scale = static_cast<compute_t<T>>(a.scale);
+  const uint64_t first = a.block + (a.replay ? *a.replay : 0);
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t b = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; b * kWords < a.n;
+       b += step) {
+    const Philox random(a.seed, first + static_cast<uint64_t>(b));
+#pragma unroll
+    for (int w = 0; w < kWords; w += V) {
+      const int64_t i = b * kWords + w;
+      if (i >= a.n) continue;
+      Pack<T, V> v = *reinterpret_cast<const Pack<T, V>*>(x + i);
+#pragma unroll
+      for (int k = 0; k < V; ++k)
+        v.of[k] =
+            random.word[w + k] >= a.threshold ? static_cast<T>(widened(v.of[k]) * scale) : T(0);
+      *reinterpret_cast<Pack<T, V>*>(z + i) = v;
+    }
+  }
+}
+
+template <class T>
+Failure dropout_as(const DropoutArgs& a) {
+  constexpr int V = sizeof(T) == 8 ? 2 : kWords;
+  const int64_t blocks = (a.n + kThreads * kWords - 1) / (kThreads * kWords);
+  const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
+  const bool in_vectors = aligned_for(V, static_cast<const T*>(a.x)) &&
+                          aligned_for(V, static_cast<const T*>(a.z)) && a.n % V == 0;
+  return launch(in_vectors ? dropout_kernel<T, V> : dropout_kernel<T, 1>, grid, kThreads, a);
+}
+
+Failure dropout(const DropoutArgs& a) {
+  if (a.n == 0) return nullptr;
+  return for_stored(a.dtype, [&]<class T>() { return dropout_as<T>(a); });
+}
+
+}  // namespace
+
+const RandomFunctions random_functions = {.dropout = dropout};
+
+}  // namespace normlab::cuda
