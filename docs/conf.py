@@ -14,6 +14,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 import normlab
+from normlab.report import write_report
+from normlab.results import ResultFile
 
 _HERE = Path(__file__).parent
 sys.path.insert(0, str(_HERE))
@@ -29,7 +31,7 @@ extensions = [
     "myst_parser",
     "variants_table",
 ]
-exclude_patterns = ["images"]
+exclude_patterns = ["images", "results"]
 
 html_theme = "furo"
 html_title = f"normlab {release}"
@@ -145,8 +147,19 @@ def _doxygen(app: Sphinx) -> None:
     app.config.breathe_projects = {"normlab": str(output / "xml")}
 
 
+def _reports(app: Sphinx, error: Exception | None) -> None:
+    """Writes the reports of the committed studies, which python/study.rst links to."""
+    if error or app.builder.format != "html":
+        return
+    for file in sorted((_HERE / "results").glob("*/results.jsonl")):
+        folder = Path(app.outdir) / "results" / file.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_report(folder, ResultFile(file.parent).read())
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("build-finished", _reports)
     app.connect("builder-inited", _doxygen, priority=100)
     app.connect("autodoc-process-signature", _shorter)
     app.connect("autodoc-process-bases", _bases)

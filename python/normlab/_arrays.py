@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-import normlab
+from . import _core
 
 OPERATORS: Mapping[np.ufunc, Callable[[Any, Any], Any]] = {
     np.add: operator.add,
@@ -39,29 +39,29 @@ def ufunc(function: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         a, b = map(_operand, inputs)
         return OPERATORS[function](a, b)
     out = options.get("out", ())
-    if any(isinstance(x, normlab.Tensor) for x in out):
+    if any(isinstance(x, _core.Tensor) for x in out):
         raise TypeError(f"np.{function.__name__}: out must be arrays, such as x.numpy()")
-    if normlab.grad_enabled() and any(map(_is_recorded, inputs)):
-        raise normlab.GradError(_refusal(function.__name__))
+    if _core.grad_enabled() and any(map(_is_recorded, inputs)):
+        raise _core.GradError(_refusal(function.__name__))
     return getattr(function, method)(*map(_array, inputs), **options)
 
 
 def _is_recorded(x: Any) -> bool:
-    return isinstance(x, normlab.Tensor) and x.requires_grad
+    return isinstance(x, _core.Tensor) and x.requires_grad
 
 
 def _operand(x: Any) -> Any:
     """A number or a tensor."""
     if isinstance(x, np.ndarray) and x.ndim > 0:
-        return normlab.tensor(x)
+        return _core.tensor(x)
     return x.item() if isinstance(x, np.generic | np.ndarray) else x
 
 
 def _array(x: Any) -> Any:
-    return x.numpy() if isinstance(x, normlab.Tensor) else x
+    return x.numpy() if isinstance(x, _core.Tensor) else x
 
 
 def _refusal(name: str) -> str:
     ours = _OURS.get(name, name)
-    instead = f"use nl.{ours}(...), or " if ours in normlab.__all__ else "use "
+    instead = f"use nl.{ours}(...), or " if ours in dir(_core) else "use "
     return f"np.{name}: NumPy's functions are not recorded; {instead}x.numpy() for the values alone"

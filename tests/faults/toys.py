@@ -10,10 +10,10 @@ import normlab as nl
 import normlab.report
 from normlab import parse, text
 from normlab.data import TextData, TextSplit, standin_digits
+from normlab.settings import Settings
 from normlab.study.display import Display
 from normlab.study.images import ImageTask
 from normlab.study.parsing import ParseSettings, ParseTask
-from normlab.study.task import Settings
 from normlab.study.text import TextSettings, TextTask
 
 # Pictures take seconds and are written after all that a study must not lose.

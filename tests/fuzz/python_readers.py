@@ -22,7 +22,7 @@ from normlab.data.idx import read_idx
 from normlab.data.packed import read_file, read_members
 from normlab.data.sst5 import parse_tree
 from normlab.data.text import LineError
-from normlab.study.results import ResultFile
+from normlab.results import ResultFile
 
 SEEDS = Path(__file__).parent / "seeds"
 _MOST = 4096

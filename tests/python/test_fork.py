@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import normlab as nl
+from normlab import results
 from normlab.data import fetch
-from normlab.study import results
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 if sys.version_info >= (3, 12):

@@ -13,8 +13,6 @@ from test_report import FIVE, ORDER, losses, result
 
 import normlab as nl
 from normlab import viz
-from normlab._figures import Picture, fit, jutting
-from normlab._matplotlib import settings
 from normlab.report import PictureWarning, groups, plots, write_report
 from normlab.report.page import page
 from normlab.report.plots import (
@@ -25,6 +23,8 @@ from normlab.report.plots import (
     panels,
 )
 from normlab.study import ResultFile
+from normlab.viz.figures import Picture, fit, jutting
+from normlab.viz.settings import settings
 
 # --- the user's settings --------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ def test_without_matplotlib_there_are_all_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = results_in(tmp_path / "out")
-    monkeypatch.setattr("normlab._matplotlib._imported", fails)
+    monkeypatch.setattr("normlab.viz.settings._imported", fails)
     with pytest.warns(PictureWarning, match="overfitting.png and 7 more\\): no picture") as said:
         written = write_report(folder)
     assert len(said) == 1
@@ -280,7 +280,7 @@ def pictures(lines: list[dict[str, Any]]) -> Iterator[tuple[str, Picture]]:
 
 def overlapping(figure: Picture) -> list[tuple[str, str]]:
     """Texts that lie on each other."""
-    from normlab._figures import _shown
+    from normlab.viz.figures import _shown
 
     boxes = [(text.get_text(), text.get_window_extent()) for text in _shown(figure)]
     return [

@@ -21,6 +21,7 @@ import pytest
 import normlab as nl
 from normlab.data import DataMissingError, standin_digits
 from normlab.report.groups import groups
+from normlab.results import locked
 from normlab.study import (
     TASKS,
     Interrupted,
@@ -35,7 +36,6 @@ from normlab.study import (
 from normlab.study.display import Lines
 from normlab.study.images import ImageTask
 from normlab.study.loops import shuffled
-from normlab.study.results import locked
 from normlab.study.task import NormChoice, Score
 
 ITEMS, SIDE, CLASSES = 96, 6, 3

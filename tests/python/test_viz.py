@@ -16,6 +16,7 @@ import pytest
 import normlab as nl
 from normlab import viz
 from normlab.parse import Sentence, Word
+from normlab.viz.lettering import text_width
 
 REAL = Path(os.environ.get("NORMLAB_DATA", "")).expanduser() / "ud-en-ewt"
 
@@ -90,7 +91,7 @@ class Picture:
     @staticmethod
     def _box(text: ElementTree.Element) -> Box:
         size, x, y = (float(text.get(name)) for name in ("font-size", "x", "y"))
-        half = viz._width(text.text, size) * (1.13 if text.get("font-weight") else 1) / 2
+        half = text_width(text.text, size) * (1.13 if text.get("font-weight") else 1) / 2
         return x - half, y - size, x + half, y
 
     def _arc(self, group: ElementTree.Element) -> Arc:
@@ -372,10 +373,10 @@ def test_anything_may_be_a_word():
 
 
 def test_estimated_widths():
-    assert viz._width("", 10) == viz._width("\u0301\u200d", 10) == 0
-    assert viz._width("iii", 10) < viz._width("aaa", 10) < viz._width("mmm", 10)
-    assert viz._width("語", 10) >= 10
-    assert viz._width("e\u0301", 10) == viz._width("e", 10)
+    assert text_width("", 10) == text_width("\u0301\u200d", 10) == 0
+    assert text_width("iii", 10) < text_width("aaa", 10) < text_width("mmm", 10)
+    assert text_width("語", 10) >= 10
+    assert text_width("e\u0301", 10) == text_width("e", 10)
 
 
 # --- files, notebooks ----------------------------------------------------------------------------

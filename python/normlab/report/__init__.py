@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from .. import norm_variants
 from .._core import ArgumentError, FileError
-from ..study.results import Result, ResultFile
+from ..results import Result, ResultFile
 from .groups import Group, groups
 from .summary import Summary, summary
 

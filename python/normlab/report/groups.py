@@ -3,9 +3,9 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import paper
 from .._words import counted
@@ -91,6 +91,9 @@ class Group:
     """Runs of one task on the same data with the same settings."""
 
     rows: Sequence[Row]
+
+    # A notebook shows the table, which knows groups: summary.py sets it.
+    _repr_html_: ClassVar[Callable[["Group"], str]]
 
     @property
     def first(self) -> Result:
@@ -194,11 +197,6 @@ class Group:
     def authors(self, row: Row) -> float | None:
         """The authors' number; None on other data than theirs."""
         return None if self.warning else paper.result(self.first["task"], row.norm)
-
-    def _repr_html_(self) -> str:
-        from .summary import group_html
-
-        return group_html(self)
 
     @property
     def counterpart(self) -> str:

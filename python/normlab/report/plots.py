@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from .._figures import Picture
+    from ..viz.figures import Picture
 
 _MOST_BANDS = 8  # more of them hide the lines
 _MARKERS = 5  # on a curve
@@ -217,8 +217,8 @@ def _variants(ax: "Axes", group: Group) -> None:
 
 def curves_figure(groups: Sequence[Group], theme: Theme | None = None) -> "Picture":
     """curves.png: a row of learning curves and test numbers for each group."""
-    from .._figures import Picture, fit
-    from .._matplotlib import settings
+    from ..viz.figures import Picture, fit
+    from ..viz.settings import settings
 
     look = (theme or Theme()).look
     with settings(**look):
@@ -246,8 +246,8 @@ def overfitting_figure(groups: Sequence[Group], theme: Theme | None = None) -> "
     found = [(group, pairs(group)) for group in groups if pairs(group)]
     if not found:
         return None
-    from .._figures import Picture, fit
-    from .._matplotlib import settings
+    from ..viz.figures import Picture, fit
+    from ..viz.settings import settings
 
     heights = [4.4 * math.ceil(len(several) / 2) for _, several in found]
     across = min(2, max(len(several) for _, several in found))
@@ -287,7 +287,7 @@ def _legend(part: "SubFigure", ax: "Axes") -> None:
 
 def png(figure: "Figure") -> bytes:
     """The picture as a file: ours under our settings, another figure under the user's."""
-    from .._figures import Picture
+    from ..viz.figures import Picture
 
     if isinstance(figure, Picture):
         return figure.file("png", dpi=120)
@@ -352,7 +352,7 @@ def overfitting_panels(group: Group) -> list[Panel]:
 
 def panel_svg(panel: Panel, theme: Theme) -> str:
     """The panel as an <svg> element, without a title: the page has that."""
-    from .._matplotlib import settings
+    from ..viz.settings import settings
 
     with settings(**theme.look):
         svg = panel_figure(panel, theme).file("svg", metadata={"Date": None}).decode()
@@ -361,8 +361,8 @@ def panel_svg(panel: Panel, theme: Theme) -> str:
 
 def panel_figure(panel: Panel, theme: Theme) -> "Picture":
     """The panel on a ground that lets the page through."""
-    from .._figures import Picture, fit
-    from .._matplotlib import settings
+    from ..viz.figures import Picture, fit
+    from ..viz.settings import settings
 
     with settings(**theme.look):
         figure = Picture(panel.size, theme.look, layout="constrained")

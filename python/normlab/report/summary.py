@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import norm_variants
 from .._core import FileError
 from .._html import caption, table
-from ..study.results import Result, ResultFile
+from ..results import Result, ResultFile
 from .groups import Group, groups
 from .table import columns, markdown, notes
 
@@ -61,3 +61,6 @@ def group_html(group: Group) -> str:
         + table([column.heading for column in cells], rows, best=group.marked)
         + f"<details><summary>How to read it</summary><ul>{listed}</ul></details>"
     )
+
+
+Group._repr_html_ = group_html

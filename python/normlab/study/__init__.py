@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..results import Result, ResultFile, reference_results
+from ..settings import Settings
 from .images import fashion_mnist_task, mnist_task
 from .parsing import parse_task
 from .plan import Overrides
-from .results import Result, ResultFile, reference_results
 from .study import Interrupted, Study
-from .task import Dataset, NormChoice, Score, Settings, Task
+from .task import Dataset, NormChoice, Score, Task
 from .text import rt_task, sst5_task
 
 TASKS: Mapping[str, Callable[[], Task[Any]]] = {

@@ -9,7 +9,7 @@ from .._core import FileError
 from .._plain import plain
 from .._words import counted
 from ..progress import bar, is_watched
-from .results import Result
+from ..results import Result
 from .run import Run
 
 _FORMAT = "{desc}{bar} {n:.1f}/{total:.0f} epochs, {elapsed} elapsed, {remaining} left"

@@ -20,9 +20,10 @@ from .. import (
     tensor,
 )
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
+from ..settings import Settings
 from .checks import check_classes
 from .loops import count_right, shuffled, train_pass
-from .task import NormChoice, Score, Settings, SplitName, Tick
+from .task import NormChoice, Score, SplitName, Tick
 
 _CLASSES = 10
 _EVALUATION_BATCH = 500

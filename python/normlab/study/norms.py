@@ -3,7 +3,7 @@
 from typing import Any
 
 from .. import norm_traits
-from .task import Settings
+from ..settings import Settings
 
 _DIVIDED_BY_A_ROOT = ("std", "rms", "l2")
 

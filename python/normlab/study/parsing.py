@@ -22,10 +22,11 @@ from .. import (
 from .._core import ArgumentError, FileError
 from ..data import Treebank, ud
 from ..data.places import in_text
+from ..settings import Settings
 from .checks import check_counts
 from .loops import shuffled, train_pass
 from .norms import needs_a_batch
-from .task import NormChoice, Score, Settings, SplitName, Tick
+from .task import NormChoice, Score, SplitName, Tick
 
 _EVALUATION_BATCH = 1024
 _SPLITS = {"train": "train", "valid": "dev", "test": "test"}  # as treebanks call them

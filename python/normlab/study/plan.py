@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core import ArgumentError
+from ..results import Result, identify
+from ..settings import Settings, finite, whole
 from .norms import is_adaptive
-from .results import Result, identify
 from .run import Run
-from .task import Dataset, Settings, Task, finite, whole
+from .task import Dataset, Task
 
 _DENOMINATORS = ("var_eps", "std_eps")
 

@@ -28,9 +28,10 @@ from .. import (
 )
 from .._core import FileError
 from ..machine import processor
+from ..results import HISTORY, NOTHING_IS_LOST, Result, identify
+from ..settings import Settings
 from .norms import norm_options
-from .results import HISTORY, NOTHING_IS_LOST, Result, identify
-from .task import NormChoice, Settings
+from .task import NormChoice
 
 if TYPE_CHECKING:
     from .. import nn, optim

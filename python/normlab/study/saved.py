@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import load_with_metadata
 from .._core import FileError
-from .results import Result
+from ..results import Result
 from .run import Run
 from .workers import model_of
 

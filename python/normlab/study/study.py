@@ -8,13 +8,15 @@ from typing import Any
 
 from .. import cuda, num_threads, set_num_threads
 from .._core import ArgumentError, FileError
+from ..results import Result, ResultFile, locked
+from ..settings import finite, whole
 from .display import Display, display
 from .norms import norm_options
 from .plan import Choice, Overrides, choices
-from .results import Result, ResultFile, Results, locked
 from .run import Run
 from .saved import BestModel
-from .task import NormChoice, Task, finite, whole
+from .shown import Results
+from .task import NormChoice, Task
 from .workers import Loaded, check_main_part, checkpoint_of, model_of, run_here, run_in_processes
 
 # What every element of an argument must be, and the words for it.

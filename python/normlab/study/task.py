@@ -1,55 +1,17 @@
 """What a study asks of a task. A new task is one more object with these methods."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from .. import nn, optim
 
 SplitName = Literal["valid", "test"]
 Tick = Callable[[float], None]
-
-
-def whole(value: Any, least: int) -> bool:
-    """Whether it is a whole number, Python's or NumPy's, and not below that."""
-    return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= least
-
-
-def finite(value: Any) -> bool:
-    """Whether it is a number, and neither infinite nor nan."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides a run's numbers beside variant, C and seed.
-
-    Attributes:
-        epochs: At most so many passes over the training data.
-        patience: Stop when validation has not improved for so many epochs.
-        batch: Examples a step (tokens, where a task counts these).
-        lr: Learning rate.
-        denominator: "var_eps" or "std_eps", see the engine's norm.h.
-        eps: Added in the denominator.
-        k: AdaNorm's slope.
-        train_items: Train on that many first examples only; None: on all.
-    """
-
-    epochs: int
-    patience: int
-    batch: int
-    lr: float
-    denominator: str = "var_eps"
-    eps: float = 1e-5
-    k: float = 0.1
-    train_items: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as they stand in results and checkpoints."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from .. import Tensor, cross_entropy, nn, no_grad, optim, take, tensor, text
 from .._core import FileError
 from ..data import TextData, TextSplit, rt, sst5
+from ..settings import Settings
 from .checks import check_classes
 from .loops import count_right, train_pass
 from .norms import needs_a_batch
-from .task import NormChoice, Score, Settings, SplitName, Tick
+from .task import NormChoice, Score, SplitName, Tick
 
 _EVALUATION_TOKENS = 4096
 _STANDIN = "stand-in reviews (generated)"

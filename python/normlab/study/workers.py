@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import set_num_threads
 from .._core import ArgumentError, Error
+from ..results import Result
 from .display import Display
-from .results import Result
 from .run import Run, Trainer
 from .task import Dataset, Task
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._core import ArgumentError, NormRecord
-from ._words import shortened_in_front
+from .._core import ArgumentError, NormRecord
+from .._words import shortened_in_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ._figures import Picture
+    from .figures import Picture
 
 _SHARE = "mean of a row / its deviation"
 _VARIANCE = "variance of a row"
@@ -34,7 +34,7 @@ def probed(records: Sequence[NormRecord]) -> "Figure":
     Raises:
         ArgumentError: No record has a gradient.
     """
-    from ._matplotlib import settings
+    from .settings import settings
 
     found = [record for record in records if record.has_gradient]
     if not found:
@@ -44,7 +44,7 @@ def probed(records: Sequence[NormRecord]) -> "Figure":
     layers = list(dict.fromkeys(record.layer for record in found))
     steps = sorted({record.step for record in found})
     with settings():
-        from ._figures import fit
+        from .figures import fit
 
         figure = _dumbbells(found, layers) if len(steps) == 1 else _maps(found, layers, steps)
         fit(figure)
@@ -60,7 +60,7 @@ def _variance(moments: Any) -> float:
 
 
 def _dumbbells(records: Sequence[NormRecord], layers: Sequence[str]) -> "Picture":
-    from ._figures import Picture
+    from .figures import Picture
 
     figure = Picture((7.6, 1.3 + 0.3 * len(layers)))
     axes = figure.subplots(1, 2, sharey=True)
@@ -96,7 +96,7 @@ def _maps(records: Sequence[NormRecord], layers: Sequence[str], steps: Sequence[
     import numpy as np
     from matplotlib.colors import LogNorm
 
-    from ._figures import Picture
+    from .figures import Picture
 
     figure = Picture((8.2, 1.8 + 0.36 * len(layers)))
     axes = figure.subplots(2, 2, sharex=True, sharey=True)

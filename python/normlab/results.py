@@ -10,24 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from .._core import FileError
-from .task import Settings, finite
+from ._core import FileError
+from .settings import Settings, finite
 
 Result = dict[str, Any]
-
-
-class Results(list[Result]):
-    """Lines of a study. Notebooks show their table, terminals the same as Markdown."""
-
-    def __repr__(self) -> str:
-        from ..report import summary
-
-        return repr(summary(self)) if self else super().__repr__()
-
-    def _repr_html_(self) -> str | None:
-        from ..report import summary
-
-        return summary(self)._repr_html_() if self else None
 
 
 HISTORY = ("train_loss", "train", "valid_loss", "valid")
@@ -45,7 +31,7 @@ _REQUIRED_WITHIN = {
     "settings": [field.name for field in fields(Settings)],
     "history": HISTORY,
 }
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 NOTHING_IS_LOST = "Nothing is lost: make room and run the same command again"
 _PROBE_BYTES = 8 << 20  # more than the largest checkpoint and the report need
 
@@ -227,7 +213,7 @@ def reference_results() -> dict[str, list[Result]]:
     Returns:
         Their lines, for report.groups(); empty where the installation has none.
     """
-    for folder in (_PACKAGE / "_results", _PACKAGE.parents[1] / "tests" / "bench" / "results"):
+    for folder in (_PACKAGE / "_results", _PACKAGE.parents[1] / "docs" / "results"):
         if folder.is_dir():
             return {
                 path.parent.name: ResultFile(path.parent).read()

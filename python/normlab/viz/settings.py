@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .looks import style
+
 __all__ = ["settings"]
 
 # Of the session, not of pictures. To set the backend would load it.
@@ -32,8 +34,6 @@ def settings(*, math: bool = True, **colours: str) -> Iterator[None]:
         math: Whether what stands between two $ is a formula, as in the ticks of logarithmic axes.
         colours: Of nl.viz.style().
     """
-    from .viz import style
-
     with _quiet():
         matplotlib = _imported()
         ours = {

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ._matplotlib import settings
+from .settings import settings
 
 with settings():  # the first import reads the user's settings
     from matplotlib.axes import Axes
