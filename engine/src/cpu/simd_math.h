@@ -120,22 +120,36 @@ struct ExpParts {
   return x > 0.0f ? (x == kInf ? x : z) : edge;
 }
 
-/// To 1.05 ulp: an odd polynomial near 0, else 1 - 2 / (exp(2|x|) + 1), whose denominator carries
-/// what its rounding lost.
+/// tanh(x) to 1.05 ulp, and its derivative 1 - tanh(x)^2, relatively precise in both tails.
+struct Tanh {
+  vfloat value, slope;
+};
+/// An odd polynomial below 1; above, 1 - w with w = 2 / (exp(2|x|) + 1). For exp(2|x|) = 2^n (1 + p)
+/// the sum 2^n + 1 is exact as long as it matters.
+[[maybe_unused]] inline Tanh vtanh_parts(vfloat x) {
+  const vfloat a = vclamp(vabs(x), 0.0f, 43.0f), s = a * a;
+  vfloat q = s * -0x1.77dd36p-12f + 0x1.2da4fap-9f;
+  q = q * s + -0x1.0460c4p-7f;
+  q = q * s + 0x1.600992p-6f;
+  q = q * s + -0x1.b96222p-5f;
+  q = q * s + 0x1.110be2p-3f;
+  q = q * s + -0x1.55553cp-2f;
+  const vfloat near = a * (s * q) + a;
+
+  constexpr float kRound = 12582912.0f, kTwoOverLog2 = 2.88539008f;
+  const vfloat n = (a * kTwoOverLog2 + kRound) - kRound, f = a * kTwoOverLog2 - n;
+  vfloat p = f * 0x1.41fbbcp-13f + 0x1.5f3e52p-10f;
+  p = p * f + 0x1.3b2d4cp-7f;
+  p = p * f + 0x1.c6aee8p-5f;
+  p = p * f + 0x1.ebfbdcp-3f;
+  p = p * f + 0x1.62e430p-1f;
+  const vfloat power = scale_by_power(broadcast(1.0f), n);
+  const vfloat w = 2.0f / (power * (f * p) + (power + 1.0f));
+  const vint small = a < 1.0f;
+  return {with_sign_of(small ? near : 1.0f - w, x), small ? 1.0f - near * near : w * (2.0f - w)};
+}
 [[maybe_unused]] inline vfloat vtanh(vfloat x) {
-  const vfloat a = vclamp(vabs(x), 0.0f, 10.0f), s = a * a;
-  vfloat q = s * 0x1.c75348p-10f + -0x1.f5d338p-8f;
-  q = q * s + 0x1.5f7852p-6f;
-  q = q * s + -0x1.b97d3ap-5f;
-  q = q * s + 0x1.110db8p-3f;
-  q = q * s + -0x1.55554ap-2f;
-  const vfloat near = a + a * s * q;
-  const ExpParts e = exp_parts(a * 2.0f);
-  const vfloat power = scale_by_power(broadcast(1.0f), e.n);
-  const vfloat high = power + 1.0f, low = power * e.p, sum = high + low;
-  const vfloat lost = low - (sum - high), w = 2.0f / sum;
-  const vfloat far = 1.0f - (w - w * w * (lost * 0.5f));
-  return with_sign_of(a < 0.75f ? near : far, x);
+  return vtanh_parts(x).value;
 }
 
 [[maybe_unused]] inline vfloat vsigmoid(vfloat x) {

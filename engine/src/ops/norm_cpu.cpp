@@ -114,15 +114,22 @@ int32_t kth_greatest(const float* x, int64_t H, int64_t kk, float sign) {
   return found.index[kk - 1];
 }
 
-/// Sums over one row, of squares around the mean proper.
+/// Rows whose statistics are finished at once: their divisions and roots share vectors.
+constexpr int kStatRows = 8;
+/// Rows longer than this are finished one by one: they would leave the first cache before they are
+/// written.
+constexpr int64_t kShortRow = 512;
+
+/// Sums over some rows, of squares around the mean proper.
 struct Moments {
-  float mean;
-  double lost, squares;  ///< what rounding lost of the mean
+  float mean[kStatRows] = {};
+  double lost[kStatRows] = {}, squares[kStatRows] = {};  ///< lost: what rounding takes of the mean
 };
 
 template <bool Clamp>
-[[gnu::always_inline]] inline Moments moments_of(const NormProblem<float>& p, int64_t row) {
-  const Input<Clamp> x(p, row);
+[[gnu::always_inline]] inline void add_moments(const NormProblem<float>& p, int64_t row, int r,
+                                               Moments& m) {
+  const Input<Clamp> x(p, row + r);
   const double H = static_cast<double>(p.H);
   const bool centred = p.traits->scale == Scale::std;
   float mean = 0;
@@ -142,42 +149,71 @@ template <bool Clamp>
   });
   const double lost = centred ? total[0] / H : 0;
   const double squares = total[1] - lost * lost * H;
-  return {mean, lost, squares < 0 ? 0 : squares};
+  m.mean[r] = mean;
+  m.lost[r] = lost;
+  m.squares[r] = squares < 0 ? 0 : squares;
 }
 
-/// Whether sums in float32 give the statistics; NaN does not.
-bool in_range(const Moments& m, double var, double sigma) {
+/// Scale and the scale's derivative of some rows; see norm_reference.cpp.
+struct Scales {
+  double var[kStatRows], sigma[kStatRows], coef[kStatRows];
+
+  Scales(const NormProblem<float>& p, const Moments& m) {
+    const double H = static_cast<double>(p.H), eps = p.eps;
+    const bool var_eps = p.denominator == Denominator::var_eps;
+    const bool centred = p.traits->scale == Scale::std;
+    const double n = p.traits->scale == Scale::l2 ? 1 : centred && !var_eps ? H - 1 : H;
+    for (int r = 0; r < kStatRows; ++r) var[r] = m.squares[r] / n;
+    if (var_eps) {
+      for (int r = 0; r < kStatRows; ++r) sigma[r] = std::sqrt(var[r] + eps);
+      for (int r = 0; r < kStatRows; ++r) coef[r] = 1 / n;
+    } else {
+      for (int r = 0; r < kStatRows; ++r) {
+        const double root = std::sqrt(var[r]);
+        sigma[r] = root + eps;
+        coef[r] = root > 0 ? sigma[r] / (n * root) : 0;
+      }
+    }
+  }
+};
+
+/// Rows that sums in float32 do not give the statistics of, as bits; NaN is one.
+uint32_t out_of_range(const Moments& m, const Scales& s) {
   using Range = NormRange<float>;
-  const double flat = static_cast<double>(Range::flat) * m.mean;
-  return sigma >= Range::least && sigma <= Range::most && (m.lost == 0 || var > flat * flat);
+  constexpr double kFlat = Range::flat;
+  uint32_t out = 0;
+  for (int r = 0; r < kStatRows; ++r) {
+    const double flat = kFlat * m.mean[r];
+    const bool good = (s.sigma[r] >= Range::least) & (s.sigma[r] <= Range::most) &
+                      ((m.lost[r] == 0) | (s.var[r] > flat * flat));
+    out |= static_cast<uint32_t>(!good) << r;
+  }
+  return out;
 }
 
-/// Mean, scale and the scale's derivative of one row, in two passes; see norm_reference.cpp. False
-/// for a row that needs the care it takes.
+/// Statistics of n rows in two passes. The rows returned as bits need the reference's care.
 template <bool Clamp>
-bool find_stats(const NormProblem<float>& p, int64_t row) {
-  const Moments m = moments_of<Clamp>(p, row);
-  const double H = static_cast<double>(p.H);
-  const bool var_eps = p.denominator == Denominator::var_eps;
-  const bool centred = p.traits->scale == Scale::std;
-  const double n = p.traits->scale == Scale::l2 ? 1 : centred && !var_eps ? H - 1 : H;
-  const double var = m.squares / n, root = std::sqrt(var);
-  const double sigma = var_eps ? std::sqrt(var + p.eps) : root + p.eps;
-  if (!in_range(m, var, sigma)) return false;
-  p.mean[row] = m.mean;
-  p.rstd[row] = static_cast<float>(1 / sigma);
-  p.shift[row] = static_cast<float>(-m.lost / sigma);
-  p.coef[row] = static_cast<float>(var_eps ? 1 / n : root > 0 ? sigma / (n * root) : 0);
-  p.factor[row] = 1;
-  if (p.moments) p.moments[row] = {m.mean + m.lost, var};
-  return true;
+uint32_t find_stats(const NormProblem<float>& p, int64_t row, int n) {
+  Moments m;
+  for (int r = 0; r < n; ++r) add_moments<Clamp>(p, row, r, m);
+  const Scales s(p, m);
+  for (int r = 0; r < n; ++r) {
+    p.mean[row + r] = m.mean[r];
+    p.rstd[row + r] = static_cast<float>(1 / s.sigma[r]);
+    p.shift[row + r] = static_cast<float>(-m.lost[r] / s.sigma[r]);
+    p.coef[row + r] = static_cast<float>(s.coef[r]);
+    p.factor[row + r] = 1;
+  }
+  if (p.moments)
+    for (int r = 0; r < n; ++r) p.moments[row + r] = {m.mean[r] + m.lost[r], s.var[r]};
+  return out_of_range(m, s) & ((1U << n) - 1);
 }
 
-/// Whether the reference takes rows [row, row + n): of those multiplied by a power of two.
-bool any_scaled(const NormProblem<float>& p, int64_t row, int n = 1) {
-  bool any = false;
-  for (int r = 0; r < n; ++r) any |= p.factor[row + r] != 1;
-  return any;
+/// Rows of [row, row + n) that are multiplied by a power of two, as bits: the reference takes them.
+uint32_t scaled_rows(const NormProblem<float>& p, int64_t row, int n = 1) {
+  uint32_t scaled = 0;
+  for (int r = 0; r < n; ++r) scaled |= static_cast<uint32_t>(p.factor[row + r] != 1) << r;
+  return scaled;
 }
 
 // --- gain and bias ----------------------------------------------------------------------------
@@ -235,24 +271,31 @@ inline void write_span(const NormProblem<float>& p, const Input<Clamp>& x, const
 }
 
 template <Output kOutput, bool Stream, bool Clamp>
+void forward_row(const NormProblem<float>& p, int64_t row) {
+  const Input<Clamp> x(p, row);
+  const Standardize y_of(p, row);
+  float* z = p.z + row * p.H;
+  if (p.segment == 0)
+    return write_span<kOutput, Stream>(p, x, y_of, z, 0, p.H, Elementwise{p.gain},
+                                       Elementwise{p.bias});
+  int64_t i = first_parameter(p, row);
+  for (int64_t at = 0; at < p.H; at += p.segment, ++i)
+    write_span<kOutput, false>(p, x, y_of, z, at, at + p.segment,
+                               Constant{broadcast(p.gain ? p.gain[i] : 1)},
+                               Constant{broadcast(p.bias ? p.bias[i] : 0)});
+}
+
+template <Output kOutput, bool Stream, bool Clamp>
 void forward_rows(const NormProblem<float>& p, int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) {
-    if (p.given_stats ? any_scaled(p, row) : !find_stats<Clamp>(p, row)) {
-      norm_forward_reference(p, row, row + 1);
-      continue;
-    }
-    const Input<Clamp> x(p, row);
-    const Standardize y_of(p, row);
-    float* z = p.z + row * p.H;
-    if (p.segment == 0) {
-      write_span<kOutput, Stream>(p, x, y_of, z, 0, p.H, Elementwise{p.gain}, Elementwise{p.bias});
-      continue;
-    }
-    int64_t i = first_parameter(p, row);
-    for (int64_t at = 0; at < p.H; at += p.segment, ++i)
-      write_span<kOutput, false>(p, x, y_of, z, at, at + p.segment,
-                                 Constant{broadcast(p.gain ? p.gain[i] : 1)},
-                                 Constant{broadcast(p.bias ? p.bias[i] : 0)});
+  const int64_t step = p.H > kShortRow ? 1 : kStatRows;
+  for (int64_t row = begin; row < end; row += step) {
+    const int n = static_cast<int>(end - row < step ? end - row : step);
+    const uint32_t careful = p.given_stats ? scaled_rows(p, row, n) : find_stats<Clamp>(p, row, n);
+    for (int r = 0; r < n; ++r)
+      if (careful >> r & 1)
+        norm_forward_reference(p, row + r, row + r + 1);
+      else
+        forward_row<kOutput, Stream, Clamp>(p, row + r);
   }
   if constexpr (Stream) fence();
 }
@@ -431,12 +474,12 @@ template <Factor kFactor, bool Params, bool Stream, bool Clamp>
 void backward_chunk(const NormProblem<float>& p, int64_t begin, int64_t end,
                     const NormParamGrads<float>& grads) {
   for (int64_t row = begin; row < end;) {
-    if (row + kBackwardRows <= end && !any_scaled(p, row, kBackwardRows)) {
+    if (row + kBackwardRows <= end && !scaled_rows(p, row, kBackwardRows)) {
       backward_rows<kFactor, Params, Stream, Clamp, kBackwardRows>(p, row, grads);
       row += kBackwardRows;
       continue;
     }
-    if (any_scaled(p, row))
+    if (scaled_rows(p, row))
       norm_backward_reference(p, row, row + 1, grads);
     else
       backward_rows<kFactor, Params, Stream, Clamp, 1>(p, row, grads);
@@ -473,23 +516,39 @@ void backward_segments(const NormProblem<float>& p, int64_t row,
                                   Constant{broadcast(p.gain ? p.gain[i] : 1)});
 }
 
+/// kRows rows at once, as in backward_rows.
+template <bool Gain, int kRows>
+inline void backward_tanh_rows(const NormProblem<float>& p, int64_t row,
+                               const NormParamGrads<float>& grads) {
+  const vfloat alpha = broadcast(static_cast<float>(p.alpha));
+  const float *x = p.x + row * p.H, *dz = p.dz + row * p.H;
+  float* dx = p.dx ? p.dx + row * p.H : nullptr;
+  double dalpha[1] = {};
+  sums<1>(0, p.H, dalpha, [&](int64_t j, auto part, LaneSum(&acc)[1]) {
+    vfloat w = {}, dgain = {}, dbias = {};
+    if constexpr (Gain) w = load(p.gain + j, part);
+    for (int r = 0; r < kRows; ++r) {
+      const vfloat v = load(x + r * p.H + j, part), g = load(dz + r * p.H + j, part);
+      const Tanh y = vtanh_parts(alpha * v);
+      const vfloat through = (Gain ? g * w : g) * y.slope;
+      acc[0].add(through * v, part);
+      if (dx) store(dx + r * p.H + j, through * alpha, part);
+      dgain += g * y.value;
+      dbias += g;
+    }
+    if (grads.gain) store(grads.gain + j, load(grads.gain + j, part) + dgain, part);
+    if (grads.bias) store(grads.bias + j, load(grads.bias + j, part) + dbias, part);
+  });
+  if (grads.alpha) *grads.alpha += dalpha[0];
+}
+
+template <bool Gain>
 void backward_tanh(const NormProblem<float>& p, int64_t begin, int64_t end,
                    const NormParamGrads<float>& grads) {
-  const vfloat alpha = broadcast(static_cast<float>(p.alpha)), one = broadcast(1);
-  for (int64_t row = begin; row < end; ++row) {
-    const float *x = p.x + row * p.H, *dz = p.dz + row * p.H;
-    double dalpha[1] = {};
-    sums<1>(0, p.H, dalpha, [&](int64_t j, auto part, LaneSum(&acc)[1]) {
-      const vfloat v = load(x + j, part), g = load(dz + j, part);
-      const vfloat y = vtanh(alpha * v);
-      const vfloat through = (p.gain ? g * load(p.gain + j, part) : g) * (one - y * y);
-      acc[0].add(through * v, part);
-      if (p.dx) store(p.dx + row * p.H + j, through * alpha, part);
-      if (grads.gain) store(grads.gain + j, load(grads.gain + j, part) + g * y, part);
-      if (grads.bias) store(grads.bias + j, load(grads.bias + j, part) + g, part);
-    });
-    if (grads.alpha) *grads.alpha += dalpha[0];
-  }
+  int64_t row = begin;
+  for (; row + kBackwardRows <= end; row += kBackwardRows)
+    backward_tanh_rows<Gain, kBackwardRows>(p, row, grads);
+  for (; row < end; ++row) backward_tanh_rows<Gain, 1>(p, row, grads);
 }
 
 template <Factor kFactor, bool Params>
@@ -503,7 +562,7 @@ void backward_as(const NormProblem<float>& p, int64_t begin, int64_t end,
 /// Both statistics detached and nothing else to do: dx = rstd * dz, without reading x.
 void backward_scaled(const NormProblem<float>& p, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
-    if (any_scaled(p, row)) {
+    if (scaled_rows(p, row)) {
       norm_backward_reference(p, row, row + 1, {});
       continue;
     }
@@ -525,10 +584,12 @@ void backward(const NormProblem<float>& p, int64_t begin, int64_t end,
               const NormParamGrads<float>& grads) {
   if (p.clamp > kMostClamped || (p.clamp > 0 && p.segment > 0))
     return norm_backward_reference(p, begin, end, grads);
-  if (p.traits->scale == Scale::tanh) return backward_tanh(p, begin, end, grads);
+  if (p.traits->scale == Scale::tanh)
+    return p.gain ? backward_tanh<true>(p, begin, end, grads)
+                  : backward_tanh<false>(p, begin, end, grads);
   if (p.segment > 0) {
     for (int64_t row = begin; row < end; ++row)
-      if (any_scaled(p, row))
+      if (scaled_rows(p, row))
         norm_backward_reference(p, row, row + 1, grads);
       else
         backward_segments(p, row, grads);

@@ -27,6 +27,13 @@ __device__ A alpha_of(const NormArgs<T>& a) {
   return a.alpha ? a.alpha[0] : A(0.5);
 }
 
+/// The derivative of tanh: 1 - tanh(x)^2 has lost all bits in the tails.
+template <class A>
+__device__ A tanh_slope(A x) {
+  const A e = std::exp(A(-2) * std::abs(x)), d = A(1) + e;
+  return A(4) * e / (d * d);
+}
+
 /// Where a block's slice begins, and how many columns it has.
 template <class T>
 __device__ BlockColumns own_columns(const NormArgs<T>& a) {
@@ -75,8 +82,9 @@ __global__ void __launch_bounds__(kThreads, kAtOnce<T, E>) backward_tanh(NormArg
       load_parameters<V>(a.gain, column, A(1), w);
 #pragma unroll
       for (int k = 0; k < V; ++k) {
-        y[k] = tanh(alpha * values[0][k]);
-        w[k] *= values[1][k] * (1 - y[k] * y[k]);
+        const A through = alpha * values[0][k];
+        y[k] = tanh(through);
+        w[k] *= values[1][k] * tanh_slope(through);
         alpha_sum[0] += w[k] * values[0][k];
         w[k] *= alpha;
       }
