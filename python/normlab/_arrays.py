@@ -63,5 +63,5 @@ def _array(x: Any) -> Any:
 
 def _refusal(name: str) -> str:
     ours = _OURS.get(name, name)
-    instead = f"use nl.{ours}(...), or " if ours in dir(_core) else "use "
+    instead = f"use nl.{ours}(...), or " if hasattr(_core, ours) else "use "
     return f"np.{name}: NumPy's functions are not recorded; {instead}x.numpy() for the values alone"
