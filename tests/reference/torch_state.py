@@ -2,8 +2,8 @@
 
     python torch_state.py tests/python/golden     (in an environment with torch)
 
-The values follow from the names by `expected` in that test. Each file is a state as users have it:
-of a network, its types, views of one storage; in the format of today and in that before 1.6.
+That test's `expected` states the values. Each file holds a network's state, a tensor of each type and
+views of one storage: in the format of today, and in that before PyTorch 1.6, which is refused.
 """
 
 import sys
