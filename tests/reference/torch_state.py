@@ -2,8 +2,8 @@
 
     python torch_state.py tests/python/golden     (in an environment with torch)
 
-That test's `expected` states the values. Each file holds a network's state, a tensor of each type and
-views of one storage: in the format of today, and in that before PyTorch 1.6, which is refused.
+That test's `expected` states the values. Each file holds a network's state, a tensor of each type
+and views of one storage: in the format of today, and in that before PyTorch 1.6, which is refused.
 """
 
 import sys
