@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,3 +288,44 @@ def test_every_cut_and_many_flips_are_told(tmp_path):
             load(tmp_path, bytes(broken))
         except nl.FileError as error:
             assert "model.pt" in str(error)
+
+
+# --- files that PyTorch 2.11 itself wrote: tests/reference/torch_state.py -------------------------
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def expected():
+    count = np.arange(12, dtype=np.float32)
+    yield "0.weight", "float32", count.reshape(4, 3)
+    for name in ("0.bias", "1.weight", "1.bias", "2.weight", "2.bias"):
+        yield name, "float32", count[:4]
+    for name in ("2.running_mean", "2.running_var"):
+        yield name, "float32", count[:4]
+    yield "2.num_batches_tracked", "int64", np.array(0)
+    yield "view.rows", "float32", count[3:].reshape(3, 3)
+    yield "view.transposed", "float32", count.reshape(4, 3).T
+    yield "view.second", "float32", count[1::2]
+    yield "scalar", "float32", np.array(2.5)
+    yield "empty", "float32", np.zeros((0, 5))
+    for dtype, ours in (
+        *(("float64", "float64"), ("float16", "float32"), ("bfloat16", None)),
+        *(("int64", "int64"), ("int32", "int32"), ("int16", "int32"), ("int8", "int32")),
+        *(("uint8", "uint8"), ("bool", "bool")),
+    ):
+        yield f"dtype.{dtype}", ours, count[:5] != 0 if dtype == "bool" else count[:5]
+
+
+def test_what_pytorch_wrote():
+    loaded = nl.load(GOLDEN / "state.pt")
+    values = list(expected())
+    assert sorted(loaded) == sorted(key for key, _, _ in values)
+    for key, dtype, array in values:
+        assert dtype is None or loaded[key].dtype == dtype, key  # NumPy has no bfloat16
+        assert loaded[key].shape == array.shape, key
+        assert np.array_equal(loaded[key].to("float32").numpy(), array), key
+
+
+def test_what_an_old_pytorch_wrote():
+    with pytest.raises(nl.FileError, match=r"format before 1\.6; read it there and save it anew"):
+        nl.load(GOLDEN / "state-legacy.pt")
