@@ -44,11 +44,11 @@ PoolShape shape_of(const char* op, const Tensor& x, const Pool2dOptions& o) {
   s.padding_w = o.padding_w;
   s.OH = places(op, "h", s.H, s.KH, s.stride_h, s.padding_h);
   s.OW = places(op, "w", s.W, s.KW, s.stride_w, s.padding_w);
-  s.divisor = o.count_include_pad ? s.KH * s.KW : 0;
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   check(std::max(s.padding_h, s.padding_w) < kMost &&
             s.H + 2 * s.padding_h <= kMost / (s.W + 2 * s.padding_w),
         op, "planes may have at most 2^31 - 1 elements, padding included, got x ", x.shape());
+  s.divisor = o.count_include_pad ? s.KH * s.KW : 0;  // a window fits into such a plane
   return s;
 }
 
