@@ -51,12 +51,11 @@ def test_long_functions_of_cpp_are_named(tmp_path: Path) -> None:
     kernel = (
         "template <class T>\n__global__ void __launch_bounds__(bound<T>(1), 2)\n    rows(int n)"
     )
-    raw = "void g()"
     files = {
         "engine/a.cu": "namespace normlab {\n\n" + cpp(kernel, 46) + "}  // namespace normlab\n",
         "engine/b.cpp": cpp("[[nodiscard]] int f(int x)", 46),
         "engine/c.cpp": cpp("A::A()", 3) + "static const int k = 0;\n" + cpp("void A::h()", 50),
-        "engine/d.cpp": raw
+        "engine/d.cpp": "void g()"
         + ' {\n  m.def("x", R"doc(One.\n\nArgs:\n'
         + "}\n" * 45
         + ')doc");\n}\n',
