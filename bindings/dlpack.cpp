@@ -210,7 +210,7 @@ Tensor tensor_on(Managed* m, const py::object& capsule) {
         " has other strides, copy it first");
   auto* data = static_cast<char*>(t.data) + t.byte_offset;
   const std::shared_ptr<PyObject> owner(owner_of(m, capsule).release().ptr(), release_python);
-  const Tensor x = Tensor::wrap(
+  Tensor x = Tensor::wrap(
       data, shape, dtype, [owner] {}, Device::cuda);
   if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>)
     if (m->flags & kReadOnly) return x.clone();

@@ -62,7 +62,7 @@ breathe_default_members = ("members",)
 breathe_show_include = False
 primary_domain = "py"
 
-# What the bindings' signatures say and what a reader wants to know.
+# Patterns in the bindings' signatures, and their short forms for a reader.
 _SHORTER = (
     (r"typing\.SupportsFloat \| typing\.SupportsIndex", "float"),
     (r"typing\.SupportsInt \| typing\.SupportsIndex", "int"),
@@ -88,13 +88,13 @@ def _bars(*event: Any) -> None:
 
 
 def _sentences(app: Sphinx, what: str, *event: Any) -> None:
-    """Keeps napoleon from taking what stands before a property's colon for its type."""
+    """Keeps napoleon from reading the words before a property's colon as its type."""
     if what in ("property", "attribute"):
         event[-1][:0] = ["..", ""]  # an empty comment
 
 
 def _bases(app: Sphinx, name: str, obj: object, options: object, bases: list[type]) -> None:
-    """pybind11's own base says nothing."""
+    """Hides pybind11's own base class."""
     bases[:] = [object if base.__name__ == "pybind11_object" else base for base in bases]
 
 

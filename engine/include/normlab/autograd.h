@@ -15,11 +15,11 @@ struct SparseRows {
   Tensor rows;    ///< int64 [n], strictly rising
   Tensor values;  ///< [n, ...]: one gradient a row
   Shape shape;    ///< of the dense tensor
-  /// The same as a dense tensor.
+  /// As a dense tensor.
   Tensor dense() const;
 };
 
-/// What a derivative returns for one input: nothing, a dense tensor, or sparse rows.
+/// Gradient of one input, as a derivative returns it: nothing, a dense tensor, or sparse rows.
 struct Gradient {
   Gradient() = default;
   Gradient(Tensor t) : dense(std::move(t)) {}  // NOLINT: implicit on purpose
@@ -30,7 +30,7 @@ struct Gradient {
 };
 using Grads = std::vector<Gradient>;
 
-/// needs[i] tells whether input i wants its gradient; a derivative may skip the others.
+/// needs[i] is true if input i requires its gradient. A derivative may skip the others.
 using Needs = std::span<const bool>;
 /// Maps dL/dz to dL/dinput for each input, in order. It must not write into dz, and must not
 /// capture its own output's handle (a cycle): keep z.detach() instead.
@@ -39,9 +39,9 @@ using Backward = std::function<Grads(const Tensor& dz, Needs needs)>;
 /// Puts z on the tape as the result of `op` on `inputs`, if gradients are on and an input
 /// requires one; returns z. `op` must be a literal.
 Tensor record(const char* op, Tensor z, std::vector<Tensor> inputs, Backward backward);
-/// The same for an op that has no derivative: walking back through it is a GradError that names it.
+/// record() for an op without a derivative: backward() through it is a GradError that names it.
 Tensor record_no_derivative(const char* op, Tensor z, std::vector<Tensor> inputs);
-/// True if record() would put a node on the tape: lets an op skip what only backward needs.
+/// True if record() would put a node on the tape. An op may skip work for backward otherwise.
 bool needs_grad(std::initializer_list<Tensor> inputs);
 
 /// A tensor kept for backward. get() throws GradError if it was changed in place meanwhile.
@@ -56,10 +56,10 @@ class Saved {
   uint64_t version_ = 0;
 };
 
-/// Whether this thread records.
+/// True if this thread records.
 bool grad_enabled();
-/// While it lives, the thread that made it records nothing. Several may end in any order, and on
-/// any thread.
+/// During its lifetime the thread that made it records nothing. Several may end in any order, and
+/// on any thread.
 class NoGrad {
  public:
   NoGrad();

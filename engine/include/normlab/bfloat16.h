@@ -5,8 +5,8 @@
 
 namespace normlab {
 
-/// The upper half of a float: its range with 8 bits of precision. A storage type: it converts, and
-/// what computes with it does so in float.
+/// The upper half of a float: its range with 8 bits of precision. A storage type: it has
+/// conversions only, and computations take place in float.
 struct bfloat16 {
   uint16_t bits;
 

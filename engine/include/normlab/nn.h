@@ -20,8 +20,7 @@ class Module : public std::enable_shared_from_this<Module> {
   virtual Tensor forward(const Tensor& x) = 0;
   Tensor operator()(const Tensor& x) { return forward(x); }
 
-  /// Each parameter once, even if two modules share it.
-  /// See parameter_name().
+  /// Each parameter once, even if two modules share it. See parameter_name().
   std::vector<std::pair<std::string, Tensor>> named_parameters() const;
   std::vector<Tensor> parameters() const;
   std::vector<std::pair<std::string, Tensor>> named_buffers() const;
@@ -41,9 +40,8 @@ class Module : public std::enable_shared_from_this<Module> {
   void eval() { train(false); }
   void zero_grad();
   /// Moves parameters, their gradients, and buffers to a device, here and in all submodules. The
-  /// tensors stay the same objects, so optimizers and others that hold them see them there; only
-  /// what shares their storage stays where it was. DeviceError or OutOfMemoryError before anything
-  /// is moved.
+  /// tensors stay the same objects, so optimizers and others that hold them follow. Tensors that
+  /// share their storage do not move. DeviceError or OutOfMemoryError before anything is moved.
   void to(Device device);
   /// Converts floating parameters, their gradients, and buffers to float32 or float64 in the same
   /// way. DtypeError for another type.
@@ -79,10 +77,10 @@ class Module : public std::enable_shared_from_this<Module> {
   bool training_ = true;
 };
 
-/// What the greatest module that a parameter was registered in, or listed by, calls it; empty if
-/// there is none. Optimizers keep their state by these names.
+/// Name of a parameter in the outermost module that registered or listed it; empty if there is
+/// none. Optimizers keep their state by these names.
 std::string parameter_name(const Tensor& parameter);
-/// Calls a parameter so.
+/// Sets parameter_name().
 void name_parameter(const Tensor& parameter, const std::string& name);
 
 /// act(x W^T + b). Weights uniform in +-1/sqrt(in), as PyTorch's default, from this thread's
@@ -159,7 +157,7 @@ class Dropout : public Module {
   double p_;
 };
 
-/// An activation by name, on its own.
+/// An activation as a module.
 class Activate : public Module {
  public:
   explicit Activate(Activation activation) : activation_(activation) {}
@@ -216,13 +214,13 @@ class Sequential : public Module {
   std::vector<std::shared_ptr<Module>> list_;
 };
 
-/// Settings of a Transformer encoder. Which norm stands at each place, and where.
+/// Settings of a Transformer encoder.
 struct TransformerOptions {
   int64_t size = 128;  ///< D, a multiple of heads
   int64_t heads = 4;
   int64_t hidden = 512;  ///< width of the feed-forward part
   int64_t layers = 4;
-  double dropout = 0.1;  ///< on the input, and on what each part adds
+  double dropout = 0.1;  ///< of the input, and of each residual branch
   /// true: x + f(norm(x)), and a norm at the end (pre-norm); false: norm(x + f(x)) (post-norm).
   bool pre_norm = true;
   Activation activation = Activation::relu;  ///< of the feed-forward part

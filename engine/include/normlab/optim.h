@@ -22,10 +22,10 @@ struct Slot;
 /// Updates float32 and float64 parameters from their gradients in one fused, parallel pass over all
 /// of them. Parameters without a gradient are left alone. Sparse gradients (embedding) count as
 /// zero on absent rows, so the numbers are those of the dense gradient. All parameters must be on
-/// one device; what is kept of them follows where and to what type Module::to() takes them.
+/// one device. The optimizer's state follows them through Module::to().
 ///
-/// Parameters are in groups, which may differ in learning rate and options: the constructor's are
-/// the first, add_group() makes more.
+/// Parameters are in groups, which may differ in learning rate and options. The constructor makes
+/// the first, add_group() the others.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -41,11 +41,11 @@ class Optimizer {
   /// finite, or if there is no ratio since this one was 0.
   void set_lr(double lr);
   const std::vector<Tensor>& parameters() const { return parameters_; }
-  /// What the state calls each parameter: nn::parameter_name() when it was added, its number if it
-  /// has none; with "#2", "#3", ... where others are called the same.
+  /// Names of the parameters in the state: nn::parameter_name() when it was added, or its number.
+  /// Equal names are told apart by "#2", "#3", ...
   const std::vector<std::string>& names() const { return names_; }
 
-  /// A rate of a group's own, and the common one beside which it was set.
+  /// A group's own rate, and the common rate at the time when it was set.
   struct OwnRate {
     double lr, beside;
   };
@@ -53,14 +53,14 @@ class Optimizer {
   /// The group's rate. IndexError for a group that is not there.
   double lr(size_t group) const;
   const std::optional<OwnRate>& own_rate(size_t group) const;
-  /// Gives the group a rate of its own, whose ratio to the common one, by default what that is now,
-  /// it keeps. Where there is one group, its rate is the common one.
+  /// Gives the group a rate of its own. Its ratio to the common rate `beside`, by default the
+  /// present one, stays. The rate of a single group is the common one.
   void set_lr(size_t group, double lr, std::optional<double> beside = std::nullopt);
   std::vector<Tensor> parameters(size_t group) const;
 
-  /// What is kept of each parameter by its name ("0.weight.exp_avg", ...): with the parameters'
-  /// values, all that an unbroken run would have. Learning rates are the schedule's and not part of
-  /// it. It shares storage with the optimizer; with `copy` it stays as it is.
+  /// State of each parameter by name ("0.weight.exp_avg", ...). With the parameters' values it is
+  /// enough to resume a run. Learning rates are the schedule's and not part of it. It shares
+  /// storage with the optimizer and follows it; with `copy` it does not.
   virtual TensorMap state(bool copy = false) const = 0;
   /// ValueError / ShapeError if names or shapes are not those of this optimizer. Those by number
   /// that earlier versions wrote are taken in order.
@@ -72,7 +72,7 @@ class Optimizer {
   Optimizer(std::vector<Tensor> parameters, double lr);
   void add_parameters(const std::vector<Tensor>& parameters, std::optional<double> lr);
   size_t group_of(size_t parameter) const { return group_of_[parameter]; }
-  /// The state that an earlier version wrote, by this one's names; the same if it is none.
+  /// The state of an earlier version under this version's names; any other state unchanged.
   TensorMap renamed(const TensorMap& given) const;
 
   std::vector<Tensor> parameters_;
@@ -84,7 +84,7 @@ class Optimizer {
   double lr_;
 
  protected:
-  /// Tells captured graphs that the optimizer is still there.
+  /// Expires with the optimizer, for captured graphs.
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
@@ -119,8 +119,8 @@ struct AdamOptions {
   double eps = 1e-8;
   double weight_decay = 0.0;  ///< Adam: added to the gradient; AdamW: decoupled
 };
-/// Kingma & Ba 2015, with bias correction. Steps are counted for each parameter, so one whose first
-/// gradient comes late moves as one that is new.
+/// Kingma & Ba 2015, with bias correction. Each parameter counts its own steps, so that one whose
+/// first gradient comes late starts like a new one.
 class Adam : public Optimizer {
  public:
   Adam(std::vector<Tensor> parameters, double lr = 1e-3, const AdamOptions& options = {});

@@ -9,15 +9,15 @@
 
 namespace normlab {
 
-/// Moments of a tensor seen as rows, each number a mean over rows (Theorem 1 speaks of these).
+/// Moments of a tensor as rows: the numbers of Theorem 1, means over rows.
 struct RowMoments {
   double mean = 0;      ///< mean over all elements
-  double row_mean = 0;  ///< mean over rows of |row mean|: what re-centring makes zero
-  double row_var = 0;   ///< mean over rows of the biased row variance: what re-scaling shrinks
+  double row_mean = 0;  ///< mean over rows of |row mean|: re-centring makes it zero
+  double row_var = 0;   ///< mean over rows of the biased row variance: re-scaling shrinks it
   double norm = 0;      ///< Euclidean length of the whole tensor
 };
 
-/// What one norm layer did in one step.
+/// Record of one norm layer in one step.
 struct NormRecord {
   std::string layer;  ///< the module's dotted name, or "norm" and a number
   std::string variant;
@@ -33,13 +33,13 @@ class Module;
 class Norm;
 }  // namespace nn
 
-/// While it lives, every nn::Norm forward (and its backward) on this thread is recorded.
-/// Probes nest; the innermost records.
+/// Records every forward pass of an nn::Norm on this thread, and its backward pass, during its
+/// lifetime. Probes nest; the innermost records.
 class Probe {
  public:
   /// Records every `every`-th step only. ValueError unless every >= 1.
   explicit Probe(int64_t every = 1);
-  /// The same; layers are named as in `model`.
+  /// As above; layers have their names in `model`.
   explicit Probe(const nn::Module& model, int64_t every = 1);
   ~Probe();
   Probe(const Probe&) = delete;

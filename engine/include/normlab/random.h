@@ -31,7 +31,7 @@ class Generator {
     offset_ += n;
     return first;
   }
-  /// Expires with this generator: graphs that captured its numbers ask.
+  /// Expires with this generator, for graphs that captured its numbers.
   std::weak_ptr<const bool> alive() {
     if (!alive_) alive_ = std::make_shared<const bool>(true);
     return alive_;

@@ -56,7 +56,7 @@ inline constexpr DType dtype_of<bool> = DType::boolean;
 template <>
 inline constexpr DType dtype_of<bfloat16> = DType::bfloat16;
 
-/// Where a tensor lives.
+/// Device of a tensor's memory.
 enum class Device : uint8_t { cpu, cuda };
 const char* name_of(Device device);
 /// Parses "cpu" or "cuda"; ValueError otherwise.
@@ -223,7 +223,7 @@ class Tensor {
   /// a saved tensor was changed in place, or an op on the way has no derivative. First order
   /// only: gradients themselves are never recorded.
   void backward(const Tensor& g = {}) const;
-  /// The same storage off the tape.
+  /// A handle on this storage, off the tape.
   Tensor detach() const;
   /// Counts changes in place of the storage; the tape compares it.
   uint64_t version() const;
@@ -243,7 +243,7 @@ class Tensor {
 std::string to_string(const Tensor& x);
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
-/// What the caching allocator holds, in bytes. A steady training step leaves system_calls alone.
+/// Memory of the caching allocator, in bytes. A steady training step makes no system_calls.
 struct MemoryStats {
   int64_t in_use = 0;        ///< handed out now, in whole blocks: up to half more than the tensors
   int64_t peak = 0;          ///< the most that was ever handed out
