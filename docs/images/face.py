@@ -12,7 +12,7 @@ from normlab.report.plots import tests
 from normlab.study import TASKS, NormChoice, ResultFile
 
 HERE = Path(__file__).parent
-RT = HERE.parents[1] / "tests" / "bench" / "results" / "rt"
+RT = HERE.parent / "results" / "rt"
 STEPS, BATCH = 400, 32
 
 

@@ -263,7 +263,7 @@ STUDIES = {
         for seed in range(3)
     ],
 }
-REPORTED = Path(__file__).parents[1] / "bench" / "results"
+REPORTED = Path(__file__).parents[2] / "docs" / "results"
 STUDIES |= {folder.name: ResultFile(folder).read() for folder in sorted(REPORTED.iterdir())}
 
 
