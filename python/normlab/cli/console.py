@@ -1,4 +1,4 @@
-"""What commands share: options, examples in the help, output on the console."""
+"""Shared by commands: options, examples in the help, console output."""
 
 import sys
 from pathlib import Path

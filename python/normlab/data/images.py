@@ -1,4 +1,4 @@
-"""What every set of small images looks like here, and how one is read."""
+"""Data sets of small images, and their reader."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
