@@ -1,12 +1,6 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times)
-"""What notebooks show of tensors, modules and reports.
+"""HTML of tensors and modules for notebooks."""
 
-Colours are the page's own or half transparent, so that light and dark dress both suit; styles
-stand on the elements, since notebooks drop style sheets.
-"""
-
-from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,55 +8,12 @@ from numpy.typing import NDArray
 
 from ._core import DtypeError, Tensor
 from ._core.nn import Module
+from ._templates import render
 
 _MOST = 10  # rows or columns that are shown whole; of more, the first and the last four
 _EDGE = 4
 _MOST_PARTS = 40  # of a module
-_MOST_MEASURED = 1 << 24  # elements whose statistics are worth their time
-_LINE = "1px solid rgba(128,128,128,0.35)"
-_SOFT = "opacity:0.7"
-
-
-def table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, best: int | None = None
-) -> str:
-    """A small table.
-
-    Args:
-        headings: Over the columns; without any, there is no head.
-        rows: Text of the cells.
-        left: So many columns stand on the left, the others, numbers, on the right.
-        best: The row whose name and first number are bold.
-    """
-
-    def cell(kind: str, column: int, text: str, style: str = "") -> str:
-        side = "left" if column < left else "right"
-        return (
-            f'<{kind} style="text-align:{side};padding:2px 8px;border:0;'
-            f'white-space:pre;{style}">{escape(text)}</{kind}>'
-        )
-
-    def line(i: int, row: Sequence[str]) -> str:
-        bold = ["font-weight:600" if i == best and column < 2 else "" for column in range(len(row))]
-        cells = (cell("td", column, text, bold[column]) for column, text in enumerate(row))
-        return f"<tr>{''.join(cells)}</tr>"
-
-    head = "".join(
-        cell("th", i, text, f"border-bottom:{_LINE};{_SOFT};font-weight:600")
-        for i, text in enumerate(headings)
-    )
-    head = f"<thead><tr>{head}</tr></thead>" if headings else ""
-    body = "".join(line(i, row) for i, row in enumerate(rows))
-    return (
-        '<div style="overflow-x:auto"><table style="border-collapse:collapse;margin:4px 0;'
-        f'font-variant-numeric:tabular-nums">{head}<tbody>{body}</tbody></table></div>'
-    )
-
-
-def caption(title: str, facts: Sequence[str]) -> str:
-    """A line over a table."""
-    said = "".join(f" · {escape(fact)}" for fact in facts if fact)
-    return f'<div><b>{escape(title)}</b><span style="{_SOFT}">{said}</span></div>'
+_MOST_MEASURED = 1 << 24  # elements; statistics of more take too long
 
 
 # --- tensors -------------------------------------------------------------------------------------
@@ -70,34 +21,40 @@ def caption(title: str, facts: Sequence[str]) -> str:
 
 def tensor_html(x: Tensor) -> str:
     """Shape and type, the elements or their edges, and statistics where not all are shown."""
-    dtype, there = _dtype(x), x.detach().to("cpu")
-    values = (there.to("float32") if dtype == "bfloat16" else there).numpy()
+    dtype, on_cpu = _dtype(x), x.detach().to("cpu")
+    values = (on_cpu.to("float32") if dtype == "bfloat16" else on_cpu).numpy()
     facts = [
-        " × ".join(map(str, x.shape)) or "one number",
+        _shape_text(x),
         dtype,
         "" if x.device == "cpu" else str(x.device),
-        _of_gradient(x),
+        _gradient_fact(x),
     ]
-    parts = [caption("Tensor", facts)]
-    if values.size:
-        shown, place = _plane(values)
-        if place:
-            parts.append(f'<div style="{_SOFT}">{escape(place)}</div>')
-        parts.append(_plane_table(shown))
-        if values.size > shown.size or max(shown.shape) > _MOST:
-            parts.append(_statistics(values))
-    return "".join(parts)
+    return render("tensor.html", facts=facts, **_elements(values))
+
+
+def _elements(values: NDArray[Any]) -> dict[str, Any]:
+    """The elements that are shown, their place and, where some are left out, statistics."""
+    if not values.size:
+        return {"place": "", "cells": [], "statistics": ""}
+    plane, place = _plane(values)
+    is_cut = values.size > plane.size or max(plane.shape) > _MOST
+    statistics = _statistics(values) if is_cut else ""
+    return {"place": place, "cells": _plane_cells(plane), "statistics": statistics}
+
+
+def _shape_text(x: Tensor) -> str:
+    return " × ".join(map(str, x.shape)) or "one number"
 
 
 def _dtype(x: Tensor) -> str:
-    """The element type's name: NumPy, whose types x.dtype speaks of, has no bfloat16."""
+    """The element type's name. x.dtype is NumPy's type, and NumPy has no bfloat16."""
     try:
         return str(x.dtype)
     except DtypeError:
         return "bfloat16"
 
 
-def _of_gradient(x: Tensor) -> str:
+def _gradient_fact(x: Tensor) -> str:
     if not x.requires_grad:
         return ""
     if not x.is_leaf:
@@ -107,21 +64,20 @@ def _of_gradient(x: Tensor) -> str:
 
 
 def _plane(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """The last two axes at the first place of the others, and a name for that place."""
+    """The last two axes at index 0 of the others, and that place's name."""
     if values.ndim <= 2:
         return np.atleast_2d(values), ""
     zeros = (0,) * (values.ndim - 2)
     return values[zeros], f"x[{', '.join(map(str, zeros))}]"
 
 
-def _plane_table(plane: NDArray[Any]) -> str:
-    rows, columns = (_places(n) for n in plane.shape)
-    cells = [["…" if None in (i, j) else _text(plane[i, j]) for j in columns] for i in rows]
-    return table((), cells, left=0)
+def _plane_cells(plane: NDArray[Any]) -> list[list[str]]:
+    rows, columns = (_indices(n) for n in plane.shape)
+    return [["…" if None in (i, j) else _text(plane[i, j]) for j in columns] for i in rows]
 
 
-def _places(n: int) -> list[int | None]:
-    """The indices that are shown; None where some are left out."""
+def _indices(n: int) -> list[int | None]:
+    """The indices that are shown, with None for those left out."""
     if n <= _MOST:
         return list(range(n))
     return [*range(_EDGE), None, *range(n - _EDGE, n)]
@@ -134,7 +90,7 @@ def _text(value: Any) -> str:
 
 
 def _statistics(values: NDArray[Any]) -> str:
-    """Of the finite elements; nothing for booleans and where it would take long."""
+    """Statistics of the finite elements; empty for booleans and very large tensors."""
     if values.dtype == bool or values.size > _MOST_MEASURED:
         return ""
     finite = values[np.isfinite(values)]
@@ -146,14 +102,14 @@ def _statistics(values: NDArray[Any]) -> str:
         facts = [f"{name} {_text(number)}" for name, number in numbers.items()]
     if lost := values.size - finite.size:
         facts.append(f"{lost:,} not finite")
-    return f'<div style="{_SOFT}">{escape(" · ".join(facts))}</div>'
+    return " · ".join(facts)
 
 
 # --- modules -------------------------------------------------------------------------------------
 
 
 def module_html(module: Module) -> str:
-    """A line for each part: its name, what it is, its parameters' shapes and their number."""
+    """A row a part: name, layer, shapes of its parameters, number of elements."""
     mode = "training" if module.training else "evaluation"
     parts = list(module.named_modules())
     rows = [_part_row(name, part) for name, part in parts[:_MOST_PARTS]]
@@ -161,25 +117,24 @@ def module_html(module: Module) -> str:
         rows.insert(0, _part_row("", module))
     if left_out := max(len(parts) - _MOST_PARTS, 0):
         rows.append(["…", f"{left_out} more", "", ""])
-    title = caption(type(module).__name__, [f"{module.num_parameters():,} parameters", mode])
-    return title + table(("part", "layer", "parameters", "count"), rows, left=3)
+    facts = [f"{module.num_parameters():,} parameters", mode]
+    return render("module.html", title=type(module).__name__, facts=facts, rows=rows)
 
 
 def _part_row(name: str, part: Module) -> list[str]:
     above, _, last = name.rpartition(".")
     depth = above.count(".") + 1 if above else 0
-    shapes = {n: " × ".join(map(str, p.shape)) or "one number" for n, p in _own(part).items()}
-    count = sum(p.size for p in _own(part).values())
+    own = _own(part)
     return [
         "    " * depth + (last or "itself"),
         _layer(part),
-        ", ".join(f"{n} {shape}" for n, shape in shapes.items()),
-        f"{count:,}" if shapes else "",
+        ", ".join(f"{name} {_shape_text(value)}" for name, value in own.items()),
+        f"{sum(value.size for value in own.values()):,}" if own else "",
     ]
 
 
 def _own(part: Module) -> dict[str, Tensor]:
-    """Parameters that are none of a submodule's."""
+    """The part's parameters without those of its submodules."""
     return {name: value for name, value in part.named_parameters() if "." not in name}
 
 

@@ -1,4 +1,4 @@
-"""The command's standard streams: any text can be written there, and what fails is told once."""
+"""Standard streams of the command: they take any text and report a failure once."""
 
 import io
 import os
@@ -41,7 +41,7 @@ class Output(io.TextIOWrapper):
             self.give_up(error)
 
     def give_up(self, error: OSError) -> None:
-        """Lets all that comes go nowhere: else it is tried, and fails, at exit again."""
+        """Redirects all further output to /dev/null; else it would fail at exit again."""
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self.fileno())
         if isinstance(error, BrokenPipeError) and self.ends:
@@ -63,13 +63,13 @@ def failure() -> str:
 
 
 def need_no_output() -> None:
-    """Standard output may be closed: what the command makes is in files."""
+    """Allows a closed standard output, for commands that write files."""
     if isinstance(sys.stdout, Output) and is_closed(sys.stdout):
         sys.stdout.failure = ""
 
 
 def is_closed(stream: Any) -> bool:
-    """Whether it was closed when the process started."""
+    """True if the stream was closed when the process started."""
     return stream is None or getattr(stream, "failure", "") == _CLOSED
 
 

@@ -1,4 +1,4 @@
-"""What this machine is."""
+"""Facts about this machine."""
 
 import os
 import platform
@@ -15,13 +15,13 @@ def processor() -> str:
 
 
 def vector_instructions() -> list[str]:
-    """Those of the processor that matter here."""
+    """The processor's vector instructions that normlab uses."""
     has = _facts().get("flags", "").split()
     return [flag for flag in _FLAGS if flag in has]
 
 
 def _facts() -> dict[str, str]:
-    """What Linux says of one core; empty elsewhere."""
+    """Linux's description of a core; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:

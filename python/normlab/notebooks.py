@@ -18,7 +18,7 @@ _IN_SOURCE = Path(__file__).resolve().parents[2] / "notebooks"  # where nothing 
 
 @dataclass(frozen=True)
 class Copied:
-    """What became of each notebook, by file name.
+    """Names of the notebooks by what copy() did with them.
 
     Attributes:
         written: New in the folder, or overwritten.

@@ -8,14 +8,14 @@ __all__ = ["bar", "in_notebook", "is_watched"]
 
 
 def in_notebook() -> bool:
-    """Whether a notebook's kernel runs this."""
+    """True in a notebook's kernel."""
     ipython = sys.modules.get("IPython")  # a kernel has loaded it
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and "IPKernelApp" in shell.config
 
 
 def is_watched(stream: Any) -> bool:
-    """Whether somebody sees a bar move there: on a terminal, in a notebook."""
+    """True if a moving bar is visible on the stream: in a terminal or a notebook."""
     return in_notebook() or bool(stream and stream.isatty())
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 
 def whole(value: Any, least: int) -> bool:
-    """Whether it is a whole number, Python's or NumPy's, and not below that."""
+    """True for a whole number, Python's or NumPy's, of at least that."""
     return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= least
 
 
 def finite(value: Any) -> bool:
-    """Whether it is a number, and neither infinite nor nan."""
+    """True for a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import normlab as nl
-from normlab import cli
+from normlab.cli import values
 from normlab.describe import gradient
 
 
@@ -121,7 +121,7 @@ def test_errors_are_one_line_and_code_2(words: list[str], message: str) -> None:
 
 def test_names_are_known_in_any_case() -> None:
     known = ["mnist", "rt", "layernorm"]
-    assert cli._known("--x", ["LayerNorm", "MNIST,rt"], known) == ["layernorm", "mnist", "rt"]
+    assert values.known("--x", ["LayerNorm", "MNIST,rt"], known) == ["layernorm", "mnist", "rt"]
 
 
 def test_missing_data_names_three_ways(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_wrong_usage_is_code_2() -> None:
     ],
 )
 def test_lists_may_be_written_with_spaces(words: str, expected: str) -> None:
-    assert cli.spread(words.split()) == expected.split()
+    assert values.spread(words.split()) == expected.split()
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_lists_may_be_written_with_spaces(words: str, expected: str) -> None:
     ],
 )
 def test_seeds(words: list[str], expected: list[int]) -> None:
-    assert cli._seeds(words) == expected
+    assert values.seeds(words) == expected
 
 
 def test_sets_of_norms() -> None:
-    assert cli._norms(["paper", "none", "rmsnorm"]) == [
+    assert values.norms(["paper", "none", "rmsnorm"]) == [
         "none",
         "layernorm",
         "layernorm_simple",
@@ -187,7 +187,7 @@ def test_sets_of_norms() -> None:
         "detachnorm",
         "rmsnorm",
     ]
-    assert cli._norms(["all"]) == list(nl.norm_variants())
+    assert values.norms(["all"]) == list(nl.norm_variants())
 
 
 def test_import_stays_light() -> None:

@@ -212,7 +212,7 @@ def test_a_summary_escapes_what_it_is_given() -> None:
 
 def test_the_import_stays_light() -> None:
     code = (
-        "import sys, normlab; print(*(m for m in ('html', 'matplotlib', 'normlab._html', "
+        "import sys, normlab; print(*(m for m in ('html', 'jinja2', 'matplotlib', 'normlab._html', "
         "'normlab._hints', 'normlab.report', 'IPython') if m in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

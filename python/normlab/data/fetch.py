@@ -30,7 +30,7 @@ class RemoteFile:
     Attributes:
         name: Its name at the address and in the cache.
         size: Its bytes.
-        sha256: Their sum.
+        sha256: Their SHA-256.
     """
 
     name: str
@@ -99,7 +99,7 @@ def _is_whole(path: Path, file: RemoteFile) -> bool:
 
 
 def _how_to_supply(what: str, folder: str, name: str, failures: Sequence[str]) -> str:
-    """The message for data that is nowhere: what was tried, and the three ways to supply it."""
+    """The error text for missing data: failed attempts, and three ways to supply the data."""
     return (
         f"{what}: {name} is not on this machine and could not be downloaded "
         f"({'; '.join(failures)}). Three ways to supply it: (1) go online and run this again; "
@@ -109,7 +109,7 @@ def _how_to_supply(what: str, folder: str, name: str, failures: Sequence[str]) -
 
 
 class _RefusedError(Exception):
-    """The server says no: trying the same address again is of no use."""
+    """The server refuses the file; a retry is useless."""
 
 
 class _Resuming:
@@ -187,7 +187,7 @@ class _Resuming:
 
 
 def _pooch() -> Any:
-    """The package, which imports tqdm and with it a warning where a notebook has no ipywidgets."""
+    """pooch, imported without tqdm's warning about notebooks that lack ipywidgets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pooch  # type: ignore[import-untyped,unused-ignore]
@@ -196,7 +196,7 @@ def _pooch() -> Any:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Holds a lock file, so that two processes do not write one download."""
+    """Holds a lock file, so that only one process writes the download."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
@@ -206,7 +206,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause in one line: requests wraps it in three others."""
+    """The innermost cause, which requests wraps in three others, in one line."""
     while isinstance(
         cause := getattr(error, "reason", None) or (error.args[0] if error.args else None),
         Exception,

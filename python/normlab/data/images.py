@@ -1,6 +1,6 @@
-"""What every set of small images looks like here, and how one is read."""
+"""Data sets of small images, and their reader."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -96,13 +96,3 @@ def _read_split(images: Path, labels: Path, count: int) -> Split:
         place = int(wrong[0])
         raise FileError(f"{labels}: labels must be 0 to 9, number {place} is {split.labels[place]}")
     return split
-
-
-def shortened(data: ImageData, train: int, valid: int, test: int) -> ImageData:
-    """The first images of each split."""
-    return replace(
-        data,
-        train=data.train.first(train),
-        valid=data.valid.first(valid),
-        test=data.test.first(test),
-    )

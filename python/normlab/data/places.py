@@ -1,4 +1,4 @@
-"""Where a data set lies: on this machine, in the user's cache, at its official address."""
+"""Finds a data set: on this machine, in the user's cache, at its official address."""
 
 import os
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Source:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a folder on this machine holds, each with or without .gz."""
+        """Names of the files in a local folder, each with or without .gz."""
         return tuple(file.name.removesuffix(".gz") for file in self.files)
 
 
@@ -69,7 +69,7 @@ def local_folders(source: Source) -> list[tuple[Path, str]]:
 
 
 def is_cached(source: Source) -> bool:
-    """Whether an earlier download left all files in the user's cache."""
+    """True if the user's cache has all files."""
     try:
         return bool(_published_in(cache_folder() / source.folder, source))
     except FileError:  # a home that cannot be read
@@ -77,7 +77,7 @@ def is_cached(source: Source) -> bool:
 
 
 def _misplaced(source: Source) -> str:
-    """Says so where the files lie in NORMLAB_DATA itself."""
+    """A hint if the files lie in NORMLAB_DATA itself; else empty."""
     root = at_home(os.environ.get("NORMLAB_DATA") or os.devnull)
     if not _names_in(root, source):
         return ""
@@ -129,22 +129,22 @@ def _fetched(source: Source, mirror: str | None) -> tuple[list[Path], str]:
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
-    """With a leading ~ as the user's home, where there is one."""
+    """The path with a leading ~ replaced by the user's home."""
     return Path(os.path.expanduser(path))
 
 
 def in_text(path: str | os.PathLike[str]) -> str:
-    """The path as text that any file may hold: bytes that are no UTF-8 are replaced."""
+    """The path as text. Bytes that are no UTF-8 are replaced."""
     return os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is one. FileError where that is not told."""
+    """True for a folder. FileError if that cannot be found out."""
     return _exists(path) and path.is_dir()
 
 
 def listed(folder: Path) -> list[Path]:
-    """What the folder holds, sorted. FileError where it cannot be read."""
+    """The folder's entries, sorted. FileError if it cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
@@ -152,7 +152,7 @@ def listed(folder: Path) -> list[Path]:
 
 
 def _exists(path: Path) -> bool:
-    """FileError where that is not told: a folder above it cannot be searched."""
+    """True if the path exists. FileError if a folder above it cannot be searched."""
     try:
         return path.exists()
     except (OSError, ValueError) as error:  # ValueError: a zero byte

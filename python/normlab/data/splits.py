@@ -1,4 +1,4 @@
-"""How a data set is shown: in one line, whatever it holds."""
+"""The repr of data sets."""
 
 from collections.abc import Sized
 from typing import Protocol
@@ -17,7 +17,7 @@ class _InSplits(Protocol):
 
 
 def in_short(data: _InSplits) -> str:
-    """Name, sizes and origin: a data set's repr."""
+    """Name, sizes and origin in one line."""
     names = ("train", "valid", "test")
     sizes = ", ".join(f"{name} {len(getattr(data, name)):,}" for name in names)
     return f"{type(data).__name__}({data.name!r}: {sizes}; {data.origin})"

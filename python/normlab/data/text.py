@@ -1,4 +1,4 @@
-"""What every set of labelled sentences looks like here, and how its files are read."""
+"""Data sets of labelled sentences, and the reader of their files."""
 
 import hashlib
 import re
@@ -95,12 +95,12 @@ class TextSource(Source):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a folder on this machine holds, each with or without .gz."""
+        """Names of the files in a local folder, each with or without .gz."""
         return tuple(member.name for member in self.members)
 
 
 class LineError(Exception):
-    """What is wrong with a line; load_lines adds where it is."""
+    """An error in a line. load_lines() adds file and number."""
 
 
 def load_lines(
@@ -111,7 +111,7 @@ def load_lines(
     Args:
         source: The set.
         mirror: Address to download from instead of the official ones.
-        parse: What to make of a line, which is not empty; raises LineError.
+        parse: Parses a line, which is not empty; raises LineError.
 
     Raises:
         FileError: A file that is there is wrong: never passed over for the next place.
@@ -129,7 +129,7 @@ def load_lines(
 
 
 def _parsed(place: str, member: TextFile, content: bytes, parse: Callable[[str], T]) -> list[T]:
-    """The sum is compared last: whatever else is wrong says more."""
+    """The parsed lines. The checksum is compared last, because other errors tell more."""
     count = content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
     if count != member.lines:
         raise FileError(f"{place}: must have {member.lines:,} lines, has {count:,}")

@@ -192,7 +192,7 @@ def _parts_note(files: Sequence[tuple[Path, str]]) -> str:
 
 
 def _share_note(missing: Sequence[str]) -> str:
-    """What stands for the splits that have no file."""
+    """A note on the substitutes for splits without a file."""
     if not missing:
         return ""
     each = "it" if len(missing) == 1 else "each"
@@ -200,7 +200,7 @@ def _share_note(missing: Sequence[str]) -> str:
 
 
 def _share_out(folder: Path, read: dict[str, list[Sentence]], missing: Sequence[str]) -> None:
-    """Lets training sentences leave for the splits that are missing."""
+    """Moves training sentences into the splits that are missing."""
     train = read["train"]
     if missing and len(train) < _SHARE:
         raise FileError(
@@ -223,7 +223,7 @@ def _sentences(path: Path, form: str, heads: str, total: _Sum | None = None) -> 
 
 
 def _lines(stream: IO[bytes], total: _Sum | None) -> Iterator[bytes]:
-    """Lines, of those that are too long the beginning, each added to the sum."""
+    """Lines, cut if they are too long, each added to the checksum."""
     while line := stream.readline(_MOST_IN_LINE):
         if total is not None:
             total.update(line)

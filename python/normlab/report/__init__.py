@@ -22,19 +22,18 @@ _T = TypeVar("_T")
 
 
 class PictureWarning(UserWarning):
-    """Pictures of a report could not be drawn or written; all else of it is there."""
+    """Some pictures of a report could not be drawn or written. All else is complete."""
 
 
 def write_report(folder: str | Path, results: Iterable[Result] | None = None) -> list[Path]:
-    """Writes the files beside the results; returns their paths.
+    """Writes table.md, curves.png, overfitting.png and report.html; returns their paths.
 
-    These are table.md, curves.png, overfitting.png (only where layernorm has one of the variants
-    beside it that over-fitting is asked of) and report.html. A picture that cannot be drawn or
-    written is left out, with a PictureWarning: the numbers do not wait for it.
+    overfitting.png needs layernorm and one of the variants that are compared with it. A picture
+    that cannot be drawn or written is left out with a PictureWarning.
 
     Args:
         folder: Where results.jsonl lies and the files go.
-        results: Instead of the folder's.
+        results: Results to report instead of the folder's.
 
     Raises:
         ArgumentError: The folder's name is empty.
@@ -61,7 +60,7 @@ def write_report(folder: str | Path, results: Iterable[Result] | None = None) ->
 
 
 def _write(folder: Path, found: list[Group], pictures: "_Pictures") -> list[Path]:
-    """What has no pictures first."""
+    """Writes files without pictures first."""
     from .page import page
     from .table import markdown
 
@@ -92,13 +91,13 @@ def _overfitting(found: list[Group]) -> bytes | None:
 
 
 class _Pictures:
-    """Those that failed, by name, and why."""
+    """Collects the pictures that failed, by name, with the reason."""
 
     def __init__(self) -> None:
         self.failed: dict[str, Exception] = {}
 
     def attempt(self, name: str, make: Callable[[], _T]) -> _T | None:
-        """What is made, or None where that failed."""
+        """Calls `make`; returns None if it fails."""
         try:
             return make()
         except Exception as error:
@@ -106,7 +105,7 @@ class _Pictures:
             return None
 
     def in_words(self, folder: Path) -> str:
-        """In one line, with the first reason."""
+        """The warning, in one line with the first reason."""
         names, error = list(self.failed), next(iter(self.failed.values()))
         more = len(names) - _MOST_NAMES
         listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
@@ -123,7 +122,7 @@ def _command(folder: Path) -> str:
 
 
 def _replace(path: Path, data: bytes | str) -> Path:
-    """Whole or not at all; what is no text in a name is replaced."""
+    """Writes the file whole or not at all. Characters that are no UTF-8 are replaced."""
     part = path.with_name(f".{path.name}")
     try:
         part.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "replace"))

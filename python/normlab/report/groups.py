@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
-"""Results that may be compared, brought together: one group a task, data and settings."""
+"""Groups of comparable results: one for each task, data and settings."""
 
 import json
 import statistics
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import paper
-from .._words import counted
+from .._wording import counted
 from .stats import Estimate, estimate, paired_difference
 
 Result = Mapping[str, Any]
@@ -30,7 +30,7 @@ class Row:
 
     @property
     def searched(self) -> bool:
-        """Whether C was chosen among several."""
+        """True if C was chosen among several."""
         return len(self.candidates) > 1
 
     @property
@@ -92,12 +92,12 @@ class Group:
 
     rows: Sequence[Row]
 
-    # A notebook shows the table, which knows groups: summary.py sets it.
+    # For notebooks. summary.py sets it, because the table depends on this module.
     _repr_html_: ClassVar[Callable[["Group"], str]]
 
     @property
     def first(self) -> Result:
-        """Any result: what follows is equal in all."""
+        """One result, for facts that are equal in all."""
         return self.rows[0].results[0]
 
     @property
@@ -113,7 +113,7 @@ class Group:
 
     @property
     def warning(self) -> str:
-        """What must be said of the data wherever a number stands."""
+        """A warning about the data, shown beside every number."""
         return str(self.first["warning"])
 
     @property
@@ -126,14 +126,14 @@ class Group:
 
     @property
     def fewer_epochs(self) -> str:
-        """How many epochs, where the authors trained for more."""
+        """Number of epochs, if the authors trained for more."""
         column, epochs = paper.RESULTS.get(self.first["task"]), self.settings["epochs"]
         fewer = column is not None and column.epochs is not None and epochs < column.epochs
         return f"at most {counted(epochs, 'epoch')}" if fewer else ""
 
     @property
     def limits(self) -> list[str]:
-        """Why these numbers do not stand beside the authors'; empty if they may."""
+        """Reasons against a comparison with the authors' numbers; empty if there are none."""
         return [text for text in (self.warning, self.subset, self.fewer_epochs) if text]
 
     @property
@@ -153,7 +153,7 @@ class Group:
 
     @property
     def title(self) -> str:
-        """The heading with everything that limits the numbers, for what stands alone."""
+        """The heading with all limits, for tables and pictures without a page."""
         return ", ".join(dict.fromkeys([self.heading, *self.limits]))
 
     @property
@@ -178,7 +178,7 @@ class Group:
 
     @property
     def marked(self) -> int | None:
-        """The best row's number, where tables mark it: one seed, or one row, tells of none."""
+        """Index of the best row; None for one seed or one row, where tables mark none."""
         several = len(self.rows) > 1 and len(self.seeds) > 1
         return self.rows.index(self.best) if several else None
 
@@ -200,13 +200,13 @@ class Group:
 
     @property
     def counterpart(self) -> str:
-        """The authors' data set where it is not this one; else empty."""
+        """The authors' data set if it differs from this one; else empty."""
         task = self.first["task"]
         return paper.RESULTS[paper.COUNTERPARTS[task]].title if task in paper.COUNTERPARTS else ""
 
     @property
     def has_authors(self) -> bool:
-        """Whether the paper has numbers for this task."""
+        """True if the paper has numbers for this task."""
         return any(self.authors(row) is not None for row in self.rows)
 
 

@@ -1,4 +1,4 @@
-"""Over-fitting: validation loss beside training loss, always at the same number of epochs."""
+"""Over-fitting: validation loss beside training loss at one epoch for all runs."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from .groups import Group, Row
 from .stats import Estimate, estimate, paired_difference
 
 VARIANTS = ("layernorm_simple", "adanorm", "gain_only", "bias_only")
-"""What the paper compares with layernorm, then layernorm without its bias and without its gain."""
+"""Variants compared with layernorm: the paper's, then layernorm without bias and without gain."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Losses:
 
 
 def losses(row: Row) -> dict[int, Losses]:
-    """By seed; runs that diverged are left out, and with them all whose losses are not finite."""
+    """Losses by seed, without runs that diverged or have a loss that is not finite."""
     found = {}
     for result in row.results:
         train, valid = result["history"]["train_loss"], result["history"]["valid_loss"]
@@ -44,7 +44,7 @@ def losses(row: Row) -> dict[int, Losses]:
 
 
 def left_out(row: Row) -> int:
-    """How many of the row's runs that are."""
+    """Number of the row's runs that losses() leaves out."""
     return len(row.results) - len(losses(row))
 
 
@@ -68,14 +68,14 @@ class Pair:
 
     @property
     def averaged(self) -> str:
-        """How many runs a point of its curves stands for."""
+        """Number of runs behind each point of the curves, in words."""
         n = len(self.seeds)
         return f"mean of {n} seeds" if n > 1 else "one seed"
 
     def curves(self, row: Row, series: str) -> list[Sequence[float]]:
         """A list for each seed, up to the last epoch that all of the row's runs reached.
 
-        Beyond that epoch a mean would jump whenever a run stops.
+        Beyond that epoch, the mean would jump whenever a run stops.
         """
         runs = [losses(row)[seed] for seed in self.seeds]
         end = min(run.epochs for run in runs)
@@ -105,7 +105,7 @@ class OverFitting:
     epoch: int
 
     def mean(self, row: Row, value: Callable[[Losses], float]) -> Estimate | None:
-        """Over the row's seeds; None if all its runs diverged."""
+        """Mean over the row's seeds; None if all its runs diverged."""
         found = [value(run) for run in losses(row).values()]
         return estimate(found) if found else None
 
@@ -125,7 +125,7 @@ class OverFitting:
 
 
 def overfitting(group: Group) -> OverFitting | None:
-    """None without layernorm, and where no variant's validation loss has risen by that epoch."""
+    """The comparison; None without layernorm or if no variant's validation loss rises."""
     by_row = [list(losses(row).values()) for row in group.rows]
     reached = [run.epochs for runs in by_row for run in runs]
     if group.baseline is None or not reached:
@@ -135,7 +135,7 @@ def overfitting(group: Group) -> OverFitting | None:
 
 
 def _rises(runs: Sequence[Losses], epoch: int) -> bool:
-    """Whether the mean validation loss at that epoch lies above an earlier one."""
+    """True if the mean validation loss at that epoch lies above an earlier one."""
     if not runs:
         return False
     means = [statistics.fmean(run.valid[i] for run in runs) for i in range(epoch)]

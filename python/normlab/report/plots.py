@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._words import shortened
+from .._wording import shortened
 from ..viz import COLOURS as _COLOURS
 from ..viz import MORE_COLOURS as _MORE
 from ..viz import look as look_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_BANDS = 8  # more of them hide the lines
 _MARKERS = 5  # on a curve
-_AGAIN = ("*", "8", "p")  # markers of a variant that stands there again, with another C
+_AGAIN = ("*", "8", "p")  # markers of further rows of a variant, with another C
 _MOST_LETTERS = 30  # of a name beside an axis
 _MOST_COLUMNS = 9  # of a legend
 _SERIES = (
@@ -45,7 +45,7 @@ class Theme:
 
     @property
     def look(self) -> dict[str, Any]:
-        """As settings() takes it; $ in a treebank's name is no formula."""
+        """Arguments of settings(). No formulas: a treebank's name may contain $."""
         return {"math": False, **asdict(self)}
 
 
@@ -57,7 +57,7 @@ def colour(row: Row, group: Group) -> str:
 
 
 def _shape(row: Row, group: Group) -> dict[str, Any]:
-    """Line and marker, which tell variants apart where colours do not."""
+    """Line and marker, which tell variants apart without colours."""
     if _is_first(row, group):
         found = look_of(row.norm)
         return {"linestyle": found["linestyle"], "marker": found["marker"]}
@@ -66,7 +66,7 @@ def _shape(row: Row, group: Group) -> dict[str, Any]:
 
 
 def _is_first(row: Row, group: Group) -> bool:
-    """Whether no row before it has its variant: adanorm may stand there with several C."""
+    """True for the first row of its variant. adanorm has several rows if it has several C."""
     return next(other for other in group.rows if other.norm == row.norm) is row
 
 
@@ -87,9 +87,9 @@ def curves(ax: "Axes", group: Group, series: str) -> None:
 
 
 def pair_curves(ax: "Axes", group: Group, pair: Pair, series: Sequence[str]) -> None:
-    """Losses of layernorm and one variant, this one with dots; the bands span the seeds.
+    """Losses of layernorm and of one variant, marked by dots; the bands span the seeds.
 
-    On a plain axis, where the gap is a distance, and the same one for all of the group's pairs.
+    The axis is linear, so that the gap is a distance, and equal for all pairs of the group.
     """
     for row in pair.rows:
         for name in series:
@@ -162,7 +162,7 @@ def _logarithmic(ax: "Axes") -> None:
 
 
 def tests(ax: "Axes", group: Group) -> None:
-    """Every seed a small dot; mean with its interval; the authors' number as a hollow diamond."""
+    """A small dot a seed, the mean with its interval, the authors' number as a hollow diamond."""
     for i, row in enumerate(group.rows):
         shade = colour(row, group)
         values = list(row.tests.values())
@@ -274,7 +274,7 @@ def _draw_pair(place: "SubFigure", group: Group, pair: Pair) -> None:
 
 
 def _legend(part: "SubFigure", ax: "Axes") -> None:
-    """Below the part, in as many columns as there is room for."""
+    """Adds a legend below the part, in as many columns as fit."""
     handles, names = ax.get_legend_handles_labels()
     for columns in range(min(len(names), _MOST_COLUMNS), 0, -1):
         legend = part.legend(
@@ -286,7 +286,7 @@ def _legend(part: "SubFigure", ax: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """The picture as a file: ours under our settings, another figure under the user's."""
+    """The figure as a file: a Picture with normlab's settings, any other with the user's."""
     from ..viz.figures import Picture
 
     if isinstance(figure, Picture):
@@ -309,7 +309,7 @@ class Panel:
     draw: Callable[["Axes"], None]
     size: tuple[float, float]
     wide: bool = False
-    named: bool = True  # whether it says itself whose its lines are
+    named: bool = True  # the picture itself names its variants
 
 
 def panels(group: Group) -> list[Panel]:
@@ -360,7 +360,7 @@ def panel_svg(panel: Panel, theme: Theme) -> str:
 
 
 def panel_figure(panel: Panel, theme: Theme) -> "Picture":
-    """The panel on a ground that lets the page through."""
+    """The panel on a transparent ground."""
     from ..viz.figures import Picture, fit
     from ..viz.settings import settings
 

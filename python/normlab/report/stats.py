@@ -10,7 +10,7 @@ _ROUNDING = 1e-9  # below it, a difference of percentages is zero
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n values; half of its 95 % interval, None for fewer than two values."""
+    """A mean over n values and half of its 95 % interval, None for fewer than two values."""
 
     mean: float
     half: float | None
@@ -18,15 +18,15 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval.
+        """True if zero lies outside the interval.
 
-        Never without spread: values that happen to be equal say nothing of chance.
+        False without spread: values that happen to be equal say nothing about chance.
         """
         return self.half is not None and _ROUNDING < self.half < abs(self.mean)
 
     @property
     def includes_zero(self) -> bool:
-        """Whether zero lies within the interval."""
+        """True if zero lies within the interval."""
         return self.half is not None and abs(self.mean) <= max(self.half, _ROUNDING)
 
 
@@ -49,9 +49,11 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> Estimat
 
 
 def t_quantile(p: float, freedom: int) -> float:
-    """The value that Student's t with so many degrees of freedom stays below with probability p.
+    """The p-quantile of Student's t distribution, 0.5 <= p < 1, by bisection.
 
-    For 0.5 <= p < 1, by bisection of the distribution function.
+    Args:
+        p: Probability.
+        freedom: Degrees of freedom.
     """
     low, high = 0.0, 1.0
     while _t_probability(high, freedom) < p:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from .. import norm_variants
 from .._core import FileError
-from .._html import caption, table
+from .._templates import render
 from ..results import Result, ResultFile
 from .groups import Group, groups
 from .table import columns, markdown, notes
@@ -15,7 +14,7 @@ from .table import columns, markdown, notes
 
 @dataclass(frozen=True, repr=False)
 class Summary:
-    """The tables of one or several studies. A notebook shows them; ``str()`` is Markdown.
+    """The tables of one or several studies. Notebooks show them; ``str()`` is Markdown.
 
     Attributes:
         groups: Runs that may be compared, one group for each task, data and settings.
@@ -33,7 +32,7 @@ class Summary:
 
 
 def summary(source: str | Path | Iterable[Result]) -> Summary:
-    """The table of a study, as table.md and report.html have it.
+    """Makes the table of a study, as table.md and report.html have it.
 
     Args:
         source: A study's folder, or results as ``Study.run()`` returns them.
@@ -50,16 +49,18 @@ def summary(source: str | Path | Iterable[Result]) -> Summary:
 
 
 def group_html(group: Group) -> str:
-    """One table, with how to read it folded away."""
+    """One table, with its notes folded away."""
     cells = columns(group)
-    rows = list(zip(*(column.cells for column in cells), strict=True))
     seeds = len(group.seeds)
-    said = [*group.limits, "one seed" if seeds == 1 else f"{seeds} seeds"]
-    listed = "".join(f"<li>{escape(note)}</li>" for note in notes(group))
-    return (
-        caption(group.heading, list(dict.fromkeys(text for text in said if text != group.name)))
-        + table([column.heading for column in cells], rows, best=group.marked)
-        + f"<details><summary>How to read it</summary><ul>{listed}</ul></details>"
+    facts = [*group.limits, "one seed" if seeds == 1 else f"{seeds} seeds"]
+    return render(
+        "summary.html",
+        title=group.heading,
+        facts=list(dict.fromkeys(fact for fact in facts if fact != group.name)),
+        headings=[column.heading for column in cells],
+        rows=list(zip(*(column.cells for column in cells), strict=True)),
+        best=group.marked,
+        notes=notes(group),
     )
 
 

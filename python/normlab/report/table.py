@@ -1,11 +1,11 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
-"""The table, for Markdown and for the page."""
+"""Columns and notes of the tables, and table.md."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .._words import counted
+from .._wording import counted
 from .groups import BASELINE, Group, Row
 from .overfitting import Losses, OverFitting, left_out, overfitting
 from .stats import Estimate
@@ -21,7 +21,7 @@ _HOW_TO_READ = (
 
 @dataclass(frozen=True)
 class Column:
-    """A heading and what stands under it for a row."""
+    """A heading and a cell for each row."""
 
     heading: str
     cells: Sequence[str]
@@ -44,21 +44,21 @@ def difference(value: Estimate | None, digits: int = 2) -> str:
 
 
 def verdict(value: Estimate) -> str:
-    """▲, ▼ or ≈; nothing for one seed or without any spread."""
+    """▲, ▼ or ≈; empty for one seed or without spread."""
     if value.excludes_zero:
         return "▲" if value.mean > 0 else "▼"
     return "≈" if value.includes_zero else ""
 
 
 def authors(value: float | None) -> str:
-    """The authors' number as they print it."""
+    """The authors' number, printed as in the paper."""
     if value is None:
         return "–"
     return "diverges" if math.isnan(value) else f"{value:.2f}"
 
 
 def columns(group: Group) -> list[Column]:
-    """The columns that this group has something for."""
+    """The group's columns, without empty ones."""
     rows = group.rows
     found = [
         Column("variant", [row.name for row in rows]),
@@ -94,7 +94,7 @@ def _test(row: Row) -> str:
 
 
 def notes(group: Group) -> list[str]:
-    """What a reader of the table must know, most important first."""
+    """Notes for readers of the table, most important first."""
     settings = group.settings
     found = []
     if group.warning:

@@ -1,4 +1,4 @@
-"""What training needs of its data, asked before it starts."""
+"""Checks of the data before training starts."""
 
 from collections.abc import Mapping
 

@@ -1,27 +1,32 @@
-"""What a study says while it runs: a bar where somebody watches, else one line a finished run."""
+"""Progress of a study: a bar if somebody watches, else one line a finished run."""
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from .._core import FileError
 from .._plain import plain
-from .._words import counted
+from .._wording import counted
 from ..progress import bar, is_watched
 from ..results import Result
 from .run import Run
 
 _FORMAT = "{desc}{bar} {n:.1f}/{total:.0f} epochs, {elapsed} elapsed, {remaining} left"
-_SECONDS = 0.5  # between two pictures of the bar
+_SECONDS = 0.5  # between two updates of the bar
 _SMOOTHING = 0.01  # the time left follows the speed of the last one or two minutes
 
 
-class Display(AbstractContextManager["Display"], Protocol):
-    """Told of every step of a study."""
+class Display:
+    """Is told of every step of a study. This one shows nothing."""
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
     def start(self, epochs: float, runs: int, done: int) -> None:
-        """So many epochs in so many runs are left; `done` runs are in the folder."""
+        """At most `epochs` epochs in `runs` runs are left; `done` runs are in the folder."""
 
     def move(self, run: Run, epochs: float) -> None:
         """The run has done that many epochs."""
@@ -54,10 +59,7 @@ def line(run: Run, result: Result) -> str:
 
 
 def _say(text: str, write: Callable[[str], object] | None = None) -> None:
-    """Whatever the output's encoding; FileError where it fails, so that no other file is accused.
-
-    BrokenPipeError is the reader's wish.
-    """
+    """Prints in any encoding. FileError names standard output; BrokenPipeError passes."""
     try:
         shown = plain(text, getattr(sys.stdout, "encoding", None))
         write(shown) if write else print(shown, flush=True)
@@ -67,18 +69,8 @@ def _say(text: str, write: Callable[[str], object] | None = None) -> None:
         raise FileError(f"standard output: cannot be written: {error.strerror or error}") from error
 
 
-def _again(run: Run) -> str:
-    return f"{run.label}: the best run is trained again: its model was not kept"
-
-
-class Lines:
-    """For files and pipes."""
-
-    def __enter__(self) -> "Lines":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        pass
+class Lines(Display):
+    """Prints a line for each event, for files and pipes."""
 
     def start(self, epochs: float, runs: int, done: int) -> None:
         """See Display."""
@@ -87,24 +79,24 @@ class Lines:
             + (f"; finished already: {done}" if done else "")
         )
 
-    def move(self, run: Run, epochs: float) -> None:
-        """Nothing: no line moves."""
-
     def finish(self, run: Run, result: Result) -> None:
         """See Display."""
         self.say(line(run, result))
 
     def again(self, run: Run) -> None:
         """See Display."""
-        self.say(_again(run))
+        self.say(f"{run.label}: the best run is trained again: its model was not kept")
 
     def say(self, text: str) -> None:
         """See Display."""
         _say(text)
 
 
-class Bar:
-    """For a terminal or a notebook: one bar over all epochs of all runs, with the time left."""
+class Bar(Lines):
+    """Moves one bar over all epochs of all runs, with the time left, for terminals and notebooks.
+
+    Each finished run is a line above it.
+    """
 
     def __enter__(self) -> "Bar":
         self._bar: Any = None
@@ -131,11 +123,11 @@ class Bar:
         """See Display."""
         self._done[run.id] = run.settings.epochs  # perhaps it stopped before
         self._show()
-        self.say(line(run, result))
+        super().finish(run, result)
 
     def again(self, run: Run) -> None:
         """See Display."""
-        self.say(_again(run))
+        super().again(run)
         self._done.clear()
         self._open(run.settings.epochs)
 
@@ -162,5 +154,5 @@ class Bar:
 
 
 def display() -> Display:
-    """The right one for standard output."""
+    """A bar or lines, as standard output needs."""
     return Bar() if is_watched(sys.stdout) else Lines()

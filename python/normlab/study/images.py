@@ -1,7 +1,6 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
 """MNIST and Fashion-MNIST with the paper's network."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from .. import (
     Tensor,
     cross_entropy,
     nn,
-    no_grad,
     optim,
     paper,
     save,
@@ -22,7 +20,7 @@ from .. import (
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
 from ..settings import Settings
 from .checks import check_classes
-from .loops import count_right, shuffled, train_pass
+from .loops import classified, fingerprint, shuffled, slices, train_pass, trained_items
 from .task import NormChoice, Score, SplitName, Tick
 
 _CLASSES = 10
@@ -40,7 +38,7 @@ class Examples:
     labels: Tensor
 
     def to(self, device: str) -> "Examples":
-        """The same on a device."""
+        """Copies on a device."""
         return Examples(self.images.to(device), self.labels.to(device))
 
 
@@ -102,7 +100,11 @@ class ImageTask:
         check_classes(data.origin, "images", counts, labels, _CLASSES)
         return ImageTensors(
             origin=f"{warning}: {data.origin}" if warning else data.origin,
-            fingerprint=_fingerprint(splits),
+            fingerprint=fingerprint(
+                np.ascontiguousarray(part).data
+                for split in splits.values()
+                for part in (split.images, split.labels)
+            ),
             warning=warning,
             train_items=len(data.train),
             splits={name: self._examples(split) for name, split in splits.items()},
@@ -143,7 +145,7 @@ class ImageTask:
         """One pass; the score is of each batch before the step on it."""
         model.train()
         train = data.splits["train"]
-        n = min(settings.train_items or data.train_items, data.train_items)
+        n = trained_items(settings, data)
 
         def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             labels = take(train.labels, index)
@@ -157,16 +159,8 @@ class ImageTask:
         """Mean loss and accuracy of a whole split."""
         model.eval()
         examples = data.splits[split]
-        n = len(examples.labels)
-        loss_sum, right = 0.0, 0
-        with no_grad():
-            for start in range(0, n, _EVALUATION_BATCH):
-                stop = min(start + _EVALUATION_BATCH, n)
-                labels = examples.labels[start:stop]
-                logits = model(examples.images[start:stop])
-                loss_sum += cross_entropy(logits, labels).item() * (stop - start)
-                right += count_right(logits, labels)
-        return Score(loss_sum / n, 100 * right / n)
+        parts = slices(len(examples.labels), _EVALUATION_BATCH)
+        return classified((model(examples.images[part]), examples.labels[part]) for part in parts)
 
     def save(
         self, path: Path, model: nn.Module, data: ImageTensors, notes: Mapping[str, str]
@@ -176,19 +170,11 @@ class ImageTask:
         save(path, model.state(), {"format": "normlab.image_classifier"} | metadata)
 
 
-def _fingerprint(splits: Mapping[str, Split]) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for split in splits.values():
-        digest.update(np.ascontiguousarray(split.images).data)
-        digest.update(np.ascontiguousarray(split.labels).data)
-    return digest.hexdigest()
-
-
 def mnist_task() -> ImageTask:
     """The paper's task."""
     return ImageTask("mnist", "MNIST", mnist, mean=0.1307, std=0.3081, standin=standin_digits)
 
 
 def fashion_mnist_task() -> ImageTask:
-    """The same network on harder pictures; the paper has no numbers for it."""
+    """MNIST's network on harder pictures. The paper has no numbers for it."""
     return ImageTask("fashion_mnist", "Fashion-MNIST", fashion_mnist, mean=0.2860, std=0.3530)

@@ -1,20 +1,22 @@
-"""A pass over training data, the same for every task."""
+"""Passes over a split, shared by all tasks."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from .. import Tensor, argmax, cuda, no_grad, optim, permutation, zeros
-from .task import Score, Tick
+from .. import Tensor, argmax, cross_entropy, cuda, no_grad, optim, permutation, zeros
+from ..settings import Settings
+from .task import Dataset, Score, Tick
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
-"""From the examples' numbers to their mean loss, logits and classes."""
+"""Maps the numbers of examples to their mean loss, logits and classes."""
 
 
 def shuffled(n: int, batch: int, device: str = "cpu") -> Iterator[Tensor]:
-    """The numbers 0 to n - 1 in an order of this thread's generator, `batch` at a time.
+    """The numbers 0 to n - 1 in an order drawn from this thread's generator, `batch` at a time.
 
-    A last one that would be alone joins those before: batchnorm has no statistics of one row.
+    A last number that would be alone joins the batch before, because batchnorm needs two rows.
     """
     order = permutation(n, device=device)
     starts = list(range(0, n, batch))
@@ -40,9 +42,9 @@ def train_pass(
         batches: Numbers of examples, int64.
         n: How many examples they are together.
         step: See Step.
-        tick: Called with the share that is done; on a GPU, that is queued.
-        capture: On a GPU, batches as long as the first are steps of a captured graph: for tasks
-            whose batches differ in length alone, and are on the GPU.
+        tick: Called with the share that is done or, on a GPU, queued.
+        capture: On a GPU, replay a captured graph for batches as long as the first. Batches must
+            differ in length alone and lie on the GPU.
     """
     on_gpu = optimizer.parameters()[0].device == "cuda"
     trained = _OnGpu(optimizer, step, capture) if on_gpu else _OnCpu(optimizer, step)
@@ -55,9 +57,38 @@ def train_pass(
 
 
 def count_right(logits: Tensor, classes: Tensor) -> int:
-    """Rows whose greatest logit is their class's."""
+    """Number of rows whose greatest logit is that of their class."""
     found = argmax(logits, 1).to("cpu").numpy()
     return int(np.count_nonzero(found == classes.to("cpu").numpy()))
+
+
+def classified(batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
+    """Mean loss and accuracy over batches of logits and classes, computed without gradients."""
+    loss_sum, right, n = 0.0, 0, 0
+    with no_grad():
+        for logits, classes in batches:
+            loss_sum += cross_entropy(logits, classes).item() * len(classes)
+            right += count_right(logits, classes)
+            n += len(classes)
+    return Score(loss_sum / n, 100 * right / n)
+
+
+def slices(n: int, batch: int) -> Iterator[slice]:
+    """The numbers 0 to n - 1 in order, `batch` at a time."""
+    return (slice(start, min(start + batch, n)) for start in range(0, n, batch))
+
+
+def trained_items(settings: Settings, data: Dataset) -> int:
+    """How many of the first training examples are used."""
+    return min(settings.train_items or data.train_items, data.train_items)
+
+
+def fingerprint(parts: Iterable[bytes | memoryview]) -> str:
+    """A sum over all data, for Dataset.fingerprint."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 class _OnCpu:
@@ -80,7 +111,7 @@ class _OnCpu:
 
 
 class _OnGpu:
-    """Reads no result before the end, so that the CPU can queue steps ahead."""
+    """Reads no result before the end, so that the CPU queues steps ahead."""
 
     def __init__(self, optimizer: optim.Optimizer, step: Step, capture: bool):
         self._optimizer, self._step = optimizer, step
@@ -91,7 +122,7 @@ class _OnGpu:
         self._right = zeros((), dtype="int64", device="cuda")
 
     def batch(self, index: Tensor) -> None:
-        """Trains on it: the first as it is, as a warm-up for the capture."""
+        """Trains on it. The first batch runs uncaptured, as a warm-up."""
         if self._length < 0 or self._graph is None or len(index) != self._length:
             if self._length < 0:
                 self._length = len(index)
@@ -106,7 +137,7 @@ class _OnGpu:
 
     def score(self, n: int) -> Score:
         """Over all batches, of n examples."""
-        # It holds what it captured, us too: its memory would wait for the garbage collector.
+        # The graph refers to this object: the cycle would keep its memory until a collection.
         self._graph = self._index = None
         return Score(self._loss_sum.item() / n, 100 * self._right.item() / n)
 

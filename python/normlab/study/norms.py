@@ -1,4 +1,4 @@
-"""Which options a variant takes, read from its row in the engine's table."""
+"""The options of a variant, read from its row in the engine's table."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ _DIVIDED_BY_A_ROOT = ("std", "rms", "l2")
 
 
 def is_adaptive(norm: str) -> bool:
-    """Whether the variant has AdaNorm's C and k."""
+    """True if the variant has AdaNorm's C and k."""
     return bool(norm_traits(norm)["output"] == "adaptive")
 
 
 def needs_a_batch(norm: str) -> bool:
-    """Whether the variant's statistics are a batch's: one row alone has none."""
+    """True if the variant's statistics are those of a batch, which needs two rows."""
     return bool(norm_traits(norm)["group"] == "batch")
 
 

@@ -1,8 +1,7 @@
 """Dependency parsing with the network of Chen and Manning (2014), and a tagger of the same make."""
 
-import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from ..data import Treebank, ud
 from ..data.places import in_text
 from ..settings import Settings
 from .checks import check_counts
-from .loops import shuffled, train_pass
+from .loops import fingerprint, shuffled, slices, train_pass, trained_items
 from .norms import needs_a_batch
 from .task import NormChoice, Score, SplitName, Tick
 
@@ -88,7 +87,7 @@ class Steps:
         return len(self.classes)
 
     def to(self, device: str) -> "Steps":
-        """The same on a device."""
+        """Copies on a device."""
         return Steps(self.features.to(device), self.classes.to(device), self.moves.to(device))
 
 
@@ -162,7 +161,7 @@ class ParseTask:
         check_counts(treebank.origin, "trees that arc-standard transitions build", counts)
         return TreebankTensors(
             origin=f"{treebank.origin}; {_left_out(examples['train'])}",
-            fingerprint=_fingerprint(treebank),
+            fingerprint=fingerprint("".join(_columns(split)).encode() for split in splits.values()),
             warning="",
             train_items=len(examples["train"]),
             vocabulary=vocabulary,
@@ -210,7 +209,7 @@ class ParseTask:
         """One pass; the score, of single transitions, is of each batch before the step on it."""
         model.train()
         train = data.examples["train"]
-        n = min(settings.train_items or data.train_items, data.train_items)
+        n = trained_items(settings, data)
 
         def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             logits = model(take(train.features, index))
@@ -226,8 +225,7 @@ class ParseTask:
         examples = data.examples[split]
         n, loss_sum = len(examples), 0.0
         with no_grad():
-            for start in range(0, n, _EVALUATION_BATCH):
-                part = slice(start, min(start + _EVALUATION_BATCH, n))
+            for part in slices(n, _EVALUATION_BATCH):
                 loss = parse.transition_loss(
                     model(examples.features[part]),
                     data.masks,
@@ -326,15 +324,8 @@ def _left_out(examples: parse.Examples) -> str:
     return f"{examples.nonprojective} non-projective{unusable} of {trees} training trees left out"
 
 
-def _fingerprint(treebank: Treebank) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for split in (treebank.train, treebank.valid, treebank.test):
-        digest.update("".join(_columns(split)).encode())
-    return digest.hexdigest()
-
-
-def _columns(sentences: Iterable[parse.Sentence]) -> Iterable[str]:
-    """What parser and tagger learn from."""
+def _columns(sentences: Iterable[parse.Sentence]) -> Iterator[str]:
+    """The columns that parser and tagger learn from."""
     for sentence in sentences:
         for word in sentence.words:
             columns: tuple[Any, ...] = (word.form, word.upos, word.xpos, word.head, word.deprel)

@@ -1,4 +1,4 @@
-"""From what the user asked for to the runs that answer it."""
+"""Makes the runs of a study from its variants, seeds and settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ _DENOMINATORS = ("var_eps", "std_eps")
 
 @dataclass(frozen=True)
 class Overrides:
-    """Settings that the user gave; None: as the task has them.
+    """Settings that the user gave; None keeps the task's.
 
     Raises:
         ArgumentError: A value with which no task can train.
@@ -56,18 +56,18 @@ class Choice:
 
     @property
     def id(self) -> str:
-        """Names the line with the chosen C; that of the run where nothing is chosen."""
+        """Id of the line with the chosen C, or of the run if nothing is chosen."""
         if not self.searches:
             return self.runs[0].id
         return identify({"choice": sorted(run.id for run in self.runs)})
 
     @property
     def searches(self) -> bool:
-        """Whether the variant has a C to choose."""
+        """True if the variant has a C to choose."""
         return self.runs[0].C is not None
 
     def result(self, results: Mapping[str, Result]) -> Result:
-        """The line that records the choice; wants the result of every run."""
+        """The line that records the choice. `results` must have every run."""
         tried = [results[run.id] for run in self.runs]
         chosen = max(tried, key=lambda result: result["valid"])  # the first of equals
         return {
@@ -88,7 +88,7 @@ def choices(
     scales: Sequence[float],
     device: str = "cpu",
 ) -> list[Choice]:
-    """Seed by seed, so that every variant has a number early."""
+    """All choices, ordered by seed, so that every variant has a number early."""
 
     def run(norm: str, seed: int, scale: float | None) -> Run:
         return Run(task.name, norm, seed, settings, data.fingerprint, scale, device)

@@ -42,7 +42,7 @@ Report = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, completely: equal runs give equal numbers.
+    """All that decides a training run. Equal runs give equal numbers.
 
     Attributes:
         task: Name of the task.
@@ -68,7 +68,7 @@ class Run:
         return identify({"run": self.facts()})
 
     def facts(self) -> dict[str, Any]:
-        """Plain values. The device stands there only if it is not the CPU."""
+        """Plain values, with the device only if it is not the CPU."""
         facts = asdict(self)
         if self.device == "cpu":
             del facts["device"]
@@ -82,7 +82,7 @@ class Run:
 
 @dataclass
 class Progress:
-    """Where a run stands at an epoch's end: the checkpoint's text part."""
+    """State of a run after an epoch: the JSON part of its checkpoint."""
 
     history: dict[str, list[float | None]] = field(
         default_factory=lambda: {name: [] for name in HISTORY}
@@ -102,11 +102,11 @@ class Progress:
         return float(self.history["valid"][self.best_epoch - 1] or 0.0)
 
     def stopped_early(self, settings: Settings) -> bool:
-        """Whether validation has not improved for long enough."""
+        """True if validation has not improved for `patience` epochs."""
         return self.epochs < settings.epochs and self.epochs - self.best_epoch >= settings.patience
 
     def finished(self, settings: Settings) -> bool:
-        """Whether only the test is left."""
+        """True if only the test is left."""
         return self.diverged or self.epochs >= settings.epochs or self.stopped_early(settings)
 
 
@@ -125,7 +125,7 @@ class Trainer:
             self._restore()
 
     def finish(self, report: Report) -> Result:
-        """Trains what is left and tests. report(epochs done) is called now and then."""
+        """Trains the remaining epochs and tests. Calls report(epochs done) now and then."""
         settings = self.run.settings
         report(self.progress.epochs)
         while not self.progress.finished(settings):
@@ -139,7 +139,7 @@ class Trainer:
         return self._result(test)
 
     def save(self, path: Path, result: Result) -> None:
-        """Writes the best epoch's model, once finished, with what the run was and came to.
+        """Writes the best epoch's model of a finished run, with the run's facts and numbers.
 
         A run that diverged leaves none.
         """
@@ -252,7 +252,7 @@ class Trainer:
 
 @contextmanager
 def _explained(checkpoint: Path) -> Iterator[None]:
-    """Turns whatever a foreign file makes fail into one clear error."""
+    """Turns the errors of a damaged or foreign checkpoint into one FileError."""
     try:
         yield
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -270,7 +270,7 @@ def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
 
 
 def _seldom(report: Report) -> Report:
-    """Passes on some fifty of an epoch's ticks: telling more costs time and shows nothing."""
+    """Passes on some fifty of an epoch's ticks, because each costs time."""
     last = 0.0
 
     def tick(share: float) -> None:
@@ -287,16 +287,16 @@ def _copy(value: Tensor) -> Tensor:
 
 
 def _all_finite(state: Mapping[str, Tensor]) -> bool:
-    """Of integers, too: they are."""
+    """True if all values, integers included, are finite."""
     return all(bool(np.isfinite(value.to("cpu").numpy()).all()) for value in state.values())
 
 
 def _finite(number: float) -> float | None:
-    """JSON has no NaN and no infinity."""
+    """The number, or None for NaN and infinities, which JSON lacks."""
     return number if math.isfinite(number) else None
 
 
 def _peak_memory_mib() -> float:
-    """Of this process so far."""
+    """Peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

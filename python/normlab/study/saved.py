@@ -1,6 +1,6 @@
 """The model that a study keeps: that of the run with the best validation number.
 
-Runs that diverged have none.
+Runs that diverged leave no model.
 """
 
 import os
@@ -32,7 +32,7 @@ class BestModel:
 
     @property
     def found(self) -> bool:
-        """Whether there is a model."""
+        """True if there is a model."""
         return self._best is not None
 
     def offer(self, run: Run, result: Result) -> None:
@@ -45,7 +45,7 @@ class BestModel:
             model_of(self.folder, run).unlink(missing_ok=True)
 
     def missing(self, finished: Mapping[str, Result]) -> Run | None:
-        """The best run if its model is not there: it had finished without leaving one."""
+        """The best run if it finished without leaving a model; else None."""
         sound = [run for run in self._runs if not finished[run.id]["diverged"]]
         if not sound:
             return None
@@ -59,7 +59,7 @@ class BestModel:
         return result["valid"], self._places[result["id"]]
 
     def _kept(self) -> str:
-        """The run whose model lies there, one of this study's; empty if none does."""
+        """Id of the run, one of this study's, whose model lies there; empty without a model."""
         if not self.path.exists():
             return ""
         try:

@@ -1,10 +1,10 @@
-"""The lines of a study as notebooks and terminals show them."""
+"""Results of a study, shown as a table."""
 
 from ..results import Result
 
 
 class Results(list[Result]):
-    """Lines of a study. Notebooks show their table, terminals the same as Markdown."""
+    """Results of a study. Notebooks show a table, terminals show Markdown."""
 
     def __repr__(self) -> str:
         from ..report import summary

@@ -1,4 +1,4 @@
-"""A study: every variant over every seed, into one folder that can be taken up again."""
+"""A study: every variant over every seed, in a folder from which it can be resumed."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence, Sized
 from contextlib import closing, suppress
@@ -29,7 +29,7 @@ _EACH: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C: so many of so many runs are finished."""
+    """Ctrl-C during a study. The text tells how many runs are finished."""
 
     def __init__(self, finished: int, total: int):
         super().__init__(f"{finished} of {total} runs are finished")
@@ -37,7 +37,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Study:
-    """What to train, and where the results go.
+    """A plan: networks to train and a folder for the results.
 
     Attributes:
         tasks: Task objects, see task.Task.
@@ -66,7 +66,7 @@ class Study:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        """ArgumentError for all that can be told before the data is read."""
+        """ArgumentError for all errors that need no data."""
         if not str(self.out):
             raise ArgumentError("out: must be a path, is empty")
         object.__setattr__(self, "out", Path(self.out))
@@ -85,9 +85,9 @@ class Study:
             )
 
     def run(self, show: Display | None = None) -> Results:
-        """Trains what is not finished yet, writes the report, returns this study's lines.
+        """Trains unfinished runs, writes the report and returns this study's results.
 
-        These are a list of dicts, which a notebook shows as their table.
+        They are a list of dicts, which notebooks show as a table.
 
         Raises:
             FileError: No data, data that cannot be trained on, or an output folder that cannot be
@@ -201,14 +201,14 @@ class Study:
         )
 
     def _choose(self, plan: list[Choice], file: ResultFile, finished: dict[str, Result]) -> None:
-        """Writes the lines with the chosen C that can be written now."""
+        """Writes the line of each choice whose runs are all finished."""
         for choice in plan:
             if choice.id not in finished and all(run.id in finished for run in choice.runs):
                 finished[choice.id] = choice.result(finished)
                 file.append(finished[choice.id])
 
     def _clean(self, runs: list[Run]) -> None:
-        """What a crash right after a result, or a second training, has left of finished runs."""
+        """Removes files of finished runs that a crash or a second training left."""
         for run in runs:
             checkpoint_of(self.out, run).unlink(missing_ok=True)
             model_of(self.out, run).unlink(missing_ok=True)

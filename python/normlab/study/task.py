@@ -1,4 +1,4 @@
-"""What a study asks of a task. A new task is one more object with these methods."""
+"""The protocol of tasks. A new task is an object with these methods."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,25 +30,25 @@ class Score:
 
 @dataclass(frozen=True)
 class NormChoice:
-    """A variant and what it is built with: exactly the options that it takes."""
+    """A variant with the options that it takes."""
 
     variant: str
     options: Mapping[str, Any]
 
 
 class Dataset(Protocol):
-    """A task's data in memory; the rest is the task's own affair.
+    """A task's data in memory.
 
-    Networks are trained where the data was taken to.
+    Networks are trained on the device of the data.
     """
 
     @property
     def origin(self) -> str:
-        """Where the data came from, in words."""
+        """The data's source, in words."""
 
     @property
     def fingerprint(self) -> str:
-        """A sum over all data: results on other data are kept apart."""
+        """A checksum over all data, which separates results on different data."""
 
     @property
     def train_items(self) -> int:
@@ -56,10 +56,10 @@ class Dataset(Protocol):
 
     @property
     def warning(self) -> str:
-        """What every table, picture and line must say of this data; empty for the real thing."""
+        """A warning about the data, shown in every table, picture and line; empty for real data."""
 
     def to(self, device: str) -> "Dataset":
-        """The same data for networks on "cpu" or "cuda"."""
+        """Returns the data for networks on "cpu" or "cuda"."""
 
 
 D = TypeVar("D", bound=Dataset)
@@ -86,7 +86,7 @@ class Task(Protocol[D]):
         """A try of some minutes."""
 
     def load(self, *, quick: bool = False) -> D:
-        """Reads the data; FileError if it cannot be had. Only `quick` may take a stand-in."""
+        """Reads the data; FileError if there is none. Only `quick` may generate stand-ins."""
 
     def build(self, data: D, norm: NormChoice) -> "nn.Module":
         """The network, its weights drawn from this thread's generator."""

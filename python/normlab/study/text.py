@@ -1,20 +1,19 @@
 # ruff: noqa: RUF001  (typographic times)
 """RT and SST5 with the paper's Transformer."""
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import Tensor, cross_entropy, nn, no_grad, optim, take, tensor, text
+from .. import Tensor, cross_entropy, nn, optim, take, tensor, text
 from .._core import FileError
 from ..data import TextData, TextSplit, rt, sst5
 from ..settings import Settings
 from .checks import check_classes
-from .loops import count_right, train_pass
+from .loops import classified, fingerprint, train_pass, trained_items
 from .norms import needs_a_batch
 from .task import NormChoice, Score, SplitName, Tick
 
@@ -136,7 +135,7 @@ class TextTask:
         vocabulary = text.Vocabulary.of(words["train"], self._network.least)
         return TextTensors(
             origin=f"{_STANDIN}: {data.origin}" if data.generated else data.origin,
-            fingerprint=_fingerprint(data),
+            fingerprint=fingerprint(_parts(data)),
             warning=_STANDIN if data.generated else "",
             train_items=len(data.train),
             labels=data.labels,
@@ -186,7 +185,7 @@ class TextTask:
         """One pass; the score is of each batch before the step on it."""
         model.train()
         train = data.splits["train"]
-        n = min(settings.train_items or data.train_items, data.train_items)
+        n = trained_items(settings, data)
 
         def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             sentences, labels = data.batch("train", index)
@@ -203,16 +202,9 @@ class TextTask:
     def evaluate(self, model: nn.Module, data: TextTensors, split: SplitName) -> Score:
         """Mean loss and accuracy of a whole split."""
         model.eval()
-        examples = data.splits[split]
-        n = len(examples.labels)
-        loss_sum, right = 0.0, 0
-        with no_grad():
-            for index in _in_order(examples.lengths, _EVALUATION_TOKENS):
-                sentences, labels = data.batch(split, index)
-                logits = model(sentences)
-                loss_sum += cross_entropy(logits, labels).item() * len(labels)
-                right += count_right(logits, labels)
-        return Score(loss_sum / n, 100 * right / n)
+        parts = _in_order(data.splits[split].lengths, _EVALUATION_TOKENS)
+        batches = (data.batch(split, part) for part in parts)
+        return classified((model(sentences), labels) for sentences, labels in batches)
 
     def save(
         self, path: Path, model: nn.Module, data: TextTensors, notes: Mapping[str, str]
@@ -248,7 +240,7 @@ def _examples(
 
 
 def _in_company(batches: list[Tensor], lengths: Tensor) -> list[Tensor]:
-    """A batch of one word joins the next one: batchnorm has no statistics of one row."""
+    """Joins a batch of one word with the next one, because batchnorm needs two rows."""
     words = lengths.numpy()
     joined: list[list[int]] = [[]]
     for batch in batches:
@@ -261,7 +253,7 @@ def _in_company(batches: list[Tensor], lengths: Tensor) -> list[Tensor]:
 
 
 def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
-    """Batches for evaluation, in the order of the data, each as large as it may be."""
+    """Batches for evaluation: in the order of the data, each of at most `tokens` words."""
     batches: list[list[int]] = [[]]
     room = tokens
     for i, length in enumerate(lengths.numpy().tolist()):
@@ -273,12 +265,11 @@ def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
     return [tensor(np.array(batch, np.int64)) for batch in batches]
 
 
-def _fingerprint(data: TextData) -> str:
-    digest = hashlib.blake2b(digest_size=8)
+def _parts(data: TextData) -> Iterator[bytes | memoryview]:
+    """All data, for the fingerprint."""
     for split in _splits(data).values():
-        digest.update("\n".join(split.texts).encode())
-        digest.update(np.ascontiguousarray(split.labels).data)
-    return digest.hexdigest()
+        yield "\n".join(split.texts).encode()
+        yield np.ascontiguousarray(split.labels).data
 
 
 def rt_task() -> TextTask:

@@ -1,4 +1,4 @@
-"""Runs the plan: in this process, or several runs at a time in processes of their own."""
+"""Executes runs one by one in this process, or several at a time in worker processes."""
 
 import io
 import multiprocessing
@@ -27,25 +27,25 @@ from .task import Dataset, Task
 if TYPE_CHECKING:
     Pipe = Connection[Any, Any]
 
-_NO_MAIN_PART = 77  # the exit code of a process that came to its own study
+_NO_MAIN_PART = 77  # exit code of a worker that reached the start of its own study
 
 Loaded = tuple[Task[Any], Dataset]
 
 
 def checkpoint_of(folder: Path, run: Run) -> Path:
-    """Where the run's state is kept while it is under way."""
+    """Path of the checkpoint of an unfinished run."""
     return folder / "running" / f"{run.id}.safetensors"
 
 
 def model_of(folder: Path, run: Run) -> Path:
-    """Where a finished run leaves its model, if it is to."""
+    """Path where a finished run leaves its model."""
     return folder / "running" / f"{run.id}.model.safetensors"
 
 
 def check_main_part() -> None:
-    """Ends a study's process that imports a script which would start the study anew."""
+    """Ends a worker process whose import of the main script starts the study again."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # as spawn itself asks
-        raise SystemExit(_NO_MAIN_PART)  # the study's own process says it, once
+        raise SystemExit(_NO_MAIN_PART)  # the main process reports the error once
 
 
 def run_here(
@@ -56,7 +56,7 @@ def run_here(
     *,
     save: bool = False,
 ) -> Generator[tuple[Run, Result], None, None]:
-    """Each run with its result, one after the other; with `save` it leaves its model."""
+    """Yields each run with its result, one after the other. With `save`, runs leave models."""
     for run in pending:
         trainer = Trainer(*tasks[run.task], run, checkpoint_of(folder, run))
         result = trainer.finish(partial(display.move, run))
@@ -76,7 +76,7 @@ def run_in_processes(
     quick: bool,
     save: bool = False,
 ) -> Generator[tuple[Run, Result], None, None]:
-    """Each run with its result, as they finish, `jobs` at a time with `threads` threads each."""
+    """Yields each run with its result, `jobs` at a time with `threads` threads each."""
     waiting = list(pending)
     workers: dict[Pipe, BaseProcess] = {}
     at_work: dict[Pipe, Run] = {}
@@ -104,7 +104,7 @@ def run_in_processes(
 
 
 def _starter(tasks: dict[str, Task[Any]]) -> Callable[..., "tuple[Pipe, BaseProcess]"]:
-    """Starts a process for these tasks. ArgumentError where none could work on them."""
+    """Returns a function that starts a worker; ArgumentError if no worker can have the tasks."""
     if multiprocessing.current_process().daemon:
         raise ArgumentError("jobs: this process may not start others; use jobs=1")
     pickled, needed = _pickled(tasks)
@@ -116,14 +116,14 @@ def _starter(tasks: dict[str, Task[Any]]) -> Callable[..., "tuple[Pipe, BaseProc
             f"jobs: each process imports what a task is made of, but {needed[0]} was typed in or "
             "read from standard input: put it into a module, or use jobs=1"
         )
-    # A fork would copy OpenMP's threads half. A script that nothing is needed of is not imported.
+    # Spawn, because OpenMP does not survive a fork. Workers import the script only if they need it.
     hidden = _hidden_script if not needed else nullcontext
     context = multiprocessing.get_context("spawn")
 
     def start(*arguments: Any) -> "tuple[Pipe, BaseProcess]":
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, daemon=True, args=(theirs, pickled, *arguments))
-        with _deaf_to_interrupts(), hidden():
+        with _ignoring_interrupts(), hidden():
             process.start()
         theirs.close()
         return ours, process
@@ -132,20 +132,20 @@ def _starter(tasks: dict[str, Task[Any]]) -> Callable[..., "tuple[Pipe, BaseProc
 
 
 class _Pickler(pickle.Pickler):
-    """Collects the names of what is pickled as a reference into the script."""
+    """Collects the names of objects that are pickled as references into the script."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.of_the_script: list[str] = []
 
     def persistent_id(self, value: Any) -> None:
-        """Asked of everything that is pickled."""
+        """Called for each pickled object."""
         if getattr(value, "__module__", None) == "__main__" and hasattr(value, "__qualname__"):
             self.of_the_script.append(value.__qualname__)
 
 
 def _pickled(tasks: dict[str, Task[Any]]) -> tuple[bytes, list[str]]:
-    """The tasks, and the names of what in them is defined in the script itself."""
+    """The pickled tasks, and the names of their parts that the main script defines."""
     file = io.BytesIO()
     pickler = _Pickler(file)
     try:
@@ -159,7 +159,7 @@ def _pickled(tasks: dict[str, Task[Any]]) -> tuple[bytes, list[str]]:
 
 @contextmanager
 def _hidden_script() -> Iterator[None]:
-    """Processes started within do not import the script: it may be no file, or run a study."""
+    """Workers started within do not import the main script, which may be no file or run a study."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -201,8 +201,8 @@ def _receive(pipe: "Pipe", process: BaseProcess, run: Run) -> float | Result:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started within ignore Ctrl-C, which reaches all of them: the parent decides."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Workers started within ignore Ctrl-C, so that the main process alone handles it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -221,7 +221,7 @@ def _work(
     quick: bool,
     save: bool,
 ) -> None:
-    """A process's life: runs from the pipe, progress and results into it."""
+    """Main function of a worker: receives runs, sends progress and results."""
     set_num_threads(threads)
     loaded: dict[str, Dataset] = {}
     try:

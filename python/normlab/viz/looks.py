@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from .. import norm_variants
+
 COLOURS = {
     "none": "#8b8f98",
     "layernorm": "#3b82c4",
@@ -9,7 +11,7 @@ COLOURS = {
     "adanorm": "#e07b39",
     "detachnorm": "#b565c9",
 }
-"""The paper's variants keep these in every picture; readable on white and on near-black."""
+"""Colours of the paper's variants in every picture; readable on white and on near-black."""
 
 MORE_COLOURS = (
     "#c9a227",
@@ -21,30 +23,13 @@ MORE_COLOURS = (
     "#a0764f",
     "#5aa469",
 )
-"""For all else, in this order."""
+"""Colours of all other variants, in this order."""
 
-_DASHES: dict[str, Any] = {"dashed": (0, (5, 2)), "dashdot": (0, (6, 2, 1, 2)), "dots": (0, (1, 1))}
-# By variant: colour, line, marker. Lines and markers tell them apart where colours do not.
-_LOOKS: dict[str, tuple[str, str, str]] = {
-    "none": (COLOURS["none"], "dots", "x"),
-    "layernorm": (COLOURS["layernorm"], "solid", "o"),
-    "layernorm_simple": (COLOURS["layernorm_simple"], "dashed", "s"),
-    "detachnorm": (COLOURS["detachnorm"], "dots", "v"),
-    "detach_mean": (MORE_COLOURS[3], "dashed", "<"),
-    "detach_std": (MORE_COLOURS[4], "dashdot", ">"),
-    "adanorm": (COLOURS["adanorm"], "dashdot", "D"),
-    "gradnorm": (MORE_COLOURS[2], "dashed", "p"),
-    "topk": (MORE_COLOURS[5], "dashed", "h"),
-    "gain_only": (MORE_COLOURS[0], "dashed", "^"),
-    "bias_only": (MORE_COLOURS[1], "dashdot", "P"),
-    "rmsnorm": (MORE_COLOURS[6], "solid", "d"),
-    "rmsnorm_simple": (MORE_COLOURS[6], "dashed", "d"),
-    "scalenorm": (MORE_COLOURS[7], "dashdot", "H"),
-    "dyt": (MORE_COLOURS[2], "dots", "X"),
-    "batchnorm": (MORE_COLOURS[5], "solid", "1"),
-    "groupnorm": (MORE_COLOURS[3], "dashdot", "2"),
-    "instancenorm": (MORE_COLOURS[4], "dots", "3"),
-}
+# Variants have these in the order of the engine's table. Lines and markers tell them apart where
+# colours do not.
+_LINES: tuple[Any, ...] = ((0, (1, 1)), "solid", (0, (5, 2)), (0, (6, 2, 1, 2)))
+_MARKERS = "xosv<>Dph^PdHX1234"
+_OWN = {"color": "#22262e", "linestyle": "solid", "marker": "*"}  # variants of the user's own
 
 
 # Any: matplotlib's stubs want a dict of its own parameters' names, and not every version does.
@@ -91,17 +76,22 @@ def style(*, ink: str = "#22262e", faint: str = "#dfe2e8", paper: str = "#ffffff
 
 
 def look(variant: str, *, marker: bool = True) -> dict[str, Any]:
-    """How a variant is drawn: keyword arguments for ``ax.plot``, its label among them.
+    """Keyword arguments for ``ax.plot`` that draw a variant the same way in every figure.
 
     Args:
-        variant: One of ``nl.norm_variants()``; any other name is that of a variant of one's own,
-            which has the colour of text.
+        variant: One of ``nl.norm_variants()``. Any other name is the user's own variant, drawn in
+            the colour of text.
         marker: Whether points are marked.
     """
-    colour, line, mark = _LOOKS.get(variant, ("#22262e", "solid", "*"))
-    return {
-        "color": colour,
-        "linestyle": _DASHES.get(line, line),
-        "label": variant,
-        **({"marker": mark} if marker else {}),
+    known = norm_variants()
+    found = _OWN
+    if variant in known:
+        place = known.index(variant)
+        found = {
+            "color": COLOURS.get(variant, MORE_COLOURS[place % len(MORE_COLOURS)]),
+            "linestyle": _LINES[place % len(_LINES)],
+            "marker": _MARKERS[place % len(_MARKERS)],
+        }
+    return {name: value for name, value in found.items() if marker or name != "marker"} | {
+        "label": variant
     }

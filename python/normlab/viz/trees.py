@@ -3,10 +3,10 @@
 import contextlib
 import os
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from .._core import ArgumentError, FileError
+from .._templates import render
 from ..parse import Sentence
 from .arcs import arcs_of, check_same_words, compared, levels_of
 from .layout import TreeLayout
@@ -55,23 +55,7 @@ class TreeDrawing:
             raise FileError(f"{path}: cannot be written: {reason}") from error
 
     def _page(self) -> str:
-        return f"""<!doctype html>
-<html>
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(self.title)}</title>
-<style>
-body {{ margin: 1.5rem; background: #fff; color: #22262e; }}
-@media (prefers-color-scheme: dark) {{ body {{ background: #14161a; color: #e4e6ea; }} }}
-</style>
-</head>
-<body>
-{self._repr_html_()}
-</body>
-</html>
-"""
+        return render("tree.html", title=self.title, drawing=self._repr_html_())
 
     # Both: a notebook shows the first it knows. Pages take HTML, where the picture has the page's
     # colours and can be scrolled; exports to PDF take SVG.

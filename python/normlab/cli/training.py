@@ -1,0 +1,214 @@
+"""normlab study and report."""
+
+import shlex
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import normlab as nl
+from normlab import _output
+
+from . import values
+from .console import INTERRUPTED, examples, flag, say_error, show_table
+
+_MOST_JOBS = 8  # each holds the data: some 250 MB
+STUDY_EXAMPLES = examples(
+    "normlab study --quick\n\n"
+    "[dim]  Five variants on a part of MNIST, three seeds: minutes, not the paper's numbers.[/dim]",
+    "normlab study --seeds 10 --out mnist\n\n"
+    "[dim]  The paper's experiment, ten seeds. Interrupt it when you like; the same command goes "
+    "on.[/dim]",
+    "normlab study --norm layernorm adanorm --C 1 --seeds 0,3,7 --task mnist fashion_mnist\n\n"
+    "[dim]  Two variants, C fixed, these three seeds, two tasks.[/dim]",
+    "normlab study --task rt sst5 --norm paper gain_only bias_only --out text\n\n"
+    "[dim]  The paper's text tasks, with the two halves of LayerNorm's parameters: which "
+    "over-fits?[/dim]",
+    "normlab study --task parse --treebank ~/UD_German-GSD --C 1 --out german\n\n"
+    "[dim]  Dependency parsers of a folder's CoNLL-U files; without --treebank, of UD "
+    "English-EWT.[/dim]",
+    "normlab study --norm all --denominator std_eps --epochs 5\n\n"
+    "[dim]  Every variant with the denominator of the authors' code. Other settings in the same "
+    "--out are kept apart.[/dim]",
+)
+
+
+class Device(str, Enum):
+    """Where networks are."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Denominator(str, Enum):
+    """Where eps goes."""
+
+    var_eps = "var_eps"
+    std_eps = "std_eps"
+
+
+def study(
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME...",
+            help="mnist, fashion_mnist, rt, sst5, parse; several: --task a b.",
+            show_default="mnist",
+        ),
+    ] = None,
+    treebank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="Of Universal Dependencies by its name, or a folder with train, dev and test as "
+            "CoNLL-U or CoNLL-X, in parts or whole; a tenth of train stands for dev or test that "
+            "is missing; for parse.",
+            show_default="en_ewt",
+        ),
+    ] = None,
+    norm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME...",
+            help="paper (its five), all, or names from [bold]normlab norms[/bold].",
+            show_default="paper",
+        ),
+    ] = None,
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N | LIST",
+            help="How many (5: seeds 0 to 4), or which: 0,3,7.",
+            show_default="5; 3 with --quick",
+        ),
+    ] = None,
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER", help="For results.jsonl, table.md, the pictures, report.html."
+        ),
+    ] = "normlab-study",
+    quick: Annotated[
+        bool,
+        flag(
+            "--quick",
+            help="A try of some minutes: fewer epochs, and only a part of the images; without "
+            "MNIST at hand, on generated digits, and everything says so.",
+        ),
+    ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many passes.", show_default="the task's"),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Stop when validation has not improved for so many epochs.",
+            show_default="the task's",
+        ),
+    ] = None,
+    scales: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--C",
+            metavar="C...",
+            help="Candidates for adanorm's C; with several, the validation set chooses for each "
+            "seed.",
+            show_default="the task's: 0.8 1 1.5 2, text 0.5 1 1.5 2",
+        ),
+    ] = None,
+    denominator: Annotated[
+        Denominator | None,
+        typer.Option(
+            help="Where eps goes: sqrt(var + eps), or std + eps as in the authors' code.",
+            show_default="var_eps",
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Examples a step; tokens, for text.",
+            show_default="the task's: 32, text 4096",
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(min=0.0, help="Learning rate.", show_default="the task's")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="The numbers are the same for any.", show_default="all cores"),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Runs at a time, sharing the threads.",
+            show_default="one a thread, up to 8; 1 on a GPU",
+        ),
+    ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(help="Where to train and test: the CPU, or an NVIDIA GPU."),
+    ] = Device.cpu,
+    save: Annotated[
+        bool,
+        flag(
+            "--save",
+            help="Keep the model of the run that is best on validation as model.safetensors.",
+        ),
+    ] = False,
+) -> None:
+    """Train every variant over several seeds: means, 95 % intervals, paired differences."""
+    from normlab.study import Overrides, Study
+
+    _output.need_no_output()
+    folder = values.path("--out", out)
+    plan = Study(
+        tasks=values.tasks(task or ["mnist"], treebank),
+        norms=values.norms(norm or ["paper"]),
+        seeds=values.seeds(seeds or (["3"] if quick else ["5"])),
+        out=folder,
+        overrides=Overrides(
+            epochs, patience, batch, values.finite("--lr", lr), denominator and denominator.value
+        ),
+        quick=quick,
+        threads=threads,
+        # Runs side by side do not wait for each other: faster than one run on all threads.
+        jobs=jobs or (1 if device is Device.cuda else min(threads or nl.num_threads(), _MOST_JOBS)),
+        scales=values.positive("--C", scales) if scales else None,
+        save=save,
+        device=device.value,
+    )
+    try:
+        plan.run()
+    except KeyboardInterrupt as interrupted:
+        _say_interrupted(folder, str(interrupted))
+        raise typer.Exit(INTERRUPTED) from None
+    show_table(folder)
+
+
+def _say_interrupted(folder: Path, progress: str) -> None:
+    """Tells how to go on and, if some runs are finished, how to report them."""
+    from normlab.study import ResultFile
+
+    command = shlex.join(["normlab", *sys.argv[1:]])
+    text = f"Interrupted{progress and f': {progress}'}. Nothing is lost; to go on: {command}"
+    if any(not result["candidate"] for result in ResultFile(folder).read()):
+        text += f"\nA report on what is finished: normlab report {shlex.quote(str(folder))}"
+    say_error(text)
+
+
+def report(
+    folder: Annotated[str, typer.Argument(help="A study's --out.")] = "normlab-study",
+) -> None:
+    """Write table.md, the pictures and report.html anew from results.jsonl, also while it grows."""
+    from normlab.report import write_report
+
+    _output.need_no_output()
+    path = values.path("FOLDER", folder)
+    write_report(path)
+    show_table(path)
