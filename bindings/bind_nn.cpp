@@ -60,9 +60,9 @@ void set_plainly(const py::object& self, const py::str& name, const py::object& 
 }
 
 void check_constructed(const py::object& self, const std::string& name) {
-  check<ValueError>(constructed(self), Py_TYPE(self.ptr())->tp_name,
-                    "call super().__init__() before assigning the module or parameter '", name,
-                    "'");
+  check<ArgumentError>(constructed(self), Py_TYPE(self.ptr())->tp_name,
+                       "call super().__init__() before assigning the module or parameter '", name,
+                       "'");
 }
 
 /// Registers the value and keeps it as an attribute; a property of the class does both itself.
@@ -131,7 +131,7 @@ void set_other(const py::object& self, const py::str& name, const py::object& va
   if (constructed(self)) {
     auto& parent = self.cast<Module&>();
     if (py::isinstance<Tensor>(value)) {
-      check<ValueError>(
+      check<ArgumentError>(
           !has_name(parent.named_parameters(), name), Py_TYPE(self.ptr())->tp_name, "'",
           std::string(name),
           "' is a parameter: copy_() new values into it, or assign nl.nn.Parameter(x)");
@@ -372,7 +372,7 @@ void bind_base(Class& c) {
   c.def(
       "forward",
       [](const py::object& self, const py::args&, const py::kwargs&) -> Any {
-        fail<ValueError>(Py_TYPE(self.ptr())->tp_name, "must define forward(self, ...)");
+        fail<ArgumentError>(Py_TYPE(self.ptr())->tp_name, "must define forward(self, ...)");
       },
       "Computes the output. Subclasses define it, with any arguments.");
   c.def("__call__", [](const py::object& self, const py::args& args, const py::kwargs& kwargs) {
@@ -444,12 +444,12 @@ template <class M>
 auto member_setter(const char* name, Tensor M::*member) {
   return [member, name](M& m, const Tensor& value) {
     const Tensor& before = m.*member;
-    check<ValueError>(before.defined(), name, "this layer was made without one");
+    check<ArgumentError>(before.defined(), name, "this layer was made without one");
     check(value.shape() == before.shape(), name, "must have shape ", before.shape(), ", got ",
           value.shape());
-    check<ValueError>(value.is_leaf() && value.requires_grad(), name,
-                      "is a parameter: copy_() new values into it, or assign nl.nn.Parameter(x) "
-                      "before the optimizer is made");
+    check<ArgumentError>(value.is_leaf() && value.requires_grad(), name,
+                         "is a parameter: copy_() new values into it, or assign nl.nn.Parameter(x) "
+                         "before the optimizer is made");
     m.*member = m.register_parameter(name, value);
   };
 }
@@ -698,7 +698,7 @@ void bind_norm_member(Class& c, const char* name, Tensor NormOptions::*member, c
   c.def_property(
       name, [member](const nn::Norm& l) { return object_or_none(l.options().*member); },
       [name](const nn::Norm&, const Any&) {
-        fail<ValueError>("Norm", name, " cannot be replaced; copy_() new values into it");
+        fail<ArgumentError>("Norm", name, " cannot be replaced; copy_() new values into it");
       },
       doc);
 }
@@ -770,7 +770,7 @@ void bind_sequential(py::module_& m) {
       "__getitem__",
       [](const Sequential& s, int64_t i) {
         const auto n = static_cast<int64_t>(s.modules().size());
-        check<IndexError>(-n <= i && i < n, "Sequential", "position must be in [", -n, ", ", n,
+        check<RangeError>(-n <= i && i < n, "Sequential", "position must be in [", -n, ", ", n,
                           "), got ", i);
         return Any(object_of(s.modules()[i < 0 ? i + n : i]));
       },

@@ -70,17 +70,17 @@ std::optional<double> take_options(const ParameterGroup& group, Options& options
     if (name == "lr")
       set_option("optimizer", name, value, lr.emplace());
     else
-      check<ValueError>(set_named(name, value, options), "optimizer",
-                        "a group has the unknown option ", std::string(py::repr(key)),
-                        "; known are params, lr, ",
-                        std::string(py::str(py::str(", ").attr("join")(as_dict(options)))));
+      check<ArgumentError>(set_named(name, value, options), "optimizer",
+                           "a group has the unknown option ", std::string(py::repr(key)),
+                           "; known are params, lr, ",
+                           std::string(py::str(py::str(", ").attr("join")(as_dict(options)))));
   }
   return lr;
 }
 
 template <class Kind, class Options>
 std::shared_ptr<Kind> make_optimizer(const Parameters& params, double lr, const Options& usual) {
-  check<ValueError>(!params.groups.empty(), "optimizer", "there are no parameters to update");
+  check<ArgumentError>(!params.groups.empty(), "optimizer", "there are no parameters to update");
   Options options = usual;
   std::optional<double> own = take_options(params.groups[0], options);
   const bool one = params.groups.size() == 1;

@@ -8,11 +8,11 @@ class ProbeScope {
  public:
   ProbeScope(std::optional<std::shared_ptr<nn::Module>> model, int64_t every)
       : model_(model.value_or(nullptr)), every_(every) {
-    check<ValueError>(every >= 1, "probe", "every must be at least 1, got ", every);
+    check<ArgumentError>(every >= 1, "probe", "every must be at least 1, got ", every);
   }
 
   void enter() {
-    check<ValueError>(!probe_, "probe", "is already recording");
+    check<ArgumentError>(!probe_, "probe", "is already recording");
     probe_ = model_ ? std::make_unique<Probe>(*model_, every_) : std::make_unique<Probe>(every_);
     records_.clear();
   }
@@ -23,7 +23,7 @@ class ProbeScope {
     probe_.reset();
   }
   void next_step() {
-    check<ValueError>(probe_ != nullptr, "probe", "next_step() is for the inside of `with`");
+    check<ArgumentError>(probe_ != nullptr, "probe", "next_step() is for the inside of `with`");
     probe_->next_step();
   }
   int64_t step() const { return probe_ ? probe_->step() : step_; }

@@ -87,7 +87,8 @@ Shape shape_from(const py::args& args) {
 py::array array_of(const Tensor& x, const std::optional<DType>& dtype, std::optional<bool> copy) {
   const bool converts = dtype && *dtype != x.dtype();
   if (converts && copy == false)
-    fail<ValueError>("__array__", "copy=False, but dtype ", *dtype, " needs a copy of ", x.dtype());
+    fail<ArgumentError>("__array__", "copy=False, but dtype ", *dtype, " needs a copy of ",
+                        x.dtype());
   const Tensor source = converts ? x.detach().to(*dtype) : x;
   return numpy_view(!converts && copy == true ? source.clone() : source);
 }
@@ -128,8 +129,8 @@ Tensor of_bits(const py::array_t<uint16_t, py::array::c_style>& bits) {
 }
 
 Tensor of_state(const py::tuple& state) {
-  check<ValueError>(state.size() == 3 || state.size() == 4, "Tensor",
-                    "a pickled state has 3 or 4 parts, got ", state.size());
+  check<ArgumentError>(state.size() == 3 || state.size() == 4, "Tensor",
+                       "a pickled state has 3 or 4 parts, got ", state.size());
   const Tensor values = state.size() == 4
                             ? of_bits(state[0].cast<py::array>())
                             : tensor_from_array(state[0].cast<py::array>(), std::nullopt, true);
@@ -184,8 +185,8 @@ void bind_conversions(TensorClass& c) {
   c.def("__float__", [](const Tensor& x) { return py::float_(item(x)); });
   c.def("__int__", [](const Tensor& x) { return py::int_(item(x)); });
   c.def("__bool__", [](const Tensor& x) {
-    check<ValueError>(x.numel() == 1, "bool", "only a tensor of one element is true or false; ",
-                      "shape ", x.shape(), " has ", x.numel());
+    check<ArgumentError>(x.numel() == 1, "bool", "only a tensor of one element is true or false; ",
+                         "shape ", x.shape(), " has ", x.numel());
     return without_gil([&] { return x.item(); }) != 0;
   });
   c.def("__index__", [](const Tensor& x) {
@@ -241,7 +242,7 @@ of device. A floating dtype rounds, and what is too large for it becomes infinit
 takes what lies in its range, rounded towards zero; bool is whether a value is other than 0.
 
 Raises:
-    ValueError: a value, or NaN, does not fit an integer dtype, with its place. On the GPU it
+    ArgumentError: a value, or NaN, does not fit an integer dtype, with its place. On the GPU it
         becomes the nearest that does, NaN becomes 0.
     DeviceError: there is no GPU; :func:`normlab.cuda.why_not` says why.
 )doc");
@@ -259,7 +260,8 @@ GradError on the result of a recorded op; allowed on leaves such as parameters.
   c.def(
       "fill_", [](Tensor& x, Scalar value) -> Tensor& { return x.fill_(value), x; },
       py::arg("value"), ReleaseGil(),
-      "Sets every element, in place. Returns the tensor. ValueError if an integer dtype does not "
+      "Sets every element, in place. Returns the tensor. ArgumentError if an integer dtype does "
+      "not "
       "hold the value exactly; GradError on the result of a recorded op.");
   c.def(
       "zero_", [](Tensor& x) -> Tensor& { return x.fill_(0), x; }, ReleaseGil(), "``fill_(0)``.");
@@ -323,7 +325,7 @@ template <class T>
 Tensor stepped(T start, T stop, T step, DType dtype) {
   constexpr double kMost = 1e15;
   const double distance = static_cast<double>(stop) - static_cast<double>(start);
-  check<ValueError>(
+  check<ArgumentError>(
       std::isfinite(double(step)) && std::abs(distance) < kMost * std::abs(double(step)), "arange",
       "start, stop and step must make a finite number of steps, got ", start, ", ", stop, " and ",
       step);
@@ -372,7 +374,7 @@ Args:
 
 Raises:
     DtypeError: the elements are not real numbers or booleans.
-    ValueError: an element does not fit an integer ``dtype``, with its place; see :meth:`Tensor.to`.
+    ArgumentError: an element does not fit an integer ``dtype``, with its place; see :meth:`Tensor.to`.
     GradError: a tensor within a list requires a gradient, which would be lost.
     ShapeError: nested lists of unequal length, or more than eight axes.
     DeviceError: a device that this build or machine lacks.
@@ -398,7 +400,8 @@ neither in the CPU's nor in the first GPU's memory.
       },
       py::arg("shape"), py::arg("value"), py::kw_only(), py::arg("dtype") = py::none(),
       py::arg("device") = "cpu", py::arg("requires_grad") = false,
-      "A tensor of one value everywhere, float32 by default. ValueError if an integer dtype does "
+      "A tensor of one value everywhere, float32 by default. ArgumentError if an integer dtype "
+      "does "
       "not "
       "hold the value exactly.");
   m.def(

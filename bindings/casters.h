@@ -127,7 +127,7 @@ inline void check_constructed(py::handle object) {
     refuse_shell(object);
 }
 
-/// uint64 from an int; nullopt if it is none, ValueError if it has no seed's size.
+/// uint64 from an int; nullopt if it is none, ArgumentError if it has no seed's size.
 std::optional<uint64_t> seed_from(py::handle source);
 /// The items of an iterable if all are tensors, else nullopt. A tensor's own rows are not meant.
 std::optional<std::vector<Tensor>> tensors_from(py::handle source);
@@ -251,8 +251,8 @@ struct type_caster<normlab::bindings::Axes> {
   bool load(handle source, bool) {
     const auto axes = normlab::bindings::integers_from(source);
     if (!axes) return false;
-    normlab::check<normlab::ValueError>(!axes->empty(), "axis",
-                                        "an empty tuple names no axis; None stands for all");
+    normlab::check<normlab::ArgumentError>(!axes->empty(), "axis",
+                                           "an empty tuple names no axis; None stands for all");
     value.list.assign(axes->begin(), axes->end());
     return true;
   }

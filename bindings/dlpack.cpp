@@ -231,10 +231,10 @@ Tensor import_as(const py::object& capsule) {
 /// What one capsule holds goes to one consumer.
 void check_capsule(const py::object& capsule) {
   const auto is = [&](const char* name) { return PyCapsule_IsValid(capsule.ptr(), name); };
-  check<ValueError>(!is(DLManagedTensor::kUsed) && !is(DLManagedTensorVersioned::kUsed),
-                    "from_dlpack",
-                    "a capsule can be taken once, and this one has been; make another "
-                    "with x.__dlpack__(), or give x itself");
+  check<ArgumentError>(!is(DLManagedTensor::kUsed) && !is(DLManagedTensorVersioned::kUsed),
+                       "from_dlpack",
+                       "a capsule can be taken once, and this one has been; make another "
+                       "with x.__dlpack__(), or give x itself");
   check<DtypeError>(is(DLManagedTensor::kName) || is(DLManagedTensorVersioned::kName),
                     "from_dlpack", "needs a DLPack capsule, got ", Py_TYPE(capsule.ptr())->tp_name);
 }
@@ -264,9 +264,9 @@ py::object capsule_of(const py::object& source, bool gpu) {
 /// who may end it at any time: it is not touched again.
 bool let_wait(const py::object& stream) {
   const auto number = stream.is_none() ? 1 : stream.cast<int64_t>();
-  check<ValueError>(number >= -1 && number != 0, "__dlpack__",
-                    "stream must be None, -1 or a CUDA stream, not 0 (1 is the default one), got ",
-                    number);
+  check<ArgumentError>(
+      number >= -1 && number != 0, "__dlpack__",
+      "stream must be None, -1 or a CUDA stream, not 0 (1 is the default one), got ", number);
   if (number < 0) return false;
   auto* const handle = reinterpret_cast<void*>(number);
   cuda::let_wait(handle);
@@ -295,8 +295,8 @@ std::pair<int, int> dlpack_device(const Tensor& x) {
 
 py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
                              const py::object& stream) {
-  check<ValueError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
-                    "stream must be None on the CPU, got ", std::string(py::repr(stream)));
+  check<ArgumentError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
+                       "stream must be None on the CPU, got ", std::string(py::repr(stream)));
   const Tensor shared = copied ? x.detach().clone() : x.detach();
   const bool elsewhere = x.device() == Device::cuda && let_wait(stream);
   return versioned ? export_as<DLManagedTensorVersioned>(shared, copied, elsewhere)

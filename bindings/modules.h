@@ -55,7 +55,7 @@ class Trampoline : public Base {
     if (std::optional<Tensor> z = outlive_interpreter([&] { return forward_in_python(x); }))
       return *std::move(z);
     if constexpr (std::is_abstract_v<Base>)
-      fail<ValueError>("Module", "a subclass must define forward(self, ...)");
+      fail<ArgumentError>("Module", "a subclass must define forward(self, ...)");
     else
       return Base::forward(x);
   }
