@@ -31,7 +31,7 @@ std::vector<std::string> split_lines(const std::string& text);
 /// ArgumentError, ShapeError unless a tensor of that name and shape is there.
 void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape);
 
-/// What `read` makes of the file; its errors become IoErrors that name the path.
+/// What `read` makes of the file; its errors become FileErrors that name the path.
 template <class Read>
 auto read_model(const std::string& path, const Read& read) {
   TensorFile file = load(path);
