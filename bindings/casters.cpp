@@ -264,7 +264,7 @@ std::optional<std::vector<Tensor>> tensors_from(py::handle source) {
   std::vector<Tensor> tensors;
   for (const py::handle item : items) {
     if (!py::isinstance<Tensor>(item)) {
-      // What can be gone through again is looked at by normlab._misuse.
+      // For a container, normlab._misuse names the item.
       check<DtypeError>(!PyIter_Check(source.ptr()), "tensors", "item ", tensors.size(),
                         " must be a Tensor, got ", Py_TYPE(item.ptr())->tp_name);
       return std::nullopt;

@@ -77,7 +77,7 @@ py::dtype numpy_dtype(const DLDataType& t) {
   return py::dtype(name + std::to_string(t.bits));
 }
 
-/// What a consumer's deleter frees: the handle and the axis lengths that the DLTensor points to.
+/// The handle and the axis lengths that a DLTensor points to. The consumer's deleter frees them.
 template <class Managed>
 struct Export {
   Managed managed{};
@@ -126,7 +126,7 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, bool elsewh
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
-/// Whether it is there, and the first one.
+/// DeviceError unless it is the CPU or the first GPU.
 void check_device(int type, int id) {
   if (type == kDLCUDA) cuda::properties();
   const bool cpu = type == kDLCPU || type == kDLCUDAHost;
@@ -135,7 +135,7 @@ void check_device(int type, int id) {
                      type, ", number ", id);
 }
 
-/// What calls the exporter's deleter when it goes; the capsule is taken.
+/// Takes the capsule. The result calls the exporter's deleter at its end.
 template <class Managed>
 py::capsule owner_of(Managed* m, const py::object& capsule) {
   py::capsule owner(m, [](void* p) {
@@ -189,7 +189,7 @@ DType dtype_on_gpu(const DLDataType& t) {
                    int{t.bits}, " bits");
 }
 
-/// Whether elements lie in C order; a stride along one element or none means nothing.
+/// True for elements in C order. Strides of axes of length 0 and 1 do not count.
 bool is_contiguous(const DLTensor& t) {
   int64_t step = 1;
   for (int i = t.ndim - 1; i >= 0; --i) {
@@ -228,7 +228,7 @@ Tensor import_as(const py::object& capsule) {
   return bits ? bfloat16_on(array) : tensor_from_array(array);
 }
 
-/// What one capsule holds goes to one consumer.
+/// ArgumentError for a capsule that a consumer has taken.
 void check_capsule(const py::object& capsule) {
   const auto is = [&](const char* name) { return PyCapsule_IsValid(capsule.ptr(), name); };
   check<ArgumentError>(!is(DLManagedTensor::kUsed) && !is(DLManagedTensorVersioned::kUsed),

@@ -1,6 +1,6 @@
 #pragma once
 
-// What an optimizer can be given as its parameters.
+// The parameters that an optimizer takes.
 
 #include "casters.h"
 

@@ -14,6 +14,9 @@ POLISH = [
     (r"\*\*kwargs\b(?!:)", "**kwargs: typing.Any"),
     (r"os\.PathLike\b(?!\[)", "os.PathLike[str]"),
     (r"(def __(?:eq|ne)__\(.*)$", r"\1  # type: ignore[override]"),
+    (r"^__all__: list =", "__all__: list[str] ="),
+    # As people write numbers.
+    (r"typing\.Supports(Int|Float) \| typing\.SupportsIndex", lambda m: m[1].lower()),
     # In the class body Tensor.numpy would stand for the module.
     (r"^import numpy$", "import numpy as np"),
     (r"^import numpy\.typing$", "import numpy as np\nimport numpy.typing as npt"),

@@ -319,3 +319,17 @@ TEST_CASE("conversions and numbers on the GPU", "[numbers][cuda]") {
            }})
     CHECK(cuda_difference(op, {tails}) < 1e-12);
 }
+
+TEST_CASE("arange counts by a step, exactly in integers", "[tensor]") {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  CHECK(Tensor::arange(5, -2, -3).to_vector() == std::vector<double>{5, 2, -1});
+  CHECK(Tensor::arange(3, 3, 1).shape() == Shape{0});
+  const Tensor big = Tensor::arange(kMost - 2, kMost, 1);
+  CHECK(std::vector(big.data<int64_t>(), big.data<int64_t>() + 2) ==
+        std::vector{kMost - 2, kMost - 1});
+  CHECK(Tensor::arange(0.0, 1.0, 0.25, DType::float64).to_vector() ==
+        std::vector<double>{0, 0.25, 0.5, 0.75});
+  CHECK(Tensor::arange(0.0, 1.0, 0.5).dtype() == DType::float32);
+  CHECK(
+      error_of<ArgumentError>([] { Tensor::arange(0, 1, 0); }).starts_with("arange: start, stop"));
+}

@@ -130,6 +130,10 @@ class Tensor {
   static Tensor scalar(Scalar value, DType dtype = DType::float32);
   /// 0, 1, ..., n - 1. ArgumentError if an integer dtype does not hold them.
   static Tensor arange(int64_t n, DType dtype = DType::int64);
+  /// start, start + step, ... before stop. ArgumentError unless these are finitely many.
+  /// Integers count exactly, as int64 by default; other numbers by double's arithmetic, as float32.
+  static Tensor arange(Scalar start, Scalar stop, Scalar step,
+                       std::optional<DType> dtype = std::nullopt);
   /// Copies values into a tensor of that shape. ShapeError if their number differs.
   template <class T>
   static Tensor of(const Shape& shape, std::span<const T> values) {

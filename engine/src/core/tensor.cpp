@@ -5,7 +5,6 @@
 #include <cstring>
 #include <iomanip>
 #include <limits>
-#include <numeric>
 
 #include "core/accumulate.h"
 #include "core/allocator.h"
@@ -222,15 +221,6 @@ Tensor Tensor::full(const Shape& shape, Scalar value, DType dtype, Device device
 
 Tensor Tensor::scalar(Scalar value, DType dtype) {
   return full({}, value, dtype);
-}
-
-Tensor Tensor::arange(int64_t n, DType dtype) {
-  check<ArgumentError>(n >= 0, "arange", "n must not be negative, got ", n);
-  check<ArgumentError>(n <= 2 || dtype != DType::boolean, "arange",
-                       "bool holds 0 and 1 alone, got n ", n);
-  Tensor x = empty({n}, DType::int64);
-  std::iota(x.data<int64_t>(), x.data<int64_t>() + n, int64_t{0});
-  return x.to(dtype);
 }
 
 Tensor Tensor::copy_of(const Shape& shape, DType dtype, const void* values, int64_t n) {
