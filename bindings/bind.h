@@ -15,6 +15,7 @@ void bind_info(py::module_& m);
 void bind_cuda(py::module_& m);
 /// Declares the class; bind_ops() adds the operations to it.
 TensorClass bind_tensor(py::module_& m);
+void bind_factories(py::module_& m);
 void bind_autograd(py::module_& m, TensorClass& tensor);
 void bind_random(py::module_& m);
 void bind_ops(py::module_& m, TensorClass& tensor);

@@ -40,12 +40,12 @@ void bind_autograd(py::module_& m, TensorClass& tensor) {
           "``(n, ...)``: one gradient a row.")
       .def_property_readonly(
           "shape", [](const SparseRows& s) { return s.shape; }, "Shape of the dense tensor.")
-      .def("dense", &SparseRows::dense, ReleaseGil(), "The same as a dense tensor.");
+      .def("dense", &SparseRows::dense, ReleaseGil(), "The values as a dense tensor.");
 
   tensor.def_property(
       "requires_grad", [](const Tensor& x) { return x.requires_grad(); },
       [](Tensor& x, bool on) { x.set_requires_grad(on); },
-      R"doc(Whether ``backward()`` computes a gradient for it.
+      R"doc(True if ``backward()`` computes a gradient for it.
 
 May be set on leaves. DtypeError unless floating; GradError on the result of a recorded op.
 )doc");
@@ -82,12 +82,12 @@ Raises:
     GradError: nothing behind it requires a gradient, the tape was freed before, a tensor that
         backward needs was changed in place, or an op on the way has no derivative.
 )doc");
-  tensor.def("detach", &Tensor::detach, "The same storage off the tape.");
+  tensor.def("detach", &Tensor::detach, "A tensor on the same storage, off the tape.");
   tensor.def("bump_version", &Tensor::bump_version,
              "Tells the tape that the values were changed from outside, as through ``numpy()``.");
 
-  m.def("grad_enabled", &grad_enabled, "Whether this thread records operations.");
-  py::class_<NoGradGuard>(m, "NoGradGuard", "What :class:`normlab.no_grad` holds.")
+  m.def("grad_enabled", &grad_enabled, "True if this thread records operations.");
+  py::class_<NoGradGuard>(m, "_NoGradGuard", "The state of :class:`normlab.no_grad`.")
       .def(py::init<>())
       .def("enter", &NoGradGuard::enter, "Stops this thread's recording.")
       .def("exit", &NoGradGuard::exit, "Ends what enter() began. GradError if it did not.");

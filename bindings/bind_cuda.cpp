@@ -70,14 +70,14 @@ Raises:
       .def("replay", &cuda::Graph::replay, ReleaseGil(),
            "Queues it. ArgumentError if nothing is recorded, the random numbers have another seed "
            "than at ``capture()``, or an optimizer is gone.")
-      .def_property_readonly("captured", &cuda::Graph::captured, "Whether something is recorded.");
+      .def_property_readonly("captured", &cuda::Graph::captured, "True if something is recorded.");
 }
 
 }  // namespace
 
 void bind_cuda(py::module_& m) {
   m.def("is_available", &cuda::is_available, ReleaseGil(),
-        "Whether a GPU can be used. Loads the CUDA library at the first call.");
+        "True if a GPU can be used. Loads the CUDA library at the first call.");
   m.def(
       "why_not", [] { return cuda::why_not(); }, ReleaseGil(),
       "Why no GPU can be used; empty if one can.");
@@ -98,7 +98,7 @@ Keys: ``name``, ``compute_capability`` (major, minor), ``multiprocessors`` and `
 DeviceError with the reason if there is no GPU.
 )doc");
   m.def("allow_tf32", &cuda::set_allow_tf32, py::arg("allowed"),
-        R"doc(Whether float32 matrix products may round their operands to TF32.
+        R"doc(Lets float32 matrix products round their operands to TF32.
 
 TF32 has 10 bits of fraction (errors of 1e-3), which tensor cores multiply several times as fast.
 Off until it is turned on. Convolutions stay in full precision.
@@ -106,7 +106,7 @@ Off until it is turned on. Convolutions stay in full precision.
 Args:
     allowed: True to turn it on, False to turn it off.
 )doc");
-  m.def("tf32_allowed", &cuda::tf32_allowed, "Whether allow_tf32() has turned TF32 on.");
+  m.def("tf32_allowed", &cuda::tf32_allowed, "True if allow_tf32() has turned TF32 on.");
   m.def("synchronize", &cuda::synchronize, ReleaseGil(),
         "Waits until all queued work is done. DeviceError if any of it failed, or without a GPU.");
   m.def(

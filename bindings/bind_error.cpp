@@ -41,13 +41,13 @@ void translate(std::exception_ptr p) {
     raise(to.device, e);
   } catch (const GradError& e) {
     raise(to.grad, e);
-  } catch (const ValueError& e) {
+  } catch (const ArgumentError& e) {
     raise(to.argument, e);
   } catch (const DtypeError& e) {
     raise(to.dtype, e);
-  } catch (const IndexError& e) {
+  } catch (const RangeError& e) {
     raise(to.range, e);
-  } catch (const IoError& e) {
+  } catch (const FileError& e) {
     raise(to.file, e);
   } catch (const OutOfMemoryError& e) {
     raise(to.memory, e);

@@ -7,7 +7,7 @@
 namespace normlab::bindings {
 namespace {
 
-/// Whether the file begins as a zip archive does. False if it cannot be read.
+/// True if the file begins as a zip archive. False if it cannot be read.
 bool is_zip(const std::filesystem::path& path) {
   std::array<char, 4> first{};
   std::ifstream file(path, std::ios::binary);

@@ -194,7 +194,7 @@ As Python's and NumPy's: ``1.0 // 0.1`` is 9, ``-7 // 2`` is -4; division by 0 g
 No derivative: backward() through it is a GradError.
 
 Raises:
-    ValueError: an integer is divided by 0; an element of a tensor on the GPU gives 0 instead.
+    ArgumentError: an integer is divided by 0; an element of a tensor on the GPU gives 0 instead.
 )doc");
   binary("remainder", "mod", &remainder_any,
          R"doc(a % b, broadcast: a - b * (a // b), with the sign of b, as Python's and NumPy's.
@@ -202,7 +202,7 @@ Raises:
 The gradients are 1 and ``-(a // b)``. ``a % 0.0`` is NaN.
 
 Raises:
-    ValueError: an integer is divided by 0; an element of a tensor on the GPU gives 0 instead.
+    ArgumentError: an integer is divided by 0; an element of a tensor on the GPU gives 0 instead.
 )doc");
   m.def("pow", &pow_any, py::arg("x"), py::arg("exponent"), ReleaseGil(),
         R"doc(x ** exponent, broadcast; each a tensor or a number.
@@ -212,7 +212,7 @@ The gradients are ``exponent * x ** (exponent - 1)``, 0 for an exponent of 0, an
 negative. Integers are exact, and wrap around.
 
 Raises:
-    ValueError: an integer with a negative exponent; an element of a tensor on the GPU gives
+    ArgumentError: an integer with a negative exponent; an element of a tensor on the GPU gives
         ``1 / x ** -exponent``, rounded towards zero, instead.
 )doc");
   bind_operator(c, "pow", &pow_any);
@@ -352,7 +352,7 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       m, c, "max",
       [](const Tensor& x, std::optional<int> at, bool keep) {
         if (at) return max(x, *at, keep);
-        check<ValueError>(!keep, "max", "keepdim needs an axis");
+        check<ArgumentError>(!keep, "max", "keepdim needs an axis");
         return max(x);
       },
       // By name alone: PyTorch's max(1) is a pair, and values[0] would be taken for its values.
@@ -363,7 +363,7 @@ void bind_reductions(py::module_& m, TensorClass& c) {
       m, c, "argmax",
       [](const Tensor& x, std::optional<int> at, bool keep) {
         if (at) return argmax(x, *at, keep);
-        check<ValueError>(!keep, "argmax", "keepdim needs an axis");
+        check<ArgumentError>(!keep, "argmax", "keepdim needs an axis");
         return argmax(x.reshape({-1}));
       },
       axis, keepdim,
@@ -391,7 +391,7 @@ PyTorch's ``torch.nn.functional.normalize``, whose axis is 1 by default. A row o
 the squares of large and small elements neither overflow nor underflow.
 
 Raises:
-    ValueError: eps is negative or not finite.
+    ArgumentError: eps is negative or not finite.
 )doc");
 }
 
@@ -509,8 +509,8 @@ Args:
 Reduction reduction_named(const std::string& name) {
   if (name == "mean") return Reduction::mean;
   if (name == "sum") return Reduction::sum;
-  check<ValueError>(name == "none", "cross_entropy",
-                    "reduction must be 'mean', 'sum' or 'none', got '", name, "'");
+  check<ArgumentError>(name == "none", "cross_entropy",
+                       "reduction must be 'mean', 'sum' or 'none', got '", name, "'");
   return Reduction::none;
 }
 

@@ -70,17 +70,17 @@ std::optional<double> take_options(const ParameterGroup& group, Options& options
     if (name == "lr")
       set_option("optimizer", name, value, lr.emplace());
     else
-      check<ValueError>(set_named(name, value, options), "optimizer",
-                        "a group has the unknown option ", std::string(py::repr(key)),
-                        "; known are params, lr, ",
-                        std::string(py::str(py::str(", ").attr("join")(as_dict(options)))));
+      check<ArgumentError>(set_named(name, value, options), "optimizer",
+                           "a group has the unknown option ", std::string(py::repr(key)),
+                           "; known are params, lr, ",
+                           std::string(py::str(py::str(", ").attr("join")(as_dict(options)))));
   }
   return lr;
 }
 
 template <class Kind, class Options>
 std::shared_ptr<Kind> make_optimizer(const Parameters& params, double lr, const Options& usual) {
-  check<ValueError>(!params.groups.empty(), "optimizer", "there are no parameters to update");
+  check<ArgumentError>(!params.groups.empty(), "optimizer", "there are no parameters to update");
   Options options = usual;
   std::optional<double> own = take_options(params.groups[0], options);
   const bool one = params.groups.size() == 1;
@@ -138,7 +138,7 @@ py::typing::List<Group> groups_of(const std::shared_ptr<Optimizer>& optimizer) {
   return py::typing::List<Group>(groups);
 }
 
-/// What a copy is made with: the groups as dicts with names, and the common rate.
+/// Arguments that make a copy: the groups as dicts with names, and the common rate.
 py::dict arguments_of(const Optimizer& optimizer) {
   py::list groups;
   std::vector<std::vector<std::pair<std::string, Tensor>>> named(optimizer.groups());
@@ -191,7 +191,7 @@ void bind_base(py::module_& m) {
       .def(
           "state",
           [](const Optimizer& o, bool copy) { return without_gil([&] { return o.state(copy); }); },
-          py::kw_only(), py::arg("copy") = false, R"doc(What is kept of each parameter, by its name.
+          py::kw_only(), py::arg("copy") = false, R"doc(The state of each parameter, by its name.
 
 ``"0.weight.exp_avg"``, ``"0.weight.step"``, ... With the parameters' values, all that an unbroken
 run would have. Learning rates belong to the schedule and are not part of it. The tensors share
@@ -242,7 +242,7 @@ void bind_adam(Class& c, double weight_decay, const std::string& doc) {
 
 void bind_schedules(py::module_& m) {
   m.def("constant", &optim::constant, py::arg("lr"),
-        "The same rate always. Returns a function of the step number, which starts at 1.");
+        "A constant rate. Returns a function of the step number, which starts at 1.");
   m.def("linear_warmup", &optim::linear_warmup, py::arg("lr"), py::arg("warmup"),
         "Rises from 0 to lr over ``warmup`` steps, then stays. Returns a function of the step.");
   m.def("inverse_sqrt", &optim::inverse_sqrt, py::arg("lr"), py::arg("warmup"),

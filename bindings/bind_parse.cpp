@@ -26,7 +26,7 @@ std::optional<int32_t> none_or(int32_t number) {
 }
 
 int32_t head_from(std::optional<int32_t> head) {
-  check<ValueError>(!head || *head >= 0, "head", "must not be negative, got ", head.value_or(0));
+  check<ArgumentError>(!head || *head >= 0, "head", "must not be negative, got ", head.value_or(0));
   return head.value_or(kNone);
 }
 
@@ -94,8 +94,8 @@ Sentence make_sentence(std::vector<std::variant<Word, std::string>> words,
 Sentence with_tree(Sentence sentence, const std::vector<std::optional<int32_t>>& heads,
                    const std::vector<std::string>& deprels) {
   const size_t n = sentence.words.size();
-  check<ValueError>(heads.size() == n && deprels.size() == n, "with_tree", "there must be ", n,
-                    " heads and deprels, there are ", heads.size(), " and ", deprels.size());
+  check<ArgumentError>(heads.size() == n && deprels.size() == n, "with_tree", "there must be ", n,
+                       " heads and deprels, there are ", heads.size(), " and ", deprels.size());
   for (size_t i = 0; i < n; ++i) {
     sentence.words[i].head = head_from(heads[i]);
     sentence.words[i].deprel = deprels[i];
@@ -484,9 +484,9 @@ Raises:
 // --- features, examples, scores ---------------------------------------------------------------
 
 Tensor features_of(const Vocabulary& vocabulary, const Sentence& sentence, const State& state) {
-  check<ValueError>(state.words() == static_cast<int64_t>(sentence.words.size()), "features",
-                    "the state must be of the sentence's ", sentence.words.size(), " words, is of ",
-                    state.words());
+  check<ArgumentError>(state.words() == static_cast<int64_t>(sentence.words.size()), "features",
+                       "the state must be of the sentence's ", sentence.words.size(),
+                       " words, is of ", state.words());
   Tensor rows = Tensor::empty({kFeatures}, DType::int32);
   features(state, vocabulary.ids(sentence), vocabulary.labels_begin(), rows.data<int32_t>());
   return rows;
@@ -578,8 +578,8 @@ std::string bytes_of(const char* op, const char* what, py::handle text) {
   const auto bytes = py::reinterpret_steal<py::bytes>(PyUnicode_AsUTF8String(text.ptr()));
   if (bytes) return bytes;
   const py::error_already_set error;
-  fail<ValueError>(op, what, " must be text; there is half a surrogate pair at ",
-                   error.value().attr("start").cast<py::ssize_t>());
+  fail<ArgumentError>(op, what, " must be text; there is half a surrogate pair at ",
+                      error.value().attr("start").cast<py::ssize_t>());
 }
 
 void bind_parse(py::module_& parse) {

@@ -151,8 +151,8 @@ Model make_model(std::shared_ptr<Network> network, const Vocabulary& vocabulary,
                  std::optional<std::shared_ptr<Network>> tagger,
                  std::optional<TagVocabulary> tag_vocabulary, Metadata notes) {
   Model model{std::move(network), vocabulary};
-  check<ValueError>(tagger.has_value() == tag_vocabulary.has_value(), "Model",
-                    "tagger and tag_vocabulary must be given both or not at all");
+  check<ArgumentError>(tagger.has_value() == tag_vocabulary.has_value(), "Model",
+                       "tagger and tag_vocabulary must be given both or not at all");
   if (tagger) model.tagger = Tagger{*std::move(tagger), *std::move(tag_vocabulary)};
   model.notes = std::move(notes);
   return model;

@@ -8,11 +8,11 @@ class ProbeScope {
  public:
   ProbeScope(std::optional<std::shared_ptr<nn::Module>> model, int64_t every)
       : model_(model.value_or(nullptr)), every_(every) {
-    check<ValueError>(every >= 1, "probe", "every must be at least 1, got ", every);
+    check<ArgumentError>(every >= 1, "probe", "every must be at least 1, got ", every);
   }
 
   void enter() {
-    check<ValueError>(!probe_, "probe", "is already recording");
+    check<ArgumentError>(!probe_, "probe", "is already recording");
     probe_ = model_ ? std::make_unique<Probe>(*model_, every_) : std::make_unique<Probe>(every_);
     records_.clear();
   }
@@ -23,7 +23,7 @@ class ProbeScope {
     probe_.reset();
   }
   void next_step() {
-    check<ValueError>(probe_ != nullptr, "probe", "next_step() is for the inside of `with`");
+    check<ArgumentError>(probe_ != nullptr, "probe", "next_step() is for the inside of `with`");
     probe_->next_step();
   }
   int64_t step() const { return probe_ ? probe_->step() : step_; }
@@ -57,7 +57,7 @@ void bind_records(py::module_& m) {
                     "Mean over rows of the biased row variance: what re-scaling shrinks.")
       .def_readonly("norm", &RowMoments::norm, "Euclidean length of the whole tensor.")
       .def("__repr__", &repr);
-  py::class_<NormRecord>(m, "NormRecord", "What one norm layer did in one step.")
+  py::class_<NormRecord>(m, "NormRecord", "Values and gradients of one norm layer in one step.")
       .def_readonly("layer", &NormRecord::layer,
                     "The module's dotted name, or \"norm\" and a number.")
       .def_readonly("variant", &NormRecord::variant, "The variant's name.")
@@ -67,7 +67,7 @@ void bind_records(py::module_& m) {
       .def_readonly("dz", &NormRecord::dz, "Gradient that arrives, dL/dz.")
       .def_readonly("dx", &NormRecord::dx, "Gradient that leaves, dL/dx.")
       .def_readonly("has_gradient", &NormRecord::has_gradient,
-                    "Whether backward() has passed: else dz and dx are zeros.")
+                    "True after backward(); before it dz and dx are zeros.")
       .def_readonly("clipped", &NormRecord::clipped,
                     "adanorm: share of elements with phi <= 0, that is y >= 1 / k; else 0.")
       .def("__repr__", [](const NormRecord& r) {

@@ -1,7 +1,4 @@
-#include <cmath>
-
 #include "bind.h"
-#include "shapes.h"
 
 namespace normlab::bindings {
 namespace {
@@ -87,7 +84,8 @@ Shape shape_from(const py::args& args) {
 py::array array_of(const Tensor& x, const std::optional<DType>& dtype, std::optional<bool> copy) {
   const bool converts = dtype && *dtype != x.dtype();
   if (converts && copy == false)
-    fail<ValueError>("__array__", "copy=False, but dtype ", *dtype, " needs a copy of ", x.dtype());
+    fail<ArgumentError>("__array__", "copy=False, but dtype ", *dtype, " needs a copy of ",
+                        x.dtype());
   const Tensor source = converts ? x.detach().to(*dtype) : x;
   return numpy_view(!converts && copy == true ? source.clone() : source);
 }
@@ -128,8 +126,8 @@ Tensor of_bits(const py::array_t<uint16_t, py::array::c_style>& bits) {
 }
 
 Tensor of_state(const py::tuple& state) {
-  check<ValueError>(state.size() == 3 || state.size() == 4, "Tensor",
-                    "a pickled state has 3 or 4 parts, got ", state.size());
+  check<ArgumentError>(state.size() == 3 || state.size() == 4, "Tensor",
+                       "a pickled state has 3 or 4 parts, got ", state.size());
   const Tensor values = state.size() == 4
                             ? of_bits(state[0].cast<py::array>())
                             : tensor_from_array(state[0].cast<py::array>(), std::nullopt, true);
@@ -184,8 +182,8 @@ void bind_conversions(TensorClass& c) {
   c.def("__float__", [](const Tensor& x) { return py::float_(item(x)); });
   c.def("__int__", [](const Tensor& x) { return py::int_(item(x)); });
   c.def("__bool__", [](const Tensor& x) {
-    check<ValueError>(x.numel() == 1, "bool", "only a tensor of one element is true or false; ",
-                      "shape ", x.shape(), " has ", x.numel());
+    check<ArgumentError>(x.numel() == 1, "bool", "only a tensor of one element is true or false; ",
+                         "shape ", x.shape(), " has ", x.numel());
     return without_gil([&] { return x.item(); }) != 0;
   });
   c.def("__index__", [](const Tensor& x) {
@@ -202,7 +200,7 @@ call ``bump_version()`` if a tape may have saved the tensor. DeviceError for a t
 ``x.to("cpu").numpy()``.
 )doc");
   c.def("__array__", &array_of, py::arg("dtype") = py::none(), py::kw_only(),
-        py::arg("copy") = py::none(), "What ``np.asarray`` calls: as ``numpy()``.");
+        py::arg("copy") = py::none(), "``numpy()``, for ``np.asarray``.");
   c.def_buffer(&buffer_of);
   c.def("__dlpack__", &dlpack, py::kw_only(), py::arg("stream") = py::none(),
         py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
@@ -241,7 +239,7 @@ of device. A floating dtype rounds, and what is too large for it becomes infinit
 takes what lies in its range, rounded towards zero; bool is whether a value is other than 0.
 
 Raises:
-    ValueError: a value, or NaN, does not fit an integer dtype, with its place. On the GPU it
+    ArgumentError: a value, or NaN, does not fit an integer dtype, with its place. On the GPU it
         becomes the nearest that does, NaN becomes 0.
     DeviceError: there is no GPU; :func:`normlab.cuda.why_not` says why.
 )doc");
@@ -259,7 +257,8 @@ GradError on the result of a recorded op; allowed on leaves such as parameters.
   c.def(
       "fill_", [](Tensor& x, Scalar value) -> Tensor& { return x.fill_(value), x; },
       py::arg("value"), ReleaseGil(),
-      "Sets every element, in place. Returns the tensor. ValueError if an integer dtype does not "
+      "Sets every element, in place. Returns the tensor. ArgumentError if an integer dtype does "
+      "not "
       "hold the value exactly; GradError on the result of a recorded op.");
   c.def(
       "zero_", [](Tensor& x) -> Tensor& { return x.fill_(0), x; }, ReleaseGil(), "``fill_(0)``.");
@@ -283,159 +282,7 @@ first axis with step 1 share storage; everything else copies. All of it is recor
   c.def(py::pickle(&state_of, &of_state));
 }
 
-/// zeros() and its like.
-template <auto Make>
-void bind_factory(py::module_& m, const char* name, const char* doc) {
-  const auto make = [](const Shape& shape, std::optional<DType> dtype, const std::string& device,
-                       bool requires_grad) {
-    return finished(Make(shape, dtype.value_or(DType::float32), device_named(device)),
-                    requires_grad);
-  };
-  def_shaped(m, name, +make, doc, py::arg("dtype") = py::none(), py::arg("device") = "cpu",
-             py::arg("requires_grad") = false);
-}
-
-/// How many of start, start + step, ... come before stop, by the double's arithmetic or exactly.
-int64_t steps_between(double start, double stop, double step) {
-  int64_t n = static_cast<int64_t>((stop - start) / step);
-  if (n >= 0 && (step > 0 ? start + n * step < stop : start + n * step > stop)) ++n;
-  return std::max<int64_t>(n, 0);
-}
-int64_t steps_between(int64_t start, int64_t stop, int64_t step) {
-  if (step > 0 ? start >= stop : start <= stop) return 0;
-  const auto from = static_cast<uint64_t>(start), to = static_cast<uint64_t>(stop),
-             stride = static_cast<uint64_t>(step);
-  const uint64_t distance = step > 0 ? to - from : from - to, each = step > 0 ? stride : -stride;
-  return static_cast<int64_t>(distance / each + (distance % each != 0));
-}
-
-double step_to(double start, double step, int64_t i) {
-  return start + i * step;
-}
-/// Within the range of int64, though i * step need not be.
-int64_t step_to(int64_t start, int64_t step, int64_t i) {
-  return static_cast<int64_t>(static_cast<uint64_t>(start) +
-                              static_cast<uint64_t>(i) * static_cast<uint64_t>(step));
-}
-
-/// start, start + step, ... before stop.
-template <class T>
-Tensor stepped(T start, T stop, T step, DType dtype) {
-  constexpr double kMost = 1e15;
-  const double distance = static_cast<double>(stop) - static_cast<double>(start);
-  check<ValueError>(
-      std::isfinite(double(step)) && std::abs(distance) < kMost * std::abs(double(step)), "arange",
-      "start, stop and step must make a finite number of steps, got ", start, ", ", stop, " and ",
-      step);
-  const int64_t n = steps_between(start, stop, step);
-  Tensor x = Tensor::empty({n}, dtype_of<T>);
-  T* p = x.data<T>();
-  for (int64_t i = 0; i < n; ++i) p[i] = step_to(start, step, i);
-  return x.to(dtype);
-}
-
-template <class T>
-void bind_stepped(py::module_& m, DType usual, const char* doc) {
-  m.def(
-      "arange",
-      [usual](T start, T stop, T step, std::optional<DType> dtype, const std::string& device) {
-        return stepped(start, stop, step, dtype.value_or(usual)).to(device_named(device));
-      },
-      py::arg("start"), py::arg("stop"), py::arg("step") = T(1), py::kw_only(),
-      py::arg("dtype") = py::none(), py::arg("device") = "cpu", doc);
-}
-
-void bind_factories(py::module_& m) {
-  m.def(
-      "tensor",
-      [](const Any& array, bool requires_grad, std::optional<DType> dtype,
-         const std::optional<std::string>& device, bool copy) {
-        const Tensor x = tensor_from(array, dtype, copy);
-        const Device where = device ? device_named(*device) : x.device();
-        return finished(without_gil([&] { return x.to(where); }), requires_grad);
-      },
-      py::arg("array"), py::arg("requires_grad") = false, py::kw_only(),
-      py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("copy") = false,
-      R"doc(A tensor of what ``array`` holds.
-
-A NumPy array (or a tensor, or anything with ``__dlpack__``) of a supported dtype that is
-C-contiguous, writable and of native byte order is shared, not copied: a later change of the one
-shows in the other. Other arrays are copied; float16 becomes float32, small integers int32 or
-int64. Python floats become float32, ints int64, bools bool.
-
-Args:
-    array: an array, a number or nested lists of numbers.
-    requires_grad: whether ``backward()`` shall give it a gradient.
-    dtype: the element type; by default the array's.
-    device: ``"cpu"`` or ``"cuda"``; by default where the array is.
-    copy: copy even where the memory could be shared.
-
-Raises:
-    DtypeError: the elements are not real numbers or booleans.
-    ValueError: an element does not fit an integer ``dtype``, with its place; see :meth:`Tensor.to`.
-    GradError: a tensor within a list requires a gradient, which would be lost.
-    ShapeError: nested lists of unequal length, or more than eight axes.
-    DeviceError: a device that this build or machine lacks.
-)doc");
-  m.def("from_dlpack", &tensor_from_dlpack, py::arg("source"),
-        R"doc(A tensor on the memory of any object with ``__dlpack__`` (PyTorch, JAX, CuPy, ...).
-
-Without a copy where it is writable, contiguous and of a supported dtype, else a copy. On the GPU
-it must be contiguous and of a supported dtype; what the engine does with it waits for the work that
-computes it, and the memory is given back when the engine is done with it. DeviceError if it is
-neither in the CPU's nor in the first GPU's memory.
-)doc");
-  bind_factory<&Tensor::zeros>(m, "zeros", "Zeros, float32 by default.");
-  bind_factory<&Tensor::ones>(m, "ones", "Ones, float32 by default.");
-  bind_factory<&Tensor::empty>(m, "empty", "Uninitialised elements, float32 by default.");
-  m.def(
-      "full",
-      [](const Shape& shape, Scalar value, std::optional<DType> dtype, const std::string& device,
-         bool requires_grad) {
-        return finished(
-            Tensor::full(shape, value, dtype.value_or(DType::float32), device_named(device)),
-            requires_grad);
-      },
-      py::arg("shape"), py::arg("value"), py::kw_only(), py::arg("dtype") = py::none(),
-      py::arg("device") = "cpu", py::arg("requires_grad") = false,
-      "A tensor of one value everywhere, float32 by default. ValueError if an integer dtype does "
-      "not "
-      "hold the value exactly.");
-  m.def(
-      "arange",
-      [](int64_t n, std::optional<DType> dtype, const std::string& device) {
-        return Tensor::arange(n, dtype.value_or(DType::int64)).to(device_named(device));
-      },
-      py::arg("n"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = "cpu",
-      "0, 1, ..., n - 1; int64 by default.");
-  bind_stepped<int64_t>(m, DType::int64, "start, start + step, ... before stop, as NumPy's.");
-  bind_stepped<double>(m, DType::float32, "The same of fractions; float32 by default.");
-}
-
-void bind_machine(py::module_& m) {
-  m.def(
-      "memory_stats", [] { return memory_dict(memory_stats()); },
-      R"doc(What the caching allocator holds, in bytes.
-
-Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept for reuse) and
-``system_calls`` (how many allocations went to the system; a steady training step makes none).
-)doc");
-  m.def("empty_cache", &empty_cache, ReleaseGil(), "Gives cached memory back to the system.");
-  m.def("set_num_threads", &set_num_threads, py::arg("n"),
-        "Sets how many CPU threads the engine uses; results do not depend on it. A process that "
-        "was forked from one that had several at work starts with 1, so that the workers of a "
-        "pool do not crowd the machine; this call gives it threads of its own.");
-  m.def("num_threads", &num_threads, "How many CPU threads the engine uses.");
-}
-
 }  // namespace
-
-std::map<std::string, int64_t> memory_dict(const MemoryStats& stats) {
-  return {{"in_use", stats.in_use},
-          {"peak", stats.peak},
-          {"cached", stats.cached},
-          {"system_calls", stats.system_calls}};
-}
 
 TensorClass bind_tensor(py::module_& m) {
   TensorClass c(m, "Tensor", py::buffer_protocol(), py::is_final(), kTensorDoc);
@@ -445,8 +292,6 @@ TensorClass bind_tensor(py::module_& m) {
   bind_attributes(c);
   bind_conversions(c);
   bind_storage(c);
-  bind_factories(m);
-  bind_machine(m);
   return c;
 }
 

@@ -56,8 +56,8 @@ void check_fits(const py::array& array, DType dtype) {
       array.size() == 0)
     return;
   const auto greatest = array.attr("max")().cast<uint64_t>();
-  check<ValueError>(greatest <= static_cast<uint64_t>(INT64_MAX), "tensor", "value ", greatest,
-                    " does not fit int64");
+  check<ArgumentError>(greatest <= static_cast<uint64_t>(INT64_MAX), "tensor", "value ", greatest,
+                       " does not fit int64");
 }
 
 bool is_shareable(const py::array& array) {
@@ -161,7 +161,7 @@ std::string class_name(py::handle object) {
 }
 
 void refuse_shell(py::handle object) {
-  fail<ValueError>(class_name(object).c_str(), "call super().__init__() before anything else");
+  fail<ArgumentError>(class_name(object).c_str(), "call super().__init__() before anything else");
 }
 
 Tensor on_cpu(const Tensor& x) {
@@ -251,7 +251,7 @@ std::optional<uint64_t> seed_from(py::handle source) {
   const auto seed = PyLong_AsUnsignedLongLong(number.ptr());
   if (!PyErr_Occurred()) return seed;
   PyErr_Clear();
-  fail<ValueError>("seed", "must be from 0 to 2**64 - 1, got ", std::string(py::str(number)));
+  fail<ArgumentError>("seed", "must be from 0 to 2**64 - 1, got ", std::string(py::str(number)));
 }
 
 std::optional<std::vector<Tensor>> tensors_from(py::handle source) {
@@ -264,7 +264,7 @@ std::optional<std::vector<Tensor>> tensors_from(py::handle source) {
   std::vector<Tensor> tensors;
   for (const py::handle item : items) {
     if (!py::isinstance<Tensor>(item)) {
-      // What can be gone through again is looked at by normlab._misuse.
+      // For a container, normlab._misuse names the item.
       check<DtypeError>(!PyIter_Check(source.ptr()), "tensors", "item ", tensors.size(),
                         " must be a Tensor, got ", Py_TYPE(item.ptr())->tp_name);
       return std::nullopt;
@@ -281,8 +281,8 @@ std::optional<std::vector<int64_t>> integers_from(py::handle source) {
     if (value != -1 || !PyErr_Occurred()) return value;
     if (!PyErr_ExceptionMatches(PyExc_OverflowError)) throw py::error_already_set();
     PyErr_Clear();
-    fail<ValueError>("integer", "must fit 64 bits, got one of ",
-                     item.attr("bit_length")().cast<py::ssize_t>(), " bits");
+    fail<ArgumentError>("integer", "must fit 64 bits, got one of ",
+                        item.attr("bit_length")().cast<py::ssize_t>(), " bits");
   };
   // Arrays have __index__ too, for one element.
   if (PyLong_Check(source.ptr()) ||

@@ -1,6 +1,6 @@
 #pragma once
 
-// What crosses the border between Python and the engine, and how.
+// Conversions between Python's objects and the engine's.
 
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
@@ -29,7 +29,7 @@ namespace normlab::bindings {
 using ReleaseGil = py::call_guard<GilRelease>;
 
 py::dtype numpy_dtype(DType dtype);
-/// Whether the object is that str.
+/// True if the object is a str of that text.
 bool is_text(py::handle source, const char* text);
 /// The engine's type for anything that numpy.dtype() takes. DtypeError if it has none.
 DType dtype_from(py::handle source);
@@ -40,7 +40,7 @@ Tensor on_cpu(const Tensor& x);
 /// A tensor on the array's memory where dtype and layout allow it, else a copy.
 Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype = std::nullopt,
                          bool copy = false);
-/// The same for anything that holds numbers: arrays, DLPack objects, scalars, nested lists.
+/// A tensor from anything that holds numbers: arrays, DLPack objects, scalars, nested lists.
 Tensor tensor_from(py::handle source, std::optional<DType> dtype = std::nullopt, bool copy = false);
 /// A tensor on the memory of an object with __dlpack__.
 Tensor tensor_from_dlpack(const py::object& source);
@@ -68,7 +68,7 @@ using MaybeGenerator = std::optional<Generator*>;
 inline Generator& chosen(const MaybeGenerator& generator) {
   return generator ? **generator : default_generator();
 }
-/// What random numbers start from.
+/// The seed of a generator.
 struct Seed {
   uint64_t value = 0;
 };
@@ -127,7 +127,7 @@ inline void check_constructed(py::handle object) {
     refuse_shell(object);
 }
 
-/// uint64 from an int; nullopt if it is none, ValueError if it has no seed's size.
+/// uint64 from an int; nullopt if it is none, ArgumentError if it has no seed's size.
 std::optional<uint64_t> seed_from(py::handle source);
 /// The items of an iterable if all are tensors, else nullopt. A tensor's own rows are not meant.
 std::optional<std::vector<Tensor>> tensors_from(py::handle source);
@@ -153,15 +153,13 @@ struct handle_type_name<normlab::bindings::TensorObject> {
   static constexpr auto name = const_name<normlab::Tensor>();
 };
 
-/// Whether T is of namespace normlab. It stands here since compilers leave out the namespaces that
-/// a class shares with the function.
+/// True for types of namespace normlab. Compilers print the namespace only outside of it.
 template <class T>
 consteval bool is_normlabs() {
   return std::string_view(__PRETTY_FUNCTION__).find("T = normlab::") != std::string_view::npos;
 }
 
-/// What pybind11 can only know as a class that was bound: every use of one checks first that it is
-/// constructed.
+/// A class of the engine that is bound. Every use of an object checks that it is constructed.
 template <class T>
 concept Bound = std::is_class_v<T> && is_normlabs<T>() && !std::derived_from<T, handle>;
 
@@ -251,8 +249,8 @@ struct type_caster<normlab::bindings::Axes> {
   bool load(handle source, bool) {
     const auto axes = normlab::bindings::integers_from(source);
     if (!axes) return false;
-    normlab::check<normlab::ValueError>(!axes->empty(), "axis",
-                                        "an empty tuple names no axis; None stands for all");
+    normlab::check<normlab::ArgumentError>(!axes->empty(), "axis",
+                                           "an empty tuple names no axis; None stands for all");
     value.list.assign(axes->begin(), axes->end());
     return true;
   }

@@ -77,7 +77,7 @@ py::dtype numpy_dtype(const DLDataType& t) {
   return py::dtype(name + std::to_string(t.bits));
 }
 
-/// What a consumer's deleter frees: the handle and the axis lengths that the DLTensor points to.
+/// The handle and the axis lengths that a DLTensor points to. The consumer's deleter frees them.
 template <class Managed>
 struct Export {
   Managed managed{};
@@ -126,7 +126,7 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, bool elsewh
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
-/// Whether it is there, and the first one.
+/// DeviceError unless it is the CPU or the first GPU.
 void check_device(int type, int id) {
   if (type == kDLCUDA) cuda::properties();
   const bool cpu = type == kDLCPU || type == kDLCUDAHost;
@@ -135,7 +135,7 @@ void check_device(int type, int id) {
                      type, ", number ", id);
 }
 
-/// What calls the exporter's deleter when it goes; the capsule is taken.
+/// Takes the capsule. The result calls the exporter's deleter at its end.
 template <class Managed>
 py::capsule owner_of(Managed* m, const py::object& capsule) {
   py::capsule owner(m, [](void* p) {
@@ -189,7 +189,7 @@ DType dtype_on_gpu(const DLDataType& t) {
                    int{t.bits}, " bits");
 }
 
-/// Whether elements lie in C order; a stride along one element or none means nothing.
+/// True for elements in C order. Strides of axes of length 0 and 1 do not count.
 bool is_contiguous(const DLTensor& t) {
   int64_t step = 1;
   for (int i = t.ndim - 1; i >= 0; --i) {
@@ -228,13 +228,13 @@ Tensor import_as(const py::object& capsule) {
   return bits ? bfloat16_on(array) : tensor_from_array(array);
 }
 
-/// What one capsule holds goes to one consumer.
+/// ArgumentError for a capsule that a consumer has taken.
 void check_capsule(const py::object& capsule) {
   const auto is = [&](const char* name) { return PyCapsule_IsValid(capsule.ptr(), name); };
-  check<ValueError>(!is(DLManagedTensor::kUsed) && !is(DLManagedTensorVersioned::kUsed),
-                    "from_dlpack",
-                    "a capsule can be taken once, and this one has been; make another "
-                    "with x.__dlpack__(), or give x itself");
+  check<ArgumentError>(!is(DLManagedTensor::kUsed) && !is(DLManagedTensorVersioned::kUsed),
+                       "from_dlpack",
+                       "a capsule can be taken once, and this one has been; make another "
+                       "with x.__dlpack__(), or give x itself");
   check<DtypeError>(is(DLManagedTensor::kName) || is(DLManagedTensorVersioned::kName),
                     "from_dlpack", "needs a DLPack capsule, got ", Py_TYPE(capsule.ptr())->tp_name);
 }
@@ -264,9 +264,9 @@ py::object capsule_of(const py::object& source, bool gpu) {
 /// who may end it at any time: it is not touched again.
 bool let_wait(const py::object& stream) {
   const auto number = stream.is_none() ? 1 : stream.cast<int64_t>();
-  check<ValueError>(number >= -1 && number != 0, "__dlpack__",
-                    "stream must be None, -1 or a CUDA stream, not 0 (1 is the default one), got ",
-                    number);
+  check<ArgumentError>(
+      number >= -1 && number != 0, "__dlpack__",
+      "stream must be None, -1 or a CUDA stream, not 0 (1 is the default one), got ", number);
   if (number < 0) return false;
   auto* const handle = reinterpret_cast<void*>(number);
   cuda::let_wait(handle);
@@ -295,8 +295,8 @@ std::pair<int, int> dlpack_device(const Tensor& x) {
 
 py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
                              const py::object& stream) {
-  check<ValueError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
-                    "stream must be None on the CPU, got ", std::string(py::repr(stream)));
+  check<ArgumentError>(x.device() == Device::cuda || stream.is_none(), "__dlpack__",
+                       "stream must be None on the CPU, got ", std::string(py::repr(stream)));
   const Tensor shared = copied ? x.detach().clone() : x.detach();
   const bool elsewhere = x.device() == Device::cuda && let_wait(stream);
   return versioned ? export_as<DLManagedTensorVersioned>(shared, copied, elsewhere)

@@ -64,7 +64,7 @@ Tensor pick(const Tensor& x, int axis, const py::object& item) {
   if (i == -1 && PyErr_Occurred()) throw py::error_already_set();
   if (axis == 0) return x[i];
   const int64_t n = x.size(axis);
-  check<IndexError>(-n <= i && i < n, "index", "position on axis ", axis, " must be in [", -n, ", ",
+  check<RangeError>(-n <= i && i < n, "index", "position on axis ", axis, " must be in [", -n, ", ",
                     n, ") for shape ", x.shape(), ", got ", i);
   const int64_t at = i < 0 ? i + n : i;
   return drop_axis(without_gil([&] { return slice(x, axis, at, at + 1); }), axis);
@@ -73,8 +73,8 @@ Tensor pick(const Tensor& x, int axis, const py::object& item) {
 Tensor cut(const Tensor& x, int axis, const py::object& item) {
   py::ssize_t begin = 0, end = 0, step = 0;
   if (PySlice_Unpack(item.ptr(), &begin, &end, &step) < 0) throw py::error_already_set();
-  check<ValueError>(step > 0, "index", "a slice's step must be positive, got ", step,
-                    "; reverse in NumPy: nl.tensor(x.numpy()[::-1])");
+  check<ArgumentError>(step > 0, "index", "a slice's step must be positive, got ", step,
+                       "; reverse in NumPy: nl.tensor(x.numpy()[::-1])");
   const py::ssize_t count = PySlice_AdjustIndices(x.size(axis), &begin, &end, step);
   if (count == 0) end = begin;
   if (count == x.size(axis)) return x;
@@ -113,9 +113,9 @@ Tensor tensor_index(const Tensor& x, const py::object& key) {
     named += axes_of(item);
     ellipses += is_ellipsis(item);
   }
-  check<IndexError>(named <= x.rank(), "index", "too many indices: shape ", x.shape(), " has ",
+  check<RangeError>(named <= x.rank(), "index", "too many indices: shape ", x.shape(), " has ",
                     x.rank(), " axes, got ", named);
-  check<IndexError>(ellipses <= 1, "index", "there may be one ... only, got ", ellipses);
+  check<RangeError>(ellipses <= 1, "index", "there may be one ... only, got ", ellipses);
 
   Tensor z = x;
   int axis = 0;           // of z, the next to be spoken of
@@ -130,7 +130,7 @@ Tensor tensor_index(const Tensor& x, const py::object& key) {
     } else if (is_slice(item)) {
       z = cut(z, axis++, item);
     } else {
-      check<IndexError>(axis == 0 && z.rank() == x.rank(), "index",
+      check<RangeError>(axis == 0 && z.rank() == x.rank(), "index",
                         "an array of indices or a mask must be the first index; transpose() to "
                         "bring its axis to the front, or use nl.gather");
       const Tensor index = index_array(item, x.device());

@@ -1,5 +1,5 @@
 #include "bind.h"
-#include "misuse.h"
+#include "function.h"
 #include "pickling.h"
 
 namespace normlab::bindings {
@@ -9,6 +9,23 @@ namespace {
 void rename_module(const py::module_& m, const char* name) {
   for (const auto& [key, value] : m.attr("__dict__").cast<py::dict>())
     if (PyType_Check(value.ptr())) py::setattr(value, "__module__", py::str(name));
+}
+
+/// Lists what users import: neither private names nor submodules.
+void list_names(py::module_& m) {
+  py::list names;
+  for (const auto& [key, value] : m.attr("__dict__").cast<py::dict>())
+    if (!py::str(key).cast<std::string>().starts_with('_') && !PyModule_Check(value.ptr()))
+      names.append(key);
+  m.attr("__all__") = names;
+}
+
+/// Completes a module whose classes and functions are all bound. `shown` is its public name.
+void settle(py::module_& m, const char* shown) {
+  settle_pickling(m);
+  wrap_functions(m, shown);
+  rename_module(m, shown);
+  list_names(m);
 }
 
 /// The engine has one state a process. ImportError at once: pybind11 would wait for a lock for
@@ -54,6 +71,7 @@ PYBIND11_MODULE_EXEC(_core, m) {
   bind_error(m);
   bind_info(m);
   TensorClass tensor = bind_tensor(m);
+  bind_factories(m);
   bind_autograd(m, tensor);
   bind_random(m);
   bind_ops(m, tensor);
@@ -72,14 +90,10 @@ PYBIND11_MODULE_EXEC(_core, m) {
   py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
   bind_parse(parse);
 
-  for (py::module_& module : std::array{m, nn, optim, text, cuda, parse}) {
-    settle_pickling(module);
-    explain_misuse(module);
-  }
-  rename_module(m, "normlab");
-  rename_module(nn, "normlab.nn");
-  rename_module(optim, "normlab.optim");
-  rename_module(text, "normlab.text");
-  rename_module(cuda, "normlab.cuda");
-  rename_module(parse, "normlab.parse");
+  settle(m, "normlab");
+  settle(nn, "normlab.nn");
+  settle(optim, "normlab.optim");
+  settle(text, "normlab.text");
+  settle(cuda, "normlab.cuda");
+  settle(parse, "normlab.parse");
 }

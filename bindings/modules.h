@@ -7,13 +7,14 @@
 // containers, and the garbage collector, which traverse() shows these references, can free cycles.
 
 #include "bind.h"
+#include "function.h"
 #include "identity.h"
 
 namespace normlab::bindings {
 
 using ModulePtr = std::shared_ptr<nn::Module>;
 
-/// What a ModulePtr made by hold() ends with.
+/// Deleter of a ModulePtr that hold() made.
 struct ObjectOwner {
   PyObject* object;
   void operator()(nn::Module*) const { release_python(object); }
@@ -55,7 +56,7 @@ class Trampoline : public Base {
     if (std::optional<Tensor> z = outlive_interpreter([&] { return forward_in_python(x); }))
       return *std::move(z);
     if constexpr (std::is_abstract_v<Base>)
-      fail<ValueError>("Module", "a subclass must define forward(self, ...)");
+      fail<ArgumentError>("Module", "a subclass must define forward(self, ...)");
     else
       return Base::forward(x);
   }
@@ -64,7 +65,7 @@ class Trampoline : public Base {
   std::optional<Tensor> forward_in_python(const Tensor& x) {
     const GilAcquire acquire;
     const py::function python = py::get_override(static_cast<const Base*>(this), "forward");
-    if (!python) return std::nullopt;
+    if (!python || is_wrapped(python)) return std::nullopt;
     const py::object z = python(x);
     check<DtypeError>(py::isinstance<Tensor>(z), "forward",
                       "a module inside another must return a Tensor, got ",
@@ -73,8 +74,8 @@ class Trampoline : public Base {
   }
 };
 
-/// Whether Python's own traversal of a subclass, which calls ours, has visited __dict__ already:
-/// it does so where it believes that the subclass added it. To visit twice is to never free.
+/// True if Python's traversal of a subclass, which calls ours, has visited __dict__. It does so
+/// where it believes that the subclass added it. A second visit would keep the object forever.
 inline bool dict_is_visited(PyObject* self, traverseproc ours) {
   const PyTypeObject* base = Py_TYPE(self);
   while (base->tp_traverse != ours) base = base->tp_base;

@@ -42,8 +42,8 @@ std::optional<std::vector<Tensor>> tensors_of(const std::vector<py::object>& ite
     tensors.push_back(tensor.cast<Tensor>());
     if (!named) continue;
     const auto name = py::tuple(item)[0].cast<std::string>();
-    check<ValueError>(names.insert(name).second, "optimizer", "two parameters have the name '",
-                      name, "'");
+    check<ArgumentError>(names.insert(name).second, "optimizer", "two parameters have the name '",
+                         name, "'");
     nn::name_parameter(tensors.back(), name);
   }
   return tensors;
@@ -52,8 +52,8 @@ std::optional<std::vector<Tensor>> tensors_of(const std::vector<py::object>& ite
 }  // namespace
 
 ParameterGroup group_from(const py::dict& group) {
-  check<ValueError>(group.contains("params"), "optimizer", "a group must have 'params', has ",
-                    std::string(py::repr(py::list(group))));
+  check<ArgumentError>(group.contains("params"), "optimizer", "a group must have 'params', has ",
+                       std::string(py::repr(py::list(group))));
   ParameterGroup result;
   for (const auto& [key, value] : group) result.options[key] = value;
   const py::object params = result.options.attr("pop")("params");

@@ -1,6 +1,6 @@
 #pragma once
 
-// What an optimizer can be given as its parameters.
+// The parameters that an optimizer takes.
 
 #include "casters.h"
 
@@ -16,7 +16,8 @@ struct Parameters {
   std::vector<ParameterGroup> groups;
 };
 
-/// A group from its dict. ValueError if it has no "params", DtypeError if these are something else.
+/// A group from its dict. ArgumentError if it has no "params", DtypeError if these are something
+/// else.
 ParameterGroup group_from(const py::dict& group);
 /// nullopt if it is none of these.
 std::optional<Parameters> parameters_from(py::handle source);

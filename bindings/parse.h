@@ -16,7 +16,7 @@ Enum named(const char* what, const std::string& name, const std::array<const cha
     if (name == names[i]) return static_cast<Enum>(i);
     all += (i > 0 ? ", " : "") + ("'" + std::string(names[i]) + "'");
   }
-  fail<ValueError>(what, "must be one of ", all, ", got '", name, "'");
+  fail<ArgumentError>(what, "must be one of ", all, ", got '", name, "'");
 }
 
 template <class Enum, size_t N>

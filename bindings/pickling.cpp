@@ -17,7 +17,7 @@ py::tuple refuse(const py::object& self) {
                    "cannot be copied or pickled; make another from the same arguments");
 }
 
-/// Whether the class or one of its bases says how it is pickled.
+/// True if the class or one of its bases defines how to pickle it.
 bool says_how(const py::handle type) {
   const py::handle base(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
   for (const char* name : {"__reduce__", "__reduce_ex__"})

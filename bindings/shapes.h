@@ -26,7 +26,7 @@ void def_shaped(py::module_& m, const char* name, Tensor (*make)(const Shape&, R
         const Shape shape{std::span<const int64_t>(*found)};
         return without_gil([&] { return make(shape, rest...); });
       },
-      extra..., "The same, given length by length.");
+      extra..., "As above, length by length.");
 }
 
 }  // namespace normlab::bindings

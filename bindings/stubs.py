@@ -1,6 +1,7 @@
 """Writes the type stubs of the extension in folder argv[1] under folder argv[2]."""
 
 import importlib
+import inspect
 import re
 import sys
 import types
@@ -14,6 +15,9 @@ POLISH = [
     (r"\*\*kwargs\b(?!:)", "**kwargs: typing.Any"),
     (r"os\.PathLike\b(?!\[)", "os.PathLike[str]"),
     (r"(def __(?:eq|ne)__\(.*)$", r"\1  # type: ignore[override]"),
+    (r"^__all__: list =", "__all__: list[str] ="),
+    # As people write numbers.
+    (r"typing\.Supports(Int|Float) \| typing\.SupportsIndex", lambda m: m[1].lower()),
     # In the class body Tensor.numpy would stand for the module.
     (r"^import numpy$", "import numpy as np"),
     (r"^import numpy\.typing$", "import numpy as np\nimport numpy.typing as npt"),
@@ -28,10 +32,10 @@ def load(extension_dir: str) -> None:
     package.__path__ = [extension_dir]
     sys.modules["normlab"] = package
     core = importlib.import_module("normlab._core")
-    # Users see "normlab.Tensor"; in the stubs a class must be where it is defined.
+    # Users see "normlab.Tensor"; in the stubs a name must be where it is defined.
     for module in (core, core.nn, core.optim, core.text, core.cuda, core.parse):
         for value in vars(module).values():
-            if isinstance(value, type):
+            if isinstance(value, type) or inspect.isroutine(value):
                 value.__module__ = module.__name__
 
 

@@ -13,8 +13,9 @@ struct Padding {
 };
 
 inline Padding padding_named(const std::string& name) {
-  check<ValueError>(name == "same" || name == "valid", "conv2d",
-                    "padding must be 'same', 'valid', an int or (height, width), got '", name, "'");
+  check<ArgumentError>(name == "same" || name == "valid", "conv2d",
+                       "padding must be 'same', 'valid', an int or (height, width), got '", name,
+                       "'");
   return {0, 0, name == "same"};
 }
 
@@ -28,8 +29,8 @@ inline Pool2dOptions pool_options(Pair kernel, std::optional<Pair> stride, Pair 
                                   bool count_include_pad = true) {
   const Pair step = stride.value_or(Pair{});
   if (stride)
-    check<ValueError>(step.h > 0 && step.w > 0, "pool2d", "stride must be positive, got ", step.h,
-                      " and ", step.w);
+    check<ArgumentError>(step.h > 0 && step.w > 0, "pool2d", "stride must be positive, got ",
+                         step.h, " and ", step.w);
   return {kernel.h, kernel.w, step.h, step.w, padding.h, padding.w, count_include_pad};
 }
 

@@ -64,10 +64,7 @@ primary_domain = "py"
 
 # Patterns in the bindings' signatures, and their short forms for a reader.
 _SHORTER = (
-    (r"typing\.SupportsFloat \| typing\.SupportsIndex", "float"),
-    (r"typing\.SupportsInt \| typing\.SupportsIndex", "int"),
-    (r"numpy\.typing\.DTypeLike", "dtype"),
-    (r"\b(?:normlab\._core\.(?:\w+\.)?|collections\.abc\.|typing\.|numpy\.)", ""),
+    (r"DTypeLike", "dtype"),
     (r"self: \w+(?:, )?", ""),
 )
 
@@ -99,15 +96,15 @@ def _bases(app: Sphinx, name: str, obj: object, options: object, bases: list[typ
 
 
 def _overloads(*event: Any) -> None:
-    """pybind11's list of overloads as literals: they are code."""
+    """Marks the signatures of overloads as code."""
     lines = event[-1]
-    if "Overloaded function." not in lines:
+    if not lines or not re.match(r"1\. \w+\(", lines[0]):
         return
     for i, line in enumerate(lines):
         if re.match(r"\d+\. \w+\(", line):
             number, code = line.split(" ", 1)
             lines[i] = f"{number} ``{_shorter(code, None)[0]}``"
-        elif line and i > lines.index("Overloaded function."):
+        elif line:
             lines[i] = "   " + line
 
 

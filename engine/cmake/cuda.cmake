@@ -26,7 +26,7 @@ enable_language(CUDA)
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS src/*/*.cu)
 add_library(normlab_cuda MODULE ${cuda_sources})
-target_include_directories(normlab_cuda PRIVATE src include)
+target_include_directories(normlab_cuda PRIVATE src include ${generated})
 if(cuda_std_20 IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
   target_compile_features(normlab_cuda PRIVATE cuda_std_20)
 else()

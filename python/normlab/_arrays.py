@@ -1,7 +1,7 @@
-"""What NumPy's functions do with tensors: `array + tensor` and `np.exp(tensor)` come here.
+"""NumPy's functions of tensors, such as `array + tensor` and `np.exp(tensor)`.
 
-Operators become the tensor's own, which are recorded. Other functions are not, so that a tensor
-that requires a gradient is refused there: what is left out of a tape makes its gradients wrong.
+Operators become the tensor's own, which are recorded. Other functions are not recorded, so they
+refuse a tensor that requires a gradient: its gradient would be wrong.
 """
 
 import operator
@@ -30,7 +30,7 @@ OPERATORS: Mapping[np.ufunc, Callable[[Any, Any], Any]] = {
 }
 
 _OURS = {"absolute": "abs", "negative": "neg", "rint": "round"}
-"""Names of functions that NumPy calls otherwise."""
+"""Our names of functions that have another name in NumPy."""
 
 
 def ufunc(function: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:

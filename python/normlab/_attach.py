@@ -1,18 +1,19 @@
-"""What Python adds to the compiled classes: texts and HTML, hints for what they lack.
+"""Members that Python adds to the compiled classes: texts, HTML, hints for missing names.
 
-What it takes is imported when it is first needed: the import of normlab stays light.
+The modules that they need are imported at the first use: the import of normlab stays light.
 """
 
+import importlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ._core import Generator, Tensor, probe
+from ._core import Generator, Tensor, probe, tensor
 from ._core.nn import Module
 from ._core.optim import Optimizer
 
 
 class _Size(int):
-    """The number of elements. PyTorch's ``x.size()`` calls it."""
+    """The number of elements. A call, as PyTorch's ``x.size()``, raises a TypeError with a hint."""
 
     __slots__ = ()
 
@@ -26,7 +27,7 @@ class _Size(int):
 
 
 def _sized(count: property) -> property:
-    """The property with numbers that explain themselves when they are called."""
+    """The property with numbers of that class."""
     get = count.__get__
     return property(lambda x: _Size(get(x)), doc=count.__doc__)
 
@@ -60,7 +61,7 @@ def _probe_text(watching: probe) -> str:
 
 
 def missing_in(table: str, module: str) -> Callable[[str], Any]:
-    """A module's __getattr__, which says what to type for a name of other frameworks."""
+    """A module's __getattr__, whose error has a hint for a name of other frameworks."""
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         from ._hints import missing
@@ -71,7 +72,7 @@ def missing_in(table: str, module: str) -> Callable[[str], Any]:
 
 
 def _lacks(table: str) -> Callable[[Any, str], Any]:
-    """Python calls this for a name that was not found, and only then."""
+    """A class's __getattr__, which Python calls only for a missing name."""
 
     def __getattr__(self: Any, name: str) -> Any:  # noqa: N807
         if not name.startswith("_"):
@@ -79,26 +80,34 @@ def _lacks(table: str) -> Callable[[Any, str], Any]:
 
             if error := missing(table, name, type(self).__name__):
                 raise error
-        # Says what it would have said; the same for a property of a subclass that failed.
+        # Python's own error, also for a property of a subclass that failed.
         return object.__getattribute__(self, name)
 
     return __getattr__
 
 
-def _later(name: str) -> Callable[..., Any]:
-    """That function of the part for pickle and copy, which is loaded with its first use."""
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """The function ``name`` of a module that the first call imports."""
 
     def call(*args: Any) -> Any:
-        from . import _pickling
-
-        return getattr(_pickling, name)(*args)
+        return getattr(importlib.import_module(module, __package__), name)(*args)
 
     return call
 
 
+def _function_text(function: Any) -> str:
+    return f"<function {function.__module__}.{function.__qualname__}>"
+
+
 def attach() -> None:
     """Completes the classes."""
-    extras: dict[type, dict[str, Callable[..., Any]]] = {
+    extras: dict[type, dict[str, Any]] = {
+        type(tensor): {
+            "__signature__": property(_later("._signatures", "signature")),
+            "__doc__": property(_later("._signatures", "documentation")),
+            "__repr__": _function_text,
+            "error_of": _later("._misuse", "error_of"),
+        },
         Tensor: {
             "__getattr__": _lacks("Tensor"),
             "_repr_html_": _tensor_html,
@@ -107,20 +116,20 @@ def attach() -> None:
         Module: {
             "__getattr__": _lacks("Module"),
             "_repr_html_": _module_html,
-            "__reduce_ex__": _later("reduce_module"),
-            "__getstate__": _later("module_state"),
-            "__setstate__": _later("set_module_state"),
+            "__reduce_ex__": _later("._pickling", "reduce_module"),
+            "__getstate__": _later("._pickling", "module_state"),
+            "__setstate__": _later("._pickling", "set_module_state"),
         },
         Optimizer: {
             "__getattr__": _lacks("Optimizer"),
             "__repr__": _optimizer_text,
-            "__reduce_ex__": _later("reduce_optimizer"),
-            "__setstate__": _later("set_optimizer_state"),
+            "__reduce_ex__": _later("._pickling", "reduce_optimizer"),
+            "__setstate__": _later("._pickling", "set_optimizer_state"),
         },
         Generator: {
             "__getattr__": _lacks("Generator"),
-            "__reduce_ex__": _later("reduce_generator"),
-            "__setstate__": _later("set_generator_state"),
+            "__reduce_ex__": _later("._pickling", "reduce_generator"),
+            "__setstate__": _later("._pickling", "set_generator_state"),
         },
         probe: {"__repr__": _probe_text},
     }

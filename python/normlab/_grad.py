@@ -1,8 +1,7 @@
 """no_grad: a block, or a decorator of functions of every kind.
 
-The mode belongs to a thread. What is decorated and can be suspended (generators, coroutines,
-asynchronous generators) has it while it runs, never while others run: each of its steps enters
-and leaves.
+The mode belongs to a thread. Decorated generators, coroutines and asynchronous generators have it
+only while they run: each step enters and leaves.
 """
 
 import functools
@@ -11,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-from ._core import DtypeError, NoGradGuard
+from ._core import DtypeError, _NoGradGuard
 
 
 class no_grad:  # noqa: N801 (used like a keyword)
@@ -35,7 +34,7 @@ class no_grad:  # noqa: N801 (used like a keyword)
         return super().__new__(cls) if function is None else _decorated(function)
 
     def __init__(self) -> None:
-        self._guard = NoGradGuard()
+        self._guard = _NoGradGuard()
 
     def __enter__(self) -> None:
         self._guard.enter()
@@ -49,7 +48,7 @@ class no_grad:  # noqa: N801 (used like a keyword)
 
 
 def _decorated(function: Any) -> Any:
-    """The function without recording: of the same kind, so that others take it for what it is."""
+    """The function without recording, of the same kind: generator, coroutine, ..."""
     if isinstance(function, staticmethod | classmethod):
         return type(function)(_decorated(function.__func__))
     if not callable(function) or isinstance(function, type):
@@ -118,7 +117,7 @@ _KINDS: Mapping[type, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
 
 
 def _steps(stepped: Any) -> Generator[Any, Any, Any]:
-    """What send(), throw() and close() take from stop to stop, each time without recording."""
+    """Drives a generator or coroutine. Each step runs without recording."""
     off = no_grad()
     step = functools.partial(stepped.send, None)
     while True:
@@ -138,7 +137,7 @@ def _steps(stepped: Any) -> Generator[Any, Any, Any]:
 
 
 class _Awaited:
-    """What is awaited, in such steps."""
+    """An awaitable whose steps run without recording."""
 
     def __init__(self, awaited: Any) -> None:
         self._awaited = awaited

@@ -1,25 +1,12 @@
-"""What to type instead, for names and arguments that other frameworks have and this one has not.
+"""Hints for names and arguments that other frameworks have and this one lacks.
 
-Most tables map a name to a text. Code in it stands between backticks, and the tests evaluate all
-of it, with the names of ``NAMES``. Nothing here is loaded before something is missed.
+Most tables map a name to a hint. The tests run the code between backticks, where x and y are
+tensors of one shape, targets are classes, and array is NumPy's. Python loads this module when the
+first name is missing.
 """
 
 from collections.abc import Mapping
 
-NAMES: Mapping[str, str] = {
-    "x": "a tensor (rows, columns), float32",
-    "y": "another of that shape",
-    "index": "a tensor of whole numbers below the number of rows",
-    "targets": "as many classes as x has rows",
-    "array": "a NumPy array",
-    "net": "a module",
-    "optimizer": "its optimizer",
-    "np": "NumPy",
-    "nl": "this package",
-}
-"""What the code in the hints speaks of."""
-
-_CUDA = '`x.to("cuda")`, where nl.cuda.is_available()'
 _DTYPES = ("float32", "float64", "int32", "int64", "uint8")
 
 
@@ -38,24 +25,7 @@ _DATA = (
     "`nl.take(x, index)`"
 )
 _ANY = "use `bool(x.numpy().any())`"
-_ALL = "use `bool(x.numpy().all())`"
-_ISNAN = "use `x != x`, or `np.isnan(x.numpy())`"
-_STACK = (
-    "use `nl.concat([x[None], y[None]])`, along axis 1 "
-    "`nl.concat([x[:, None], y[:, None]], axis=1)`"
-)
 _CLAMP = "use `nl.minimum(nl.maximum(x, 0.0), 1.0)`"
-_STD = "use `x.var(axis=-1).sqrt()`; `x.var(correction=1)` is PyTorch's default"
-_MIN = "use `-(-x).max()`, along an axis `-(-x).max(axis=-1)`"
-_NORM = "use `(x**2).sum().sqrt()`"
-_UNSQUEEZE = "use `x[None]` for axis 0, `x[:, None]` for 1, `x[..., None]` for -1"
-_SQUEEZE = "use `x.reshape(x.size)` or any other shape"
-_PERMUTE = "use `x.transpose(1, 0)`: all axes in their new order, as in NumPy"
-_EXPAND = "use `x.broadcast_to((2, *x.shape))`"
-_REPEAT = "use `nl.concat([x, x])`, or `x.broadcast_to((2, *x.shape))`"
-_MATMUL = "use `x @ y.T`"
-_DOT = "use `(x * y).sum()`"
-_SPLIT = "use slices: `x[:2], x[2:]`"
 _HOOK = "to watch norms, use `nl.probe(net)`"
 _IN_PLACE = "in place there are `x += 1.0`, `x.add_(y)`, `x.copy_(y)` and `x.fill_(0.0)`"
 _UNBIASED = "use `x.var(correction=1)`, PyTorch's default"
@@ -98,6 +68,34 @@ _BOTH: Mapping[str, str] = {
     "equal": "use `np.array_equal(x.numpy(), y.numpy())`",
     **dict.fromkeys(("scatter", "scatter_"), _SCATTER),
     **dict.fromkeys(("scatter_add", "index_add"), _INDEX_ADD),
+    "std": "use `x.var(axis=-1).sqrt()`; `x.var(correction=1)` is PyTorch's default",
+    **dict.fromkeys(("min", "amin"), "use `-(-x).max()`, along an axis `-(-x).max(axis=-1)`"),
+    "amax": "use `x.max(axis=0)`",
+    "argmin": "use `(-x).argmax(axis=-1)`",
+    **dict.fromkeys(("norm", "dist"), "use `(x**2).sum().sqrt()`"),
+    "unsqueeze": "use `x[None]` for axis 0, `x[:, None]` for 1, `x[..., None]` for -1",
+    "squeeze": "use `x.reshape(x.size)` or any other shape",
+    **dict.fromkeys(
+        ("permute", "swapaxes", "movedim"),
+        "use `x.transpose(1, 0)`: all axes in their new order, as in NumPy",
+    ),
+    **dict.fromkeys(("expand", "expand_as"), "use `x.broadcast_to((2, *x.shape))`"),
+    **dict.fromkeys(
+        ("repeat", "tile", "repeat_interleave"),
+        "use `nl.concat([x, x])`, or `x.broadcast_to((2, *x.shape))`",
+    ),
+    "any": _ANY,
+    "all": "use `bool(x.numpy().all())`",
+    **dict.fromkeys(("isnan", "isinf", "isfinite"), "use `x != x`, or `np.isnan(x.numpy())`"),
+    **dict.fromkeys(("mm", "bmm", "mv"), "use `x @ y.T`"),
+    **dict.fromkeys(("dot", "inner"), "use `(x * y).sum()`"),
+    **dict.fromkeys(("chunk", "split", "unbind"), "use slices: `x[:2], x[2:]`"),
+    **dict.fromkeys(("half", "bfloat16"), _NO_HALF),
+    "square": "use `x**2`",
+    "rsqrt": "use `1 / x.sqrt()`",
+    **dict.fromkeys(("zeros_like", "new_zeros"), "use `nl.zeros(x.shape, dtype=x.dtype)`"),
+    **dict.fromkeys(("index_select", "masked_select"), "use `x[index]` or `x[x > 0]`"),
+    **dict.fromkeys(("numel", "nelement"), "use `x.size`, a number; `x.shape` has the lengths"),
 }
 """Of names that tensors and the package lack alike."""
 
@@ -105,14 +103,8 @@ TENSOR: Mapping[str, str] = {
     **_BOTH,
     **dict.fromkeys(("view", "view_as"), "use `x.reshape(-1)` or `x.reshape(2, -1)`"),
     **dict.fromkeys(("t", "mT"), "use `x.T`"),
-    "std": _STD,
-    "min": _MIN,
-    **dict.fromkeys(("amax", "amin"), "use `x.max(axis=0)` or `-(-x).max(axis=0)`"),
-    "argmin": "use `(-x).argmax(axis=-1)`",
-    **dict.fromkeys(("norm", "dist"), _NORM),
     **dict.fromkeys(("dim", "ndimension"), "use `x.ndim`"),
-    **dict.fromkeys(("numel", "nelement"), "use `x.size`, a number; `x.shape` has the lengths"),
-    "cuda": f"use {_CUDA}",
+    "cuda": 'use `x.to("cuda")`, where nl.cuda.is_available()',
     "is_cuda": 'use `x.device == "cuda"`',
     "cpu": 'use `x.to("cpu")`',
     "float": _as_type("float32"),
@@ -127,13 +119,7 @@ TENSOR: Mapping[str, str] = {
     "data_ptr": "use `x.numpy().ctypes.data`",
     "stride": "every tensor is contiguous; in bytes: `x.numpy().strides`",
     **dict.fromkeys(("storage", "untyped_storage"), "use `x.numpy()`, which shares the memory"),
-    **dict.fromkeys(("half", "bfloat16"), _NO_HALF),
     "requires_grad_": "set `x.requires_grad = True`",
-    "unsqueeze": _UNSQUEEZE,
-    "squeeze": _SQUEEZE,
-    **dict.fromkeys(("permute", "swapaxes", "movedim"), _PERMUTE),
-    **dict.fromkeys(("expand", "expand_as"), _EXPAND),
-    **dict.fromkeys(("repeat", "tile", "repeat_interleave"), _REPEAT),
     **dict.fromkeys(("relu_", "clamp_"), _IN_PLACE),
     "masked_fill_": "use `x.copy_(x.masked_fill(x > 0, 0.0))`",
     "detach_": "use `x = x.detach()`",
@@ -147,25 +133,15 @@ TENSOR: Mapping[str, str] = {
     **dict.fromkeys(("add", "sub", "mul", "div"), "use `x + y`, `x - y`, `x * y`, `x / y`"),
     "pow": "use `x**2`",
     **dict.fromkeys(("floor_divide", "remainder"), "use `x // y`, `x % y`"),
-    "square": "use `x**2`",
-    "rsqrt": "use `1 / x.sqrt()`",
     "reciprocal": "use `1 / x`",
     **dict.fromkeys(("clamp", "clip"), _CLAMP),
     **dict.fromkeys(("contiguous", "is_contiguous"), "leave it out: every tensor is contiguous"),
     "data": "`x.copy_(x - 0.1 * y)` changes values, `x.detach()` reads them",
     "retain_grad": "make it a leaf: `x.detach()`, then set its requires_grad",
     **dict.fromkeys(("register_hook", "grad_fn"), _HOOK),
-    "any": _ANY,
-    "all": _ALL,
-    **dict.fromkeys(("isnan", "isinf", "isfinite"), _ISNAN),
     **dict.fromkeys(("eq", "ne"), "use `x == y` or `x != y`"),
     **dict.fromkeys(("lt", "le", "gt", "ge"), "use `x < y`, `x <= y`, `x > y`, `x >= y`"),
-    **dict.fromkeys(("mm", "bmm", "mv"), _MATMUL),
-    "dot": _DOT,
-    **dict.fromkeys(("chunk", "split", "unbind"), _SPLIT),
     **dict.fromkeys(("narrow", "select"), "use slices: `x[:, 0]`, `x[1:2]`"),
-    **dict.fromkeys(("index_select", "masked_select"), "use `x[index]` or `x[x > 0]`"),
-    **dict.fromkeys(("new_zeros", "zeros_like"), "use `nl.zeros(x.shape, dtype=x.dtype)`"),
     "new_ones": "use `nl.ones(x.shape)`",
     "new_full": "use `nl.full(x.shape, 0.5)`",
     "new_tensor": "use `nl.tensor([1.0, 2.0])`",
@@ -185,12 +161,11 @@ _FUNCTIONS: Mapping[str, str] = {
     "int": _dtype("int32"),
     "long": _dtype("int64"),
     "bool": _dtype("bool"),
-    **dict.fromkeys(("half", "float16", "bfloat16", "complex64"), _NO_HALF),
+    **dict.fromkeys(("float16", "complex64"), _NO_HALF),
     "dtype": _dtype("float32"),
     **dict.fromkeys(
         ("set_default_dtype", "get_default_dtype"), "new tensors are float32 unless dtype= is given"
     ),
-    "zeros_like": "use `nl.zeros(x.shape, dtype=x.dtype)`",
     "ones_like": "use `nl.ones(x.shape, dtype=x.dtype)`",
     **dict.fromkeys(("full_like", "empty_like"), "use `nl.full(x.shape, 0.5, dtype=x.dtype)`"),
     "randn_like": "use `nl.randn(x.shape)`",
@@ -205,35 +180,19 @@ _FUNCTIONS: Mapping[str, str] = {
     ),
     **dict.fromkeys(("tril", "triu"), 'use `nl.tensor(np.tril(np.ones((3, 3), "float32")))`'),
     **dict.fromkeys(("cat", "concatenate", "hstack", "vstack"), "use `nl.concat([x, y], axis=0)`"),
-    "stack": _STACK,
-    **dict.fromkeys(("mm", "bmm", "mv"), _MATMUL),
+    "stack": (
+        "use `nl.concat([x[None], y[None]])`, along axis 1 "
+        "`nl.concat([x[:, None], y[:, None]], axis=1)`"
+    ),
     **dict.fromkeys(
         ("einsum", "tensordot"), "use `x @ y.T` with `x.transpose(1, 0)`, `x.reshape(-1)`"
     ),
-    **dict.fromkeys(("dot", "inner"), _DOT),
     "outer": "use `x[0][:, None] * y[0]`",
-    "std": _STD,
     "var_mean": "use `nl.var(x, axis=-1), nl.mean(x, axis=-1)`",
-    **dict.fromkeys(("min", "amin"), _MIN),
-    "amax": "use `nl.max(x, axis=-1)`",
-    "argmin": "use `nl.argmax(-x, axis=-1)`",
     **dict.fromkeys(("clamp", "clip"), _CLAMP),
-    "norm": _NORM,
-    "unsqueeze": _UNSQUEEZE,
-    "squeeze": _SQUEEZE,
-    **dict.fromkeys(("permute", "swapaxes", "movedim"), "use `nl.transpose(x, (1, 0))`"),
-    **dict.fromkeys(("repeat_interleave", "tile"), _REPEAT),
-    **dict.fromkeys(("split", "chunk", "unbind"), _SPLIT),
-    "index_select": "use `nl.take(x, index)`",
-    "numel": "use `x.size`",
-    "square": "use `x**2`",
-    "rsqrt": "use `1 / nl.sqrt(x)`",
     **dict.fromkeys(("multiply", "true_divide", "subtract"), "use `x * y`, `x / y`, `x - y`"),
     "meshgrid": 'use `np.meshgrid([0, 1], [0, 1, 2], indexing="ij")`',
     "linalg": "use NumPy's: `np.linalg.norm(x.numpy())`",
-    "any": _ANY,
-    "all": _ALL,
-    **dict.fromkeys(("isnan", "isinf", "isfinite"), _ISNAN),
     **dict.fromkeys(("allclose", "isclose"), "use `np.allclose(x.numpy(), y.numpy())`"),
     **dict.fromkeys(("logical_and", "logical_or"), _ANY),
     "is_tensor": "use `isinstance(x, nl.Tensor)`",

@@ -1,4 +1,4 @@
-"""What a call is told whose arguments fit no signature: one sentence.
+"""Error texts for calls whose arguments match no overload: one sentence each.
 
 Loaded when the first such call comes.
 """
@@ -12,75 +12,46 @@ from typing import Any, NamedTuple
 
 from ._core import ArgumentError, DtypeError, Error, Tensor
 from ._hints import CALLS, KEYWORDS, NO_KEYWORDS, NUMPYS, TYPES
+from ._signatures import signatures
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _SHORT = 40
 """Characters of a value that a sentence shows."""
 
 
-def error_of(
-    text: str, args: Sequence[Any], kwargs: Mapping[str, Any], property_name: str = ""
-) -> Exception:
+def error_of(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Exception:
     """The error to raise: a DtypeError, or an ArgumentError where types fit and values do not.
 
     Args:
-        text: pybind11's: the function's name and its signatures.
+        function: The function that was called.
         args: The positional arguments, with self.
         kwargs: The others.
-        property_name: What was to be read or set, where the function is a property's.
     """
-    name, _, rest = text.partition("(): incompatible ")
-    listed = re.findall(r"^    \d+\. (.*)$", rest.partition("\n\nInvoked with")[0], re.M)
-    signatures = [_signature(line) for line in listed]
-    if property_name:
-        *_, wanted = signatures[0].parameters.values()
-        called = property_name if len(args) > 1 else f"{property_name}: self"
-        fault = _fault(called, args[-1], wanted.annotation)
-        fault = fault or _Fault(_must_be(called, wanted.annotation, args[-1]))
-        return fault.kind(fault.said)
-    if rest.startswith("constructor"):
-        name = listed[0].partition("(")[0].rpartition(".")[2]
+    overloads = signatures(function)
+    if not function.__wrapped__.__name__:
+        return _accessor_error(function.__name__, overloads[0], args)
+    if "self" in overloads[0].parameters:
+        overloads = [s.replace(parameters=list(s.parameters.values())[1:]) for s in overloads]
         args = args[1:]
-    elif "self" in signatures[0].parameters:
-        signatures = [s.replace(parameters=list(s.parameters.values())[1:]) for s in signatures]
-        args = args[1:]
-    faults = _complaints(name, signatures, args, kwargs)
+    name = function.__name__
+    if name == "__init__":
+        name = function.__qualname__.split(".")[-2]
+    faults = _complaints(name, overloads, args, kwargs)
     said = f"{name}: {'; '.join(fault.said for fault in faults)}"
     # Hints are for calls that mean another function, not for an item that is wrong.
     outside = any(fault.depth == 0 for fault in faults)
-    hint = CALLS.get(f"{name}({', '.join(_names(signatures))})") if outside else None
+    hint = CALLS.get(f"{name}({', '.join(_names(overloads))})") if outside else None
     kind = faults[0].kind if len({fault.kind for fault in faults}) == 1 else DtypeError
     return kind(f"{said}; {hint}" if hint and hint not in said else said)
 
 
-def _signature(line: str) -> Signature:
-    """Of a line such as "mean(x: Tensor, axis: int = 0) -> Tensor"; values stay code."""
-    (function,) = ast.parse(f"def f{line[line.index('(') :]}: ...").body
-    assert isinstance(function, ast.FunctionDef)
-    a = function.args
-    plain = [*a.posonlyargs, *a.args]
-    defaults = [None] * (len(plain) - len(a.defaults)) + a.defaults
-    anyhow = Parameter.POSITIONAL_OR_KEYWORD
-    rows: list[tuple[Any, ast.arg | None, ast.expr | None]] = [
-        *((anyhow, *row) for row in zip(plain, defaults, strict=True)),
-        (Parameter.VAR_POSITIONAL, a.vararg, None),
-        *((Parameter.KEYWORD_ONLY, *row) for row in zip(a.kwonlyargs, a.kw_defaults, strict=True)),
-        (Parameter.VAR_KEYWORD, a.kwarg, None),
-    ]
-    return Signature([_parameter(kind, arg, value) for kind, arg, value in rows if arg])
-
-
-def _parameter(kind: Any, argument: ast.arg, value: ast.expr | None) -> Parameter:
-    default = Parameter.empty if value is None else value
-    wanted = _type_name(argument.annotation) if argument.annotation else "Any"
-    return Parameter(argument.arg, kind, default=default, annotation=wanted)
-
-
-def _type_name(annotation: ast.expr) -> str:
-    """As users write it: without modules, a number without the protocols that make one."""
-    text = re.sub(r"\b(?:[A-Za-z_]\w*\.)+", "", ast.unparse(annotation))
-    text = text.replace(" | tuple[str, Tensor] | dict[str, Any]", "")  # groups are for the few
-    return re.sub(r"Supports(Int|Float) \| SupportsIndex", lambda m: m[1].lower(), text)
+def _accessor_error(name: str, signature: Signature, args: Sequence[Any]) -> Exception:
+    """The error for the value that a property was set to, or for the object it was read from."""
+    *_, parameter = signature.parameters.values()
+    name = name if len(args) > 1 else f"{name}: self"
+    wanted = _wanted(parameter)
+    fault = _fault(name, args[-1], wanted) or _Fault(_must_be(name, wanted, args[-1]))
+    return fault.kind(fault.said)
 
 
 def _complaints(
@@ -97,7 +68,7 @@ def _complaints(
             reason = reason or f"{error}; {_takes(signature)}"
         else:
             found.append(_faults(signature, given))
-    # What fits best but for something inside is what was meant.
+    # The overload whose arguments fit but for an item inside is the one that was meant.
     return max(found, key=lambda faults: max(f.depth for f in faults), default=[_Fault(reason)])
 
 
@@ -107,7 +78,7 @@ def _names(signatures: Iterable[Signature]) -> list[str]:
 
 
 def _takes(signature: Signature) -> str:
-    """What there is to give; what can be given by its name alone has an equals sign."""
+    """The parameters. Keyword-only ones have an equals sign."""
     marks: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*{}", Parameter.KEYWORD_ONLY: "{}="}
     listed = [marks.get(p.kind, "{}").format(p.name) for p in signature.parameters.values()]
     return f"it takes {', '.join(listed) or 'nothing'}"
@@ -133,8 +104,8 @@ class _Fault(NamedTuple):
 
 
 def _faults(signature: Signature, given: Mapping[str, Any]) -> list[_Fault]:
-    """What must be what: of the arguments that fit nothing is said."""
-    wanted = {name: signature.parameters[name].annotation for name in given}
+    """A fault for each argument that does not fit, or for all if each seems to fit."""
+    wanted = {name: _wanted(signature.parameters[name]) for name in given}
     called = {name: "the arguments" if name == "args" else name for name in given}
     faults = [_fault(called[name], value, wanted[name]) for name, value in given.items()]
     return list(filter(None, faults)) or [
@@ -142,10 +113,17 @@ def _faults(signature: Signature, given: Mapping[str, Any]) -> list[_Fault]:
     ]
 
 
+def _wanted(parameter: Parameter) -> str:
+    """The annotation. That of an optimizer's parameters is without the rarer groups."""
+    wanted = "Any" if parameter.annotation is Parameter.empty else parameter.annotation
+    return str(wanted).replace(" | tuple[str, Tensor] | dict[str, Any]", "")
+
+
 def _fault(name: str, value: Any, wanted: str) -> _Fault | None:
     """None if the value fits, as far as can be seen."""
     if isinstance(value, tuple) and wanted == "int":  # the lengths of a shape, one by one
-        return None if all(map(_is_integer, value)) else _Fault(_must_be(name, wanted, value))
+        fits = all(hasattr(item, "__index__") for item in value)
+        return None if fits else _Fault(_must_be(name, wanted, value))
     return _unfit(name, value, ast.parse(wanted, mode="eval").body)
 
 
@@ -169,129 +147,108 @@ def _alternatives(wanted: ast.expr) -> list[ast.expr]:
 
 
 def _unfit_one(name: str, value: Any, wanted: ast.expr) -> _Fault | None:
-    """Of an annotation that is no union."""
-    if isinstance(wanted, ast.Subscript) and isinstance(wanted.value, ast.Name):
+    """The fault for an annotation that is no union."""
+    kind = ast.unparse(wanted)
+    if isinstance(wanted, ast.Subscript):
+        kind = ast.unparse(wanted.value)
         inner = wanted.slice.elts if isinstance(wanted.slice, ast.Tuple) else [wanted.slice]
-        inside = _INSIDE.get(wanted.value.id)
-        return inside(name, value, inner) if inside else _unfit_one(name, value, wanted.value)
-    said = ast.unparse(wanted)
-    check = _CHECKS.get(said)
-    if check:
-        return check(name, value)
-    kinds = {"None"} if value is None else {kind.__name__ for kind in type(value).__mro__}
-    return None if said in kinds else _Fault(said)
-
-
-def _unfit_items(name: str, value: Any, inner: Sequence[ast.expr]) -> _Fault | None:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        if kind in _CONTAINERS:
+            items = _items(name, value, kind, inner)
+            if items is None:
+                return _Fault(name)
+            fault = next(filter(None, (_unfit(*item) for item in items)), None)
+            return fault and fault._replace(depth=fault.depth + 1)
+    fits, check = _KINDS.get(kind, (lambda value: kind in _class_names(value), _check_nothing))
+    if not fits(value):
         return _Fault(name)
-    # What can be gone through once only is empty by now.
-    items = value if isinstance(value, Sequence | Set) else ()
-    return _deeper(_unfit(f"{name}[{i}]", item, inner[0]) for i, item in enumerate(items))
-
-
-def _unfit_tuple(name: str, value: Any, inner: Sequence[ast.expr]) -> _Fault | None:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        return _Fault(name)
-    if ast.unparse(inner[-1]) == "...":
-        return _unfit_items(name, value, inner)
-    if len(value) != len(inner):
-        return _Fault(name)
-    pairs = zip(value, inner, strict=True)
-    return _deeper(_unfit(f"{name}[{i}]", *pair) for i, pair in enumerate(pairs))
-
-
-def _unfit_mapping(name: str, value: Any, inner: Sequence[ast.expr]) -> _Fault | None:
-    if not isinstance(value, Mapping):
-        return _Fault(name)
-    key, item = inner
-    return _deeper(
-        _unfit(f"a key of {name}", k, key) or _unfit(f"{name}[{_said(k)}]", v, item)
-        for k, v in value.items()
-    )
-
-
-def _deeper(faults: Iterable[_Fault | None]) -> _Fault | None:
-    """The first of what is inside."""
-    fault = next(filter(None, faults), None)
-    return fault and fault._replace(depth=fault.depth + 1)
-
-
-def _unfit_text(name: str, value: Any) -> _Fault | None:
-    if not isinstance(value, str | bytes):
-        return _Fault(name)
-    if isinstance(value, str) and (at := re.search("[\ud800-\udfff]", value)):
-        said = f"{name} must be text; there is half a surrogate pair at {at.start()} of"
-        return _Fault(f"{said} {_said(value)}", 1, ArgumentError)
+    try:
+        check(value)
+    except (Error, MemoryError) as error:
+        return _Fault(f"{name} must {error}", 1, type(error))
     return None
 
 
-def _unfit_path(name: str, value: Any) -> _Fault | None:
-    if not isinstance(value, str | bytes | os.PathLike):
-        return _Fault(name)
+def _class_names(value: Any) -> set[str]:
+    return {"None"} if value is None else {kind.__name__ for kind in type(value).__mro__}
+
+
+_CONTAINERS = frozenset(("Sequence", "Iterable", "list", "set", "Set", "Mapping", "dict", "tuple"))
+
+
+def _items(
+    name: str, value: Any, kind: str, inner: Sequence[ast.expr]
+) -> list[tuple[str, Any, ast.expr]] | None:
+    """The items with their names and annotations. None if the value is no such container."""
+    if kind in ("Mapping", "dict"):
+        if not isinstance(value, Mapping):
+            return None
+        keys = [(f"a key of {name}", key, inner[0]) for key in value]
+        values = [(f"{name}[{_said(key)}]", value[key], inner[1]) for key in value]
+        return [item for pair in zip(keys, values, strict=True) for item in pair]
+    wanted = Sequence if kind == "tuple" else Iterable
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, wanted):
+        return None
+    items = value if isinstance(value, Sequence | Set) else ()  # an iterator is empty by now
+    if kind != "tuple" or ast.unparse(inner[-1]) == "...":
+        inner = [inner[0]] * len(items)
+    if len(items) != len(inner):
+        return None
+    return [(f"{name}[{i}]", *pair) for i, pair in enumerate(zip(items, inner, strict=True))]
+
+
+def _check_nothing(value: Any) -> None:
+    """For types all of whose values fit."""
+
+
+def _check_text(value: str | bytes) -> None:
+    if isinstance(value, str) and (at := re.search("[\ud800-\udfff]", value)):
+        place = f"{at.start()} of {_said(value)}"
+        raise ArgumentError(f"be text; there is half a surrogate pair at {place}")
+
+
+def _check_path(value: Any) -> None:
     try:
         path = os.fsencode(value)
     except (TypeError, ValueError) as error:
-        return _Fault(f"{name} must be a path: {error}", 1, ArgumentError)
+        raise ArgumentError(f"be a path: {error}") from None
     if b"\0" in path:
-        said = f"{name} must be a path, without NUL characters, got {_said(os.fspath(value))}"
-        return _Fault(said, 1, ArgumentError)
-    return None
+        raise ArgumentError(f"be a path, without NUL characters, got {_said(os.fspath(value))}")
 
 
-def _is_integer(value: Any) -> bool:
-    return hasattr(value, "__index__")
-
-
-def _unfit_int(name: str, value: Any) -> _Fault | None:
-    if isinstance(value, float) or not (_is_integer(value) or hasattr(value, "__int__")):
-        return _Fault(name)
+def _check_int(value: Any) -> None:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return _Fault(f"{name} must fit 64 bits, got {_said(value)}", 1, ArgumentError)
-    return None
+        raise ArgumentError(f"fit 64 bits, got {_said(value)}")
 
 
-def _unfit_float(name: str, value: Any) -> _Fault | None:
-    if not (_is_integer(value) or hasattr(value, "__float__")):
-        return _Fault(name)
+def _check_float(value: Any) -> None:
     if isinstance(value, int) and abs(value) >= 2**1024:
-        said = f"{name} must fit a float, got an integer of {value.bit_length()} bits"
-        return _Fault(said, 1, ArgumentError)
-    return None
+        raise ArgumentError(f"fit a float, got an integer of {value.bit_length()} bits")
 
 
-def _unfit_bool(name: str, value: Any) -> _Fault | None:
-    return None if value is None or hasattr(value, "__bool__") else _Fault(name)
-
-
-def _unfit_tensor(name: str, value: Any) -> _Fault | None:
+def _check_tensor(value: Any) -> None:
     if isinstance(value, Tensor):
-        return None
-    if type(value).__name__ != "ndarray":
-        return _Fault(name)
+        return
     try:
         Tensor(value)
     except (Error, MemoryError) as error:
-        return _Fault(f"{name} must be Tensor; {error}", 1, type(error))
-    return None
+        raise type(error)(f"be Tensor; {error}") from None
 
 
-_Check = Callable[[str, Any], _Fault | None]
-_CHECKS: Mapping[str, _Check] = {
-    **dict.fromkeys(("Any", "object", "DTypeLike", "ArrayLike"), lambda *_: None),
-    "str": _unfit_text,
-    "PathLike": _unfit_path,
-    "int": _unfit_int,
-    "float": _unfit_float,
-    "bool": _unfit_bool,
-    "Tensor": _unfit_tensor,
-    "Callable": lambda name, value: None if callable(value) else _Fault(name),
+def _is_number(value: Any, conversion: str) -> bool:
+    return hasattr(value, "__index__") or hasattr(value, conversion)
+
+
+_KINDS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any], None]]] = {
+    **dict.fromkeys(("Any", "object", "DTypeLike", "ArrayLike"), (lambda _: True, _check_nothing)),
+    "str": (lambda value: isinstance(value, str | bytes), _check_text),
+    "PathLike": (lambda value: isinstance(value, str | bytes | os.PathLike), _check_path),
+    "int": (lambda v: not isinstance(v, float) and _is_number(v, "__int__"), _check_int),
+    "float": (lambda value: _is_number(value, "__float__"), _check_float),
+    "bool": (lambda value: value is None or hasattr(value, "__bool__"), _check_nothing),
+    "Tensor": (lambda value: bool({"Tensor", "ndarray"} & _class_names(value)), _check_tensor),
+    "Callable": (callable, _check_nothing),
 }
-_INSIDE: Mapping[str, Callable[[str, Any, Sequence[ast.expr]], _Fault | None]] = {
-    **dict.fromkeys(("Sequence", "Iterable", "list", "set", "Set"), _unfit_items),
-    **dict.fromkeys(("Mapping", "dict"), _unfit_mapping),
-    "tuple": _unfit_tuple,
-}
+"""For each annotation: whether a value's type fits, and the check of the value."""
 
 
 def _must_be(name: str, wanted: str, value: Any) -> str:

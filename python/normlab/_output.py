@@ -7,16 +7,16 @@ from typing import Any
 
 from ._plain import SPELLING
 
-__all__ = ["Output", "failure", "guard", "is_closed", "need_no_output"]
+__all__ = ["StandardStream", "failure", "guard", "is_closed", "need_no_output"]
 
 _NOBODY_READS = 1  # the exit code where the reader of a pipe has gone
 _CLOSED = "is closed"
 
 
-class Output(io.TextIOWrapper):
-    """A standard stream that encodes any text, and whose failure ends nothing at once.
+class StandardStream(io.TextIOWrapper):
+    """A standard stream that encodes any text and survives a failure.
 
-    Once it has failed, what is written goes nowhere. A pipe that nobody reads ends the process.
+    After a failure it discards all text. A pipe that nobody reads ends the process.
 
     Attributes:
         failure: Why it failed, in words; empty while it has not.
@@ -50,7 +50,7 @@ class Output(io.TextIOWrapper):
 
 
 def guard() -> None:
-    """Makes standard output and standard error such streams."""
+    """Replaces standard output and standard error."""
     sys.stdout = _guarded(sys.stdout, ends=True)
     sys.stderr = _guarded(sys.stderr, ends=False)
 
@@ -64,7 +64,7 @@ def failure() -> str:
 
 def need_no_output() -> None:
     """Allows a closed standard output, for commands that write files."""
-    if isinstance(sys.stdout, Output) and is_closed(sys.stdout):
+    if isinstance(sys.stdout, StandardStream) and is_closed(sys.stdout):
         sys.stdout.failure = ""
 
 
@@ -76,10 +76,10 @@ def is_closed(stream: Any) -> bool:
 def _guarded(stream: Any, *, ends: bool) -> Any:
     if stream is None:  # closed when the process started
         nowhere = open(os.devnull, "wb")  # noqa: SIM115  (as long as we live)
-        made = Output(nowhere, encoding="utf-8", errors=SPELLING)
+        made = StandardStream(nowhere, encoding="utf-8", errors=SPELLING)
         made.failure = _CLOSED
     elif isinstance(stream, io.TextIOWrapper):
-        made = Output(
+        made = StandardStream(
             stream.buffer,
             encoding=stream.encoding,
             errors=SPELLING,

@@ -1,8 +1,7 @@
-"""pickle and copy for modules, optimizers and generators: attached to the classes.
+"""pickle and copy for modules, optimizers and generators.
 
-A copy is made by the constructor of the compiled class at its base, whose arguments the original
-tells, and then gets the original's parts and attributes. A class written in Python needs nothing
-for that: its own __init__ does not run.
+The constructor of the compiled base class makes the copy, from the original's arguments. Then the
+copy gets the original's parts and attributes. The __init__ of a subclass does not run.
 """
 
 import copyreg
@@ -30,7 +29,7 @@ def _slots(made: Any) -> list[str]:
 
 
 def _attributes(made: Any) -> dict[str, Any]:
-    """What Python keeps in the instance, in slots too."""
+    """The instance's Python attributes, those in slots too."""
     attributes = dict(getattr(made, "__dict__", {}))
     attributes.update((name, getattr(made, name)) for name in _slots(made) if hasattr(made, name))
     return attributes
@@ -49,7 +48,7 @@ def _set_attributes(made: Any, attributes: dict[str, Any]) -> None:
 
 
 def module_state(module: Module) -> dict[str, Any]:
-    """Parts and attributes: what __setstate__ takes. Subclasses may add to it."""
+    """Parts and attributes, for __setstate__. Subclasses may add to it."""
     parts = module._parts()
     tensors = dict((*parts[0], *parts[1]))
     attributes = _attributes(module)

@@ -8,31 +8,8 @@ network is best captured as a Graph. Operations that cannot go there yet raise D
 from typing import TYPE_CHECKING
 
 from ._attach import missing_in
-from ._core.cuda import (
-    Graph,
-    allow_tf32,
-    empty_cache,
-    is_available,
-    memory_stats,
-    properties,
-    stream,
-    synchronize,
-    tf32_allowed,
-    why_not,
-)
-
-__all__ = [
-    "Graph",
-    "allow_tf32",
-    "empty_cache",
-    "is_available",
-    "memory_stats",
-    "properties",
-    "stream",
-    "synchronize",
-    "tf32_allowed",
-    "why_not",
-]
+from ._core.cuda import *  # noqa: F403
+from ._core.cuda import __all__ as __all__
 
 if not TYPE_CHECKING:
     __getattr__ = missing_in("nl.cuda", __name__)

@@ -3,31 +3,8 @@
 from typing import TYPE_CHECKING
 
 from ._attach import missing_in
-from ._core.optim import (
-    SGD,
-    Adam,
-    AdamW,
-    Optimizer,
-    ParameterGroup,
-    clip_grad_norm,
-    constant,
-    cosine,
-    inverse_sqrt,
-    linear_warmup,
-)
-
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "Optimizer",
-    "ParameterGroup",
-    "clip_grad_norm",
-    "constant",
-    "cosine",
-    "inverse_sqrt",
-    "linear_warmup",
-]
+from ._core.optim import *  # noqa: F403
+from ._core.optim import __all__ as __all__
 
 if not TYPE_CHECKING:
     __getattr__ = missing_in("nl.optim", __name__)

@@ -146,14 +146,14 @@ TEST_CASE("attention refuses what does not fit", "[attention]") {
         "attention: qkv must be [T, 3 D] with D a multiple of 1 heads, got [12]");
   CHECK(error_of<ShapeError>([&] { attention(qkv, offsets_of({4}), 3); }) ==
         "attention: qkv must be [T, 3 D] with D a multiple of 3 heads, got [4, 12]");
-  CHECK(error_of<ValueError>([&] { attention(qkv, offsets_of({4}), 0); }) ==
+  CHECK(error_of<ArgumentError>([&] { attention(qkv, offsets_of({4}), 0); }) ==
         "attention: heads must be positive, got 0");
-  CHECK(error_of<ValueError>([&] { attention(qkv, offsets_of({3}), 2); }) ==
+  CHECK(error_of<ArgumentError>([&] { attention(qkv, offsets_of({3}), 2); }) ==
         "attention: offsets must end with the number of rows, 4, got 3");
-  CHECK(error_of<ValueError>([&] {
+  CHECK(error_of<ArgumentError>([&] {
           attention(qkv, Tensor::of<int64_t>({3}, {0, 5, 4}), 2);
         }) == "attention: offsets must not fall, got 5 and then 4 at 2");
-  CHECK(error_of<ValueError>([&] {
+  CHECK(error_of<ArgumentError>([&] {
           attention(qkv, Tensor::of<int64_t>({2}, {1, 4}), 2);
         }) == "attention: offsets must begin with 0, got 1");
   CHECK(error_of<DtypeError>([&] { attention(qkv, Tensor::zeros({2}), 2); }) ==
@@ -275,10 +275,10 @@ TEST_CASE("offsets that do not fit are errors of the GPU's next wait", "[attenti
     const Tensor offsets = Tensor::of<int64_t>({static_cast<int64_t>(at.size())}, at);
     const Tensor qkv = Tensor::zeros({4, 12}), there = qkv.to(Device::cuda);
     const auto compare = [&](const auto& op) {
-      const std::string message = error_of<ValueError>([&] { op(qkv, offsets); });
+      const std::string message = error_of<ArgumentError>([&] { op(qkv, offsets); });
       CHECK(!message.empty());
       const Tensor z = op(there, offsets.to(Device::cuda));
-      CHECK(error_of<ValueError>([&] { cuda::synchronize(); }) == message);
+      CHECK(error_of<ArgumentError>([&] { cuda::synchronize(); }) == message);
       CHECK(z.to_vector().size() == static_cast<size_t>(z.numel()));
     };
     compare([](const Tensor& x, const Tensor& o) { return attention(x, o, 2); });
@@ -288,7 +288,7 @@ TEST_CASE("offsets that do not fit are errors of the GPU's next wait", "[attenti
   }
   const Tensor none = Tensor::zeros({0, 12}, DType::float32, Device::cuda);
   attention(none, Tensor::of<int64_t>({1}, {3}).to(Device::cuda), 1);
-  CHECK(error_of<ValueError>([&] { cuda::synchronize(); }) ==
+  CHECK(error_of<ArgumentError>([&] { cuda::synchronize(); }) ==
         "attention: offsets must begin with 0, got 3");
   CHECK(error_of<DeviceError>([&] {
           attention(Tensor::zeros({1, 900}, DType::float32, Device::cuda),

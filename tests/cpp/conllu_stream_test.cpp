@@ -26,7 +26,7 @@ std::vector<std::string> read_all(Reader& reader) {
     try {
       if (!reader.next(sentence)) return found;
       found.push_back(sentence.words[0].form);
-    } catch (const IoError& error) {
+    } catch (const FileError& error) {
       found.emplace_back(error.what());
       CHECK(reader.skip());
     }
@@ -94,7 +94,7 @@ TEST_CASE("Reader: skip() is for text, not for streams", "[parse]") {
       "x");
   Sentence sentence;
   CHECK_FALSE(reader.skip());
-  CHECK_THROWS_AS(reader.next(sentence), IoError);
+  CHECK_THROWS_AS(reader.next(sentence), FileError);
   CHECK_THROWS_AS(reader.skip(), std::runtime_error);
   CHECK_FALSE(reader.next(sentence));
   CHECK_FALSE(reader.skip());

@@ -227,7 +227,7 @@ TEST_CASE("conv2d with dilation, groups and padding same: the GPU agrees with th
 
 TEST_CASE("conv2d says what is wrong with dilation, groups and padding", "[conv]") {
   const auto of = [](const Shape& x, const Shape& w, const Conv2dOptions& options) {
-    return error_of<ValueError>([&] { conv2d(Tensor::ones(x), Tensor::ones(w), {}, options); });
+    return error_of<ArgumentError>([&] { conv2d(Tensor::ones(x), Tensor::ones(w), {}, options); });
   };
   CHECK(of({1, 4, 4, 4}, {2, 4, 2, 2}, with(1, 1, 0, 0, 0, 1)) ==
         "conv2d: dilation_h must be in [1, 1073741824], got 0");
@@ -267,7 +267,7 @@ TEST_CASE("nn: Conv2d takes dilation, groups and padding same", "[nn][conv]") {
   CHECK(z.shape() == Shape{2, 8, 5, 6});
   CHECK(max_difference(z, conv2d(x, layer.weight, layer.bias, options)) == 0);
   const auto refused = [](int64_t in, int64_t out, const Conv2dOptions& o) {
-    return error_of<ValueError>([&] { nn::Conv2d(in, out, {2, 2}, o); });
+    return error_of<ArgumentError>([&] { nn::Conv2d(in, out, {2, 2}, o); });
   };
   CHECK(refused(4, 6, with(1, 1, 0, 0, 1, 1, 4)) ==
         "Conv2d: groups must divide both numbers of channels, got 4 for 4 to 6");

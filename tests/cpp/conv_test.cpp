@@ -294,7 +294,7 @@ TEST_CASE("conv2d: the GPU takes addresses of any alignment, on one device", "[c
 TEST_CASE("conv2d: errors", "[conv]") {
   const auto of = [](const Shape& x, const Shape& w, const Shape& b,
                      const Conv2dOptions& options = {}) {
-    return error_of<ValueError>(
+    return error_of<ArgumentError>(
         [&] { conv2d(Tensor::ones(x), Tensor::ones(w), Tensor::ones(b), options); });
   };
   CHECK(of({3, 4, 4}, {2, 3, 2, 2}, {2}) == "conv2d: x must be [N, C, H, W], got [3, 4, 4]");

@@ -34,8 +34,8 @@ std::string refusal(const char* variant, const NormOptions& o) {
   NormOptions with_axes = o;
   with_axes.axes = 2;
   const std::string message =
-      error_of<ValueError>([&] { normalize(x, norm_variant(variant), with_axes); });
-  const std::string of_module = error_of<ValueError>([&] { Norm(variant, {8, 2}, o); });
+      error_of<ArgumentError>([&] { normalize(x, norm_variant(variant), with_axes); });
+  const std::string of_module = error_of<ArgumentError>([&] { Norm(variant, {8, 2}, o); });
   CHECK(of_module == "Norm" + message.substr(message.find(':')));
   return message;
 }
@@ -55,12 +55,12 @@ TEST_CASE("norm options: those of another variant are refused", "[norm][options]
         "normalize: variant 'layernorm' takes no track_running_stats");
   NormOptions alpha;
   alpha.alpha = Tensor::ones({1});
-  CHECK(error_of<ValueError>([&] {
+  CHECK(error_of<ArgumentError>([&] {
           normalize(Tensor::zeros({2, 2}), norm_variant("layernorm"), alpha);
         }) == "normalize: variant 'layernorm' takes no alpha");
   NormOptions mean;
   mean.running_mean = mean.running_var = Tensor::ones({2});
-  CHECK(error_of<ValueError>([&] {
+  CHECK(error_of<ArgumentError>([&] {
           normalize(Tensor::zeros({2, 2}), norm_variant("layernorm"), mean);
         }) == "normalize: variant 'layernorm' takes no running_mean");
 }
@@ -189,7 +189,7 @@ TEST_CASE("norm: no elements leave the running statistics alone", "[norm][option
 TEST_CASE("norm: one place a channel has no running variance", "[norm][options]") {
   const NormOptions o = running(3, DType::float32);
   const Tensor x = Tensor::zeros({4, 3, 1});
-  CHECK(error_of<ValueError>([&] { normalize(x, norm_variant("instancenorm"), o); }) ==
+  CHECK(error_of<ArgumentError>([&] { normalize(x, norm_variant("instancenorm"), o); }) ==
         "normalize: variant 'instancenorm' with running statistics needs more than one place a "
         "channel in training, x is [4, 3, 1]");
   NormOptions eval = o;

@@ -736,7 +736,7 @@ TEST_CASE("norm: errors say what was expected and what came", "[norm][errors]") 
   CHECK(message_of<ShapeError>([&] { normalize(x, norm_variant("layernorm"), o); }) ==
         "normalize: gain must be [128] for x [32, 128], got [512] (variant 'layernorm')");
   o.gain = Tensor::ones({128});
-  CHECK(message_of<ValueError>([&] { normalize(x, norm_variant("detachnorm"), o); }) ==
+  CHECK(message_of<ArgumentError>([&] { normalize(x, norm_variant("detachnorm"), o); }) ==
         "normalize: variant 'detachnorm' takes no gain");
   o.gain = Tensor::ones({128}, DType::float64);
   CHECK_THROWS_AS(normalize(x, norm_variant("layernorm"), o), DtypeError);
@@ -749,24 +749,24 @@ TEST_CASE("norm: errors say what was expected and what came", "[norm][errors]") 
                   ShapeError);
   NormOptions negative;
   negative.eps = -1;
-  CHECK_THROWS_AS(normalize(x, norm_variant("layernorm"), negative), ValueError);
+  CHECK_THROWS_AS(normalize(x, norm_variant("layernorm"), negative), ArgumentError);
   NormOptions groups;
   groups.groups = 5;
   CHECK_THROWS_AS(normalize(x, norm_variant("groupnorm"), groups), ShapeError);
-  CHECK_THROWS_AS(normalize(x, norm_variant("layernorm"), groups), ValueError);
+  CHECK_THROWS_AS(normalize(x, norm_variant("layernorm"), groups), ArgumentError);
   const NormTraits mixed{.name = "own", .scale = Scale::tanh, .output = Output::adaptive};
-  CHECK(message_of<ValueError>([&] { normalize(x, mixed); }) ==
+  CHECK(message_of<ArgumentError>([&] { normalize(x, mixed); }) ==
         "normalize: tanh goes with gain and bias only (variant 'own')");
   NormOptions eval;
   eval.training = false;
-  CHECK_THROWS_AS(normalize(x, norm_variant("batchnorm"), eval), ValueError);
-  CHECK(message_of<ValueError>([&] {
+  CHECK_THROWS_AS(normalize(x, norm_variant("batchnorm"), eval), ArgumentError);
+  CHECK(message_of<ArgumentError>([&] {
           normalize(Tensor::zeros({1, 8}), norm_variant("batchnorm"));
         }) ==
         "normalize: variant 'batchnorm' in training needs more than one value a channel, x is [1, "
         "8]; leave out a last batch of one row, or use eval()");
   CHECK(normalize(Tensor::zeros({0, 8}), norm_variant("batchnorm")).shape() == Shape{0, 8});
-  const std::string unknown = message_of<ValueError>([] { norm_variant("layer_norm"); });
+  const std::string unknown = message_of<ArgumentError>([] { norm_variant("layer_norm"); });
   CHECK(unknown.find("unknown variant 'layer_norm'") != std::string::npos);
   CHECK(unknown.find("layernorm_simple") != std::string::npos);
 }

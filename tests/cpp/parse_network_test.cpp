@@ -113,14 +113,14 @@ TEST_CASE("the parser's network refuses what does not fit", "[parse]") {
   CHECK(error_of<ShapeError>([&] {
           network(Tensor::zeros({2, 47}, DType::int32));
         }) == "Network: features must be [N, 48], got [2, 47]");
-  CHECK(error_of<IndexError>([&] {
+  CHECK(error_of<RangeError>([&] {
           network(Tensor::full({1, 48}, 9, DType::int32));
         }) == "feature_linear: features must be in [0, 9), got 9 at [0, 0]");
   options.rows = 0;
-  CHECK(error_of<ValueError>([&] { parse::Network{options}; }) ==
+  CHECK(error_of<ArgumentError>([&] { parse::Network{options}; }) ==
         "Network: rows, classes, features, embedding and hidden must be positive, got 0, 3, 48, 50 "
         "and 4");
-  CHECK(error_of<ValueError>([&] { parse::hidden_activation_named("gelu"); }) ==
+  CHECK(error_of<ArgumentError>([&] { parse::hidden_activation_named("gelu"); }) ==
         "activation: must be 'cube' or 'relu', got 'gelu'");
 }
 

@@ -134,14 +134,14 @@ TEST_CASE("TagVocabulary: of a treebank", "[parse]") {
   using Pair = std::pair<std::string, std::string>;
   CHECK(v.columns(1) == Pair{"Y", "_"});
   CHECK(v.columns(2) == Pair{"Z", "a|b"});
-  CHECK(error_of<IndexError>([&] { v.columns(3); }) ==
+  CHECK(error_of<RangeError>([&] { v.columns(3); }) ==
         "TagVocabulary: tag must be in [0, 3), got 3");
-  CHECK_THROWS_AS(v.columns(-1), IndexError);
+  CHECK_THROWS_AS(v.columns(-1), RangeError);
 }
 
 TEST_CASE("TagVocabulary: refuses what does not fit", "[parse]") {
   const auto error = [](const Words& words, const Words& affixes, const Words& tags) {
-    return error_of<ValueError>([&] { TagVocabulary(words, affixes, tags); });
+    return error_of<ArgumentError>([&] { TagVocabulary(words, affixes, tags); });
   };
   CHECK(error({}, {}, {}) == "TagVocabulary: there must be at least one tag");
   CHECK(error({}, {}, {"a|b", "NOUN"}) == "TagVocabulary: a tag must be UPOS|XPOS, is \"NOUN\"");
@@ -150,8 +150,9 @@ TEST_CASE("TagVocabulary: refuses what does not fit", "[parse]") {
   CHECK(contains(error({}, {}, {"a|b", "a|b"}), "each tag must come once"));
   CHECK(contains(error({"a", ""}, {}, {"a|b"}), "word 1 must be UTF-8"));
   CHECK(contains(error({}, {"a\tb"}, {"a|b"}), "affix 0 must be UTF-8"));
-  CHECK_THROWS_AS(TagVocabulary::of(std::vector<Sentence>{}), ValueError);
-  CHECK_THROWS_AS(TagVocabulary::of(std::vector<Sentence>{tagged({{"a", "X|x"}})}, 0), ValueError);
+  CHECK_THROWS_AS(TagVocabulary::of(std::vector<Sentence>{}), ArgumentError);
+  CHECK_THROWS_AS(TagVocabulary::of(std::vector<Sentence>{tagged({{"a", "X|x"}})}, 0),
+                  ArgumentError);
 }
 
 TEST_CASE("TagVocabulary: features of words", "[parse]") {
@@ -308,7 +309,7 @@ TEST_CASE("Network: any number of features", "[parse]") {
                     std::to_string(features + 1) + "]");
     CHECK(network.state().at("weight").shape() == Shape{features, 3, 6});
     o.features = 0;
-    CHECK_THROWS_AS(Network(o), ValueError);
+    CHECK_THROWS_AS(Network(o), ArgumentError);
   }
 }
 
@@ -712,7 +713,7 @@ TEST_CASE("Parser: refuses what does not fit", "[parse]") {
   std::vector<Sentence> given = without_trees(treebank(3, 9, 15));
   const std::vector<Sentence> before = given;
   const auto error = [&](const Parser& by) {
-    return error_of<ValueError>([&] { by.parse(given); });
+    return error_of<ArgumentError>([&] { by.parse(given); });
   };
   given.emplace_back();
   CHECK(error(parser) == "parse: sentence 4 must have words");
@@ -727,19 +728,19 @@ TEST_CASE("Parser: refuses what does not fit", "[parse]") {
                  "sentence 2 has no tags"));
   given[2].words.resize(static_cast<size_t>(kMaxSentenceLines) + 1, given[2].words[0]);
   CHECK(error(parser) == "parse: sentence 3 must have at most 100000 words, has 100001");
-  CHECK(error_of<ValueError>([&] { parser.parse("the dog"); }) ==
+  CHECK(error_of<ArgumentError>([&] { parser.parse("the dog"); }) ==
         "parse: sentence 1 has no tags, and the model has no tagger");
-  CHECK(error_of<ValueError>([&] { Parser(model, {.width = 0}); }) ==
+  CHECK(error_of<ArgumentError>([&] { Parser(model, {.width = 0}); }) ==
         "Parser: known_words must not be negative and width be positive, got 1500 and 0");
-  CHECK_THROWS_AS(Parser(model, {.known_words = -1}), ValueError);
+  CHECK_THROWS_AS(Parser(model, {.known_words = -1}), ArgumentError);
 }
 
 TEST_CASE("Parser: refuses a model whose parts do not fit", "[parse]") {
   const auto error = [](const Model& model) {
     const Folder folder;
-    const std::string message = error_of<ValueError>([&] { save_model(folder.file(), model); });
+    const std::string message = error_of<ArgumentError>([&] { save_model(folder.file(), model); });
     CHECK_FALSE(fs::exists(folder.file()));
-    const std::string other = error_of<ValueError>([&] { Parser{model}; });
+    const std::string other = error_of<ArgumentError>([&] { Parser{model}; });
     CHECK(message == (message.empty() ? "" : "save_model" + other.substr(6)));
     return other;
   };
@@ -775,8 +776,8 @@ TEST_CASE("Parser: a line of raw text", "[parse]") {
   CHECK(are_trees(expected, model.vocabulary));
   CHECK(expected[0].note("text") == "Wa wxb, isn't it?");
   CHECK(expected[0].words[0].form == "Wa");
-  CHECK_THROWS_AS(parser.parse(""), ValueError);
-  CHECK_THROWS_AS(parser.parse("\xFF"), ValueError);
+  CHECK_THROWS_AS(parser.parse(""), ArgumentError);
+  CHECK_THROWS_AS(parser.parse("\xFF"), ArgumentError);
 }
 
 // --- model files ------------------------------------------------------------------------------
@@ -800,7 +801,7 @@ std::string load_error(const Damage& damage, bool tagger = true) {
   TensorFile file = load(folder.file());
   damage(file);
   save(folder.file(), file.tensors, file.metadata);
-  const std::string message = error_of<IoError>([&] { load_model(folder.file()); });
+  const std::string message = error_of<FileError>([&] { load_model(folder.file()); });
   CHECK(contains(message, folder.file()));
   return message;
 }
@@ -1042,18 +1043,18 @@ TEST_CASE("parser files: wrong tensors are refused in words", "[parse]") {
 
 TEST_CASE("parser files: files that are none", "[parse]") {
   const Folder folder;
-  CHECK_THROWS_AS(load_model(folder.file()), IoError);
+  CHECK_THROWS_AS(load_model(folder.file()), FileError);
   write_bytes(folder.file(), "no model");
-  CHECK_THROWS_AS(load_model(folder.file()), IoError);
+  CHECK_THROWS_AS(load_model(folder.file()), FileError);
   save(folder.file(), {});
-  CHECK(contains(error_of<IoError>([&] { load_model(folder.file()); }), "\"format\" is missing"));
+  CHECK(contains(error_of<FileError>([&] { load_model(folder.file()); }), "\"format\" is missing"));
   text::ClassifierOptions options{.vocabulary = 2, .classes = 2};
   options.encoder.size = options.encoder.hidden = 4;
   options.encoder.heads = options.encoder.layers = 1;
   const text::Model other{
       std::make_shared<text::Classifier>(options), text::Vocabulary({"a"}), {"x", "y"}, {}};
   text::save_model(folder.file(), other);
-  CHECK(contains(error_of<IoError>([&] { load_model(folder.file()); }),
+  CHECK(contains(error_of<FileError>([&] { load_model(folder.file()); }),
                  "this is a model of another task, \"normlab.text_classifier\""));
 }
 
@@ -1074,7 +1075,7 @@ TEST_CASE("parser files: damaged bytes are an error or a model, never a crash", 
     try {
       const Model model = load_model(folder.file());
       CHECK(are_trees(parsed(Parser(model), given), model.vocabulary));
-    } catch (const IoError&) {
+    } catch (const FileError&) {
       ++refused;
     }
   }

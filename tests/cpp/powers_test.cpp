@@ -121,13 +121,13 @@ TEST_CASE("integers to the power of integers", "[powers][cuda]") {
   CHECK(pow(Tensor::scalar(3, DType::int64), 41).item<int64_t>() == -420491770248316829);  // wraps
   CHECK(pow(Tensor::scalar(7, DType::uint8), 3).item() == 343 % 256);
   CHECK(pow(Tensor::scalar(-2, DType::int32), 3).item() == -8);
-  CHECK(error_of<ValueError>([] { pow(Tensor::ones({2}, DType::int64), -1); }) ==
+  CHECK(error_of<ArgumentError>([] { pow(Tensor::ones({2}, DType::int64), -1); }) ==
         "pow: an integer's exponent must not be negative (to('float32') converts), got -1");
-  CHECK(error_of<ValueError>([] {
+  CHECK(error_of<ArgumentError>([] {
           pow(Tensor::ones({2}, DType::int64), Tensor::of<int64_t>({2}, {3, -2}));
         }) ==
         "pow: an integer's exponent must not be negative (to('float32') converts), got -2 at [1]");
-  CHECK_THROWS_AS(pow(2, Tensor::scalar(-1, DType::int32)), ValueError);
+  CHECK_THROWS_AS(pow(2, Tensor::scalar(-1, DType::int32)), ArgumentError);
   CHECK_THROWS_AS(pow(Tensor::ones({2}, DType::int64), 0.5), DtypeError);
   CHECK_THROWS_AS(pow(0.5, Tensor::ones({2}, DType::int64)), DtypeError);
   CHECK_THROWS_AS(pow(Tensor::ones({2}, DType::boolean), 2), DtypeError);
@@ -198,17 +198,17 @@ TEST_CASE("floored division of integers", "[powers][cuda]") {
   CHECK(remainder(least, -1).item<int64_t>() == 0);
   CHECK(floor_divide(Tensor::of<uint8_t>({2}, {200, 7}), 3).to_vector() ==
         std::vector<double>{66, 2});
-  CHECK(error_of<ValueError>([&] { floor_divide(least, 0); }) ==
+  CHECK(error_of<ArgumentError>([&] { floor_divide(least, 0); }) ==
         "floor_divide: an integer's divisor must not be 0, got 0");
-  CHECK(error_of<ValueError>([&] {
+  CHECK(error_of<ArgumentError>([&] {
           remainder(least, Tensor::of<int64_t>({2}, {1, 0}));
         }) == "remainder: an integer's divisor must not be 0, got 0 at [1]");
-  CHECK_THROWS_AS(floor_divide(5, Tensor::zeros({1}, DType::int32)), ValueError);
+  CHECK_THROWS_AS(floor_divide(5, Tensor::zeros({1}, DType::int32)), ArgumentError);
   if (!cuda::is_available()) return;
   const Tensor there = Tensor::of<int64_t>({2}, {5, -5}).to(Device::cuda);
   CHECK(floor_divide(there, there - there).to_vector() == std::vector<double>{0, 0});
   CHECK(pow(there, there).to_vector()[1] == 0);
-  CHECK_THROWS_AS(floor_divide(there, 0), ValueError);
+  CHECK_THROWS_AS(floor_divide(there, 0), ArgumentError);
 }
 
 TEST_CASE("logsumexp", "[powers][cuda]") {
@@ -254,7 +254,7 @@ TEST_CASE("logsumexp", "[powers][cuda]") {
   logsumexp(none, {1}).backward(Tensor::ones({2}));
   CHECK(none.grad().shape() == Shape{2, 0});
   CHECK_THROWS_AS(logsumexp(Tensor::ones({2}, DType::int64)), DtypeError);
-  CHECK_THROWS_AS(logsumexp(x, {3}), IndexError);
+  CHECK_THROWS_AS(logsumexp(x, {3}), RangeError);
 }
 
 TEST_CASE("l2_normalize", "[powers][cuda]") {
@@ -289,9 +289,9 @@ TEST_CASE("l2_normalize", "[powers][cuda]") {
   }
   CHECK(l2_normalize(Tensor::zeros({0, 3})).shape() == Shape{0, 3});
   CHECK(l2_normalize(Tensor::zeros({3, 0})).shape() == Shape{3, 0});
-  CHECK_THROWS_AS(l2_normalize(x, 0, -1), ValueError);
-  CHECK_THROWS_AS(l2_normalize(x, 0, NAN), ValueError);
-  CHECK_THROWS_AS(l2_normalize(x, 3), IndexError);
+  CHECK_THROWS_AS(l2_normalize(x, 0, -1), ArgumentError);
+  CHECK_THROWS_AS(l2_normalize(x, 0, NAN), ArgumentError);
+  CHECK_THROWS_AS(l2_normalize(x, 3), RangeError);
   CHECK_THROWS_AS(l2_normalize(Tensor::ones({2}, DType::int64)), DtypeError);
 }
 

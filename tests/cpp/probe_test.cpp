@@ -79,7 +79,7 @@ TEST_CASE("probe: changes no value, and rests between its steps", "[probe]") {
     probe.next_step();
   }
   CHECK(probe.records().size() == 2);
-  CHECK_THROWS_AS(Probe(0), ValueError);
+  CHECK_THROWS_AS(Probe(0), ArgumentError);
 }
 
 TEST_CASE("probe: counts what phi would clip", "[probe]") {

@@ -203,7 +203,7 @@ TEST_CASE("safetensors: refuses files that lie", "[io]") {
   const Folder folder;
   for (const auto& [bytes, reason] : cases) {
     write_bytes(folder.file(), bytes);
-    const std::string message = error_of<IoError>([&] { load(folder.file()); });
+    const std::string message = error_of<FileError>([&] { load(folder.file()); });
     CAPTURE(bytes.substr(0, 200), reason, message);
     CHECK(contains(message, "load: \"" + folder.file() + "\": "));
     CHECK(contains(message, reason));
@@ -227,7 +227,7 @@ TEST_CASE("safetensors: a damaged file is refused or read, never worse", "[io]")
     write_bytes(folder.file(), bytes);
     try {
       load(folder.file());
-    } catch (const IoError& error) {
+    } catch (const FileError& error) {
       ++refused;
       REQUIRE(is_utf8(error.what()));
     }
@@ -239,23 +239,24 @@ TEST_CASE("safetensors: says what is wrong with a path", "[io]") {
   const Folder folder;
   const TensorMap tensors = some_tensors();
   const std::string nowhere = folder.file("none/x");
-  CHECK(contains(error_of<IoError>([&] { load(nowhere); }),
+  CHECK(contains(error_of<FileError>([&] { load(nowhere); }),
                  "none/x\": cannot open it: No such file"));
-  CHECK(contains(error_of<IoError>([&] { save(nowhere, tensors); }), "none/x\": cannot create"));
+  CHECK(contains(error_of<FileError>([&] { save(nowhere, tensors); }), "none/x\": cannot create"));
   const std::string here = folder.path;
-  CHECK(contains(error_of<IoError>([&] { load(here); }), here + "\": is a folder"));
-  CHECK(contains(error_of<IoError>([&] { save(here, tensors); }), here + "\": is a folder"));
-  CHECK(contains(error_of<IoError>([&] { load("/dev/null"); }), "is not a regular file"));
-  CHECK(contains(error_of<IoError>([&] { save("/dev/null", tensors); }), "is not a regular file"));
-  CHECK(contains(error_of<IoError>([&] { load(""); }), "must not be empty"));
-  CHECK(contains(error_of<IoError>([&] { save(std::string("a\0b", 3), tensors); }), "NUL"));
+  CHECK(contains(error_of<FileError>([&] { load(here); }), here + "\": is a folder"));
+  CHECK(contains(error_of<FileError>([&] { save(here, tensors); }), here + "\": is a folder"));
+  CHECK(contains(error_of<FileError>([&] { load("/dev/null"); }), "is not a regular file"));
+  CHECK(
+      contains(error_of<FileError>([&] { save("/dev/null", tensors); }), "is not a regular file"));
+  CHECK(contains(error_of<FileError>([&] { load(""); }), "must not be empty"));
+  CHECK(contains(error_of<FileError>([&] { save(std::string("a\0b", 3), tensors); }), "NUL"));
   CHECK(folder.entries() == 0);
 }
 
 TEST_CASE("safetensors: does not wait for the other end of a pipe", "[io]") {
   const Folder folder;
   REQUIRE(::mkfifo(folder.file().c_str(), 0600) == 0);
-  CHECK(contains(error_of<IoError>([&] { load(folder.file()); }), "is not a regular file"));
+  CHECK(contains(error_of<FileError>([&] { load(folder.file()); }), "is not a regular file"));
 }
 
 TEST_CASE("safetensors: a save that fails leaves the old file and nothing else", "[io]") {
@@ -268,7 +269,7 @@ TEST_CASE("safetensors: a save that fails leaves the old file and nothing else",
   const rlimit small{4096, old.rlim_max};
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const std::string message = error_of<IoError>([&] {
+  const std::string message = error_of<FileError>([&] {
     save(folder.file(), {{"x", Tensor::zeros({4096})}});
   });
   ::setrlimit(RLIMIT_FSIZE, &old);
@@ -295,7 +296,7 @@ TEST_CASE("safetensors: refuses names that the format cannot hold", "[io]") {
   const Folder folder;
   const Tensor x = Tensor::zeros({1});
   const auto text = [&](const TensorMap& tensors, const Metadata& metadata = {}) {
-    return error_of<ValueError>([&] { save(folder.file(), tensors, metadata); });
+    return error_of<ArgumentError>([&] { save(folder.file(), tensors, metadata); });
   };
   CHECK(contains(text({{"__metadata__", x}}), "reserves the tensor name __metadata__"));
   CHECK(contains(text({}, {{"__metadata__", ""}}), "reserves the metadata key __metadata__"));

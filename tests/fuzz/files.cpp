@@ -58,14 +58,15 @@ void json(std::string_view input) {
 
 void safetensors(std::string_view input) {
   TensorFile file;
-  if (refuses<IoError, OutOfMemoryError>([&] { file = load(file_of(input)); })) return;
+  if (refuses<FileError, OutOfMemoryError>([&] { file = load(file_of(input)); })) return;
   save(output_path(), file.tensors, file.metadata);
   require(same(load(output_path()), file), "what was saved is what is loaded");
 }
 
 void text_model(std::string_view input) {
   text::Model model;
-  if (refuses<IoError, OutOfMemoryError>([&] { model = text::load_model(file_of(input)); })) return;
+  if (refuses<FileError, OutOfMemoryError>([&] { model = text::load_model(file_of(input)); }))
+    return;
   const auto [logits, label] = model.label("A good film, is n't it?");
   require(logits.numel() == static_cast<int64_t>(model.labels.size()), "a logit a label");
   require(std::ranges::find(model.labels, label) != model.labels.end(), "a label of the model's");
@@ -76,7 +77,7 @@ void text_model(std::string_view input) {
 
 void parse_model(std::string_view input) {
   std::optional<parse::Model> model;
-  if (refuses<IoError, OutOfMemoryError>([&] { model = parse::load_model(file_of(input)); }))
+  if (refuses<FileError, OutOfMemoryError>([&] { model = parse::load_model(file_of(input)); }))
     return;
   parse::save_model(output_path(), *model);
   const bool has_tagger = model->tagger.has_value();

@@ -17,7 +17,7 @@ bool is_for_network(std::string_view input) {
 void tokenizer(std::string_view input) {
   static const text::Model model = small_classifier();
   std::vector<std::string> words;
-  if (refuses<ValueError>([&] { words = text::tokenize(input); })) return;
+  if (refuses<ArgumentError>([&] { words = text::tokenize(input); })) return;
   // Refuses a word that is empty, no UTF-8 or has white space.
   const text::Vocabulary vocabulary = text::Vocabulary::of({words});
   for (const std::string& word : words)
@@ -29,7 +29,7 @@ void tokenizer(std::string_view input) {
 void raw_text(std::string_view input) {
   static const parse::Parser parser(small_parser());
   parse::Sentence sentence;
-  if (refuses<ValueError>([&] { sentence = parse::sentence_of(input); })) return;
+  if (refuses<ArgumentError>([&] { sentence = parse::sentence_of(input); })) return;
   const bool parsed = is_for_network(input);
   if (parsed) parser.parse(std::span(&sentence, 1));
   std::istringstream in(to_conllu(sentence));

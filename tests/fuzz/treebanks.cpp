@@ -17,7 +17,7 @@ std::vector<Sentence> read(const std::string& text, Format format, Heads heads) 
   std::istringstream in(text);
   std::vector<Sentence> sentences;
   Reader reader(in, "input", {.format = format, .heads = heads});
-  const bool refused = refuses<IoError>([&] {
+  const bool refused = refuses<FileError>([&] {
     for (Sentence sentence; reader.next(sentence);) sentences.push_back(sentence);
   });
   if (refused) sentences.clear();
@@ -72,7 +72,7 @@ void conllu_stream(std::string_view input) {
   const bool retag = input.size() % 2 == 1;  // as --retag
   Reader reader(lines_of(input), "input", {.heads = Heads::any});
   std::vector<Sentence> sentences;
-  refuses<IoError>([&] {  // the sentences before what is wrong are parsed
+  refuses<FileError>([&] {  // the sentences before what is wrong are parsed
     for (Sentence sentence; reader.next(sentence);) sentences.push_back(sentence);
   });
   for (Sentence& sentence : sentences)

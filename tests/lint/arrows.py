@@ -34,7 +34,7 @@ HEADERS = {
 # Lowest first: modules and packages of python/normlab; "normlab" is its __init__.py.
 PYTHON_LAYERS = (
     "_core",
-    "_output _plain _templates _wording machine paper progress settings",
+    "_output _plain _signatures _templates _wording machine paper progress settings",
     "_arrays _attach _grad _hints _html _misuse _pickling _torch_file cuda nn optim parse text",
     "normlab",
     "data",

@@ -1,7 +1,9 @@
 """Arguments that fit no signature: the error is a sentence that says what to type."""
 
 import copy
+import inspect
 import pickle
+import pydoc
 import re
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from test_hints import things
 
 import normlab as nl
-from normlab import _hints, _misuse
+from normlab import _hints, _misuse, _signatures
 
 SAID = {
     "x.mean(dim=1)": "mean: no argument dim; it takes axis, keepdim (axis is PyTorch's dim)",
@@ -197,34 +199,61 @@ def test_every_argument_of_pytorch_is_tried() -> None:
             eval(code, things())
 
 
-def functions() -> dict[str, str]:
-    """The docstrings of all that is compiled, by name."""
+def functions() -> dict[str, Any]:
+    """All compiled functions, by name."""
     found = {}
     for module in (nl, nl.nn, nl.optim, nl.text, nl.parse, nl.cuda):
         for name, value in vars(module).items():
             members = vars(value) if isinstance(value, type) else {}
             for key, member in {"": value, **members}.items():
                 function = getattr(member, "__func__", member)
-                if type(function).__name__ == "builtin_function_or_method":
-                    found[f"{module.__name__}.{name}.{key}"] = function.__doc__ or ""
+                if type(function) is type(nl.relu):
+                    found[f"{module.__name__}.{name}.{key}"] = function
     return found
 
 
 def test_every_signature_is_understood() -> None:
-    lines = [
-        line
-        for doc in functions().values()
-        for line in re.findall(r"^(?:\d+\. )?\w+\(.*\) -> .*$", doc, re.M)
-        if "*args, **kwargs)" not in line
-    ]
-    assert len(lines) > 300
-    for line in lines:
-        assert _misuse._signature(re.sub(r"^\d+\. ", "", line)).parameters.keys() is not None
+    found = functions().values()
+    assert len(found) > 300
+    for function in found:
+        assert "object at" not in str(inspect.signature(function))
+        for signature in _signatures.signatures(function):
+            assert all(p.annotation for p in signature.parameters.values())
+
+
+def test_signatures_are_for_people() -> None:
+    text = str(inspect.signature(nl.normalize))
+    assert text.startswith("(x: Tensor, variant: str, *, gain: Tensor | None = None, bias: ")
+    assert "eps: float = 1e-05" in text and "axes: int | None = None" in text
+    assert str(inspect.signature(nl.zeros(1).softmax)) == "(axis: int = -1) -> Tensor"
+    shown = pydoc.render_doc(nl.normalize, renderer=pydoc.plaintext)
+    assert (
+        "function in module normlab" in shown
+        and f"normalize{text}" in shown
+        and "Normalise" in shown
+    )
+    assert "pybind11" not in shown and "Supports" not in shown and "_core" not in shown
+    shown = pydoc.render_doc(nl.zeros, renderer=pydoc.plaintext)
+    assert "1. zeros(shape: int | Sequence[int], *, dtype: DTypeLike | None = None, " in shown
+
+
+def test_functions_are_pickled_by_name() -> None:
+    for function in (nl.relu, nl.optim.cosine, nl.Tensor.mean, nl.nn.Linear.forward):
+        assert pickle.loads(pickle.dumps(function)) is function
+        assert copy.deepcopy(function) is function
+
+
+def test_functions_bind_no_object_in_a_class() -> None:
+    class Net:
+        activation = nl.relu
+
+    assert Net().activation(nl.ones(1)).tolist() == [1]
 
 
 def test_every_function_says_it_in_a_sentence() -> None:
     tried = 0
-    for name, doc in functions().items():
+    for name, function in functions().items():
+        doc = function.__wrapped__.__doc__
         if "**kwargs" in doc.partition("Overloaded")[0] or "__" in name or "Graph" in name:
             continue
         owner: Any = nl

@@ -211,7 +211,7 @@ def test_where_errors_cannot_be_told_the_code_tells(tmp_path: Path, sink: str) -
 
 def test_once_an_output_failed_all_else_goes_nowhere() -> None:
     with open("/dev/full", "wb", buffering=0) as full:
-        out = _output.Output(io.BufferedWriter(full), "ascii", SPELLING)
+        out = _output.StandardStream(io.BufferedWriter(full), "ascii", SPELLING)
         out.write("±")
         assert out.failure == ""
         out.flush()

@@ -197,7 +197,7 @@ def instances() -> list[Any]:
     nl.embedding(table, nl.tensor([3, 1])).sum().backward()
     return [
         *(word, sentence, vocabulary, vocabulary.transitions, probe, probe.records[0]),
-        *(probe.records[0].x, table.sparse_grad, core.NoGradGuard(), nl.cuda.Graph()),
+        *(probe.records[0].x, table.sparse_grad, core._NoGradGuard(), nl.cuda.Graph()),
         *(nl.text.Vocabulary(["a"]), nl.text.pack([[1, 2]]), nl.parse.Reader([])),
         nl.parse.examples([sentence], vocabulary),
         nl.parse.score([sentence], [sentence]),

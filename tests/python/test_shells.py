@@ -96,7 +96,7 @@ def instance(cls: type) -> Any:
         nl.nn.Norm("layernorm", 4)(nl.randn(2, 4))
     weight = nl.nn.Parameter(nl.ones(2))
     made = [
-        *(nl.ones(2, 2), table.sparse_grad, core.NoGradGuard(), nl.Generator(1), nl.cuda.Graph()),
+        *(nl.ones(2, 2), table.sparse_grad, core._NoGradGuard(), nl.Generator(1), nl.cuda.Graph()),
         *(probe, probe.records[0], probe.records[0].x, word, sentence, vocabulary, tags, network),
         *(model, nl.parse.Parser(model), vocabulary.transitions, nl.parse.State(1)),
         *(nl.parse.Reader([]), nl.parse.score([sentence], [sentence])),
@@ -117,13 +117,13 @@ def ones(cls: type) -> list[ast.arg]:
 
 
 def signatures(function: Any) -> list[ast.arguments]:
-    lines = re.findall(r"^(?:\d+\. )?\w+(\(.*\)) -> ", function.__doc__ or "", re.M)
+    lines = re.findall(r"^(?:\d+\. )?\w+(\(.*\)) -> ", function.__wrapped__.__doc__, re.M)
     return [ast.parse(f"def f{line}: ...").body[0].args for line in lines]  # type: ignore[attr-defined]
 
 
 def function_of(member: Any) -> Any:
     function = getattr(member, "__func__", member)
-    return function if type(function).__name__ == "builtin_function_or_method" else None
+    return function if type(function) is type(nl.relu) else None
 
 
 def functions() -> Iterator[tuple[str, Any]]:

@@ -509,14 +509,13 @@ def test_a_copy_is_made_with_every_argument(name):
     """A new argument of a constructor must be one that _arguments() tells."""
     import inspect
 
-    from normlab._misuse import _signature
+    from normlab._signatures import signatures
 
     module = MODULES[name]()
     base = next(c for c in type(module).__mro__ if "_arguments" in vars(c))
-    line = base.__init__.__doc__.splitlines()[0].removeprefix("__init__")
     takes = {
         p.name
-        for p in _signature(line).parameters.values()
+        for p in signatures(base.__init__)[0].parameters.values()
         if p.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     } - {"self"}
     tells = set(base._arguments(module))

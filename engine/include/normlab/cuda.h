@@ -92,8 +92,8 @@ class Graph {
   ///                      Exceptions of body pass. Nothing is recorded then.
   /// @throws GradError    a gradient that is older than the body's zero_grad().
   void capture(std::function<void()> body);
-  /// Queues it. ValueError if nothing is recorded, a generator has another seed than at capture()
-  /// or is gone, or an optimizer is gone or its parameters have been moved.
+  /// Queues it. ArgumentError if nothing is recorded, a generator has another seed than at
+  /// capture() or is gone, or an optimizer is gone or its parameters have been moved.
   void replay();
   bool captured() const { return recording_ != nullptr; }
 

@@ -12,36 +12,36 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// An argument whose value is not allowed (Python: ValueError).
-struct ValueError : Error {
+/// An argument whose value is not allowed. Also a ValueError in Python.
+struct ArgumentError : Error {
   using Error::Error;
 };
-/// Shapes that do not fit the op or each other (Python: ValueError).
-struct ShapeError : ValueError {
-  using ValueError::ValueError;
+/// Shapes that do not fit the op or each other. Also a ValueError in Python.
+struct ShapeError : ArgumentError {
+  using ArgumentError::ArgumentError;
 };
-/// A device that is absent, or operands on different devices (Python: ValueError).
-struct DeviceError : ValueError {
-  using ValueError::ValueError;
+/// A device that is absent, or operands on different devices. Also a ValueError in Python.
+struct DeviceError : ArgumentError {
+  using ArgumentError::ArgumentError;
 };
-/// Misuse of autograd: freed tape, non-scalar without gradient, op without derivative
-/// (Python: ValueError).
-struct GradError : ValueError {
-  using ValueError::ValueError;
+/// Misuse of autograd: freed tape, non-scalar without gradient, op without derivative.
+/// Also a ValueError in Python.
+struct GradError : ArgumentError {
+  using ArgumentError::ArgumentError;
 };
-/// An element type that the op does not take (Python: TypeError).
+/// An element type that the op does not take. Also a TypeError in Python.
 struct DtypeError : Error {
   using Error::Error;
 };
-/// An index outside its range (Python: IndexError).
-struct IndexError : Error {
+/// An index outside its range. Also an IndexError in Python.
+struct RangeError : Error {
   using Error::Error;
 };
-/// A file that cannot be read, written or trusted (Python: OSError).
-struct IoError : Error {
+/// A file that cannot be read, written or trusted. Also an OSError in Python.
+struct FileError : Error {
   using Error::Error;
 };
-/// The system has no memory of that size left (Python: MemoryError).
+/// The system has no memory of that size left. Also a MemoryError in Python.
 struct OutOfMemoryError : Error {
   using Error::Error;
 };

@@ -50,11 +50,12 @@ class Module : public std::enable_shared_from_this<Module> {
   /// Parameters and buffers by dotted name. They share storage with the module and follow its
   /// training; with `copy` they are detached copies, which stay as they are.
   TensorMap state(bool copy = false) const;
-  /// Copies values in: all or, on an error, none. ValueError listing missing and unexpected names,
-  /// or naming a tensor that is not finite, unless `allow_nonfinite`; ShapeError, DtypeError.
+  /// Copies values in: all or, on an error, none. ArgumentError listing missing and unexpected
+  /// names, or naming a tensor that is not finite, unless `allow_nonfinite`; ShapeError,
+  /// DtypeError.
   void load_state(const TensorMap& state, bool allow_nonfinite = false);
 
-  /// Makes a tensor / module part of this one, replacing one of the same name. ValueError for a
+  /// Makes a tensor / module part of this one, replacing one of the same name. ArgumentError for a
   /// name that is empty or has a dot. register_parameter marks the leaf as requiring gradients.
   Tensor register_parameter(const std::string& name, Tensor value);
   Tensor register_buffer(const std::string& name, Tensor value);

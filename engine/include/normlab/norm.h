@@ -71,7 +71,7 @@ inline constexpr NormTraits kNormVariants[] = {
 };
 // clang-format on
 
-/// The row of that name; ValueError that lists the names otherwise.
+/// The row of that name; ArgumentError that lists the names otherwise.
 const NormTraits& norm_variant(std::string_view name);
 
 /// Where eps goes.
@@ -80,7 +80,7 @@ enum class Denominator : uint8_t {
   std_eps,  ///< unbiased deviation + eps: the authors' code (undefined for one element).
             ///< rms and l2 have no bias to correct: root + eps
 };
-/// Parses "var_eps" or "std_eps"; ValueError otherwise.
+/// Parses "var_eps" or "std_eps"; ArgumentError otherwise.
 Denominator denominator_named(std::string_view name);
 
 /// Everything that is not the variant.
@@ -120,7 +120,7 @@ struct NormOptions {
 /// @return   shape and dtype of x; x itself for "none".
 /// @throws ShapeError  gain, bias, alpha or running statistics of another shape; no such axes; one
 ///                     element a row under std_eps; groups that do not divide the channels.
-/// @throws ValueError  an option that the variant does not take, eps < 0; running statistics in
+/// @throws ArgumentError  an option that the variant does not take, eps < 0; running statistics in
 ///                     training with one value a channel.
 Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options = {});
 /// {normalize(x + residual), x + residual}: what stands between the parts of a pre-norm
@@ -143,12 +143,12 @@ bool splits_over_features(const NormTraits& variant);
 /// y is linear in x but for two numbers an example, so W y comes apart into sums over the pairs;
 /// adanorm's y^2 (Xu et al., NeurIPS 2019, section 4) likewise.
 /// @param table     [V, E]; its gradient arrives as sparse rows, on the GPU dense.
-/// @param features  int32 [N, P], rows of the table (IndexError naming place and row otherwise).
+/// @param features  int32 [N, P], rows of the table (RangeError naming place and row otherwise).
 /// @param weight    [P, E, H].
 /// @param bias      [H] or undefined.
 /// @param options   gain and bias [P * E], as the variant takes them; eps, denominator, C, k.
 /// @return          [N, H].
-/// @throws ValueError  a variant that does not split, an option that it does not take, eps < 0.
+/// @throws ArgumentError  a variant that does not split, an option that it does not take, eps < 0.
 Tensor feature_norm_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
                            const Tensor& bias, const NormTraits& variant,
                            const NormOptions& options = {});

@@ -38,14 +38,14 @@ Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, Scalar b);
 Tensor minimum(Scalar a, const Tensor& b);
 /// a ** b. Gradients: b a^(b - 1), 0 for b = 0; a^b log a, 0 for a = 0 and b >= 0, NaN for a < 0.
-/// Of integers b must not be negative (ValueError; an element of a tensor on the GPU counts as
+/// Of integers b must not be negative (ArgumentError; an element of a tensor on the GPU counts as
 /// such: 1 / a^-b, rounded towards zero, 0 for a = 0).
 Tensor pow(const Tensor& a, const Tensor& b);
 Tensor pow(const Tensor& a, Scalar b);
 Tensor pow(Scalar a, const Tensor& b);
 /// The greatest whole number not above a / b, as Python's and NumPy's a // b: of the exact
-/// quotient, so that 1 // 0.1 is 9. a / 0 is infinite or NaN; of integers it is a ValueError (for
-/// an element of a tensor on the GPU 0). No derivative.
+/// quotient, so that 1 // 0.1 is 9. a / 0 is infinite or NaN; of integers it is an ArgumentError
+/// (for an element of a tensor on the GPU 0). No derivative.
 Tensor floor_divide(const Tensor& a, const Tensor& b);
 Tensor floor_divide(const Tensor& a, Scalar b);
 Tensor floor_divide(Scalar a, const Tensor& b);
@@ -130,7 +130,7 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
 Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value);
 
 // --- reductions -------------------------------------------------------------------------------
-// `axes` empty: over all. Negative axes count from the end; IndexError outside, ValueError twice
+// `axes` empty: over all. Negative axes count from the end; RangeError outside, ArgumentError twice
 // the same. A scalar, shape [], has the axes 0 and -1, as in NumPy. Sums in a fixed order, pairwise
 // in the large: the same for any number of threads.
 Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
@@ -149,8 +149,8 @@ Tensor argmax(const Tensor& x, int axis = -1, bool keepdim = false);
 /// elements that are +inf where one is.
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes = {}, bool keepdim = false);
 /// x / max(||x||, eps) with the Euclidean norm along `axis`, which neither overflows nor
-/// underflows: PyTorch's torch.nn.functional.normalize. A row of zeros stays zeros. ValueError for
-/// eps < 0.
+/// underflows: PyTorch's torch.nn.functional.normalize. A row of zeros stays zeros. ArgumentError
+/// for eps < 0.
 Tensor l2_normalize(const Tensor& x, int axis = -1, double eps = 1e-12);
 
 // --- shape ------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ Tensor concat(const std::vector<Tensor>& parts, int axis = 0);
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step = 1);
 
 // --- indexing ---------------------------------------------------------------------------------
-// Indices are int32 or int64, on the device of x; each in [-n, n) of its axis, else IndexError with
+// Indices are int32 or int64, on the device of x; each in [-n, n) of its axis, else RangeError with
 // place and value. On the GPU the error comes at the next call that waits (item(), to_vector(),
 // to(Device::cpu), synchronize()); until then what such an index picks is NaN, or 0 of integers.
 /// z[i, j, ...] = x[i, index[i, j, ...], ...] along `axis`; index has x's rank and is at most
@@ -187,7 +187,7 @@ Tensor embedding(const Tensor& weight, const Tensor& index,
 Tensor matmul(const Tensor& a, const Tensor& b);
 /// What linear() and conv2d() apply to their result, fused.
 enum class Activation : uint8_t { none, relu, gelu, tanh, sigmoid };
-/// Parses "none", "relu", "gelu", "tanh", "sigmoid"; ValueError otherwise.
+/// Parses "none", "relu", "gelu", "tanh", "sigmoid"; ArgumentError otherwise.
 Activation activation_named(const std::string& name);
 const char* name_of(Activation activation);
 /// act(x weight^T + bias): x [..., in], weight [out, in], bias [out] or undefined -> [..., out].
@@ -241,13 +241,13 @@ struct CrossEntropyOptions {
   Tensor weight = {};
 };
 /// -log softmax(logits)[target]: logits [..., V], targets int32/int64 [...], classes in [0, V)
-/// (IndexError naming row and class otherwise; on the GPU at the next call that waits, and the loss
+/// (RangeError naming row and class otherwise; on the GPU at the next call that waits, and the loss
 /// of such a row is NaN). Result: scalar, or [...] for Reduction::none.
 ///
 /// Targets of the shape and dtype of logits are probabilities t of all classes:
 /// -sum_c weight[c] t[c] log softmax(logits)[c], where a class with t = 0 counts nothing whatever
 /// its logit; they get a gradient, too. That they are probabilities is not checked. A mean divides
-/// by the number of rows; ignore_index is for classes alone (ValueError).
+/// by the number of rows; ignore_index is for classes alone (ArgumentError).
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                      const CrossEntropyOptions& options = {});
 
@@ -258,7 +258,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
 /// are written out and multiplied as they are):
 /// z[i] = bias + sum over p of table[features[i, p]] weight[p].
 /// @param table     [V, E]; its gradient arrives as sparse rows, on the GPU dense.
-/// @param features  int32 [N, P], rows of the table (IndexError naming place and row otherwise).
+/// @param features  int32 [N, P], rows of the table (RangeError naming place and row otherwise).
 /// @param weight    [P, E, H].
 /// @param bias      [H] or undefined.
 /// @return          [N, H].
@@ -267,8 +267,8 @@ Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor&
 
 // --- packed sentences -------------------------------------------------------------------------
 // Sentences one after the other without padding: sentence i is rows [offsets[i], offsets[i + 1])
-// of x [T, D]. offsets, int64 [S + 1], rise from 0 to T (ValueError naming the place otherwise, on
-// the GPU at the next call that waits).
+// of x [T, D]. offsets, int64 [S + 1], rise from 0 to T (ArgumentError naming the place otherwise,
+// on the GPU at the next call that waits).
 /// Scaled dot-product self-attention within each sentence, all heads, forward and backward fused:
 /// softmax(q k^T / sqrt(D / heads)) v (Vaswani et al. 2017, eq. 1). What backward keeps is qkv,
 /// the result and one number a row and head: linear in T.

@@ -37,7 +37,7 @@ class Optimizer {
   void zero_grad();
 
   double lr() const { return lr_; }
-  /// Groups with a rate of their own keep its ratio to this one. ValueError unless lr >= 0 and
+  /// Groups with a rate of their own keep its ratio to this one. ArgumentError unless lr >= 0 and
   /// finite, or if there is no ratio since this one was 0.
   void set_lr(double lr);
   const std::vector<Tensor>& parameters() const { return parameters_; }
@@ -50,7 +50,7 @@ class Optimizer {
     double lr, beside;
   };
   size_t groups() const { return groups_.size(); }
-  /// The group's rate. IndexError for a group that is not there.
+  /// The group's rate. RangeError for a group that is not there.
   double lr(size_t group) const;
   const std::optional<OwnRate>& own_rate(size_t group) const;
   /// Gives the group a rate of its own. Its ratio to the common rate `beside`, by default the
@@ -62,12 +62,12 @@ class Optimizer {
   /// enough to resume a run. Learning rates are the schedule's and not part of it. It shares
   /// storage with the optimizer and follows it; with `copy` it does not.
   virtual TensorMap state(bool copy = false) const = 0;
-  /// ValueError / ShapeError if names or shapes are not those of this optimizer. Those by number
+  /// ArgumentError / ShapeError if names or shapes are not those of this optimizer. Those by number
   /// that earlier versions wrote are taken in order.
   virtual void load_state(const TensorMap& state) = 0;
 
  protected:
-  /// ValueError for no parameters, one given twice, or one that requires no gradient; DtypeError
+  /// ArgumentError for no parameters, one given twice, or one that requires no gradient; DtypeError
   /// unless float32 or float64.
   Optimizer(std::vector<Tensor> parameters, double lr);
   void add_parameters(const std::vector<Tensor>& parameters, std::optional<double> lr);
@@ -156,13 +156,13 @@ class AdamW : public Adam {
 };
 
 /// Scales all gradients so that their joint Euclidean length is at most max_norm; returns the
-/// length before, a float64 scalar on their device. ValueError unless max_norm > 0. Nothing is
+/// length before, a float64 scalar on their device. ArgumentError unless max_norm > 0. Nothing is
 /// changed if the length is not finite: on the CPU that is a GradError; on a GPU nothing waits for
 /// the length, and what is returned shows it.
 Tensor clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm);
 
-/// Learning rate as a function of the step number, which starts at 1. Each factory: ValueError for
-/// negative rates or step counts.
+/// Learning rate as a function of the step number, which starts at 1. Each factory: ArgumentError
+/// for negative rates or step counts.
 using Schedule = std::function<double(int64_t step)>;
 Schedule constant(double lr);
 /// Rises from 0 to lr over `warmup` steps, then stays.

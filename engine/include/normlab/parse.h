@@ -102,7 +102,7 @@ class Reader {
 
   /// Reads the next sentence; false after the last one. What `sentence` held is lost, its memory
   /// is used again. Nothing can be read after an error unless skip() passes over it.
-  /// @throws IoError  a broken line, tree or stream: name, line and reason.
+  /// @throws FileError  a broken line, tree or stream: name, line and reason.
   bool next(Sentence& sentence);
   /// After next() has refused a sentence: passes over the rest of it, so that next() reads the one
   /// after it. False, without doing anything, unless it was the text that was refused: what a
@@ -135,22 +135,22 @@ class Reader {
   std::vector<int32_t> heads_;
 };
 
-/// All sentences of a file. IoError with path, line and reason.
+/// All sentences of a file. FileError with path, line and reason.
 std::vector<Sentence> read_conllu(const std::string& path, const ReadOptions& options = {});
-/// The lines of a sentence, with the empty one after it. ValueError for what would not be read
+/// The lines of a sentence, with the empty one after it. ArgumentError for what would not be read
 /// again: an empty column, a tab or a line break inside, invalid UTF-8.
 std::string to_conllu(const Sentence& sentence);
-/// Writes a file whole or not at all. IoError with path and reason, ValueError as to_conllu().
+/// Writes a file whole or not at all. FileError with path and reason, ArgumentError as to_conllu().
 void write_conllu(const std::string& path, const Sentences& sentences);
 
 // --- trees ------------------------------------------------------------------------------------
 // A tree of n words is a vector of n + 1 heads: heads[w] is the head of word w, heads[0] is kNone.
 
 std::vector<int32_t> heads_of(const Sentence& sentence);
-/// ValueError naming a word unless the heads are a tree with one root.
+/// ArgumentError naming a word unless the heads are a tree with one root.
 void check_tree(const std::vector<int32_t>& heads);
-/// Whether every head reaches over its own descendants only, the root reaching over all. ValueError
-/// unless it is a tree or a forest.
+/// Whether every head reaches over its own descendants only, the root reaching over all.
+/// ArgumentError unless it is a tree or a forest.
 bool is_projective(const std::vector<int32_t>& heads);
 /// The words whose heads reach over a word that is not a descendant of the head, in order.
 std::vector<int32_t> nonprojective_words(const std::vector<int32_t>& heads);
@@ -179,7 +179,7 @@ inline constexpr int kMoveKinds = 5;
 class State {
  public:
   explicit State(int32_t words = 0) { restart(words); }
-  /// Begins with another sentence, in the memory of the last. ValueError for less than 0 words.
+  /// Begins with another sentence, in the memory of the last. ArgumentError for less than 0 words.
   void restart(int32_t words);
 
   int32_t words() const { return static_cast<int32_t>(nodes_.size()) - 2; }
@@ -204,7 +204,7 @@ class State {
 
   Moves moves() const;
   bool done() const { return moves() == Moves::none; }
-  // ValueError unless moves() allows it.
+  // ArgumentError unless moves() allows it.
   void shift();
   void left_arc(int32_t label);
   void right_arc(int32_t label);
@@ -227,17 +227,17 @@ class State {
 /// The static oracle: which way leads to a given tree.
 class Oracle {
  public:
-  /// ValueError unless it is a tree with one root.
+  /// ArgumentError unless it is a tree with one root.
   explicit Oracle(std::vector<int32_t> heads);
   /// The next action from a state that the oracle has led to: an arc as soon as it may be made.
-  /// ValueError if the tree is not projective and no action leads to it.
+  /// ArgumentError if the tree is not projective and no action leads to it.
   Action next(const State& state) const;
 
  private:
   std::vector<int32_t> heads_, last_child_;
 };
 
-/// The actions that build a projective tree. ValueError if it is none.
+/// The actions that build a projective tree. ArgumentError if it is none.
 std::vector<Action> oracle(const std::vector<int32_t>& heads);
 
 /// Transitions with labels as classes: 0 is shift, then left_arc with each label, then right_arc.
@@ -246,7 +246,7 @@ std::vector<Action> oracle(const std::vector<int32_t>& heads);
 class Transitions {
  public:
   static constexpr int32_t kShift = 0;
-  /// ValueError unless 0 <= root < labels.
+  /// ArgumentError unless 0 <= root < labels.
   Transitions(int32_t labels, int32_t root);
 
   int32_t labels() const { return labels_; }
@@ -263,7 +263,7 @@ class Transitions {
   int32_t forced(Moves moves) const;
   /// bool [kMoveKinds, classes]: row m has what Moves m makes legal.
   Tensor masks() const;
-  /// IndexError for a transition that does not exist, ValueError for one that is not legal.
+  /// RangeError for a transition that does not exist, ArgumentError for one that is not legal.
   void apply(State& state, int32_t transition) const;
   /// Whether an arc may have the label, from the root or from a word.
   bool fits(int32_t label, bool from_root) const {
@@ -279,8 +279,8 @@ class Transitions {
 /// Texts by number, each once.
 class NameList {
  public:
-  /// ValueError, calling them `what`, for an entry that is empty, that no file could hold, or that
-  /// comes twice.
+  /// ArgumentError, calling them `what`, for an entry that is empty, that no file could hold, or
+  /// that comes twice.
   NameList(const char* what, std::vector<std::string> entries);
   const std::vector<std::string>& all() const { return entries_; }
   const std::string& operator[](int32_t number) const {
@@ -322,13 +322,13 @@ class Vocabulary {
   static constexpr int32_t kNull = 0, kRoot = 1, kUnknown = 2;  ///< first rows of words and tags
 
   /// Lists in the order of their numbers, as words(), tags() and labels() give them; `root` is the
-  /// label of the root's arc. ValueError for an entry that is empty, that no file could hold, or
+  /// label of the root's arc. ArgumentError for an entry that is empty, that no file could hold, or
   /// comes twice, and for a root that is not a label.
   Vocabulary(std::vector<std::string> words, std::vector<std::string> tags,
              std::vector<std::string> labels, const std::string& root,
              const VocabularyOptions& options = {});
   /// Of a treebank: all its tags and labels, and the words that occur often enough. The root's
-  /// label is the most frequent one of words with head 0. ValueError if there is none.
+  /// label is the most frequent one of words with head 0. ArgumentError if there is none.
   static Vocabulary of(const Sentences& sentences, const VocabularyOptions& options = {});
 
   const VocabularyOptions& options() const { return options_; }
@@ -350,7 +350,7 @@ class Vocabulary {
   /// Number of a label, from 0, not its row; kNone if it is not there.
   int32_t label(std::string_view deprel) const;
   Ids ids(const Sentence& sentence) const;
-  /// What a row stands for: "<null>", "<root>", "<unknown>" or the entry. IndexError outside.
+  /// What a row stands for: "<null>", "<root>", "<unknown>" or the entry. RangeError outside.
   std::string name(int32_t row) const;
 
  private:
@@ -395,7 +395,7 @@ struct Examples {
   /// elsewhere or another one at the root.
   int64_t unusable = 0;
 };
-/// The same for any number of threads. ValueError naming sentence and word for a cycle or a head
+/// The same for any number of threads. ArgumentError naming sentence and word for a cycle or a head
 /// that is not known.
 Examples examples(const Sentences& sentences, const Vocabulary& vocabulary);
 
@@ -416,8 +416,8 @@ class TagVocabulary {
   static constexpr int32_t kNull = 0, kUnknown = 1;  ///< first rows of words and affixes
   static constexpr int32_t kShapes = 32;
 
-  /// Lists in the order of their numbers; a tag is UPOS, "|" and XPOS. ValueError for no tags, one
-  /// without "|", and what NameList refuses.
+  /// Lists in the order of their numbers; a tag is UPOS, "|" and XPOS. ArgumentError for no tags,
+  /// one without "|", and what NameList refuses.
   TagVocabulary(std::vector<std::string> words, std::vector<std::string> affixes,
                 std::vector<std::string> tags);
   /// Of a treebank: its tags, and the words and affixes that occur at least `least` times.
@@ -433,7 +433,7 @@ class TagVocabulary {
 
   /// Number of a word's tag, kNone if it is not there.
   int32_t tag(const Word& word) const;
-  /// UPOS and XPOS of a tag. IndexError.
+  /// UPOS and XPOS of a tag. RangeError.
   std::pair<std::string, std::string> columns(int32_t tag) const;
   /// The rows of every word, [words, kTagFeatures]: see there.
   std::vector<int32_t> features(const Sentence& sentence) const;
@@ -453,7 +453,7 @@ TagExamples tag_examples(const Sentences& sentences, const TagVocabulary& vocabu
 
 /// What the hidden layer applies to its sums.
 enum class HiddenActivation : uint8_t { cube, relu };
-/// Parses "cube" or "relu"; ValueError otherwise.
+/// Parses "cube" or "relu"; ArgumentError otherwise.
 HiddenActivation hidden_activation_named(const std::string& name);
 const char* name_of(HiddenActivation activation);
 
@@ -478,7 +478,7 @@ struct NetworkOptions {
 class Network : public nn::Module {
  public:
   explicit Network(const NetworkOptions& options);
-  /// features int32 [N, features] -> logits [N, classes]. IndexError for a row that is not there.
+  /// features int32 [N, features] -> logits [N, classes]. RangeError for a row that is not there.
   Tensor forward(const Tensor& features) override;
   const NetworkOptions& options() const { return options_; }
 
@@ -518,9 +518,9 @@ struct Model {
 };
 
 /// One safetensors file: parameters as tensors; vocabularies, settings and notes as metadata.
-/// ValueError if their numbers do not fit together.
+/// ArgumentError if their numbers do not fit together.
 void save_model(const std::string& path, const Model& model);
-/// @throws IoError  not a safetensors file, a model of another task, a setting, tensor or entry
+/// @throws FileError  not a safetensors file, a model of another task, a setting, tensor or entry
 ///                  that is missing or not as it must be: the path, what, and what was expected.
 Model load_model(const std::string& path);
 
@@ -528,8 +528,8 @@ Model load_model(const std::string& path);
 /// cuts them, spelled as they are written. URLs, e-mail addresses, file names, numbers,
 /// abbreviations and emoticons are whole. A contraction is one multi-word token in `extras` ("1-2
 /// don't") and several words ("do", "n't"). MISC is "SpaceAfter=No" where no space follows, of a
-/// multi-word token on its own line; the line is the comment "text". ValueError for invalid UTF-8,
-/// a NUL character, or a line without words.
+/// multi-word token on its own line; the line is the comment "text". ArgumentError for invalid
+/// UTF-8, a NUL character, or a line without words.
 Sentence sentence_of(std::string_view line);
 
 struct ParserOptions {
@@ -553,7 +553,7 @@ class Parser {
   const Model& model() const;
   /// Writes heads and relations into sentences, on all threads; before that, where the parser's
   /// tags are not given ("_"), UPOS and XPOS that are not. A sentence's tree is the same in any
-  /// company. ValueError for a sentence without words, or without tags if there is no tagger.
+  /// company. ArgumentError for a sentence without words, or without tags if there is no tagger.
   void parse(std::span<Sentence> sentences) const;
   void parse(std::vector<Sentence>& sentences) const { parse(std::span<Sentence>(sentences)); }
   /// The tree of a line of raw text; errors as sentence_of() has them.
@@ -589,10 +589,10 @@ struct Score {
     return words == 0 ? 0.0 : 100.0 * (static_cast<double>(right) / static_cast<double>(words));
   }
 };
-/// ValueError unless both have the same forms, and heads that are known.
+/// ArgumentError unless both have the same forms, and heads that are known.
 Score score(const Sentence& gold, const Sentence& predicted,
             Convention convention = Convention::conll18);
-/// The sum over all sentences. ValueError naming the sentence.
+/// The sum over all sentences. ArgumentError naming the sentence.
 Score score(const Sentences& gold, const Sentences& predicted,
             Convention convention = Convention::conll18);
 

@@ -37,7 +37,7 @@ class Norm;
 /// lifetime. Probes nest; the innermost records.
 class Probe {
  public:
-  /// Records every `every`-th step only. ValueError unless every >= 1.
+  /// Records every `every`-th step only. ArgumentError unless every >= 1.
   explicit Probe(int64_t every = 1);
   /// As above; layers have their names in `model`.
   explicit Probe(const nn::Module& model, int64_t every = 1);

@@ -55,7 +55,7 @@ Tensor rand(const Shape& shape, double low = 0.0, double high = 1.0, DType dtype
 /// Normal with that mean and standard deviation (Box-Muller), float32 or float64.
 Tensor randn(const Shape& shape, double mean = 0.0, double std = 1.0, DType dtype = DType::float32,
              Generator& generator = default_generator());
-/// Integers uniform in [low, high), int64. ValueError unless low < high.
+/// Integers uniform in [low, high), int64. ArgumentError unless low < high.
 Tensor randint(int64_t low, int64_t high, const Shape& shape,
                Generator& generator = default_generator());
 /// 0 .. n-1 in random order (Fisher-Yates), int64 [n].

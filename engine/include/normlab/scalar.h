@@ -10,14 +10,14 @@
 namespace normlab {
 
 /// A number that stands beside a tensor. A whole number stays exact, as int64, whatever its C++
-/// type; a floating one is a double. ValueError for an unsigned number of 2^63 or more.
+/// type; a floating one is a double. ArgumentError for an unsigned number of 2^63 or more.
 class Scalar {
  public:
   template <std::integral T>
   Scalar(T value) : integer_(static_cast<int64_t>(value)), whole_(true) {
     if constexpr (std::unsigned_integral<T> && sizeof(T) == sizeof(int64_t))
-      check<ValueError>(value <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()),
-                        "scalar", "must be less than 2^63, got ", value);
+      check<ArgumentError>(value <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()),
+                           "scalar", "must be less than 2^63, got ", value);
   }
   Scalar(double value) : real_(value) {}
   Scalar(float value) : real_(static_cast<double>(value)) {}

@@ -59,7 +59,7 @@ inline constexpr DType dtype_of<bfloat16> = DType::bfloat16;
 /// Device of a tensor's memory.
 enum class Device : uint8_t { cpu, cuda };
 const char* name_of(Device device);
-/// Parses "cpu" or "cuda"; ValueError otherwise.
+/// Parses "cpu" or "cuda"; ArgumentError otherwise.
 Device device_named(const std::string& name);
 std::ostream& operator<<(std::ostream& out, Device device);
 
@@ -74,14 +74,14 @@ class Shape {
   explicit Shape(std::span<const int64_t> dims);
 
   int rank() const { return rank_; }
-  /// Length of an axis; negative axes count from the end. IndexError outside.
+  /// Length of an axis; negative axes count from the end. RangeError outside.
   int64_t operator[](int axis) const { return dims_[wrap(axis)]; }
   int64_t& operator[](int axis) { return dims_[wrap(axis)]; }
   /// Product of the lengths; 1 for a scalar.
   int64_t numel() const;
   /// Product of the lengths of axes [from, to).
   int64_t numel(int from, int to) const;
-  /// Axis in [0, rank) from one in [-rank, rank). IndexError outside.
+  /// Axis in [0, rank) from one in [-rank, rank). RangeError outside.
   int wrap(int axis) const;
 
   const int64_t* begin() const { return dims_; }
@@ -122,14 +122,18 @@ class Tensor {
   static Tensor zeros(const Shape& shape, DType dtype = DType::float32,
                       Device device = Device::cpu);
   static Tensor ones(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
-  /// A floating dtype rounds the value; ValueError if an integer dtype does not hold it exactly, or
-  /// bool gets anything but 0 and 1.
+  /// A floating dtype rounds the value; ArgumentError if an integer dtype does not hold it exactly,
+  /// or bool gets anything but 0 and 1.
   static Tensor full(const Shape& shape, Scalar value, DType dtype = DType::float32,
                      Device device = Device::cpu);
   /// full() of shape [].
   static Tensor scalar(Scalar value, DType dtype = DType::float32);
-  /// 0, 1, ..., n - 1. ValueError if an integer dtype does not hold them.
+  /// 0, 1, ..., n - 1. ArgumentError if an integer dtype does not hold them.
   static Tensor arange(int64_t n, DType dtype = DType::int64);
+  /// start, start + step, ... before stop. ArgumentError unless these are finitely many.
+  /// Integers count exactly, as int64 by default; other numbers by double's arithmetic, as float32.
+  static Tensor arange(Scalar start, Scalar stop, Scalar step,
+                       std::optional<DType> dtype = std::nullopt);
   /// Copies values into a tensor of that shape. ShapeError if their number differs.
   template <class T>
   static Tensor of(const Shape& shape, std::span<const T> values) {
@@ -171,7 +175,7 @@ class Tensor {
   void* raw() const;
   /// The only element, converted to double. ShapeError unless numel() == 1.
   double item() const;
-  /// The only element as T: item<int64_t>() is exact. ValueError for a value that T cannot hold.
+  /// The only element as T: item<int64_t>() is exact. ArgumentError for a value that T cannot hold.
   template <class T>
   T item() const {
     check(numel() == 1, "item", "needs a tensor of one element, got shape ", shape());
@@ -184,13 +188,13 @@ class Tensor {
   Tensor reshape(const Shape& shape) const;
   /// Rows [begin, end) of the first axis; shares storage. Recorded for autograd.
   Tensor slice(int64_t begin, int64_t end) const;
-  /// Row i of the first axis (negative counts from the end); shares storage. IndexError outside.
+  /// Row i of the first axis (negative counts from the end); shares storage. RangeError outside.
   Tensor operator[](int64_t i) const;
   /// A copy with storage of its own. Recorded for autograd: detach().clone() for the values alone.
   Tensor clone() const;
   /// A copy with another dtype (or this handle if it is the same). Floating to floating is
   /// recorded for autograd, and rounds: what is too large becomes infinite. An integer dtype takes
-  /// what lies in its range, rounded towards zero; ValueError with place and value for anything
+  /// what lies in its range, rounded towards zero; ArgumentError with place and value for anything
   /// else, NaN too. On the GPU that becomes the nearest that fits, NaN 0. To bool: whether it is
   /// other than 0.
   Tensor to(DType dtype) const;

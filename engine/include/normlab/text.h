@@ -20,7 +20,7 @@ namespace normlab::text {
 /// "n't"), brackets, quotation marks and dashes have one form each. Text that is cut already, and
 /// the treebank's own escapes (-LRB-, ``, \/), come out as raw text does. Letters beyond Latin-1
 /// keep their case.
-/// @throws ValueError  invalid UTF-8 or a NUL character, naming the byte.
+/// @throws ArgumentError  invalid UTF-8 or a NUL character, naming the byte.
 std::vector<std::string> tokenize(std::string_view line);
 
 /// Words by number. Number 0 is every word that is not in it.
@@ -29,7 +29,7 @@ class Vocabulary {
   static constexpr int64_t kUnknown = 0;
 
   Vocabulary() : Vocabulary(std::vector<std::string>{}) {}
-  /// `words` in order of their numbers 1, 2, ... ValueError for a word that is empty, has white
+  /// `words` in order of their numbers 1, 2, ... ArgumentError for a word that is empty, has white
   /// space, or comes twice.
   explicit Vocabulary(std::vector<std::string> words);
   /// The words that occur at least `least` times, the most frequent first, equals by their bytes.
@@ -39,7 +39,7 @@ class Vocabulary {
   int64_t size() const { return static_cast<int64_t>(words_.size()); }
   /// kUnknown if it is not there.
   int64_t number(std::string_view word) const;
-  /// "<unk>" for 0. IndexError outside.
+  /// "<unk>" for 0. RangeError outside.
   const std::string& word(int64_t number) const;
   /// All but the unknown one, in order.
   std::vector<std::string> words() const { return {words_.begin() + 1, words_.end()}; }
@@ -65,7 +65,7 @@ struct Packed {
 
 /// Every sentence, in order.
 Packed pack(const std::vector<std::vector<int64_t>>& sentences);
-/// The sentences of these numbers (int64 [n]), in that order. IndexError.
+/// The sentences of these numbers (int64 [n]), in that order. RangeError.
 Packed take(const Packed& sentences, const Tensor& index);
 
 /// Cuts sentences into batches of at most `tokens` tokens (a longer sentence is a batch of its
@@ -95,7 +95,7 @@ struct ClassifierOptions {
 class Classifier : public nn::Module {
  public:
   explicit Classifier(const ClassifierOptions& options);
-  /// Logits [S, classes]. IndexError for a token that is not in the vocabulary. But for rounding,
+  /// Logits [S, classes]. RangeError for a token that is not in the vocabulary. But for rounding,
   /// those of a sentence do not depend on its company. A sentence without words gets those of a
   /// zero vector.
   Tensor forward(const Packed& sentences);
@@ -128,9 +128,9 @@ struct Model {
 };
 
 /// One safetensors file: parameters as tensors; vocabulary, labels, settings and notes as
-/// metadata. ValueError if their numbers do not fit together.
+/// metadata. ArgumentError if their numbers do not fit together.
 void save_model(const std::string& path, const Model& model);
-/// @throws IoError  not a safetensors file, a model of another task, a setting, tensor or word
+/// @throws FileError  not a safetensors file, a model of another task, a setting, tensor or word
 ///                  that is missing or not as it must be: the path, what, and what was expected.
 Model load_model(const std::string& path);
 

@@ -15,18 +15,18 @@ namespace normlab {
 namespace {
 
 [[noreturn]] void fail_io(const char* op, const std::string& path, const char* what, int error) {
-  fail<IoError>(op, shown(path), ": ", what, ": ", std::generic_category().message(error));
+  fail<FileError>(op, shown(path), ": ", what, ": ", std::generic_category().message(error));
 }
 
 void check_path(const char* op, const std::string& path) {
   // The system would silently stop at a NUL.
-  check<IoError>(!path.empty() && path.find('\0') == std::string::npos, op,
-                 "a path must not be empty or contain NUL, got ", shown(path));
+  check<FileError>(!path.empty() && path.find('\0') == std::string::npos, op,
+                   "a path must not be empty or contain NUL, got ", shown(path));
 }
 
 void check_regular(const char* op, const std::string& path, const struct stat& status) {
-  check<IoError>(!S_ISDIR(status.st_mode), op, shown(path), ": is a folder, not a file");
-  check<IoError>(S_ISREG(status.st_mode), op, shown(path), ": is not a regular file");
+  check<FileError>(!S_ISDIR(status.st_mode), op, shown(path), ": is a folder, not a file");
+  check<FileError>(S_ISREG(status.st_mode), op, shown(path), ": is not a regular file");
 }
 
 /// Calls a system function again for as long as a signal interrupts it.

@@ -10,7 +10,7 @@ namespace normlab {
 /// A path as error messages show it.
 std::string shown(const std::string& path);
 
-/// A regular file to read. Errors are IoError "op: "path": what: the system's reason".
+/// A regular file to read. Errors are FileError "op: "path": what: the system's reason".
 class InputFile {
  public:
   InputFile(const char* op, const std::string& path);
@@ -21,11 +21,11 @@ class InputFile {
   int64_t size() const { return size_; }
   /// Fills `to` from `offset` on; a file that ends before that is an error.
   void read(int64_t offset, void* to, int64_t bytes) const;
-  /// IoError that names the path unless ok: for what is wrong with the content.
+  /// FileError that names the path unless ok: for what is wrong with the content.
   template <class... Parts>
   void check(bool ok, const Parts&... parts) const {
     if (!ok) [[unlikely]]
-      fail<IoError>(op_, shown(path_), ": ", parts...);
+      fail<FileError>(op_, shown(path_), ": ", parts...);
   }
 
  private:

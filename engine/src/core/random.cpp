@@ -85,8 +85,8 @@ Tensor rand(const Shape& shape, double low, double high, DType dtype, Generator&
   const double width = dtype == DType::float32
                            ? double{static_cast<float>(high) - static_cast<float>(low)}
                            : high - low;
-  check<ValueError>(low <= high && std::isfinite(width), "rand",
-                    "needs finite bounds with low <= high, got [", low, ", ", high, ")");
+  check<ArgumentError>(low <= high && std::isfinite(width), "rand",
+                       "needs finite bounds with low <= high, got [", low, ", ", high, ")");
   Tensor z = Tensor::empty(shape, dtype);
   if (dtype == DType::float64) {
     const double below_high = std::nextafter(high, low);
@@ -107,7 +107,7 @@ Tensor rand(const Shape& shape, double low, double high, DType dtype, Generator&
 
 Tensor randn(const Shape& shape, double mean, double std, DType dtype, Generator& generator) {
   check_floating("randn", dtype);
-  check<ValueError>(std >= 0, "randn", "std must not be negative, got ", std);
+  check<ArgumentError>(std >= 0, "randn", "std must not be negative, got ", std);
   Tensor z = Tensor::empty(shape, dtype);
   if (dtype == DType::float64) {
     fill_normal(z, generator, mean, std);
@@ -122,7 +122,7 @@ Tensor randn(const Shape& shape, double mean, double std, DType dtype, Generator
 }
 
 Tensor randint(int64_t low, int64_t high, const Shape& shape, Generator& generator) {
-  check<ValueError>(low < high, "randint", "needs low < high, got [", low, ", ", high, ")");
+  check<ArgumentError>(low < high, "randint", "needs low < high, got [", low, ", ", high, ")");
   const uint64_t n = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   Tensor z = Tensor::empty(shape, DType::int64);
   fill<int64_t>(z, generator, [=](uint64_t word) {

@@ -84,19 +84,20 @@ std::string known_formats() {
 using Named = TensorMap::value_type;
 
 void check_name(const char* what, const std::string& name) {
-  check<ValueError>(name != kMetadata, "save", "the format reserves the ", what, " ", kMetadata);
-  check<ValueError>(is_utf8(name), "save", "the ", what, " ", json_excerpt(name), " is not UTF-8");
+  check<ArgumentError>(name != kMetadata, "save", "the format reserves the ", what, " ", kMetadata);
+  check<ArgumentError>(is_utf8(name), "save", "the ", what, " ", json_excerpt(name),
+                       " is not UTF-8");
 }
 
 void check_savable(const TensorMap& tensors, const Metadata& metadata) {
   for (const auto& [name, tensor] : tensors) {
     check_name("tensor name", name);
-    check<ValueError>(tensor.defined(), "save", "tensor ", json_excerpt(name), " is undefined");
+    check<ArgumentError>(tensor.defined(), "save", "tensor ", json_excerpt(name), " is undefined");
   }
   for (const auto& [key, text] : metadata) {
     check_name("metadata key", key);
-    check<ValueError>(is_utf8(text), "save", "the metadata of ", json_excerpt(key),
-                      " is not UTF-8");
+    check<ArgumentError>(is_utf8(text), "save", "the metadata of ", json_excerpt(key),
+                         " is not UTF-8");
   }
 }
 
@@ -282,9 +283,9 @@ void save(const std::string& path, const TensorMap& tensors, const Metadata& met
   const std::vector<const Named*> order = in_file_order(tensors);
   const std::string header = header_json(order, metadata);
   const uint64_t length = header.size();
-  check<ValueError>(length <= static_cast<uint64_t>(kMaxHeader), "save",
-                    "names, shapes and metadata must fit into ", kMaxHeader, " bytes, they take ",
-                    length);
+  check<ArgumentError>(length <= static_cast<uint64_t>(kMaxHeader), "save",
+                       "names, shapes and metadata must fit into ", kMaxHeader,
+                       " bytes, they take ", length);
   OutputFile file("save", path);
   file.write(&length, kPrefix);
   file.write(header.data(), static_cast<int64_t>(length));

@@ -15,7 +15,7 @@ Shape::Shape(std::span<const int64_t> dims) {
 
 int Shape::wrap(int axis) const {
   const int wrapped = axis < 0 ? axis + rank_ : axis;
-  check<IndexError>(wrapped >= 0 && wrapped < rank_, "shape", "axis must be in [", -rank_, ", ",
+  check<RangeError>(wrapped >= 0 && wrapped < rank_, "shape", "axis must be in [", -rank_, ", ",
                     rank_, ") for shape ", *this, ", got ", axis);
   return wrapped;
 }

@@ -62,8 +62,8 @@ void check_finite(const char* op, const std::string& name, const Tensor& x) {
   const int64_t at = first_nonfinite(here);
   if (at < 0) return;
   const double value = here.reshape({-1}).slice(at, at + 1).to(DType::float64).item();
-  fail<ValueError>(op, json_excerpt(name), " must be finite, has ", value, " at ",
-                   position(x.shape(), at));
+  fail<ArgumentError>(op, json_excerpt(name), " must be finite, has ", value, " at ",
+                      position(x.shape(), at));
 }
 
 void check_finite(const char* op, const TensorMap& state) {
@@ -80,12 +80,12 @@ void copy_state(const char* op, const TensorMap& own, const TensorMap& given,
                 bool allow_nonfinite) {
   const std::string missing = absent("missing ", own, given);
   const std::string unexpected = absent("unexpected ", given, own);
-  check<ValueError>(missing.empty() && unexpected.empty(), op,
-                    "names must be those of state(): ", missing,
-                    missing.empty() || unexpected.empty() ? "" : "; ", unexpected);
+  check<ArgumentError>(missing.empty() && unexpected.empty(), op,
+                       "names must be those of state(): ", missing,
+                       missing.empty() || unexpected.empty() ? "" : "; ", unexpected);
   for (const auto& [name, to] : own) {
     const Tensor& from = given.at(name);
-    check<ValueError>(from.defined(), op, json_excerpt(name), " is undefined");
+    check<ArgumentError>(from.defined(), op, json_excerpt(name), " is undefined");
     check(from.shape() == to.shape(), op, json_excerpt(name), " must have shape ", to.shape(),
           ", got ", from.shape());
     check<DtypeError>(from.dtype() == to.dtype(), op, json_excerpt(name), " must be ", to.dtype(),

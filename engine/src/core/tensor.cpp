@@ -5,7 +5,6 @@
 #include <cstring>
 #include <iomanip>
 #include <limits>
-#include <numeric>
 
 #include "core/accumulate.h"
 #include "core/allocator.h"
@@ -55,9 +54,9 @@ const char* name_of(Device device) {
 
 Device device_named(const std::string& name) {
   if (name == "cpu") return Device::cpu;
-  check<ValueError>(name == "cuda", "device",
-                    "must be 'cpu' or 'cuda', the first GPU that CUDA_VISIBLE_DEVICES names, got '",
-                    name, "'");
+  check<ArgumentError>(
+      name == "cuda", "device",
+      "must be 'cpu' or 'cuda', the first GPU that CUDA_VISIBLE_DEVICES names, got '", name, "'");
   return Device::cuda;
 }
 
@@ -103,7 +102,7 @@ Tensor on_storage(std::shared_ptr<Storage> storage, int64_t offset, const Shape&
 }
 
 TensorImpl& checked(const std::shared_ptr<TensorImpl>& impl) {
-  check<ValueError>(impl != nullptr, "tensor", "this tensor is undefined (empty handle)");
+  check<ArgumentError>(impl != nullptr, "tensor", "this tensor is undefined (empty handle)");
   return *impl;
 }
 
@@ -158,7 +157,7 @@ void copy_values(const Tensor& to, const Tensor& from) {
   else
     value << std::setprecision(17) << from.to_vector()[static_cast<size_t>(i)];
   if (from.rank() > 0) value << " at " << position(from.shape(), i);
-  fail<ValueError>("to", "value ", value.str(), " does not fit ", dtype);
+  fail<ArgumentError>("to", "value ", value.str(), " does not fit ", dtype);
 }
 
 /// On the GPU what does not fit becomes the nearest that does: to refuse it would mean to wait.
@@ -179,8 +178,8 @@ void convert_values(const Tensor& from, const Tensor& to) {
 
 void fill(const char* op, Tensor& x, const Scalar& value) {
   dispatch_stored(x.dtype(), [&]<class T>() {
-    check<ValueError>(holds<T>(value), op, "the value must be one that ", x.dtype(),
-                      " holds exactly, got ", value);
+    check<ArgumentError>(holds<T>(value), op, "the value must be one that ", x.dtype(),
+                         " holds exactly, got ", value);
     const T element = element_of<T>(value);
     if (x.device() == Device::cuda)
       cuda::fill(op, x, &element, sizeof element);
@@ -222,15 +221,6 @@ Tensor Tensor::full(const Shape& shape, Scalar value, DType dtype, Device device
 
 Tensor Tensor::scalar(Scalar value, DType dtype) {
   return full({}, value, dtype);
-}
-
-Tensor Tensor::arange(int64_t n, DType dtype) {
-  check<ValueError>(n >= 0, "arange", "n must not be negative, got ", n);
-  check<ValueError>(n <= 2 || dtype != DType::boolean, "arange", "bool holds 0 and 1 alone, got n ",
-                    n);
-  Tensor x = empty({n}, DType::int64);
-  std::iota(x.data<int64_t>(), x.data<int64_t>() + n, int64_t{0});
-  return x.to(dtype);
 }
 
 Tensor Tensor::copy_of(const Shape& shape, DType dtype, const void* values, int64_t n) {
@@ -321,7 +311,7 @@ Tensor Tensor::reshape(const Shape& want) const {
 Tensor Tensor::slice(int64_t begin, int64_t end) const {
   check(rank() > 0, "slice", "a scalar has no axis to slice");
   const int64_t n = size(0);
-  check<IndexError>(0 <= begin && begin <= end && end <= n, "slice", "rows [", begin, ", ", end,
+  check<RangeError>(0 <= begin && begin <= end && end <= n, "slice", "rows [", begin, ", ", end,
                     ") must lie within the ", n, " rows of shape ", shape());
   Shape part = shape();
   part[0] = end - begin;
@@ -335,9 +325,9 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
 }
 
 Tensor Tensor::operator[](int64_t i) const {
-  check<IndexError>(rank() > 0, "index", "a scalar has no axis to index");
+  check<RangeError>(rank() > 0, "index", "a scalar has no axis to index");
   const int64_t n = size(0);
-  check<IndexError>(-n <= i && i < n, "index", "row must be in [", -n, ", ", n, ") for shape ",
+  check<RangeError>(-n <= i && i < n, "index", "row must be in [", -n, ", ", n, ") for shape ",
                     shape(), ", got ", i);
   const int64_t row = i < 0 ? i + n : i;
   return slice(row, row + 1).reshape(shape().sub(1, rank()));

@@ -16,7 +16,7 @@ std::atomic<int>& thread_count() {
 }  // namespace
 
 void set_num_threads(int n) {
-  check<ValueError>(n >= 1, "set_num_threads", "n must be at least 1, got ", n);
+  check<ArgumentError>(n >= 1, "set_num_threads", "n must be at least 1, got ", n);
   thread_count() = n;
 }
 

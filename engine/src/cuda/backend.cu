@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "cuda/blas.h"
+#include "cuda/interface_hash.h"
 #include "cuda/launch.h"
 #include "cuda/value_check.h"
 

@@ -13,23 +13,23 @@ namespace {
   const int64_t n = f.check.bound;
   switch (f.kind) {
     case FaultKind::feature:
-      fail<IndexError>(op, "features must be in [0, ", n, "), got ", f.value, " at ",
+      fail<RangeError>(op, "features must be in [0, ", n, "), got ", f.value, " at ",
                        position(shape, f.place));
     case FaultKind::row:
-      fail<IndexError>(op, "index must be in [0, ", n, "), got ", f.value, " at ",
+      fail<RangeError>(op, "index must be in [0, ", n, "), got ", f.value, " at ",
                        position(shape, f.place));
     case FaultKind::target:
-      fail<IndexError>(op, "target classes must be in [0, ", n, "), got ", f.value, " in row ",
+      fail<RangeError>(op, "target classes must be in [0, ", n, "), got ", f.value, " in row ",
                        f.place);
     case FaultKind::offsets_begin:
-      fail<ValueError>(op, "offsets must begin with 0, got ", f.value);
+      fail<ArgumentError>(op, "offsets must begin with 0, got ", f.value);
     case FaultKind::offsets_fall:
-      fail<ValueError>(op, "offsets must not fall, got ", f.before, " and then ", f.value, " at ",
-                       f.place);
+      fail<ArgumentError>(op, "offsets must not fall, got ", f.before, " and then ", f.value,
+                          " at ", f.place);
     case FaultKind::offsets_end:
-      fail<ValueError>(op, "offsets must end with the number of rows, ", n, ", got ", f.value);
+      fail<ArgumentError>(op, "offsets must end with the number of rows, ", n, ", got ", f.value);
     default:
-      fail<IndexError>(op, "index must be in [", -n, ", ", n, "), got ", f.value, " at ",
+      fail<RangeError>(op, "index must be in [", -n, ", ", n, "), got ", f.value, " at ",
                        position(shape, f.place));
   }
 }

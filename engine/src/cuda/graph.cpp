@@ -29,9 +29,10 @@ struct Drawn {
   Tensor word;
   bool gone() const { return own && alive.expired(); }
   Generator& generator(const char* op) const {
-    check<ValueError>(!gone(), op,
-                      "a generator that the captured work draws from is gone; keep it as long as "
-                      "the graph");
+    check<ArgumentError>(
+        !gone(), op,
+        "a generator that the captured work draws from is gone; keep it as long as "
+        "the graph");
     return own ? *own : default_generator();
   }
 };
@@ -195,13 +196,13 @@ void Graph::capture(std::function<void()> body) {
 }
 
 void Graph::replay() {
-  check<ValueError>(recording_ != nullptr, "replay", "nothing is captured");
+  check<ArgumentError>(recording_ != nullptr, "replay", "nothing is captured");
   check_not_capturing("replay");
   Recording& r = *recording_;
   for (const Drawn& d : r.drawn) {
     const uint64_t seed = d.generator("replay").seed();
-    check<ValueError>(seed == d.seed, "replay", "the random numbers' seed was ", d.seed,
-                      " at the capture, is ", seed, "; capture again");
+    check<ArgumentError>(seed == d.seed, "replay", "the random numbers' seed was ", d.seed,
+                         " at the capture, is ", seed, "; capture again");
   }
   check_stream_is_free("replay");
   if (r.used > 0) {

@@ -13,9 +13,6 @@
 
 namespace normlab::cuda {
 
-/// Raised whenever anything below changes: an engine never uses another version's library.
-inline constexpr int kInterface = 2;
-
 struct NormFunctions;
 struct ElementwiseFunctions;
 struct ReduceFunctions;
@@ -37,7 +34,7 @@ struct DeviceFacts {
 
 /// Everything is queued on the library's stream, in order of the calls, unless it says otherwise.
 struct Backend {
-  int interface;
+  int interface;  ///< kInterface of interface_hash.h: an engine uses no other version's library
   /// Opens the device and its stream.
   Failure (*open)(DeviceFacts* facts);
   /// A null block without a failure: the device has no more memory.

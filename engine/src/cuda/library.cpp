@@ -9,6 +9,7 @@
 
 #include "core/tensor_impl.h"
 #include "cuda/graph.h"
+#include "cuda/interface_hash.h"
 #include "cuda/lent.h"
 
 namespace normlab::cuda {

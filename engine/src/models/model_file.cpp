@@ -11,23 +11,23 @@ constexpr std::string_view kNote = "note.";
 
 std::string take_entry(Metadata& metadata, const std::string& key) {
   const auto entry = metadata.extract(key);
-  check<ValueError>(!entry.empty(), "metadata", json_excerpt(key), " is missing");
+  check<ArgumentError>(!entry.empty(), "metadata", json_excerpt(key), " is missing");
   return entry.mapped();
 }
 
 void take_format(Metadata& metadata, const std::string& format, const std::string& version) {
   const std::string found = take_entry(metadata, "format");
-  check<ValueError>(found == format, "format", "this is a model of another task, ",
-                    json_excerpt(found), ", expected ", json_excerpt(format));
+  check<ArgumentError>(found == format, "format", "this is a model of another task, ",
+                       json_excerpt(found), ", expected ", json_excerpt(format));
   const std::string number = take_entry(metadata, "version");
-  check<ValueError>(number == version, "version", "must be ", version, ", is ",
-                    json_excerpt(number));
+  check<ArgumentError>(number == version, "version", "must be ", version, ", is ",
+                       json_excerpt(number));
 }
 
 Metadata notes_of(const Metadata& metadata) {
   Metadata notes;
   for (const auto& [key, text] : metadata) {
-    check<ValueError>(key.starts_with(kNote), "metadata", json_excerpt(key), " is not known");
+    check<ArgumentError>(key.starts_with(kNote), "metadata", json_excerpt(key), " is not known");
     notes[key.substr(kNote.size())] = text;
   }
   return notes;
@@ -55,7 +55,7 @@ std::vector<std::string> split_lines(const std::string& text) {
 
 void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape) {
   const auto found = tensors.find(name);
-  check<ValueError>(found != tensors.end(), "tensors", json_excerpt(name), " is missing");
+  check<ArgumentError>(found != tensors.end(), "tensors", json_excerpt(name), " is missing");
   check(found->second.shape() == shape, "tensors", json_excerpt(name), " must have shape ", shape,
         ", as the metadata have it, is ", found->second.shape());
 }

@@ -15,11 +15,11 @@ namespace normlab {
 
 // --- metadata ---------------------------------------------------------------------------------
 
-/// Takes one entry out. ValueError if it is missing.
+/// Takes one entry out. ArgumentError if it is missing.
 std::string take_entry(Metadata& metadata, const std::string& key);
-/// Takes the format and its version out. ValueError unless they are these.
+/// Takes the format and its version out. ArgumentError unless they are these.
 void take_format(Metadata& metadata, const std::string& format, const std::string& version);
-/// What is left when all else was taken out: notes. ValueError for a key that is none.
+/// What is left when all else was taken out: notes. ArgumentError for a key that is none.
 Metadata notes_of(const Metadata& metadata);
 /// Adds notes, so that notes_of() finds them.
 void add_notes(const Metadata& notes, Metadata& metadata);
@@ -28,19 +28,19 @@ void add_notes(const Metadata& notes, Metadata& metadata);
 std::string joined(const std::vector<std::string>& lines);
 std::vector<std::string> split_lines(const std::string& text);
 
-/// ValueError, ShapeError unless a tensor of that name and shape is there.
+/// ArgumentError, ShapeError unless a tensor of that name and shape is there.
 void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape);
 
-/// What `read` makes of the file; its errors become IoErrors that name the path.
+/// What `read` makes of the file; its errors become FileErrors that name the path.
 template <class Read>
 auto read_model(const std::string& path, const Read& read) {
   TensorFile file = load(path);
   try {
     return read(std::move(file));
-  } catch (const ValueError& error) {
-    fail<IoError>("load_model", shown(path), ": ", error.what());
+  } catch (const ArgumentError& error) {
+    fail<FileError>("load_model", shown(path), ": ", error.what());
   } catch (const DtypeError& error) {
-    fail<IoError>("load_model", shown(path), ": ", error.what());
+    fail<FileError>("load_model", shown(path), ": ", error.what());
   }
 }
 
@@ -122,8 +122,8 @@ constexpr Setting<Options> setting(const char* name, Member) {
           [](const std::string& key, const std::string& text, Options& options) {
             using settings::value_from;
             auto& value = Member{}(options);
-            check<ValueError>(value_from(text, value), key.c_str(), "must be ",
-                              settings::kind_of(value), ", is ", json_excerpt(text));
+            check<ArgumentError>(value_from(text, value), key.c_str(), "must be ",
+                                 settings::kind_of(value), ", is ", json_excerpt(text));
           }};
 }
 
@@ -134,7 +134,7 @@ void write_settings(const Setting<Options> (&all)[N], const Options& options,
   for (const Setting<Options>& one : all) metadata[prefix + one.name] = one.text(options);
 }
 
-/// Takes every setting out. ValueError for one that is missing or no such value.
+/// Takes every setting out. ArgumentError for one that is missing or no such value.
 template <class Options, size_t N>
 void take_settings(const Setting<Options> (&all)[N], const std::string& prefix, Metadata& metadata,
                    Options& options) {

@@ -15,8 +15,8 @@ Tensor uniform(const Shape& shape, int64_t fan_in) {
 
 Linear::Linear(int64_t in, int64_t out, bool with_bias, Activation activation)
     : activation_(activation) {
-  check<ValueError>(in > 0 && out > 0, "Linear", "in and out must be positive, got ", in, " and ",
-                    out);
+  check<ArgumentError>(in > 0 && out > 0, "Linear", "in and out must be positive, got ", in,
+                       " and ", out);
   register_parameter("weight", uniform({out, in}, in));
   if (with_bias) register_parameter("bias", uniform({out}, in));
 }
@@ -35,22 +35,23 @@ Conv2d::Conv2d(int64_t in, int64_t out, std::pair<int64_t, int64_t> kernel,
     : options_(options) {
   const auto [kh, kw] = kernel;
   const int64_t groups = options.groups;
-  check<ValueError>(in > 0 && out > 0 && kh > 0 && kw > 0, "Conv2d",
-                    "channels and kernel must be positive, got ", in, " to ", out, " channels and ",
-                    kh, " x ", kw);
-  check<ValueError>(options.stride_h > 0 && options.stride_w > 0, "Conv2d",
-                    "strides must be positive, got ", options.stride_h, " x ", options.stride_w);
-  check<ValueError>(options.padding_h >= 0 && options.padding_w >= 0, "Conv2d",
-                    "padding must not be negative, got ", options.padding_h, " x ",
-                    options.padding_w);
-  check<ValueError>(!options.same || (options.stride_h == 1 && options.stride_w == 1), "Conv2d",
-                    "padding 'same' needs stride 1, got ", options.stride_h, " x ",
-                    options.stride_w);
-  check<ValueError>(options.dilation_h > 0 && options.dilation_w > 0, "Conv2d",
-                    "dilations must be positive, got ", options.dilation_h, " x ",
-                    options.dilation_w);
-  check<ValueError>(groups > 0 && in % groups == 0 && out % groups == 0, "Conv2d", "groups must ",
-                    "divide both numbers of channels, got ", groups, " for ", in, " to ", out);
+  check<ArgumentError>(in > 0 && out > 0 && kh > 0 && kw > 0, "Conv2d",
+                       "channels and kernel must be positive, got ", in, " to ", out,
+                       " channels and ", kh, " x ", kw);
+  check<ArgumentError>(options.stride_h > 0 && options.stride_w > 0, "Conv2d",
+                       "strides must be positive, got ", options.stride_h, " x ", options.stride_w);
+  check<ArgumentError>(options.padding_h >= 0 && options.padding_w >= 0, "Conv2d",
+                       "padding must not be negative, got ", options.padding_h, " x ",
+                       options.padding_w);
+  check<ArgumentError>(!options.same || (options.stride_h == 1 && options.stride_w == 1), "Conv2d",
+                       "padding 'same' needs stride 1, got ", options.stride_h, " x ",
+                       options.stride_w);
+  check<ArgumentError>(options.dilation_h > 0 && options.dilation_w > 0, "Conv2d",
+                       "dilations must be positive, got ", options.dilation_h, " x ",
+                       options.dilation_w);
+  check<ArgumentError>(groups > 0 && in % groups == 0 && out % groups == 0, "Conv2d",
+                       "groups must ", "divide both numbers of channels, got ", groups, " for ", in,
+                       " to ", out);
   const int64_t fan_in = in / groups * kh * kw;
   register_parameter("weight", uniform({out, in / groups, kh, kw}, fan_in));
   if (with_bias) register_parameter("bias", uniform({out}, fan_in));
@@ -67,11 +68,11 @@ Tensor Conv2d::forward(const Tensor& x) {
 
 Embedding::Embedding(int64_t count, int64_t size, std::optional<int64_t> padding_index)
     : padding_index_(padding_index) {
-  check<ValueError>(count > 0 && size > 0, "Embedding", "count and size must be positive, got ",
-                    count, " and ", size);
+  check<ArgumentError>(count > 0 && size > 0, "Embedding", "count and size must be positive, got ",
+                       count, " and ", size);
   register_parameter("weight", randn({count, size}));
   if (!padding_index_) return;
-  check<IndexError>(-count <= *padding_index_ && *padding_index_ < count, "Embedding",
+  check<RangeError>(-count <= *padding_index_ && *padding_index_ < count, "Embedding",
                     "padding_index must be in [", -count, ", ", count, "), got ", *padding_index_);
   if (*padding_index_ < 0) *padding_index_ += count;
   weight.detach()[*padding_index_].fill_(0);
@@ -86,7 +87,7 @@ Tensor Embedding::forward(const Tensor& index) {
 }
 
 Dropout::Dropout(double p) : p_(p) {
-  check<ValueError>(p >= 0 && p < 1, "Dropout", "p must be in [0, 1), got ", p);
+  check<ArgumentError>(p >= 0 && p < 1, "Dropout", "p must be in [0, 1), got ", p);
 }
 
 Tensor Activate::forward(const Tensor& x) {

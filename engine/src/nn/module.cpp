@@ -16,8 +16,8 @@ auto find_name(Named& list, const std::string& name) {
 }
 
 void check_name(const char* op, const std::string& name) {
-  check<ValueError>(!name.empty() && name.find('.') == std::string::npos, op,
-                    "a name must not be empty or contain a dot, got ", json_excerpt(name));
+  check<ArgumentError>(!name.empty() && name.find('.') == std::string::npos, op,
+                       "a name must not be empty or contain a dot, got ", json_excerpt(name));
 }
 
 /// Replaces the entry of that name in place, or appends one.
@@ -179,7 +179,7 @@ void Module::load_state(const TensorMap& given, bool allow_nonfinite) {
 
 Tensor Module::register_parameter(const std::string& name, Tensor value) {
   check_name("register_parameter", name);
-  check<ValueError>(value.defined(), "register_parameter", json_excerpt(name), " is undefined");
+  check<ArgumentError>(value.defined(), "register_parameter", json_excerpt(name), " is undefined");
   value.set_requires_grad();
   on_register(name, value);
   if (find_name(parameters_, name) == parameters_.end()) unregister(name);
@@ -190,7 +190,7 @@ Tensor Module::register_parameter(const std::string& name, Tensor value) {
 
 Tensor Module::register_buffer(const std::string& name, Tensor value) {
   check_name("register_buffer", name);
-  check<ValueError>(value.defined(), "register_buffer", json_excerpt(name), " is undefined");
+  check<ArgumentError>(value.defined(), "register_buffer", json_excerpt(name), " is undefined");
   on_register(name, value);
   if (find_name(buffers_, name) == buffers_.end()) unregister(name);
   put(buffers_, name, value);
@@ -200,10 +200,10 @@ Tensor Module::register_buffer(const std::string& name, Tensor value) {
 std::shared_ptr<Module> Module::register_module(const std::string& name,
                                                 std::shared_ptr<Module> module) {
   check_name("register_module", name);
-  check<ValueError>(module != nullptr, "register_module", json_excerpt(name), " is no module");
+  check<ArgumentError>(module != nullptr, "register_module", json_excerpt(name), " is no module");
   module->walk("", [&](const std::string&, const Module& part) {
-    check<ValueError>(&part != this, "register_module", json_excerpt(name),
-                      " must not contain the module that it becomes part of");
+    check<ArgumentError>(&part != this, "register_module", json_excerpt(name),
+                         " must not contain the module that it becomes part of");
   });
   on_register(name, module);
   if (find_name(modules_, name) == modules_.end()) unregister(name);

@@ -24,15 +24,15 @@ Shape learned_shape(const NormTraits& traits, const Shape& size) {
 }
 
 void check_size(const Shape& size) {
-  check<ValueError>(size.rank() > 0, "Norm", "size must have at least one axis");
+  check<ArgumentError>(size.rank() > 0, "Norm", "size must have at least one axis");
   for (const int64_t length : size)
-    check<ValueError>(length > 0, "Norm", "size must be positive, got ", size);
+    check<ArgumentError>(length > 0, "Norm", "size must be positive, got ", size);
 }
 
 void check_groups(const Shape& size, int64_t groups) {
-  check<ValueError>(groups == 0 || size[0] % groups == 0, "Norm",
-                    "groups must divide the channels, got ", groups, " groups for ", size[0],
-                    " channels");
+  check<ArgumentError>(groups == 0 || size[0] % groups == 0, "Norm",
+                       "groups must divide the channels, got ", groups, " groups for ", size[0],
+                       " channels");
 }
 
 }  // namespace

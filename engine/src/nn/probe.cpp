@@ -96,7 +96,7 @@ Tensor tap(const Tensor& x, std::function<void(const Tensor&)> see) {
 }  // namespace
 
 Probe::Probe(int64_t every) : state_(std::make_shared<State>()) {
-  check<ValueError>(every >= 1, "Probe", "every must be at least 1, got ", every);
+  check<ArgumentError>(every >= 1, "Probe", "every must be at least 1, got ", every);
   state_->every = every;
   state_->outer = active();
   innermost = state_;

@@ -19,9 +19,9 @@ std::shared_ptr<Norm> make_norm(const TransformerOptions& options) {
 // --- attention --------------------------------------------------------------------------------
 
 SelfAttention::SelfAttention(int64_t size, int64_t heads) : heads_(heads) {
-  check<ValueError>(size > 0 && heads > 0 && size % heads == 0, "SelfAttention",
-                    "size must be a positive multiple of heads, got size ", size, " and ", heads,
-                    " heads");
+  check<ArgumentError>(size > 0 && heads > 0 && size % heads == 0, "SelfAttention",
+                       "size must be a positive multiple of heads, got size ", size, " and ", heads,
+                       " heads");
   register_module("qkv", std::make_shared<Linear>(size, 3 * size));
   register_module("out", std::make_shared<Linear>(size, size));
 }
@@ -42,10 +42,10 @@ Tensor SelfAttention::forward(const Tensor& x, const Tensor& offsets) {
 // --- layer ------------------------------------------------------------------------------------
 
 TransformerLayer::TransformerLayer(const TransformerOptions& options) : options_(options) {
-  check<ValueError>(options.hidden > 0, "TransformerLayer", "hidden must be positive, got ",
-                    options.hidden);
-  check<ValueError>(options.dropout >= 0 && options.dropout < 1, "TransformerLayer",
-                    "dropout must be in [0, 1), got ", options.dropout);
+  check<ArgumentError>(options.hidden > 0, "TransformerLayer", "hidden must be positive, got ",
+                       options.hidden);
+  check<ArgumentError>(options.dropout >= 0 && options.dropout < 1, "TransformerLayer",
+                       "dropout must be in [0, 1), got ", options.dropout);
   const auto attention = std::make_shared<SelfAttention>(options.size, options.heads);
   const auto up = std::make_shared<Linear>(options.size, options.hidden, true, options.activation);
   const auto down = std::make_shared<Linear>(options.hidden, options.size);
@@ -88,8 +88,8 @@ Tensor TransformerLayer::forward(const Tensor& x, const Tensor& offsets) {
 // --- encoder ----------------------------------------------------------------------------------
 
 TransformerEncoder::TransformerEncoder(const TransformerOptions& options) : options_(options) {
-  check<ValueError>(options.layers > 0, "TransformerEncoder", "layers must be positive, got ",
-                    options.layers);
+  check<ArgumentError>(options.layers > 0, "TransformerEncoder", "layers must be positive, got ",
+                       options.layers);
   for (int64_t i = 0; i < options.layers; ++i)
     register_module(std::to_string(i), std::make_shared<TransformerLayer>(options));
   if (options.pre_norm) register_module("norm", make_norm(options));

@@ -71,8 +71,8 @@ const char* name_of(Activation activation) {
 Activation activation_named(const std::string& name) {
   for (const Activation activation : kActivations)
     if (name == name_of(activation)) return activation;
-  fail<ValueError>("activation", "must be 'none', 'relu', 'gelu', 'tanh' or 'sigmoid', got '", name,
-                   "'");
+  fail<ArgumentError>("activation", "must be 'none', 'relu', 'gelu', 'tanh' or 'sigmoid', got '",
+                      name, "'");
 }
 
 }  // namespace normlab

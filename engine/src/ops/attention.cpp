@@ -117,7 +117,7 @@ void run_anywhere(const Call& c) {
 void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
   check<DtypeError>(is_computable(qkv), "attention", "qkv must be float32 or float64, got ",
                     qkv.dtype());
-  check<ValueError>(heads > 0, "attention", "heads must be positive, got ", heads);
+  check<ArgumentError>(heads > 0, "attention", "heads must be positive, got ", heads);
   check(qkv.rank() == 2 && qkv.size(1) % (3 * heads) == 0 && qkv.size(1) > 0, "attention",
         "qkv must be [T, 3 D] with D a multiple of ", heads, " heads, got ", qkv.shape());
   if (qkv.device() == Device::cuda) check_depth(qkv.size(1) / 3 / heads);

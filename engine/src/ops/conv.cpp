@@ -15,7 +15,7 @@ void check_operands(const Tensor& x, const Tensor& weight, const Tensor& bias, i
   check_same("conv2d", x, weight);
   check<DtypeError>(is_floating(x.dtype()), "conv2d", "x must be float32 or float64, got ",
                     x.dtype());
-  check<ValueError>(groups >= 1, "conv2d", "groups must be at least 1, got ", groups);
+  check<ArgumentError>(groups >= 1, "conv2d", "groups must be at least 1, got ", groups);
   check(x.rank() == 4, "conv2d", "x must be [N, C, H, W], got ", x.shape());
   check(weight.rank() == 4, "conv2d", "weight must be [O, C", groups > 1 ? " / groups" : "",
         ", KH, KW], got ", weight.shape());
@@ -45,17 +45,18 @@ struct Axis {
   int64_t n, kernel, stride, dilation;
 
   void check_steps() const {
-    check<ValueError>(stride >= 1, "conv2d", "stride_", name, " must be at least 1, got ", stride);
-    check<ValueError>(dilation >= 1 && dilation <= kMost, "conv2d", "dilation_", name,
-                      " must be in [1, ", kMost, "], got ", dilation);
+    check<ArgumentError>(stride >= 1, "conv2d", "stride_", name, " must be at least 1, got ",
+                         stride);
+    check<ArgumentError>(dilation >= 1 && dilation <= kMost, "conv2d", "dilation_", name,
+                         " must be in [1, ", kMost, "], got ", dilation);
     check(kernel == 1 || (kernel - 1) <= kMost / dilation, "conv2d", "a kernel of ", kernel,
           " dilated by ", dilation, " along ", name, " is wider than ", kMost);
   }
   /// Its places with that much padding on each side.
   int64_t places(int64_t padding) const {
     check_steps();
-    check<ValueError>(padding >= 0 && padding <= kMost, "conv2d", "padding_", name,
-                      " must be in [0, ", kMost, "], got ", padding);
+    check<ArgumentError>(padding >= 0 && padding <= kMost, "conv2d", "padding_", name,
+                         " must be in [0, ", kMost, "], got ", padding);
     const int64_t span = (kernel - 1) * dilation + 1;
     check(span <= n + 2 * padding, "conv2d", "the kernel must fit into the padded input, got ",
           span, " against ", n, " + 2 * ", padding, " along ", name,
@@ -66,16 +67,16 @@ struct Axis {
   /// where there is an odd number.
   int64_t same_padding() const {
     check_steps();
-    check<ValueError>(stride == 1, "conv2d", "padding 'same' needs stride 1, got ", stride,
-                      " along ", name);
+    check<ArgumentError>(stride == 1, "conv2d", "padding 'same' needs stride 1, got ", stride,
+                         " along ", name);
     return (kernel - 1) * dilation / 2;
   }
 };
 
 void check_no_padding(const Conv2dOptions& o) {
-  check<ValueError>(o.padding_h == 0 && o.padding_w == 0, "conv2d",
-                    "padding 'same' goes without other padding, got ", o.padding_h, " and ",
-                    o.padding_w);
+  check<ArgumentError>(o.padding_h == 0 && o.padding_w == 0, "conv2d",
+                       "padding 'same' goes without other padding, got ", o.padding_h, " and ",
+                       o.padding_w);
 }
 
 ConvShape shape_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& o) {

@@ -72,7 +72,7 @@ Tensor drop(const Tensor& x, const Mask& mask) {
 
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
   check<DtypeError>(is_computable(x), "dropout", "needs float32 or float64, got ", x.dtype());
-  check<ValueError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
+  check<ArgumentError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
   if (!training || p == 0) return x;
   const auto blocks = static_cast<uint64_t>((x.numel() + 3) / 4);
   const Tensor replay = x.device() == Device::cuda ? cuda::replay_offset(generator) : Tensor();

@@ -171,7 +171,7 @@ bool is_integer(const Tensor& x) {
   return !carries_gradient(x.dtype()) && x.dtype() != DType::boolean;
 }
 
-/// ValueError for an integer among b that the op cannot take; what is on the GPU is not read.
+/// ArgumentError for an integer among b that the op cannot take; what is on the GPU is not read.
 template <class Refused>
 void check_integers(const char* op, const char* must, const Tensor& b, const Refused& refused) {
   if (!is_integer(b) || b.device() == Device::cuda) return;
@@ -179,8 +179,8 @@ void check_integers(const char* op, const char* must, const Tensor& b, const Ref
     const T* values = b.data<T>();
     for (int64_t i = 0, n = b.numel(); i < n; ++i)
       if (refused(static_cast<int64_t>(values[i]))) [[unlikely]]
-        fail<ValueError>(op, must, ", got ", static_cast<int64_t>(values[i]), " at ",
-                         position(b.shape(), i));
+        fail<ArgumentError>(op, must, ", got ", static_cast<int64_t>(values[i]), " at ",
+                            position(b.shape(), i));
   });
 }
 
@@ -196,7 +196,7 @@ void check_divisors(const char* op, const Tensor& b) {
 }
 void check_number(const char* op, const char* must, const Tensor& x, bool ok,
                   const Scalar& number) {
-  check<ValueError>(!is_integer(x) || ok, op, must, ", got ", number);
+  check<ArgumentError>(!is_integer(x) || ok, op, must, ", got ", number);
 }
 
 /// Floats of integers, for what leaves them.

@@ -44,7 +44,7 @@ PositionPairs number_rows(const int32_t* features, int64_t batch, int64_t positi
 void check_rows(const char* op, const int32_t* features, int64_t batch, int64_t positions,
                 int64_t rows) {
   for (int64_t k = 0; k < batch * positions; ++k)
-    check<IndexError>(0 <= features[k] && features[k] < rows, op, "features must be in [0, ", rows,
+    check<RangeError>(0 <= features[k] && features[k] < rows, op, "features must be in [0, ", rows,
                       "), got ", features[k], " at [", k / positions, ", ", k % positions, "]");
 }
 

@@ -21,7 +21,7 @@ struct FeaturePairs {
   int64_t size() const { return static_cast<int64_t>(rows.size()); }
 };
 
-/// IndexError naming place and row where a feature is not in [0, table_rows).
+/// RangeError naming place and row where a feature is not in [0, table_rows).
 FeaturePairs feature_pairs(const char* op, const Tensor& features, int64_t table_rows);
 
 /// The checks of feature_linear() under the name `op`.

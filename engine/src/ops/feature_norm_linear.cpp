@@ -21,14 +21,14 @@ void check_variant(const NormTraits& v) {
   std::string known;
   for (const NormTraits& other : kNormVariants)
     if (splits_over_features(other)) known += (known.empty() ? "" : ", ") + std::string(other.name);
-  fail<ValueError>(kFeatureNorm, "variant '", v.name,
-                   "' does not split over features; those that do are ", known);
+  fail<ArgumentError>(kFeatureNorm, "variant '", v.name,
+                      "' does not split over features; those that do are ", known);
 }
 
 void check_parameter(const char* name, bool taken, const Tensor& t, const Tensor& weight,
                      const NormTraits& v) {
   if (!t) return;
-  check<ValueError>(taken, kFeatureNorm, "variant '", v.name, "' takes no ", name);
+  check<ArgumentError>(taken, kFeatureNorm, "variant '", v.name, "' takes no ", name);
   check_same(kFeatureNorm, weight, t);
   const int64_t length = weight.size(0) * weight.size(1);
   check(t.shape() == Shape{length}, kFeatureNorm, name, " must be [", length, "] for weight ",

@@ -24,7 +24,7 @@ void check_index(const char* op, const Tensor& x, const Tensor& index) {
                      " as what it indexes, is on ", index.device());
 }
 
-/// The indices as int64 in [0, n); IndexError with place and value where one is not in [least, n).
+/// The indices as int64 in [0, n); RangeError with place and value where one is not in [least, n).
 /// Negative ones count from the end.
 Tensor checked_index(const char* op, const Tensor& index, int64_t n, int64_t least) {
   Tensor wrapped = Tensor::empty(index.shape(), DType::int64);
@@ -39,7 +39,7 @@ Tensor checked_index(const char* op, const Tensor& index, int64_t n, int64_t lea
       to[k] = i < 0 ? i + n : i;
     }
     for (int64_t k = 0; !fits && k < count; ++k)
-      check<IndexError>(least <= from[k] && from[k] < n, op, "index must be in [", least, ", ", n,
+      check<RangeError>(least <= from[k] && from[k] < n, op, "index must be in [", least, ", ", n,
                         "), got ", from[k], " at ", position(index.shape(), k));
   });
   return wrapped;
@@ -318,7 +318,7 @@ Tensor embedding(const Tensor& weight, const Tensor& index, std::optional<int64_
   check(weight.rank() == 2, "embedding", "weight must be [V, D], got ", weight.shape());
   const int64_t n = weight.size(0);
   if (padding_index) {
-    check<IndexError>(-n <= *padding_index && *padding_index < n, "embedding",
+    check<RangeError>(-n <= *padding_index && *padding_index < n, "embedding",
                       "padding_index must be in [", -n, ", ", n, "), got ", *padding_index);
     if (*padding_index < 0) *padding_index += n;
   }

@@ -15,8 +15,8 @@ namespace {
 constexpr char kOp[] = "cross_entropy";
 
 void check_options(const CrossEntropyOptions& options) {
-  check<ValueError>(options.label_smoothing >= 0 && options.label_smoothing < 1, kOp,
-                    "label_smoothing must be in [0, 1), got ", options.label_smoothing);
+  check<ArgumentError>(options.label_smoothing >= 0 && options.label_smoothing < 1, kOp,
+                       "label_smoothing must be in [0, 1), got ", options.label_smoothing);
 }
 
 /// Whether targets are classes; or else they are probabilities, floating and of logits' shape.
@@ -67,7 +67,7 @@ Tensor checked_classes(const Tensor& targets, int64_t n, std::optional<int64_t> 
     for (int64_t r = 0, rows = classes.numel(); r < rows; ++r) {
       const int64_t target = static_cast<int64_t>(from[r]);
       const bool counts = !ignore || target != *ignore;
-      check<IndexError>(!counts || (0 <= target && target < n), kOp,
+      check<RangeError>(!counts || (0 <= target && target < n), kOp,
                         "target classes must be in [0, ", n, "), got ", target, " in row ", r);
       to[r] = counts ? target : -1;
     }
@@ -290,8 +290,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
   check_options(options);
   const bool by_class = check_inputs(logits, targets);
   check_weight(logits, options.weight);
-  check<ValueError>(by_class || !options.ignore_index, kOp,
-                    "ignore_index is for target classes, not for probabilities");
+  check<ArgumentError>(by_class || !options.ignore_index, kOp,
+                       "ignore_index is for target classes, not for probabilities");
   const Tensor classes = by_class ? targets : Tensor(), shares = by_class ? Tensor() : targets;
   if (logits.device() == Device::cuda) return gpu_cross_entropy(logits, classes, shares, options);
   const Targets of = targets_of(logits, classes, shares, options);

@@ -94,7 +94,7 @@ Layout layout_of(const Tensor& x, const NormTraits& v, const NormOptions& o) {
 void check_parameter(const char* name, bool taken, const Tensor& t, const Shape& want,
                      const Tensor& x, const NormTraits& v) {
   if (!t.defined()) return;
-  check<ValueError>(taken, "normalize", "variant '", v.name, "' takes no ", name);
+  check<ArgumentError>(taken, "normalize", "variant '", v.name, "' takes no ", name);
   check(t.shape() == want, "normalize", name, " must be ", want, " for x ", x.shape(), ", got ",
         t.shape(), " (variant '", v.name, "')");
   const DType wide = computed_in(x.dtype());
@@ -113,14 +113,14 @@ void check_running(const Tensor& x, const NormTraits& v, const NormOptions& o, c
     if (t.defined())
       check<DtypeError>(t.dtype() == computed_in(x.dtype()), "normalize",
                         "running statistics of x ", x.dtype(), " must be float32, got ", t.dtype());
-  check<ValueError>(o.running_mean.defined() == o.running_var.defined(), "normalize",
-                    "running_mean and running_var must be given both or not at all");
-  check<ValueError>(!batch || o.training || o.running_mean.defined(), "normalize",
-                    "variant 'batchnorm' outside training needs running_mean and running_var");
+  check<ArgumentError>(o.running_mean.defined() == o.running_var.defined(), "normalize",
+                       "running_mean and running_var must be given both or not at all");
+  check<ArgumentError>(!batch || o.training || o.running_mean.defined(), "normalize",
+                       "variant 'batchnorm' outside training needs running_mean and running_var");
 }
 
 void check_options(const Tensor& x, const NormTraits& v, const NormOptions& o, const Layout& l) {
-  check<ValueError>(
+  check<ArgumentError>(
       v.scale != Scale::tanh || (v.output != Output::adaptive && v.output != Output::residual),
       "normalize", "tanh goes with gain and bias only (variant '", v.name, "')");
   check_numbers("normalize", v, o);
@@ -130,14 +130,15 @@ void check_options(const Tensor& x, const NormTraits& v, const NormOptions& o, c
   check_running(x, v, o, l);
   const bool unbiased = o.denominator == Denominator::std_eps && v.scale == Scale::std;
   const bool running = uses_running(o);
-  check<ValueError>(v.group != Group::channel || !o.running_mean || running || l.H != 1,
-                    "normalize", "variant '", v.name,
-                    "' with running statistics needs more than one place a channel in training, x "
-                    "is ",
-                    x.shape());
-  check<ValueError>(v.group != Group::batch || running || l.H != 1, "normalize",
-                    "variant 'batchnorm' in training needs more than one value a channel, x is ",
-                    x.shape(), "; leave out a last batch of one row, or use eval()");
+  check<ArgumentError>(
+      v.group != Group::channel || !o.running_mean || running || l.H != 1, "normalize", "variant '",
+      v.name,
+      "' with running statistics needs more than one place a channel in training, x "
+      "is ",
+      x.shape());
+  check<ArgumentError>(v.group != Group::batch || running || l.H != 1, "normalize",
+                       "variant 'batchnorm' in training needs more than one value a channel, x is ",
+                       x.shape(), "; leave out a last batch of one row, or use eval()");
   check(!unbiased || running || l.H != 1, "normalize",
         "denominator 'std_eps' divides by the unbiased deviation, which one element does not have; "
         "x is ",
@@ -606,13 +607,13 @@ const NormTraits& norm_variant(std::string_view name) {
     if (v.name == name) return v;
     known += (known.empty() ? "" : ", ") + std::string(v.name);
   }
-  fail<ValueError>("norm", "unknown variant '", name, "'; known are ", known);
+  fail<ArgumentError>("norm", "unknown variant '", name, "'; known are ", known);
 }
 
 Denominator denominator_named(std::string_view name) {
   if (name == "var_eps") return Denominator::var_eps;
-  check<ValueError>(name == "std_eps", "norm", "denominator must be 'var_eps' or 'std_eps', got '",
-                    name, "'");
+  check<ArgumentError>(name == "std_eps", "norm",
+                       "denominator must be 'var_eps' or 'std_eps', got '", name, "'");
   return Denominator::std_eps;
 }
 
@@ -624,28 +625,28 @@ void check_taken(const char* op, const NormTraits& v, const NormOptions& o) {
   const NormOptions usual;
   const auto check_option = [&](bool taken, const char* name, const auto& value,
                                 const auto& other) {
-    check<ValueError>(taken || value == other, op, "variant '", v.name, "' takes no ", name,
-                      ", got ", value);
+    check<ArgumentError>(taken || value == other, op, "variant '", v.name, "' takes no ", name,
+                         ", got ", value);
   };
   check_option(v.output == Output::adaptive, "C", o.C, usual.C);
   check_option(v.output == Output::adaptive, "k", o.k, usual.k);
   check_option(v.clamp, "topk_share", o.topk_share, usual.topk_share);
   check_option(v.group == Group::channels, "groups", o.groups, usual.groups);
   check_option(takes_running(v), "momentum", o.momentum, usual.momentum);
-  check<ValueError>(takes_running(v) || !o.track_running_stats, op, "variant '", v.name,
-                    "' takes no track_running_stats");
+  check<ArgumentError>(takes_running(v) || !o.track_running_stats, op, "variant '", v.name,
+                       "' takes no track_running_stats");
 }
 
 void check_ranges(const char* op, const NormOptions& o) {
-  check<ValueError>(o.eps >= 0 && std::isfinite(o.eps), op,
-                    "eps must be finite and not negative, got ", o.eps);
-  check<ValueError>(std::isfinite(o.C) && std::isfinite(o.k), op, "C and k must be finite, got ",
-                    o.C, " and ", o.k);
-  check<ValueError>(o.topk_share >= 0 && o.topk_share <= 1, op,
-                    "topk_share must be in [0, 1], got ", o.topk_share);
-  check<ValueError>(o.momentum >= 0 && o.momentum <= 1, op, "momentum must be in [0, 1], got ",
-                    o.momentum);
-  check<ValueError>(o.groups >= 0, op, "groups must not be negative, got ", o.groups);
+  check<ArgumentError>(o.eps >= 0 && std::isfinite(o.eps), op,
+                       "eps must be finite and not negative, got ", o.eps);
+  check<ArgumentError>(std::isfinite(o.C) && std::isfinite(o.k), op, "C and k must be finite, got ",
+                       o.C, " and ", o.k);
+  check<ArgumentError>(o.topk_share >= 0 && o.topk_share <= 1, op,
+                       "topk_share must be in [0, 1], got ", o.topk_share);
+  check<ArgumentError>(o.momentum >= 0 && o.momentum <= 1, op, "momentum must be in [0, 1], got ",
+                       o.momentum);
+  check<ArgumentError>(o.groups >= 0, op, "groups must not be negative, got ", o.groups);
 }
 
 }  // namespace

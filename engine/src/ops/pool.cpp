@@ -15,12 +15,13 @@ namespace {
 
 int64_t places(const char* op, const char* axis, int64_t n, int64_t kernel, int64_t stride,
                int64_t padding) {
-  check<ValueError>(kernel >= 1, op, "kernel_", axis, " must be at least 1, got ", kernel);
-  check<ValueError>(stride >= 1, op, "stride_", axis, " must be at least 1, or 0 for the kernel's",
-                    ", got ", stride);
+  check<ArgumentError>(kernel >= 1, op, "kernel_", axis, " must be at least 1, got ", kernel);
+  check<ArgumentError>(stride >= 1, op, "stride_", axis,
+                       " must be at least 1, or 0 for the kernel's", ", got ", stride);
   // So every window holds an element of x.
-  check<ValueError>(padding >= 0 && padding <= kernel / 2, op, "padding_", axis, " must be in [0, ",
-                    kernel / 2, "], at most half of the window's ", kernel, ", got ", padding);
+  check<ArgumentError>(padding >= 0 && padding <= kernel / 2, op, "padding_", axis,
+                       " must be in [0, ", kernel / 2, "], at most half of the window's ", kernel,
+                       ", got ", padding);
   if (padding == 0)
     check(kernel <= n, op, "the window must fit into x, got ", kernel, " against ", n, " along ",
           axis);
@@ -237,8 +238,8 @@ Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
-  check<ValueError>(options.count_include_pad, "max_pool2d",
-                    "count_include_pad is an option of avg_pool2d");
+  check<ArgumentError>(options.count_include_pad, "max_pool2d",
+                       "count_include_pad is an option of avg_pool2d");
   const PoolShape s = shape_of("max_pool2d", x, options);
   const bool pairs = in_pairs(x, s);
   Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype(), x.device());

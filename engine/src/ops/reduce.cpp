@@ -28,8 +28,8 @@ std::vector<bool> marked(const char* op, const Shape& shape, const std::vector<i
   for (const int axis : axes) {
     const bool of_scalar = shape.rank() == 0 && (axis == 0 || axis == -1);
     const int a = of_scalar ? 0 : checked_axis(op, shape, axis);
-    check<ValueError>(!reduced[a], op, "axes must differ, got axis ", axis, " of shape ", shape,
-                      " twice");
+    check<ArgumentError>(!reduced[a], op, "axes must differ, got axis ", axis, " of shape ", shape,
+                         " twice");
     reduced[a] = true;
   }
   return reduced;
@@ -258,7 +258,7 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
 
 Tensor var(const Tensor& x, const std::vector<int>& axes, bool keepdim, int correction) {
   check_floating("var", x);
-  check<ValueError>(correction >= 0, "var", "correction must not be negative, got ", correction);
+  check<ArgumentError>(correction >= 0, "var", "correction must not be negative, got ", correction);
   const Plan p = plan("var", x.shape(), axes, keepdim);
   check(p.n > correction, "var", "needs more than correction = ", correction,
         " elements to reduce, got ", p.n, " in shape ", x.shape());

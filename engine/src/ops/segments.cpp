@@ -118,12 +118,12 @@ void check_offsets(const char* op, const Tensor& offsets, const Tensor& x) {
   }
   const int64_t* at = offsets.data<int64_t>();
   const int64_t last = offsets.numel() - 1;
-  check<ValueError>(at[0] == 0, op, "offsets must begin with 0, got ", at[0]);
+  check<ArgumentError>(at[0] == 0, op, "offsets must begin with 0, got ", at[0]);
   for (int64_t i = 0; i < last; ++i)
-    check<ValueError>(at[i] <= at[i + 1], op, "offsets must not fall, got ", at[i], " and then ",
-                      at[i + 1], " at ", i + 1);
-  check<ValueError>(at[last] == rows, op, "offsets must end with the number of rows, ", rows,
-                    ", got ", at[last]);
+    check<ArgumentError>(at[i] <= at[i + 1], op, "offsets must not fall, got ", at[i], " and then ",
+                         at[i + 1], " at ", i + 1);
+  check<ArgumentError>(at[last] == rows, op, "offsets must end with the number of rows, ", rows,
+                       ", got ", at[last]);
 }
 
 Tensor segment_mean(const Tensor& x, const Tensor& offsets) {

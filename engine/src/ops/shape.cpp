@@ -178,13 +178,13 @@ std::vector<int> checked_order(const Shape& shape, const std::vector<int>& order
     std::iota(axes.rbegin(), axes.rend(), 0);
     return axes;
   }
-  check<ValueError>(static_cast<int>(order.size()) == rank, "transpose", "order must name the ",
-                    rank, " axes of shape ", shape, ", got ", order.size());
+  check<ArgumentError>(static_cast<int>(order.size()) == rank, "transpose", "order must name the ",
+                       rank, " axes of shape ", shape, ", got ", order.size());
   std::vector<bool> seen(rank);
   for (int i = 0; i < rank; ++i) {
     axes[i] = checked_axis("transpose", shape, order[i]);
-    check<ValueError>(!seen[axes[i]], "transpose", "order must name every axis of shape ", shape,
-                      " once, got axis ", order[i], " twice");
+    check<ArgumentError>(!seen[axes[i]], "transpose", "order must name every axis of shape ", shape,
+                         " once, got axis ", order[i], " twice");
     seen[axes[i]] = true;
   }
   return axes;
@@ -288,8 +288,8 @@ Tensor flatten(const Tensor& x, int from, int to) {
   if (x.rank() == 0) return x.reshape({1});
   const int first = checked_axis("flatten", x.shape(), from);
   const int last = checked_axis("flatten", x.shape(), to);
-  check<ValueError>(first <= last, "flatten", "axis `from` must not come after `to`, got ", from,
-                    " and ", to, " for shape ", x.shape());
+  check<ArgumentError>(first <= last, "flatten", "axis `from` must not come after `to`, got ", from,
+                       " and ", to, " for shape ", x.shape());
   Shape shape = x.shape().sub(0, first);
   shape.push_back(x.shape().numel(first, last + 1));
   for (int i = last + 1; i < x.rank(); ++i) shape.push_back(x.size(i));
@@ -307,7 +307,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 }
 
 Tensor concat(const std::vector<Tensor>& parts, int axis) {
-  check<ValueError>(!parts.empty(), "concat", "needs at least one part, got none");
+  check<ArgumentError>(!parts.empty(), "concat", "needs at least one part, got none");
   const int a = checked_axis("concat", parts[0].shape(), axis);
   const Tensor z = Tensor::empty(concat_shape(parts, a), parts[0].dtype(), parts[0].device());
   int64_t begin = 0;
@@ -333,8 +333,8 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
   const int a = checked_axis("slice", x.shape(), axis);
   const int64_t n = x.size(a);
-  check<ValueError>(step > 0, "slice", "step must be positive, got ", step);
-  check<IndexError>(0 <= begin && begin <= end && end <= n, "slice", "elements [", begin, ", ", end,
+  check<ArgumentError>(step > 0, "slice", "step must be positive, got ", step);
+  check<RangeError>(0 <= begin && begin <= end && end <= n, "slice", "elements [", begin, ", ", end,
                     ") must lie within the ", n, " of axis ", a, " of shape ", x.shape());
   Shape shape = x.shape();
   shape[a] = (end - begin) / step + ((end - begin) % step != 0);

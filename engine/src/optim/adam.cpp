@@ -11,10 +11,10 @@ namespace {
 
 void check_options(const AdamOptions& options) {
   for (const double beta : {options.beta1, options.beta2})
-    check<ValueError>(beta >= 0 && beta < 1, "Adam", "betas must be in [0, 1), got ", beta);
+    check<ArgumentError>(beta >= 0 && beta < 1, "Adam", "betas must be in [0, 1), got ", beta);
   for (const double value : {options.eps, options.weight_decay})
-    check<ValueError>(value >= 0 && std::isfinite(value), "Adam",
-                      "eps and weight_decay must be finite and not negative, got ", value);
+    check<ArgumentError>(value >= 0 && std::isfinite(value), "Adam",
+                         "eps and weight_decay must be finite and not negative, got ", value);
 }
 
 }  // namespace
@@ -104,9 +104,10 @@ void Adam::launch(const std::vector<Slot>& part) {
   const auto in_place = [this, part, tensors, first] {
     check_in_place("Adam", tensors, gpu_tensors<T>(part, exp_avg_, exp_avg_sq_));
     for (const Slot& slot : part)
-      check<ValueError>(steps_[slot.index] == steps_[first], "replay",
-                        "parameters of Adam that had taken the same number of steps at the capture "
-                        "have not by now; capture again");
+      check<ArgumentError>(
+          steps_[slot.index] == steps_[first], "replay",
+          "parameters of Adam that had taken the same number of steps at the capture "
+          "have not by now; capture again");
   };
   const auto next = [this, first] { return rounded<T>(next_step(first)); };
   const auto* replayed = at_replay<AdamStep<T>>("Adam", alive_, in_place, next, done);
@@ -132,8 +133,8 @@ void Adam::load_state(const TensorMap& given) {
     const auto step = taken.find(name + ".step");
     if (step == taken.end() || !step->second || step->second.numel() != 1) continue;
     const double count = step->second.item();
-    check<ValueError>(count >= 0 && count <= 0x1p53, "Adam",
-                      "the number of steps must be from 0 to 2**53, got ", count);
+    check<ArgumentError>(count >= 0 && count <= 0x1p53, "Adam",
+                         "the number of steps must be from 0 to 2**53, got ", count);
   }
   copy_state("Adam", own, taken);
   for (size_t i = 0; i < steps_.size(); ++i)

@@ -78,7 +78,7 @@ Tensor clip_on_gpu(const std::vector<Tensor>& gradients, double max_norm) {
 }  // namespace
 
 Tensor clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm) {
-  check<ValueError>(max_norm > 0, "clip_grad_norm", "max_norm must be positive, got ", max_norm);
+  check<ArgumentError>(max_norm > 0, "clip_grad_norm", "max_norm must be positive, got ", max_norm);
   std::vector<Tensor> gradients = gradients_of(parameters);
   for (const Tensor& gradient : gradients)
     check<DtypeError>(gradient.dtype() != DType::bfloat16, "clip_grad_norm",

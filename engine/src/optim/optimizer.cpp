@@ -9,8 +9,8 @@ namespace normlab::optim {
 namespace {
 
 void check_rate(double lr) {
-  check<ValueError>(lr >= 0 && std::isfinite(lr), "optimizer",
-                    "lr must be finite and not negative, got ", lr);
+  check<ArgumentError>(lr >= 0 && std::isfinite(lr), "optimizer",
+                       "lr must be finite and not negative, got ", lr);
 }
 
 /// The name, with the first number behind it that makes it another than those taken.
@@ -36,19 +36,19 @@ Optimizer::Optimizer(std::vector<Tensor> parameters, double lr) : lr_(lr) {
 }
 
 void Optimizer::add_parameters(const std::vector<Tensor>& parameters, std::optional<double> lr) {
-  check<ValueError>(!parameters.empty(), "optimizer", "there are no parameters to update");
+  check<ArgumentError>(!parameters.empty(), "optimizer", "there are no parameters to update");
   if (lr) check_rate(*lr);
   std::unordered_set<const TensorImpl*> seen;
   for (const Tensor& parameter : parameters_) seen.insert(parameter.impl().get());
   for (size_t k = 0; k < parameters.size(); ++k) {
     const Tensor& parameter = parameters[k];
     const size_t i = parameters_.size() + k;
-    check<ValueError>(parameter.requires_grad() && parameter.is_leaf(), "optimizer", "parameter ",
-                      i, " is not a leaf that requires a gradient");
+    check<ArgumentError>(parameter.requires_grad() && parameter.is_leaf(), "optimizer",
+                         "parameter ", i, " is not a leaf that requires a gradient");
     check<DtypeError>(is_floating(parameter.dtype()), "optimizer", "parameter ", i,
                       " must be float32 or float64, got ", parameter.dtype());
-    check<ValueError>(seen.insert(parameter.impl().get()).second, "optimizer", "parameter ", i,
-                      " is given twice");
+    check<ArgumentError>(seen.insert(parameter.impl().get()).second, "optimizer", "parameter ", i,
+                         " is given twice");
   }
   std::unordered_set<std::string> taken(names_.begin(), names_.end());
   for (const Tensor& parameter : parameters) {
@@ -68,14 +68,15 @@ void Optimizer::zero_grad() {
 void Optimizer::set_lr(double lr) {
   check_rate(lr);
   for (size_t g = 0; g < groups_.size(); ++g)
-    check<ValueError>(!groups_[g] || groups_[g]->beside > 0, "optimizer", "group ", g,
-                      " has a rate of its own, whose ratio to this one cannot be kept, since this "
-                      "one was 0; set the group's again");
+    check<ArgumentError>(
+        !groups_[g] || groups_[g]->beside > 0, "optimizer", "group ", g,
+        " has a rate of its own, whose ratio to this one cannot be kept, since this "
+        "one was 0; set the group's again");
   lr_ = lr;
 }
 
 const std::optional<Optimizer::OwnRate>& Optimizer::own_rate(size_t group) const {
-  check<IndexError>(group < groups_.size(), "optimizer", "group must be below ", groups_.size(),
+  check<RangeError>(group < groups_.size(), "optimizer", "group must be below ", groups_.size(),
                     ", got ", group);
   return groups_[group];
 }

@@ -8,12 +8,12 @@ namespace normlab::optim {
 namespace {
 
 void check_rate(const char* schedule, double rate) {
-  check<ValueError>(rate >= 0 && std::isfinite(rate), schedule,
-                    "learning rates must be finite and not negative, got ", rate);
+  check<ArgumentError>(rate >= 0 && std::isfinite(rate), schedule,
+                       "learning rates must be finite and not negative, got ", rate);
 }
 
 void check_steps(const char* schedule, int64_t steps) {
-  check<ValueError>(steps >= 0, schedule, "numbers of steps must not be negative, got ", steps);
+  check<ArgumentError>(steps >= 0, schedule, "numbers of steps must not be negative, got ", steps);
 }
 
 /// a / b of step numbers.
@@ -50,8 +50,8 @@ Schedule cosine(double lr, int64_t total, int64_t warmup, double final) {
   check_rate("cosine", final);
   check_steps("cosine", total);
   check_steps("cosine", warmup);
-  check<ValueError>(warmup <= total, "cosine", "the warm-up of ", warmup,
-                    " steps must fit into the total of ", total);
+  check<ArgumentError>(warmup <= total, "cosine", "the warm-up of ", warmup,
+                       " steps must fit into the total of ", total);
   return [=](int64_t step) {
     if (step >= total) return final;
     if (step < warmup) return lr * share(step, warmup);

@@ -11,12 +11,12 @@ namespace normlab::optim {
 namespace {
 
 void check_options(const SGDOptions& options) {
-  check<ValueError>(options.momentum >= 0 && options.momentum < 1, "SGD",
-                    "momentum must be in [0, 1), got ", options.momentum);
-  check<ValueError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), "SGD",
-                    "weight_decay must be finite and not negative, got ", options.weight_decay);
-  check<ValueError>(!options.nesterov || options.momentum > 0, "SGD",
-                    "nesterov needs a momentum above 0");
+  check<ArgumentError>(options.momentum >= 0 && options.momentum < 1, "SGD",
+                       "momentum must be in [0, 1), got ", options.momentum);
+  check<ArgumentError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), "SGD",
+                       "weight_decay must be finite and not negative, got ", options.weight_decay);
+  check<ArgumentError>(!options.nesterov || options.momentum > 0, "SGD",
+                       "nesterov needs a momentum above 0");
 }
 
 }  // namespace

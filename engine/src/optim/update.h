@@ -95,14 +95,15 @@ template <class T>
 std::vector<cuda::OptimTensor<T>> gpu_tensors(const std::vector<Slot>& slots,
                                               const std::vector<Tensor>& first,
                                               const std::vector<Tensor>& second);
-/// ValueError if a captured step's parameters, or what is kept of them, have other memory by now.
+/// ArgumentError if a captured step's parameters, or what is kept of them, have other memory by
+/// now.
 template <class T>
 void check_in_place(const char* op, const std::vector<cuda::OptimTensor<T>>& captured,
                     const std::vector<cuda::OptimTensor<T>>& now) {
   const auto memory = [](const auto& t) { return std::tie(t.w, t.first, t.second); };
   for (size_t i = 0; i < captured.size(); ++i)
-    check<ValueError>(memory(captured[i]) == memory(now[i]), "replay", "the parameters of ", op,
-                      " have been moved since the capture; capture again");
+    check<ArgumentError>(memory(captured[i]) == memory(now[i]), "replay", "the parameters of ", op,
+                         " have been moved since the capture; capture again");
 }
 /// Within a capture: where the optimizer's constants of each replay will stand, see at_replay().
 template <class Step>
@@ -112,8 +113,8 @@ const Step* at_replay(const char* op, const std::shared_ptr<const bool>& alive,
   const std::weak_ptr<const bool> still = alive;
   return cuda::at_replay<Step>(
       [op, still, in_place = std::move(in_place)] {
-        check<ValueError>(!still.expired(), "replay", "the ", op,
-                          " whose step was captured is gone");
+        check<ArgumentError>(!still.expired(), "replay", "the ", op,
+                             " whose step was captured is gone");
         in_place();
       },
       std::move(next), std::move(done));

@@ -3,58 +3,14 @@
 from typing import TYPE_CHECKING
 
 from .._attach import missing_in
-from .._core.nn import (
-    GELU,
-    Activate,
-    AvgPool2d,
-    Conv2d,
-    Dropout,
-    Embedding,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    Module,
-    Norm,
-    Parameter,
-    ReLU,
-    SelfAttention,
-    Sequential,
-    Sigmoid,
-    Tanh,
-    TransformerEncoder,
-    TransformerLayer,
-)
+from .._core import nn as _nn
+from .._core.nn import *  # noqa: F403
 from . import functional as functional
 from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList
 from .norms import LayerNorm, RMSNorm
 
-__all__ = [
-    "GELU",
-    "Activate",
-    "AvgPool2d",
-    "Conv2d",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "LayerNorm",
-    "Linear",
-    "MaxPool2d",
-    "Module",
-    "ModuleDict",
-    "ModuleList",
-    "Norm",
-    "Parameter",
-    "ParameterDict",
-    "ParameterList",
-    "RMSNorm",
-    "ReLU",
-    "SelfAttention",
-    "Sequential",
-    "Sigmoid",
-    "Tanh",
-    "TransformerEncoder",
-    "TransformerLayer",
-]
+__all__ = ["LayerNorm", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "RMSNorm"]
+__all__ += _nn.__all__
 
 if not TYPE_CHECKING:
     __getattr__ = missing_in("nl.nn", __name__)

@@ -1,7 +1,7 @@
 """The warning of modules and parameters in plain lists, tuples and dicts.
 
-Loaded when a module first holds such a container: attributes register what is assigned to them,
-not what a list holds, so an optimizer would never see it.
+Assignment to an attribute registers a module or parameter, but not the items of a list, so an
+optimizer would never see them. Python loads this module when a module first holds a container.
 """
 
 import warnings
@@ -12,13 +12,13 @@ from .._core import Tensor
 from .._core.nn import Module
 
 _MOST = 10_000
-"""Items of an attribute that are looked at: longer lists hold data."""
+"""Number of items that are searched. Longer lists hold data."""
 
 
 def warn_of_parts(root: Module, module: Module, name: str, value: Any) -> None:
-    """Warns once of what the attribute of `module`, a part of `root` or itself, hides from `root`.
+    """Warns once of an attribute of `module` that hides parts from `root`, which contains it.
 
-    Called when it is assigned, and when the parameters of `root` are asked for: lists grow.
+    Called at assignment, and whenever somebody asks for the parameters of `root`: lists grow.
     """
     told: set[str] = vars(module).get("_told_of_hidden", set())
     hidden = None if name in told else _hidden_in(root, module, value)
@@ -59,14 +59,8 @@ def _is_parameter(item: Any) -> bool:
     return isinstance(item, Tensor) and item.requires_grad and item.is_leaf
 
 
-def _own_tensors(module: Module) -> Iterator[Tensor]:
-    parameters, buffers, _, _ = module._parts()
-    for _, tensor in (*parameters, *buffers):
-        yield tensor
-
-
 def _items(value: Any) -> Iterator[Any]:
-    """What a container holds, however deep."""
+    """The items of a container and of the containers in it."""
     seen: set[int] = set()
     left = [value]
     for _ in range(_MOST):

@@ -109,13 +109,13 @@ class StreamLines {
 };
 
 Reader::Lines lines_of(std::istream& in, const std::string& name) {
-  check<IoError>(in.rdbuf() != nullptr && !in.fail(), "read_conllu", shown(name),
-                 ": the stream cannot be read");
+  check<FileError>(in.rdbuf() != nullptr && !in.fail(), "read_conllu", shown(name),
+                   ": the stream cannot be read");
   return [from = StreamLines(*in.rdbuf()), name](std::string& line) mutable {
     try {
       return from(line);
     } catch (const std::ios_base::failure& error) {
-      fail<IoError>("read_conllu", shown(name), ": the stream cannot be read: ", error.what());
+      fail<FileError>("read_conllu", shown(name), ": the stream cannot be read: ", error.what());
     }
   };
 }
@@ -146,7 +146,7 @@ Reader::Reader(std::istream& in, std::string name, const ReadOptions& options)
 template <class... Parts>
 void Reader::refuse(int64_t line, const Parts&... parts) {
   has_refused_ = true;
-  fail<IoError>("read_conllu", shown(name_), ", line ", line, ": ", parts...);
+  fail<FileError>("read_conllu", shown(name_), ", line ", line, ": ", parts...);
 }
 
 bool Reader::pull_line() {
@@ -293,7 +293,7 @@ std::vector<Sentence> read_conllu(const std::string& path, const ReadOptions& op
 
 namespace {
 
-/// Appends a line. ValueError unless it is one that can be read again.
+/// Appends a line. ArgumentError unless it is one that can be read again.
 void append_line(std::string& out, string_view line, bool has_columns, const char* what,
                  size_t number) {
   std::string fault = text_fault(line);
@@ -305,7 +305,7 @@ void append_line(std::string& out, string_view line, bool has_columns, const cha
     else if (std::ranges::any_of(columns, &string_view::empty) || is_blank(columns[1]))
       fault = "has an empty column";
   }
-  check<ValueError>(fault.empty(), "to_conllu", what, " ", number, ": ", fault);
+  check<ArgumentError>(fault.empty(), "to_conllu", what, " ", number, ": ", fault);
   (out += line) += '\n';
 }
 
@@ -325,11 +325,11 @@ void write_word(std::string& line, const Word& word, size_t number) {
 
 std::string to_conllu(const Sentence& sentence) {
   const size_t n = sentence.words.size();
-  check<ValueError>(n > 0, "to_conllu", "a sentence must have words");
+  check<ArgumentError>(n > 0, "to_conllu", "a sentence must have words");
   std::string out, line;
   for (size_t i = 0; i < sentence.comments.size(); ++i) {
-    check<ValueError>(sentence.comments[i].starts_with('#'), "to_conllu", "comment ", i + 1,
-                      ": must begin with #");
+    check<ArgumentError>(sentence.comments[i].starts_with('#'), "to_conllu", "comment ", i + 1,
+                         ": must begin with #");
     append_line(out, sentence.comments[i], false, "comment", i + 1);
   }
   size_t extra = 0;
@@ -342,8 +342,8 @@ std::string to_conllu(const Sentence& sentence) {
          ++extra)
       append_line(out, sentence.extras[extra].line, true, "extra line", extra + 1);
   }
-  check<ValueError>(extra == sentence.extras.size(), "to_conllu", "extra line ", extra + 1,
-                    ": must follow a word, and the extra lines before it");
+  check<ArgumentError>(extra == sentence.extras.size(), "to_conllu", "extra line ", extra + 1,
+                       ": must follow a word, and the extra lines before it");
   return out += '\n';
 }
 

@@ -39,7 +39,8 @@ void check_forests(const Sentences& sentences) {
   for (size_t i = 0; i < sentences.size(); ++i) {
     const std::optional<Fault> fault = fault_of(heads_of(sentences[i]), Heads::forest);
     if (fault)
-      fail<ValueError>("examples", "sentence ", i + 1, ", word ", fault->word, ": ", fault->what);
+      fail<ArgumentError>("examples", "sentence ", i + 1, ", word ", fault->word, ": ",
+                          fault->what);
   }
 }
 
@@ -116,9 +117,9 @@ void features(const Vocabulary& vocabulary, std::span<const Configuration* const
 
 void apply(const Transitions& transitions, std::span<Configuration* const> each,
            std::span<const int32_t> chosen) {
-  check<ValueError>(each.size() == chosen.size(), "apply",
-                    "there must be a transition for each of ", each.size(), " states, there are ",
-                    chosen.size());
+  check<ArgumentError>(each.size() == chosen.size(), "apply",
+                       "there must be a transition for each of ", each.size(),
+                       " states, there are ", chosen.size());
   for (size_t i = 0; i < each.size(); ++i) transitions.apply(each[i]->state, chosen[i]);
 }
 

@@ -27,7 +27,7 @@ static bool value_from(const std::string& text, Tags& value) {
       value = static_cast<Tags>(i);
       return true;
     }
-  fail<ValueError>("tag", "must be 'upos', 'xpos' or 'both', got ", json_excerpt(text));
+  fail<ArgumentError>("tag", "must be 'upos', 'xpos' or 'both', got ", json_excerpt(text));
 }
 
 namespace {
@@ -78,12 +78,12 @@ constexpr Setting<VocabularyOptions> kVocabularySettings[] = {
 
 void check_network(const char* op, const char* what, const std::shared_ptr<Network>& network,
                    int64_t rows, int64_t features, int64_t classes) {
-  check<ValueError>(network != nullptr, op, "the model has no ", what, " network");
+  check<ArgumentError>(network != nullptr, op, "the model has no ", what, " network");
   const NetworkOptions& o = network->options();
-  check<ValueError>(o.rows == rows && o.features == features && o.classes == classes, op, "the ",
-                    what, "'s network must have ", rows, " rows, ", features, " features and ",
-                    classes, " classes, as its vocabulary has, it has ", o.rows, ", ", o.features,
-                    " and ", o.classes);
+  check<ArgumentError>(o.rows == rows && o.features == features && o.classes == classes, op, "the ",
+                       what, "'s network must have ", rows, " rows, ", features, " features and ",
+                       classes, " classes, as its vocabulary has, it has ", o.rows, ", ",
+                       o.features, " and ", o.classes);
 }
 
 }  // namespace
@@ -163,8 +163,9 @@ Model model_of(TensorFile file) {
   Model model{read_network("parser.", options, file.tensors), std::move(vocabulary)};
   if (metadata.contains("tagger.tags")) model.tagger = read_tagger(metadata, file.tensors);
   for (const auto& [name, tensor] : file.tensors)  // a network refuses what is not its own
-    check<ValueError>(name.starts_with("parser.") || (model.tagger && name.starts_with("tagger.")),
-                      "tensors", json_excerpt(name), " is not known");
+    check<ArgumentError>(
+        name.starts_with("parser.") || (model.tagger && name.starts_with("tagger.")), "tensors",
+        json_excerpt(name), " is not known");
   model.notes = notes_of(metadata);
   return model;
 }

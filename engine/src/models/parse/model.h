@@ -4,7 +4,7 @@
 
 namespace normlab::parse {
 
-/// ValueError unless networks and vocabularies are there and fit together.
+/// ArgumentError unless networks and vocabularies are there and fit together.
 void check_model(const char* op, const Model& model);
 
 }  // namespace normlab::parse

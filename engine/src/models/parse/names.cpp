@@ -101,16 +101,16 @@ std::vector<std::string> by_frequency(const Counts& counts, int64_t least) {
 
 NameList::NameList(const char* what, std::vector<std::string> entries)
     : entries_(std::move(entries)) {
-  check<ValueError>(entries_.size() <= INT32_MAX / 8, "Vocabulary", "too many ", what, "s");
+  check<ArgumentError>(entries_.size() <= INT32_MAX / 8, "Vocabulary", "too many ", what, "s");
   for (int32_t i = 0; i < size(); ++i) {
     if (!fits_a_column(entries_[i]))
-      fail<ValueError>("Vocabulary", what, " ", i,
-                       " must be UTF-8 text without tabs and line breaks, is ",
-                       json_excerpt(entries_[i]));
+      fail<ArgumentError>("Vocabulary", what, " ", i,
+                          " must be UTF-8 text without tabs and line breaks, is ",
+                          json_excerpt(entries_[i]));
     const auto [place, fresh] = numbers_.emplace(entries_[i], i);
     if (!fresh)
-      fail<ValueError>("Vocabulary", "each ", what, " must come once, ", json_excerpt(entries_[i]),
-                       " is number ", place->second, " and ", i);
+      fail<ArgumentError>("Vocabulary", "each ", what, " must come once, ",
+                          json_excerpt(entries_[i]), " is number ", place->second, " and ", i);
   }
 }
 

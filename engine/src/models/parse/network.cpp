@@ -8,7 +8,7 @@ namespace normlab::parse {
 
 HiddenActivation hidden_activation_named(const std::string& name) {
   if (name == "cube") return HiddenActivation::cube;
-  check<ValueError>(name == "relu", "activation", "must be 'cube' or 'relu', got '", name, "'");
+  check<ArgumentError>(name == "relu", "activation", "must be 'cube' or 'relu', got '", name, "'");
   return HiddenActivation::relu;
 }
 
@@ -18,12 +18,12 @@ const char* name_of(HiddenActivation activation) {
 
 Network::Network(const NetworkOptions& options) : options_(options) {
   const NetworkOptions& o = options_;
-  check<ValueError>(
+  check<ArgumentError>(
       o.rows > 0 && o.classes > 0 && o.features > 0 && o.embedding > 0 && o.hidden > 0, "Network",
       "rows, classes, features, embedding and hidden must be positive, got ", o.rows, ", ",
       o.classes, ", ", o.features, ", ", o.embedding, " and ", o.hidden);
-  check<ValueError>(o.dropout >= 0 && o.dropout < 1, "Network", "dropout must be in [0, 1), got ",
-                    o.dropout);
+  check<ArgumentError>(o.dropout >= 0 && o.dropout < 1, "Network",
+                       "dropout must be in [0, 1), got ", o.dropout);
   const double bound = 1 / std::sqrt(static_cast<double>(o.features * o.embedding));
   register_parameter("table", rand({o.rows, o.embedding}, -0.01, 0.01));
   register_parameter("weight", rand({o.features, o.embedding, o.hidden}, -bound, bound));

@@ -58,10 +58,10 @@ bool has_tags(const Sentence& sentence, Tags tags, bool whole) {
 void check_sentences(std::span<const Sentence> sentences, const Model& model) {
   for (size_t i = 0; i < sentences.size(); ++i) {
     const size_t n = sentences[i].words.size();
-    check<ValueError>(n > 0, "parse", "sentence ", i + 1, " must have words");
-    check<ValueError>(n <= kMaxSentenceLines, "parse", "sentence ", i + 1, " must have at most ",
-                      kMaxSentenceLines, " words, has ", n);
-    check<ValueError>(
+    check<ArgumentError>(n > 0, "parse", "sentence ", i + 1, " must have words");
+    check<ArgumentError>(n <= kMaxSentenceLines, "parse", "sentence ", i + 1, " must have at most ",
+                         kMaxSentenceLines, " words, has ", n);
+    check<ArgumentError>(
         model.tagger || has_tags(sentences[i], model.vocabulary.options().tags, false), "parse",
         "sentence ", i + 1, " has no tags, and the model has no tagger");
   }
@@ -181,9 +181,9 @@ void Parser::Parts::work(std::span<Sentence> sentences, size_t width,
 }
 
 Parser::Parser(Model model, const ParserOptions& options) {
-  check<ValueError>(options.known_words >= 0 && options.width > 0, "Parser",
-                    "known_words must not be negative and width be positive, got ",
-                    options.known_words, " and ", options.width);
+  check<ArgumentError>(options.known_words >= 0 && options.width > 0, "Parser",
+                       "known_words must not be negative and width be positive, got ",
+                       options.known_words, " and ", options.width);
   check_model("Parser", model);
   parts_ = std::make_unique<const Parts>(std::move(model), options);
 }
@@ -245,7 +245,7 @@ std::string text_comment(string_view line, size_t begin, size_t end) {
 
 Sentence sentence_of(string_view line) {
   const std::vector<text::Token> tokens = text::tokens_of(line);
-  check<ValueError>(!tokens.empty(), "sentence_of", "the line must have words");
+  check<ArgumentError>(!tokens.empty(), "sentence_of", "the line must have words");
   const auto end_of = [&](size_t i) { return tokens[i].begin + tokens[i].size; };
   Sentence sentence;
   sentence.comments.push_back(text_comment(line, tokens[0].begin, end_of(tokens.size() - 1)));

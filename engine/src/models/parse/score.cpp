@@ -22,16 +22,16 @@ string_view universal(string_view relation) {
 }
 
 void check_alike(size_t number, const Sentence& gold, const Sentence& predicted) {
-  check<ValueError>(gold.words.size() == predicted.words.size(), "score", "sentence ", number,
-                    ": both must have the same words, there are ", gold.words.size(), " and ",
-                    predicted.words.size());
+  check<ArgumentError>(gold.words.size() == predicted.words.size(), "score", "sentence ", number,
+                       ": both must have the same words, there are ", gold.words.size(), " and ",
+                       predicted.words.size());
   for (size_t i = 0; i < gold.words.size(); ++i) {
     const Word &a = gold.words[i], &b = predicted.words[i];
     if (a.form != b.form)
-      fail<ValueError>("score", "sentence ", number, ": both must have the same words, word ",
-                       i + 1, " is ", json_excerpt(a.form), " and ", json_excerpt(b.form));
-    check<ValueError>(a.head >= 0 && b.head >= 0, "score", "sentence ", number,
-                      ": the heads of word ", i + 1, " must be known");
+      fail<ArgumentError>("score", "sentence ", number, ": both must have the same words, word ",
+                          i + 1, " is ", json_excerpt(a.form), " and ", json_excerpt(b.form));
+    check<ArgumentError>(a.head >= 0 && b.head >= 0, "score", "sentence ", number,
+                         ": the heads of word ", i + 1, " must be known");
   }
 }
 
@@ -60,9 +60,9 @@ Score score(const Sentence& gold, const Sentence& predicted, Convention conventi
 }
 
 Score score(const Sentences& gold, const Sentences& predicted, Convention convention) {
-  check<ValueError>(gold.size() == predicted.size(), "score",
-                    "both must have the same sentences, there are ", gold.size(), " and ",
-                    predicted.size());
+  check<ArgumentError>(gold.size() == predicted.size(), "score",
+                       "both must have the same sentences, there are ", gold.size(), " and ",
+                       predicted.size());
   Score total;
   for (size_t i = 0; i < gold.size(); ++i) {
     check_alike(i + 1, gold[i], predicted[i]);

@@ -90,16 +90,16 @@ TagVocabulary::TagVocabulary(std::vector<std::string> words, std::vector<std::st
     : words_("word", std::move(words)),
       affixes_("affix", std::move(affixes)),
       tags_("tag", std::move(tags)) {
-  check<ValueError>(tags_.size() > 0, "TagVocabulary", "there must be at least one tag");
+  check<ArgumentError>(tags_.size() > 0, "TagVocabulary", "there must be at least one tag");
   for (const std::string& tag : tags_.all()) {
     const size_t mark = tag.find('|');
-    check<ValueError>(mark != std::string::npos && mark > 0 && mark + 1 < tag.size(),
-                      "TagVocabulary", "a tag must be UPOS|XPOS, is ", json_excerpt(tag));
+    check<ArgumentError>(mark != std::string::npos && mark > 0 && mark + 1 < tag.size(),
+                         "TagVocabulary", "a tag must be UPOS|XPOS, is ", json_excerpt(tag));
   }
 }
 
 TagVocabulary TagVocabulary::of(const Sentences& sentences, int64_t least) {
-  check<ValueError>(least >= 1, "TagVocabulary.of", "least must be at least 1, got ", least);
+  check<ArgumentError>(least >= 1, "TagVocabulary.of", "least must be at least 1, got ", least);
   Counts words, affixes, tags;
   for (size_t i = 0; i < sentences.size(); ++i)
     for (const Word& word : sentences[i].words) {
@@ -111,7 +111,7 @@ TagVocabulary TagVocabulary::of(const Sentences& sentences, int64_t least) {
         if (n < kLongest) ++affixes[std::string(spelling.prefix(n))];
       }
     }
-  check<ValueError>(!tags.empty(), "TagVocabulary.of", "there must be at least one word");
+  check<ArgumentError>(!tags.empty(), "TagVocabulary.of", "there must be at least one word");
   return {by_frequency(words, least), by_frequency(affixes, least), by_frequency(tags, 1)};
 }
 
@@ -120,7 +120,7 @@ int32_t TagVocabulary::tag(const Word& word) const {
 }
 
 std::pair<std::string, std::string> TagVocabulary::columns(int32_t tag) const {
-  check<IndexError>(0 <= tag && tag < tags_.size(), "TagVocabulary", "tag must be in [0, ",
+  check<RangeError>(0 <= tag && tag < tags_.size(), "TagVocabulary", "tag must be in [0, ",
                     tags_.size(), "), got ", tag);
   const std::string& name = tags_[tag];
   const size_t mark = name.find('|');  // the first: XPOS may have more

@@ -7,7 +7,7 @@ namespace normlab::parse {
 // --- state ------------------------------------------------------------------------------------
 
 void State::restart(int32_t words) {
-  check<ValueError>(words >= 0, "State", "words must not be negative, got ", words);
+  check<ArgumentError>(words >= 0, "State", "words must not be negative, got ", words);
   nodes_.assign(static_cast<size_t>(words) + 2, Node{});
   stack_.assign({kNone, kNone, 0});
   next_ = 1;
@@ -28,13 +28,13 @@ Moves State::moves() const {
 }
 
 void State::shift() {
-  check<ValueError>(next_ <= words(), "shift", "a word must be left in the buffer");
+  check<ArgumentError>(next_ <= words(), "shift", "a word must be left in the buffer");
   stack_.push_back(next_++);
 }
 
 void State::left_arc(int32_t label) {
-  check<ValueError>(stack_size() > 2, "left_arc", "two words must be on the stack, there are ",
-                    stack_size() - 1);
+  check<ArgumentError>(stack_size() > 2, "left_arc", "two words must be on the stack, there are ",
+                       stack_size() - 1);
   const int32_t head = stack(0), child = stack(1);
   node(child).head = head;
   node(child).label = label;
@@ -47,9 +47,9 @@ void State::left_arc(int32_t label) {
 
 void State::right_arc(int32_t label) {
   const Moves now = moves();
-  check<ValueError>(now == Moves::any || now == Moves::arcs || now == Moves::root, "right_arc",
-                    "two words must be on the stack, or one and the buffer be empty; there are ",
-                    stack_size() - 1, ", and ", buffer_size(), " in the buffer");
+  check<ArgumentError>(now == Moves::any || now == Moves::arcs || now == Moves::root, "right_arc",
+                       "two words must be on the stack, or one and the buffer be empty; there are ",
+                       stack_size() - 1, ", and ", buffer_size(), " in the buffer");
   const int32_t head = stack(1), child = stack(0);
   node(child).head = head;
   node(child).label = label;
@@ -67,8 +67,9 @@ Oracle::Oracle(std::vector<int32_t> heads) : heads_(std::move(heads)) {
 }
 
 Action Oracle::next(const State& state) const {
-  check<ValueError>(state.words() + 1 == static_cast<int32_t>(heads_.size()), "oracle",
-                    "the state must be one of ", heads_.size() - 1, " words, has ", state.words());
+  check<ArgumentError>(state.words() + 1 == static_cast<int32_t>(heads_.size()), "oracle",
+                       "the state must be one of ", heads_.size() - 1, " words, has ",
+                       state.words());
   const Moves moves = state.moves();
   const int32_t s1 = state.stack(0), s2 = state.stack(1);
   if (moves == Moves::any || moves == Moves::arcs || moves == Moves::root) {
@@ -76,8 +77,8 @@ Action Oracle::next(const State& state) const {
     const bool complete = last_child_[s1] <= s1 || state.head(last_child_[s1]) == s1;
     if (heads_[s1] == s2 && complete) return Action::right_arc;
   }
-  check<ValueError>(moves == Moves::any || moves == Moves::shift, "oracle",
-                    "no transition leads to the tree: it is not projective, or complete");
+  check<ArgumentError>(moves == Moves::any || moves == Moves::shift, "oracle",
+                       "no transition leads to the tree: it is not projective, or complete");
   return Action::shift;
 }
 
@@ -100,12 +101,12 @@ std::vector<Action> oracle(const std::vector<int32_t>& heads) {
 // --- transitions with labels ------------------------------------------------------------------
 
 Transitions::Transitions(int32_t labels, int32_t root) : labels_(labels), root_(root) {
-  check<ValueError>(0 <= root && root < labels && labels <= INT32_MAX / 4, "Transitions",
-                    "the root's label must be in [0, labels), got ", root, " of ", labels);
+  check<ArgumentError>(0 <= root && root < labels && labels <= INT32_MAX / 4, "Transitions",
+                       "the root's label must be in [0, labels), got ", root, " of ", labels);
 }
 
 Action Transitions::action(int32_t transition) const {
-  check<IndexError>(0 <= transition && transition < classes(), "Transitions",
+  check<RangeError>(0 <= transition && transition < classes(), "Transitions",
                     "a transition must be in [0, ", classes(), "), got ", transition);
   if (transition == kShift) return Action::shift;
   return transition < right(0) ? Action::left_arc : Action::right_arc;
@@ -148,9 +149,9 @@ Tensor Transitions::masks() const {
 }
 
 void Transitions::apply(State& state, int32_t transition) const {
-  check<ValueError>(legal(state.moves(), transition), "Transitions", "transition ", transition,
-                    " is not legal with ", state.stack_size() - 1, " words on the stack and ",
-                    state.buffer_size(), " in the buffer");
+  check<ArgumentError>(legal(state.moves(), transition), "Transitions", "transition ", transition,
+                       " is not legal with ", state.stack_size() - 1, " words on the stack and ",
+                       state.buffer_size(), " in the buffer");
   const Action which = action(transition);
   if (which == Action::shift)
     state.shift();

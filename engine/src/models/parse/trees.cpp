@@ -47,11 +47,11 @@ std::optional<Fault> cycle_fault(const std::vector<int32_t>& heads) {
 }
 
 void check_forest(const char* op, const std::vector<int32_t>& heads, Heads kind) {
-  check<ValueError>(!heads.empty() && heads[0] == kNone, op,
-                    "heads must begin with the root's, which is ", kNone);
-  check<ValueError>(heads.size() <= INT32_MAX, op, "too many words");
+  check<ArgumentError>(!heads.empty() && heads[0] == kNone, op,
+                       "heads must begin with the root's, which is ", kNone);
+  check<ArgumentError>(heads.size() <= INT32_MAX, op, "too many words");
   const std::optional<Fault> found = fault_of(heads, kind);
-  if (found) fail<ValueError>(op, "word ", found->word, ": ", found->what);
+  if (found) fail<ArgumentError>(op, "word ", found->word, ": ", found->what);
 }
 
 /// Numbers of the words as a walk enters them, parents first, and of those it enters before it

@@ -25,10 +25,10 @@ Vocabulary::Vocabulary(std::vector<std::string> words, std::vector<std::string> 
       tags_("tag", std::move(tags)),
       labels_("label", std::move(labels)),
       root_(labels_.number(root)) {
-  check<ValueError>(options.least >= 1, "Vocabulary", "least must be at least 1, got ",
-                    options.least);
-  check<ValueError>(root_ != kNone, "Vocabulary", "the root's label must be one of the labels, is ",
-                    json_excerpt(root));
+  check<ArgumentError>(options.least >= 1, "Vocabulary", "least must be at least 1, got ",
+                       options.least);
+  check<ArgumentError>(root_ != kNone, "Vocabulary",
+                       "the root's label must be one of the labels, is ", json_excerpt(root));
 }
 
 Vocabulary Vocabulary::of(const Sentences& sentences, const VocabularyOptions& options) {
@@ -41,7 +41,7 @@ Vocabulary Vocabulary::of(const Sentences& sentences, const VocabularyOptions& o
       if (word.head == 0) ++roots[word.deprel];
     }
   }
-  check<ValueError>(!roots.empty(), "Vocabulary.of", "there must be at least one tree");
+  check<ArgumentError>(!roots.empty(), "Vocabulary.of", "there must be at least one tree");
   return Vocabulary(by_frequency(words, options.least), by_frequency(tags, 1),
                     by_frequency(labels, 1), by_frequency(roots, 1).front(), options);
 }
@@ -77,7 +77,7 @@ Ids Vocabulary::ids(const Sentence& sentence) const {
 }
 
 std::string Vocabulary::name(int32_t row) const {
-  check<IndexError>(0 <= row && row < size(), "Vocabulary", "row must be in [0, ", size(),
+  check<RangeError>(0 <= row && row < size(), "Vocabulary", "row must be in [0, ", size(),
                     "), got ", row);
   const bool is_label = row >= labels_begin(), is_tag = !is_label && row >= tags_begin();
   const int32_t special = is_label ? 1 : 3;

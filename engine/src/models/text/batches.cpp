@@ -11,14 +11,14 @@ Tensor integers(const std::vector<int64_t>& values) {
 }
 
 void check_integers(const char* op, const char* name, const Tensor& x) {
-  check<ValueError>(x.defined(), op, name, " is undefined");
+  check<ArgumentError>(x.defined(), op, name, " is undefined");
   check<DtypeError>(x.dtype() == DType::int64, op, name, " must be int64, got ", x.dtype());
   check(x.rank() == 1, op, name, " must have one axis, got ", x.shape());
 }
 
 void check_packed(const char* op, const Packed& sentences) {
   check_integers(op, "tokens", sentences.tokens);
-  check<ValueError>(sentences.offsets.defined(), op, "offsets is undefined");
+  check<ArgumentError>(sentences.offsets.defined(), op, "offsets is undefined");
   check_offsets(op, sentences.offsets, sentences.tokens);
 }
 
@@ -68,7 +68,7 @@ Packed take(const Packed& sentences, const Tensor& index) {
   std::vector<int64_t> tokens, offsets{0};
   for (int64_t k = 0; k < index.numel(); ++k) {
     const int64_t i = index.data<int64_t>()[k];
-    check<IndexError>(0 <= i && i < n, "take", "index must be in [0, ", n, "), index[", k, "] is ",
+    check<RangeError>(0 <= i && i < n, "take", "index must be in [0, ", n, "), index[", k, "] is ",
                       i);
     tokens.insert(tokens.end(), from + at[i], from + at[i + 1]);
     offsets.push_back(static_cast<int64_t>(tokens.size()));
@@ -79,12 +79,12 @@ Packed take(const Packed& sentences, const Tensor& index) {
 std::vector<Tensor> token_batches(const Tensor& lengths, int64_t tokens, int64_t bucket,
                                   Generator& generator) {
   check_integers("token_batches", "lengths", lengths);
-  check<ValueError>(tokens >= 1 && bucket >= 1, "token_batches",
-                    "tokens and bucket must be at least 1, got ", tokens, " and ", bucket);
+  check<ArgumentError>(tokens >= 1 && bucket >= 1, "token_batches",
+                       "tokens and bucket must be at least 1, got ", tokens, " and ", bucket);
   for (int64_t i = 0; i < lengths.numel(); ++i)
-    check<ValueError>(lengths.data<int64_t>()[i] >= 0, "token_batches",
-                      "lengths must not be negative, lengths[", i, "] is ",
-                      lengths.data<int64_t>()[i]);
+    check<ArgumentError>(lengths.data<int64_t>()[i] >= 0, "token_batches",
+                         "lengths must not be negative, lengths[", i, "] is ",
+                         lengths.data<int64_t>()[i]);
   const std::vector<Tensor> runs =
       runs_of(shuffled_by_length(lengths, bucket, generator), lengths, tokens);
   const Tensor order = permutation(static_cast<int64_t>(runs.size()), generator);

@@ -17,9 +17,10 @@ constexpr Range kSpaces[] = {
 }  // namespace
 
 size_t character_length(std::string_view line, size_t at) {
-  check<ValueError>(line[at] != '\0', "tokenize", "byte ", at, " of the line is NUL");
+  check<ArgumentError>(line[at] != '\0', "tokenize", "byte ", at, " of the line is NUL");
   const size_t length = utf8_length(line, at);
-  check<ValueError>(length > 0, "tokenize", "the line must be UTF-8, at byte ", at, " it is not");
+  check<ArgumentError>(length > 0, "tokenize", "the line must be UTF-8, at byte ", at,
+                       " it is not");
   return length;
 }
 

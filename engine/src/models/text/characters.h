@@ -5,7 +5,7 @@
 
 namespace normlab::text {
 
-/// Bytes of the character that begins at `at`. ValueError for invalid UTF-8 or a NUL character,
+/// Bytes of the character that begins at `at`. ArgumentError for invalid UTF-8 or a NUL character,
 /// naming the byte.
 size_t character_length(std::string_view line, size_t at);
 /// Code point of a valid UTF-8 character.

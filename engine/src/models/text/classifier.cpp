@@ -43,11 +43,11 @@ Tensor positions(const Packed& sentences, int64_t size, double scale) {
 }  // namespace
 
 Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
-  check<ValueError>(options.vocabulary > 0 && options.classes > 0, "Classifier",
-                    "vocabulary and classes must be positive, got ", options.vocabulary, " and ",
-                    options.classes);
-  check<ValueError>(std::isfinite(options.position_scale), "Classifier",
-                    "position_scale must be finite, got ", options.position_scale);
+  check<ArgumentError>(options.vocabulary > 0 && options.classes > 0, "Classifier",
+                       "vocabulary and classes must be positive, got ", options.vocabulary, " and ",
+                       options.classes);
+  check<ArgumentError>(std::isfinite(options.position_scale), "Classifier",
+                       "position_scale must be finite, got ", options.position_scale);
   check<DtypeError>(options.dtype == DType::float32 || options.dtype == DType::bfloat16,
                     "Classifier", "dtype must be float32 or bfloat16, got ", options.dtype);
   register_module("embedding",
@@ -65,8 +65,8 @@ void Classifier::on_register(const std::string& name, const std::shared_ptr<nn::
 }
 
 Tensor Classifier::forward(const Packed& sentences) {
-  check<ValueError>(sentences.tokens && sentences.offsets, "Classifier",
-                    "tokens and offsets must be given");
+  check<ArgumentError>(sentences.tokens && sentences.offsets, "Classifier",
+                       "tokens and offsets must be given");
   check(sentences.tokens.rank() == 1, "Classifier", "tokens must be [T], got ",
         sentences.tokens.shape());
   check_offsets("Classifier", sentences.offsets, sentences.tokens);

@@ -13,14 +13,14 @@ constexpr char kFormat[] = "normlab.text_classifier";
 constexpr char kVersion[] = "1";
 
 void check_model(const char* op, const Model& model) {
-  check<ValueError>(model.classifier != nullptr, op, "the model has no classifier");
+  check<ArgumentError>(model.classifier != nullptr, op, "the model has no classifier");
   const ClassifierOptions& options = model.classifier->options();
-  check<ValueError>(model.vocabulary.size() == options.vocabulary, op,
-                    "the vocabulary must have the classifier's ", options.vocabulary,
-                    " words, it has ", model.vocabulary.size(), " with the unknown one");
-  check<ValueError>(static_cast<int64_t>(model.labels.size()) == options.classes, op,
-                    "there must be a label for each of ", options.classes, " classes, got ",
-                    model.labels.size());
+  check<ArgumentError>(model.vocabulary.size() == options.vocabulary, op,
+                       "the vocabulary must have the classifier's ", options.vocabulary,
+                       " words, it has ", model.vocabulary.size(), " with the unknown one");
+  check<ArgumentError>(static_cast<int64_t>(model.labels.size()) == options.classes, op,
+                       "there must be a label for each of ", options.classes, " classes, got ",
+                       model.labels.size());
 }
 
 // --- labelling --------------------------------------------------------------------------------
@@ -71,8 +71,8 @@ Tensor Model::logits(const std::vector<std::string>& lines) const {
   for (size_t i = 0; i < lines.size(); ++i) {
     try {
       all[static_cast<int64_t>(i)].copy_(logits_of(lines[i], *this));
-    } catch (const ValueError& error) {
-      fail<ValueError>("logits", "line ", i, ": ", error.what());
+    } catch (const ArgumentError& error) {
+      fail<ArgumentError>("logits", "line ", i, ": ", error.what());
     }
   }
   return all;
@@ -94,8 +94,8 @@ namespace {
 
 void check_labels(const std::vector<std::string>& labels) {
   for (const std::string& label : labels)
-    check<ValueError>(!label.empty() && label.find('\n') == std::string::npos, "labels",
-                      "each must have one line of text, got ", json_excerpt(label));
+    check<ArgumentError>(!label.empty() && label.find('\n') == std::string::npos, "labels",
+                         "each must have one line of text, got ", json_excerpt(label));
 }
 
 struct Contents {

@@ -21,7 +21,7 @@ struct Shapes {
 
   bool is_capital(size_t at) const;
 };
-/// ValueError as character_length() has it.
+/// ArgumentError as character_length() has it.
 Shapes shapes_of(std::string_view line);
 
 inline bool is_digit(char c) {

@@ -27,17 +27,17 @@ bool comes_before(const Count& a, const Count& b) {
 
 Vocabulary::Vocabulary(std::vector<std::string> words) : words_{"<unk>"}, numbers_{{"<unk>", 0}} {
   for (std::string& word : words) {
-    check<ValueError>(is_word(word), "Vocabulary", "word ", size(), " must be UTF-8 text without ",
-                      "white space, got ", json_excerpt(word));
+    check<ArgumentError>(is_word(word), "Vocabulary", "word ", size(),
+                         " must be UTF-8 text without ", "white space, got ", json_excerpt(word));
     const auto [place, fresh] = numbers_.emplace(word, size());
-    check<ValueError>(fresh, "Vocabulary", "each word must come once, ", json_excerpt(word),
-                      " is number ", place->second, " and ", size());
+    check<ArgumentError>(fresh, "Vocabulary", "each word must come once, ", json_excerpt(word),
+                         " is number ", place->second, " and ", size());
     words_.push_back(std::move(word));
   }
 }
 
 Vocabulary Vocabulary::of(const std::vector<std::vector<std::string>>& sentences, int64_t least) {
-  check<ValueError>(least >= 1, "Vocabulary.of", "least must be at least 1, got ", least);
+  check<ArgumentError>(least >= 1, "Vocabulary.of", "least must be at least 1, got ", least);
   std::unordered_map<std::string_view, int64_t> occurrences;
   for (const auto& sentence : sentences)
     for (const std::string& word : sentence) ++occurrences[word];
@@ -56,7 +56,7 @@ int64_t Vocabulary::number(std::string_view word) const {
 }
 
 const std::string& Vocabulary::word(int64_t number) const {
-  check<IndexError>(0 <= number && number < size(), "Vocabulary", "number must be in [0, ", size(),
+  check<RangeError>(0 <= number && number < size(), "Vocabulary", "number must be in [0, ", size(),
                     "), got ", number);
   return words_[static_cast<size_t>(number)];
 }
