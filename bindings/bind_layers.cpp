@@ -23,7 +23,7 @@ Weights uniform in +-1/sqrt(in), from this thread's random numbers.
 )doc");
   c.def(py::init<int64_t, int64_t, bool, Activation>(), py::arg("in_size"), py::arg("out_size"),
         py::arg("bias") = true, py::arg("activation") = "none",
-        "activation: none, relu, gelu, tanh or sigmoid, fused with the product.");
+        "activation: none, relu, gelu, tanh, sigmoid, silu or softplus, fused with the product.");
   bind_forward<Linear>(c, "``(..., in) -> (..., out)``.");
   bind_weight<Linear>(c, "``(out, in)``.");
   bind_bias<Linear>(c);
@@ -68,10 +68,32 @@ void bind_fixed_activation(py::module_& m, const char* name, const char* doc) {
   bind_arguments<Fixed<A>>(c, [](const Fixed<A>&) { return py::dict(); });
 }
 
+class LeakyReLU : public Module {
+ public:
+  explicit LeakyReLU(double negative_slope) : negative_slope_(negative_slope) {}
+  Tensor forward(const Tensor& x) override { return leaky_relu(x, negative_slope_); }
+  double negative_slope() const { return negative_slope_; }
+
+ private:
+  double negative_slope_;
+};
+
+void bind_leaky_relu(py::module_& m) {
+  auto c =
+      module_class<LeakyReLU, Module>(m, "LeakyReLU", "x where x > 0, else negative_slope * x.");
+  c.def(py::init<double>(), py::arg("negative_slope") = 0.01);
+  bind_forward<LeakyReLU>(c, "Elementwise.");
+  bind_arguments<LeakyReLU>(
+      c, [](const LeakyReLU& l) { return py::dict("negative_slope"_a = l.negative_slope()); });
+  c.def("extra_repr",
+        [](const LeakyReLU& l) { return joined("negative_slope=", l.negative_slope()); });
+}
+
 void bind_activations(py::module_& m) {
   using nn::Activate;
   auto c = module_class<Activate, Module>(m, "Activate", "An activation by name, on its own.");
-  c.def(py::init<Activation>(), py::arg("activation"), "none, relu, gelu, tanh or sigmoid.");
+  c.def(py::init<Activation>(), py::arg("activation"),
+        "none, relu, gelu, tanh, sigmoid, silu or softplus.");
   bind_forward<Activate>(c, "Elementwise.");
   bind_arguments<Activate>(
       c, [](const Activate& l) { return py::dict("activation"_a = l.activation()); });
@@ -80,6 +102,9 @@ void bind_activations(py::module_& m) {
   bind_fixed_activation<Activation::gelu>(m, "GELU", "x Phi(x), the exact form.");
   bind_fixed_activation<Activation::tanh>(m, "Tanh", "Hyperbolic tangent.");
   bind_fixed_activation<Activation::sigmoid>(m, "Sigmoid", "1 / (1 + e ** -x).");
+  bind_fixed_activation<Activation::silu>(m, "SiLU", "x * sigmoid(x).");
+  bind_fixed_activation<Activation::softplus>(m, "Softplus", "log(1 + e ** x).");
+  bind_leaky_relu(m);
 }
 
 void bind_dropout_and_flatten(py::module_& m) {

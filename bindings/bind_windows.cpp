@@ -26,7 +26,7 @@ Args:
     dilation: places from one element of the kernel to the next, an int or (height, width).
     groups: the channels fall into that many groups of neighbours, the outputs too, and an output
         sees those of its own group alone. C groups: depthwise, each channel by itself.
-    activation: none, relu, gelu, tanh or sigmoid, fused.
+    activation: as in :func:`linear`, fused.
 
 Returns:
     ``(N, O, OH, OW)`` with ``OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1``.

@@ -76,8 +76,6 @@ struct Seed {
 struct Tensors {
   std::vector<Tensor> list;
 };
-/// A tensor or a Python number.
-using Operand = std::variant<Tensor, Scalar>;
 /// A number: an int, whole numbers of other types with __index__ and bools are exact, as int64;
 /// anything else that float() takes, and an int beyond int64, is a double. nullopt if it is none.
 /// GradError for a tensor that requires a gradient, which would be lost in silence: every argument

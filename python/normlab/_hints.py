@@ -25,7 +25,7 @@ _DATA = (
     "`nl.take(x, index)`"
 )
 _ANY = "use `bool(x.numpy().any())`"
-_CLAMP = "use `nl.minimum(nl.maximum(x, 0.0), 1.0)`"
+_CLIP = "use `nl.clamp(x, 0.0, 1.0)`"
 _HOOK = "to watch norms, use `nl.probe(net)`"
 _IN_PLACE = "in place there are `x += 1.0`, `x.add_(y)`, `x.copy_(y)` and `x.fill_(0.0)`"
 _UNBIASED = "use `x.var(correction=1)`, PyTorch's default"
@@ -33,8 +33,6 @@ _NO_PAIR = "write `x.max(axis=1)` for the values, `x.argmax(axis=1)` for their p
 _L2 = "PyTorch's F.normalize is `nl.l2_normalize(x, axis=1)`; normalize is a norm layer"
 _ONE_GRAPH = "a tape is walked once and keeps first derivatives only"
 _ELU = "use `nl.relu(x) + nl.exp(nl.minimum(x, 0.0)) - 1`"
-_LEAKY_RELU = "use `nl.maximum(x, 0.01 * x)`"
-_SOFTPLUS = "use `nl.relu(x) + nl.log(1 + nl.exp(-nl.abs(x)))`"
 _SCATTER = "elements are set in NumPy: `np.put_along_axis(array, index.numpy()[None], 1.0, 1)`"
 _INDEX_ADD = "sums are made in NumPy: `np.add.at(array, [0, 1], 1.0)`"
 
@@ -46,7 +44,7 @@ def _numpys(code: str) -> str:
 _BOTH: Mapping[str, str] = {
     **{
         name: _numpys(f"np.{name}(x.numpy())")
-        for name in ("sin", "cos", "tan", "prod", "sort", "argsort", "median", "unique", "diag")
+        for name in ("tan", "prod", "sort", "argsort", "median", "unique", "diag")
     },
     **{name: _numpys(f"np.{name}(x.numpy(), 0)") for name in ("cumsum", "cumprod")},
     "topk": _numpys("-np.sort(-x.numpy())[..., :2]"),
@@ -56,7 +54,6 @@ _BOTH: Mapping[str, str] = {
     "count_nonzero": "use `np.count_nonzero(x.numpy())`",
     "nonzero": "use `np.argwhere(x.numpy())`",
     "erf": "it is in `nl.gelu(x)`, x times half of 1 + erf(x / sqrt 2), and not by itself",
-    "log1p": "use `nl.log(1 + x)`",
     "log2": "use `nl.log(x) / np.log(2.0)`",
     "log10": "use `nl.log(x) / np.log(10.0)`",
     "ceil": "use `-nl.floor(-x)`",
@@ -134,7 +131,7 @@ TENSOR: Mapping[str, str] = {
     "pow": "use `x**2`",
     **dict.fromkeys(("floor_divide", "remainder"), "use `x // y`, `x % y`"),
     "reciprocal": "use `1 / x`",
-    **dict.fromkeys(("clamp", "clip"), _CLAMP),
+    "clip": _CLIP,
     **dict.fromkeys(("contiguous", "is_contiguous"), "leave it out: every tensor is contiguous"),
     "data": "`x.copy_(x - 0.1 * y)` changes values, `x.detach()` reads them",
     "retain_grad": "make it a leaf: `x.detach()`, then set its requires_grad",
@@ -189,7 +186,7 @@ _FUNCTIONS: Mapping[str, str] = {
     ),
     "outer": "use `x[0][:, None] * y[0]`",
     "var_mean": "use `nl.var(x, axis=-1), nl.mean(x, axis=-1)`",
-    **dict.fromkeys(("clamp", "clip"), _CLAMP),
+    "clip": _CLIP,
     **dict.fromkeys(("multiply", "true_divide", "subtract"), "use `x * y`, `x / y`, `x - y`"),
     "meshgrid": 'use `np.meshgrid([0, 1], [0, 1, 2], indexing="ij")`',
     "linalg": "use NumPy's: `np.linalg.norm(x.numpy())`",
@@ -227,7 +224,7 @@ _FUNCTIONS: Mapping[str, str] = {
 
 _HUBER = "(0.5 * nl.minimum(nl.abs(x - y), 1.0) ** 2 + nl.relu(nl.abs(x - y) - 1)).mean()"
 _COSINE = "(x * y).sum(axis=-1) / ((x**2).sum(axis=-1) * (y**2).sum(axis=-1)).sqrt()"
-_BINARY = "(nl.relu(x) - x * y + nl.log(1 + nl.exp(-nl.abs(x)))).mean()"
+_BINARY = "(nl.softplus(x) - x * y).mean()"
 
 _LOSSES: Mapping[str, str] = {
     "layer_norm": 'use `nl.normalize(x, "layernorm")`',
@@ -239,10 +236,8 @@ _LOSSES: Mapping[str, str] = {
     "l1_loss": "use `nl.abs(x - y).mean()`",
     "nll_loss": "use `nl.cross_entropy(x, targets)` of the logits",
     "binary_cross_entropy_with_logits": f"use `{_BINARY}`",
-    **dict.fromkeys(("silu", "swish"), "use `x * nl.sigmoid(x)`"),
-    "leaky_relu": _LEAKY_RELU,
+    "swish": "use `nl.silu(x)`",
     "elu": _ELU,
-    "softplus": _SOFTPLUS,
     **dict.fromkeys(("smooth_l1_loss", "huber_loss"), f"use `{_HUBER}`"),
     "binary_cross_entropy": "use `-(y * nl.log(x) + (1 - y) * nl.log(1 - x)).mean()`",
     "kl_div": "use `(y * (nl.log(y) - x)).mean()`, where x are logarithms",
@@ -269,13 +264,10 @@ NN: Mapping[str, str] = {
     ),
     "Identity": 'use `nl.nn.Activate("none")`, or `nl.nn.Norm("none", 128)` in a norm\'s place',
     **dict.fromkeys(("Softmax", "LogSoftmax"), "use `nl.softmax(x, axis=-1)` in forward()"),
-    "SiLU": "use `x * nl.sigmoid(x)` in forward()",
-    "LeakyReLU": f"{_LEAKY_RELU} in forward()",
     "ELU": f"{_ELU} in forward()",
-    "Softplus": f"{_SOFTPLUS} in forward()",
-    "PReLU": "use `nl.relu(x) - nl.nn.Parameter(nl.full(1, 0.25)) * nl.relu(-x)` in forward()",
+    "PReLU": "use `nl.leaky_relu(x, nl.nn.Parameter(nl.full(1, 0.25)))` in forward()",
     "Hardswish": "use `x * nl.minimum(nl.relu(x + 3), 6.0) / 6` in forward()",
-    "Mish": "use `x * nl.tanh(nl.relu(x) + nl.log(1 + nl.exp(-nl.abs(x))))` in forward()",
+    "Mish": "use `x * nl.tanh(nl.softplus(x))` in forward()",
     "CrossEntropyLoss": "use `nl.cross_entropy(x, targets, weight=nl.ones(3))`",
     "NLLLoss": _LOSSES["nll_loss"],
     "MSELoss": _LOSSES["mse_loss"],

@@ -2,23 +2,14 @@
 
 #include "catch.h"
 #include "errors.h"
-#include "gradcheck.h"
+#include "op_row.h"
 
 using namespace normlab;
-using test::cuda_difference;
 using test::error_of;
-using test::gradient_error;
-using test::leaf;
+using test::indices;
 using test::max_difference;
 
 namespace {
-
-using Inputs = std::vector<Tensor>;
-
-Tensor indices(const Shape& shape, int64_t low, int64_t high, uint64_t seed) {
-  Generator generator(seed);
-  return randint(low, high, shape, generator);
-}
 
 Tensor numbers(const Shape& shape, uint64_t seed) {
   Generator generator(seed);
@@ -78,26 +69,6 @@ TEST_CASE("gather picks elements along an axis", "[indexing]") {
   CHECK(gather(x, 0, Tensor::zeros({0, 4, 5}, DType::int32)).shape() == Shape{0, 4, 5});
   CHECK(gather(Tensor::arange(4), 0, Tensor::of<int32_t>({2}, {-1, 0})).to_vector() ==
         std::vector<double>{3, 0});
-}
-
-TEST_CASE("gradients of indexing", "[indexing][grad]") {
-  const Inputs x{leaf({5, 3}, 3)};
-  const Tensor rows = indices({2, 6}, -5, 5, 4);
-  CHECK(gradient_error([&](const Inputs& in) { return take(in[0], rows); }, x) < 1e-6);
-  const Tensor words = indices({2, 6}, 0, 5, 4);
-  CHECK(gradient_error([&](const Inputs& in) { return embedding(in[0], words); }, x) < 1e-6);
-  const Inputs y{leaf({3, 4, 2}, 5)};
-  for (const int axis : {0, 1, 2}) {
-    Shape shape{2, 3, 2};
-    shape[axis] = 6;
-    const Tensor index = indices(shape, 0, y[0].size(axis), 6);
-    CAPTURE(axis);
-    CHECK(gradient_error([&](const Inputs& in) { return gather(in[0], axis, index); }, y) < 1e-6);
-  }
-  const Inputs v{leaf({7}, 7)};
-  const Tensor some = indices({9}, 0, 7, 8);
-  CHECK(gradient_error([&](const Inputs& in) { return take(in[0], some); }, v) < 1e-6);
-  CHECK(gradient_error([&](const Inputs& in) { return gather(in[0], 0, some); }, v) < 1e-6);
 }
 
 TEST_CASE("an embedding's gradient is sparse: rising rows, summed values", "[indexing][grad]") {
@@ -211,28 +182,6 @@ TEST_CASE("indexing refuses what it cannot do", "[indexing][error]") {
         "embedding: padding_index must be in [-4, 4), got 4");
 }
 
-TEST_CASE("take on the GPU agrees with the CPU", "[indexing][cuda]") {
-  struct Case {
-    Shape x, index;
-  };
-  const Case cases[] = {{{5, 3}, {7}},     {{5, 4}, {2, 3}},     {{1, 1}, {1}},
-                        {{4, 0}, {3}},     {{9}, {513}},         {{300, 2, 3}, {4096}},
-                        {{7, 33}, {4097}}, {{70000, 1}, {9000}}, {{3, 130}, {8193}},
-                        {{2, 2}, {0}},     {{20, 256}, {20}},    {{3, 5001}, {40}}};
-  for (const Case& c : cases) {
-    CAPTURE(c.x, c.index);
-    const int64_t n = c.x[0];
-    const Tensor index = indices(c.index, -n, n, 3);
-    const auto op = [&](const Inputs& in) {
-      return take(in[0], index.to(DType::int32).to(in[0].device()));
-    };
-    const auto wide = [&](const Inputs& in) { return take(in[0], index.to(in[0].device())); };
-    CHECK(cuda_difference(op, {leaf(c.x, 4)}) < 1e-12);
-    CHECK(cuda_difference(wide, {leaf(c.x, 4)}, DType::float32) < 1e-5);
-    CHECK(cuda_difference(wide, {leaf(c.x, 4)}, DType::bfloat16) < 0.01);
-  }
-}
-
 TEST_CASE("rows on the GPU may lie anywhere and hold any type", "[indexing][cuda]") {
   if (!cuda::is_available()) return;
   const Tensor index = Tensor::of<int32_t>({3}, {2, 0, -1});
@@ -250,47 +199,12 @@ TEST_CASE("rows on the GPU may lie anywhere and hold any type", "[indexing][cuda
   }
 }
 
-TEST_CASE("embedding on the GPU leaves out the padding", "[indexing][cuda]") {
-  for (const int64_t count : {300, 20000}) {
-    const Tensor index = indices({count}, 0, 40, 5) * indices({count}, 0, 2, 6);  // half are 0
-    for (const std::optional<int64_t> padding : {std::optional<int64_t>(), {0}, {-1}}) {
-      CAPTURE(count, padding.has_value());
-      const auto op = [&](const Inputs& in) {
-        return embedding(in[0], index.to(in[0].device()), padding);
-      };
-      CHECK(cuda_difference(op, {leaf({40, 50}, 7)}) < 1e-12);
-      CHECK(cuda_difference(op, {leaf({40, 50}, 7)}, DType::float32) < 1e-5);
-    }
-  }
-}
-
 TEST_CASE("embedding on the GPU refuses negative indices", "[indexing][cuda]") {
   if (!cuda::is_available()) return;
   const Tensor x = Tensor::zeros({5, 2}, DType::float32, Device::cuda);
   const Tensor index = Tensor::of<int64_t>({3}, {0, -1, 4}).to(Device::cuda);
   CHECK(error_of<RangeError>([&] { embedding(x, index).to(Device::cpu); }) ==
         "embedding: index must be in [0, 5), got -1 at [1]");
-}
-
-TEST_CASE("gather on the GPU agrees with the CPU", "[indexing][cuda]") {
-  const std::vector<Shape> shapes{{3, 4, 5}, {2, 3, 4}, {1, 1, 1}, {0, 4, 5}};
-  for (const int axis : {0, 1, 2}) {
-    for (const int64_t length : {1, 7, 100}) {
-      for (Shape shape : shapes) {
-        if (shape.numel() > 0) shape[axis] = length;
-        CAPTURE(axis, shape);
-        const int64_t n = Shape{3, 4, 5}[axis];
-        const Tensor index = indices(shape, -n, n, 8);
-        const auto op = [&](const Inputs& in) {
-          return gather(in[0], axis, index.to(in[0].device()));
-        };
-        CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}) < 1e-12);
-        CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}, DType::float32) < 1e-5);
-        CHECK(cuda_difference(op, {leaf({3, 4, 5}, 9)}, DType::bfloat16) <
-              (length < 9 ? 0.02 : 0.1));
-      }
-    }
-  }
 }
 
 TEST_CASE("a gradient of rows on the GPU has the same bits every time", "[indexing][cuda]") {

@@ -1,25 +1,12 @@
-#include <array>
 #include <cmath>
 
 #include "catch.h"
 #include "errors.h"
-#include "gradcheck.h"
+#include "op_row.h"
 
 using namespace normlab;
-using test::cuda_difference;
+using test::coins;
 using test::error_of;
-using test::gradient_error;
-using test::leaf;
-using test::Op;
-
-namespace {
-
-Tensor coins(const Shape& shape, uint64_t seed) {
-  Generator generator(seed);
-  return compare(rand(shape, 0, 1, DType::float32, generator), 0.5, Comparison::lt);
-}
-
-}  // namespace
 
 TEST_CASE("where picks, in every dtype", "[masking]") {
   const DType dtype = GENERATE(DType::float32, DType::float64, DType::int32, DType::int64,
@@ -59,17 +46,6 @@ TEST_CASE("where keeps NaN out of what is not picked", "[masking]") {
   CHECK(x.grad().to_vector() == std::vector<double>{0.25, 0});
 }
 
-TEST_CASE("gradients of where and masked_fill", "[masking][grad]") {
-  const Tensor mask = coins({4, 5}, 1);
-  const test::Op pick = [&](const auto& in) { return where(mask, in[0], in[1]); };
-  CHECK(gradient_error(pick, {leaf({4, 5}, 1), leaf({4, 5}, 2)}) < 1e-6);
-  CHECK(gradient_error(pick, {leaf({5}, 1), leaf({4, 1}, 2)}) < 1e-6);
-  CHECK(gradient_error(pick, {leaf({}, 1), leaf({3, 4, 5}, 2)}) < 1e-6);
-  const test::Op fill = [&](const auto& in) { return masked_fill(in[0], mask, -7); };
-  CHECK(gradient_error(fill, {leaf({4, 5}, 1)}) < 1e-6);
-  CHECK(gradient_error(fill, {leaf({3, 4, 5}, 1)}) < 1e-6);
-}
-
 TEST_CASE("masked_fill replaces", "[masking]") {
   const Tensor x = Tensor::of<float>({2, 2}, {1, 2, 3, 4});
   const Tensor mask = Tensor::of<bool>({2}, {false, true});
@@ -102,29 +78,7 @@ TEST_CASE("a mask that was changed is noticed", "[masking][grad]") {
   CHECK_THROWS_AS(z.backward(Tensor::ones({3})), GradError);
 }
 
-TEST_CASE("masks on the GPU", "[masking][cuda]") {
-  const Op pick = [](const std::vector<Tensor>& in) { return where(in[0], in[1], in[2]); };
-  const std::vector<std::array<Shape, 3>> shapes = {{Shape{}, Shape{}, Shape{}},
-                                                    {Shape{0}, Shape{1}, Shape{0}},
-                                                    {Shape{513}, Shape{513}, Shape{513}},
-                                                    {Shape{64}, Shape{64}, Shape{64}},
-                                                    {Shape{6, 1}, Shape{64}, Shape{6, 64}},
-                                                    {Shape{3, 1, 4}, Shape{5, 1}, Shape{1, 5, 4}},
-                                                    {Shape{70000}, Shape{}, Shape{70000}}};
-  for (const auto& [mask, a, b] : shapes) {
-    CAPTURE(mask, a, b);
-    CHECK(cuda_difference(pick, {coins(mask, 1), leaf(a, 2), leaf(b, 3)}) < 1e-12);
-    CHECK(cuda_difference(pick, {coins(mask, 1), leaf(a, 2), leaf(b, 3)}, DType::float32) < 2e-5);
-    for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean})
-      CHECK(cuda_difference(pick, {coins(mask, 1), coins(a, 2).to(dtype), coins(b, 3).to(dtype)}) ==
-            0);
-  }
-  const Op fill = [](const std::vector<Tensor>& in) { return masked_fill(in[0], in[1], -7.25); };
-  for (const Shape& mask : {Shape{4, 33}, Shape{33}, Shape{4, 1}, Shape{}})
-    for (const DType dtype : {DType::float32, DType::float64})
-      CHECK(cuda_difference(fill, {leaf({4, 33}, 1), coins(mask, 3)}, dtype) == 0);
-  const Op fill_bytes = [](const std::vector<Tensor>& in) { return masked_fill(in[0], in[1], 7); };
-  CHECK(cuda_difference(fill_bytes, {coins({5}, 1).to(DType::uint8), coins({5}, 2)}) == 0);
+TEST_CASE("masks of another device are refused", "[masking][cuda]") {
   if (!cuda::is_available()) return;
   const Tensor x = Tensor::ones({2}).to(Device::cuda), mask = Tensor::ones({2}, DType::boolean);
   CHECK(error_of<DeviceError>([&] { where(mask, x, x); }) ==

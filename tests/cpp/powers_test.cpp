@@ -4,7 +4,7 @@
 
 #include "catch.h"
 #include "errors.h"
-#include "gradcheck.h"
+#include "op_row.h"
 
 // Powers, floored division, logsumexp and unit vectors.
 
@@ -14,22 +14,18 @@ using test::error_of;
 using test::gradient_error;
 using test::leaf;
 using test::Op;
+using test::positive;
 
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
-
-Tensor positive(const Shape& shape, uint64_t seed) {
-  Generator generator(seed);
-  return rand(shape, 0.3, 3, DType::float64, generator).set_requires_grad();
-}
 
 bool close(double a, double b, double relative) {
   return std::abs(a - b) <= relative * std::abs(b);
 }
 
 /// The gradients of a and b at sum(op(a, b)).
-std::pair<double, double> gradients(Tensor (*op)(const Tensor&, const Tensor&), double a, double b,
+std::pair<double, double> gradients(BinaryFunction op, double a, double b,
                                     DType dtype = DType::float64) {
   Tensor x = Tensor::scalar(a, dtype).set_requires_grad(),
          y = Tensor::scalar(b, dtype).set_requires_grad();
@@ -44,25 +40,9 @@ double floored(double a, double b) {
 
 }  // namespace
 
-TEST_CASE("a tensor to the power of a tensor", "[powers][cuda]") {
-  const Op op = [](const auto& in) { return pow(in[0], in[1]); };
-  for (const auto& [a, b] : std::vector<std::pair<Shape, Shape>>{
-           {{7}, {7}}, {{3, 4}, {4}}, {{3, 1}, {4}}, {{}, {5}}, {{5}, {}}, {{0, 3}, {3}}}) {
-    CAPTURE(a, b);
-    CHECK(gradient_error(op, {positive(a, 1), leaf(b, 2)}) < 1e-6);
-    CHECK(gradient_error(op, {positive(a, 1).detach(), leaf(b, 2)}) < 1e-6);
-    CHECK(gradient_error(op, {positive(a, 1), leaf(b, 2).detach()}) < 1e-6);
-    CHECK(cuda_difference(op, {positive(a, 1), leaf(b, 2)}) < 1e-12);
-    CHECK(cuda_difference(op, {positive(a, 1), leaf(b, 2)}, DType::float32) < 1e-4);
-  }
-  CHECK(gradient_error([](const auto& in) { return pow(1.7, in[0]); }, {leaf({9}, 3)}) < 1e-6);
-  CHECK(gradient_error([](const auto& in) { return pow(in[0], 2.5); }, {positive({9}, 3)}) < 1e-6);
-}
-
 TEST_CASE("powers at the edges", "[powers]") {
-  const auto two = [](const Tensor& a, const Tensor& b) { return pow(a, b); };
   for (const DType dtype : {DType::float32, DType::float64}) {
-    const auto at = [&](double a, double b) { return gradients(two, a, b, dtype); };
+    const auto at = [&](double a, double b) { return gradients(pow, a, b, dtype); };
     CHECK(at(0, 0) == std::pair(0.0, 0.0));
     CHECK(at(0, 2) == std::pair(0.0, 0.0));
     CHECK(at(0, 1) == std::pair(1.0, 0.0));
@@ -169,17 +149,13 @@ TEST_CASE("floored division and its remainder", "[powers][cuda]") {
     }
   }
   const Op quotient = [](const auto& in) { return floor_divide(in[0], in[1]); };
-  const Op rest = [](const auto& in) { return remainder(in[0], in[1]); };
-  CHECK(gradient_error(rest, {leaf({4, 3}, 1, 0, 5), positive({3}, 2)}) < 1e-6);
   CHECK_THROWS_AS(
       quotient({leaf({2}, 1), positive({2}, 2)}).backward(Tensor::ones({2}, DType::float64)),
       GradError);
   CHECK_THROWS_AS(floor_divide(leaf({2}, 1), 2).backward(Tensor::ones({2}, DType::float64)),
                   GradError);
   const std::vector<Tensor> some = {leaf({4, 3}, 1, 0, 5), positive({3}, 2)};
-  CHECK(cuda_difference(rest, some) < 1e-12);
   CHECK(cuda_difference(quotient, {some[0].detach(), some[1].detach()}) == 0);
-  CHECK(cuda_difference(rest, {some[0].detach(), some[1].detach()}, DType::float32) < 1e-5);
 }
 
 TEST_CASE("floored division of integers", "[powers][cuda]") {
@@ -222,15 +198,6 @@ TEST_CASE("logsumexp", "[powers][cuda]") {
   CHECK(logsumexp(x, {1}).shape() == Shape{3, 5});
   CHECK(logsumexp(x, {1}, true).shape() == Shape{3, 1, 5});
   CHECK(test::max_difference(logsumexp(x, {0, 2}), log(sum(exp(x), {0, 2}))) < 1e-13);
-  for (const auto& axes : std::vector<std::vector<int>>{{}, {0}, {-1}, {0, 2}, {1, 0, 2}}) {
-    const Op op = [&](const auto& in) { return logsumexp(in[0], axes); };
-    const Op kept = [&](const auto& in) { return logsumexp(in[0], axes, true); };
-    CHECK(gradient_error(op, {x}) < 1e-6);
-    CHECK(gradient_error(kept, {x}) < 1e-6);
-    CHECK(cuda_difference(op, {x}) < 1e-12);
-    CHECK(cuda_difference(op, {x}, DType::float32) < 1e-5);
-    CHECK(cuda_difference(op, {x}, DType::bfloat16) < 3e-2);
-  }
   CHECK(logsumexp(Tensor::full({2}, 1e30)).item() == static_cast<float>(1e30));
   CHECK(close(logsumexp(Tensor::full({2}, -1e4)).item(), -1e4 + std::log(2.0), 1e-6));
   const Tensor rows = Tensor::of<double>({4, 3}, {-kInf, -kInf, -kInf, -kInf, 0, -kInf,  //
@@ -262,14 +229,7 @@ TEST_CASE("l2_normalize", "[powers][cuda]") {
   for (const int axis : {-1, 0, 1}) {
     const Op op = [&](const auto& in) { return l2_normalize(in[0], axis); };
     CHECK(test::max_difference(op({x}), x / sqrt(sum(x * x, {axis}, true))) < 1e-14);
-    CHECK(gradient_error(op, {x}) < 1e-6);
-    CHECK(cuda_difference(op, {x}) < 1e-12);
-    CHECK(cuda_difference(op, {x}, DType::float32) < 1e-5);
-    CHECK(cuda_difference(op, {x}, DType::bfloat16) < 3e-2);
   }
-  // Below eps it is x / eps.
-  const Op large_eps = [](const auto& in) { return l2_normalize(in[0], -1, 100); };
-  CHECK(gradient_error(large_eps, {x}) < 1e-6);
   Tensor zero = Tensor::zeros({2, 3}).set_requires_grad();
   const Tensor y = l2_normalize(zero, 1, 0.5);
   CHECK(y.to_vector() == std::vector<double>(6, 0.0));
@@ -295,17 +255,15 @@ TEST_CASE("l2_normalize", "[powers][cuda]") {
   CHECK_THROWS_AS(l2_normalize(Tensor::ones({2}, DType::int64)), DtypeError);
 }
 
-TEST_CASE("masked_fill with a tensor hands it the gradient", "[powers][cuda]") {
+TEST_CASE("masked_fill with a tensor hands it the gradient", "[powers]") {
   const Tensor mask = compare(leaf({3, 4}, 9).detach(), 0, Comparison::gt);
   const Op op = [&](const auto& in) {
     return masked_fill(in[0], in[0].device() == Device::cuda ? mask.to(Device::cuda) : mask, in[1]);
   };
-  for (const Shape& shape : {Shape{}, Shape{1}, Shape{1, 1}}) {
-    CHECK(gradient_error(op, {leaf({3, 4}, 1), leaf(shape, 2)}) < 1e-6);
-    CHECK(cuda_difference(op, {leaf({3, 4}, 1), leaf(shape, 2)}) < 1e-12);
+  for (const Shape& shape : {Shape{}, Shape{1}, Shape{1, 1}})
     CHECK(op({leaf({3, 4}, 1), leaf(shape, 2)}).shape() == Shape{3, 4});
-  }
   CHECK(gradient_error(op, {leaf({3, 4}, 1).detach(), leaf({}, 2)}) < 1e-6);
   CHECK_THROWS_AS(op({leaf({3, 4}, 1), leaf({2}, 2)}), ShapeError);
-  CHECK_THROWS_AS(op({leaf({3, 4}, 1), Tensor::ones({})}), DtypeError);
+  CHECK_THROWS_AS(op({leaf({3, 4}, 1), Tensor::ones({}).set_requires_grad()}), DtypeError);
+  CHECK(masked_fill(leaf({3, 4}, 1), mask, Tensor::ones({})).dtype() == DType::float64);
 }

@@ -5,15 +5,13 @@
 
 #include "catch.h"
 #include "errors.h"
-#include "gradcheck.h"
+#include "op_row.h"
 
 using namespace normlab;
-using test::cuda_difference;
 using test::error_of;
-using test::gradient_error;
-using test::leaf;
+using test::kReducedAxes;
 using test::max_difference;
-using test::Op;
+using test::ReducedAxes;
 
 namespace {
 
@@ -62,39 +60,10 @@ double plain_var(const std::vector<double>& v, int correction) {
   return sum / static_cast<double>(static_cast<int>(v.size()) - correction);
 }
 
-struct Case {
-  Shape shape;
-  std::vector<int> axes;
-};
-
-/// Rows, columns, the middle, separate groups; a few columns, long and short sides.
-std::vector<Case> cases() {
-  return {{{}, {}},
-          {{1}, {}},
-          {{513}, {}},
-          {{70000}, {0}},
-          {{3, 5}, {}},
-          {{7, 513}, {-1}},
-          {{7, 513}, {0}},
-          {{3, 40000}, {1}},
-          {{1000, 3}, {0}},
-          {{21, 3}, {0}},
-          {{600, 65}, {0}},
-          {{9, 1100}, {0}},
-          {{2, 300, 7}, {1}},
-          {{2, 5, 130}, {1}},
-          {{4, 3, 5, 6}, {0, 2, 3}},
-          {{4, 3, 5, 6}, {1, 3}},
-          {{4, 3, 5, 6}, {0, 2}},
-          {{4, 1, 5, 1}, {0, 2}},
-          {{4, 1, 5, 1}, {1, 3}},
-          {{2, 3, 4, 5}, {-3, -2}}};
-}
-
 }  // namespace
 
 TEST_CASE("sum, mean and var of float32 are those of plain loops", "[reduce]") {
-  for (const Case& c : cases()) {
+  for (const ReducedAxes& c : kReducedAxes) {
     CAPTURE(c.shape, c.axes);
     const Tensor x = numbers(c.shape, 3, 0.5);
     const auto parts = groups(x, c.axes);
@@ -215,37 +184,6 @@ TEST_CASE("NaN and infinity go through reductions", "[reduce]") {
   CHECK(sum(Tensor::of<float>({2}, {kInf, 1})).item() == kInf);
 }
 
-TEST_CASE("gradients of reductions", "[reduce][grad]") {
-  const std::vector<std::vector<int>> axes_list{{}, {0}, {1}, {2}, {0, 2}, {1, 2}, {0, 1, 2}};
-  const std::vector<int> axes = GENERATE_COPY(from_range(axes_list));
-  const bool keepdim = GENERATE(false, true);
-  CAPTURE(axes, keepdim);
-  const std::vector<Tensor> x{leaf({3, 4, 5}, 8, 1)};
-  using Inputs = std::vector<Tensor>;
-  CHECK(gradient_error([&](const Inputs& in) { return sum(in[0], axes, keepdim); }, x) < 1e-6);
-  CHECK(gradient_error([&](const Inputs& in) { return mean(in[0], axes, keepdim); }, x) < 1e-6);
-  CHECK(gradient_error([&](const Inputs& in) { return var(in[0], axes, keepdim); }, x) < 1e-6);
-  CHECK(gradient_error([&](const Inputs& in) { return var(in[0], axes, keepdim, 1); }, x) < 1e-6);
-  if (axes.size() == 1)
-    CHECK(gradient_error([&](const Inputs& in) { return max(in[0], axes[0], keepdim); }, x) < 1e-6);
-  if (axes.empty()) CHECK(gradient_error([&](const Inputs& in) { return max(in[0]); }, x) < 1e-6);
-}
-
-TEST_CASE("float32 gradients of var are those of float64", "[reduce][grad]") {
-  for (const Case& c : cases()) {
-    if (c.shape.numel() == 1) continue;
-    CAPTURE(c.shape, c.axes);
-    Tensor x = numbers(c.shape, 9), y = x.to(DType::float64).detach();
-    x.set_requires_grad();
-    y.set_requires_grad();
-    const Tensor z = var(x, c.axes);
-    const Tensor w = numbers(z.shape(), 10);
-    z.backward(w);
-    var(y, c.axes).backward(w.to(DType::float64));
-    CHECK(max_difference(x.grad(), y.grad()) < 1e-5);
-  }
-}
-
 TEST_CASE("the gradient of max goes to the first of equals", "[reduce][grad]") {
   Tensor x = Tensor::of<float>({2, 3}, {5, 5, 1, 0, 2, 2});
   x.set_requires_grad();
@@ -291,66 +229,6 @@ TEST_CASE("reductions refuse what they cannot do", "[reduce][error]") {
         "mean: x must be float32 or float64, got bfloat16");
   CHECK(error_of<DtypeError>([&] { var(Tensor::arange(3)); }) ==
         "var: x must be float32 or float64, got int64");
-}
-
-TEST_CASE("reductions on the GPU", "[reduce][cuda]") {
-  std::vector<Case> all = cases();
-  all.insert(all.end(), {{{0, 3}, {0}},
-                         {{3, 0}, {0}},
-                         {{100000}, {}},
-                         {{2, 40000, 3}, {1}},
-                         {{3000, 40}, {0}},
-                         {{300, 9}, {1}},
-                         {{5, 33}, {1}},
-                         {{2, 3, 1025}, {2}},
-                         {{6, 5, 4, 3}, {0, 2}}});
-  for (const Case& c : all) {
-    CAPTURE(c.shape, c.axes.size());
-    const Tensor x = leaf(c.shape, 1, 0.5);
-    const Op total = [&](const std::vector<Tensor>& in) { return sum(in[0], c.axes); };
-    CHECK(cuda_difference(total, {x}) < 1e-12);
-    CHECK(cuda_difference(total, {x}, DType::float32) < 2e-6);
-    for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean})
-      CHECK(cuda_difference(total, {mul(abs(x.detach()), 5).to(dtype)}) == 0);
-    if (x.numel() == 0) continue;
-    const Op average = [&](const std::vector<Tensor>& in) { return mean(in[0], c.axes, true); };
-    CHECK(cuda_difference(average, {x}) < 1e-12);
-    CHECK(cuda_difference(average, {x}, DType::float32) < 1e-6);
-    const Op variance = [&](const std::vector<Tensor>& in) { return var(in[0], c.axes); };
-    CHECK(cuda_difference(variance, {x}) < 1e-12);
-    CHECK(cuda_difference(variance, {x}, DType::float32) < 1e-5);
-  }
-}
-
-TEST_CASE("greatest elements on the GPU", "[reduce][cuda]") {
-  const std::vector<std::pair<Shape, int>> shapes = {
-      {{1}, 0},        {{3, 5}, 1},    {{3, 5}, 0},    {{7, 513}, -1},
-      {{513, 7}, 0},   {{2, 9, 4}, 1}, {{2, 1500}, 1}, {{40000, 2}, 0},
-      {{1, 40000}, 1}, {{0, 3}, 1},    {{33, 1, 2}, 1}};
-  for (const auto& [shape, axis] : shapes) {
-    CAPTURE(shape, axis);
-    const Op greatest = [axis = axis](const std::vector<Tensor>& in) { return max(in[0], axis); };
-    const Op place = [axis = axis](const std::vector<Tensor>& in) { return argmax(in[0], axis); };
-    const Op whole = [](const std::vector<Tensor>& in) { return max(in[0]); };
-    const Tensor x = leaf(shape, 4), equals = round(x.detach());
-    for (const DType dtype : {DType::float32, DType::float64}) {
-      CHECK(cuda_difference(greatest, {x}, dtype) == 0);
-      CHECK(cuda_difference(place, {equals}, dtype) == 0);
-      CHECK(cuda_difference(greatest, {equals.clone().set_requires_grad()}, dtype) == 0);
-      if (x.numel() > 0) CHECK(cuda_difference(whole, {x}, dtype) == 0);
-      const Tensor with_nan = where(compare(x.detach(), 1.5, Comparison::gt),
-                                    Tensor::scalar(NAN, DType::float64), x.detach());
-      CHECK(cuda_difference(greatest, {with_nan}, dtype) == 0);
-      CHECK(cuda_difference(place, {with_nan}, dtype) == 0);
-    }
-    for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean}) {
-      CHECK(cuda_difference(greatest, {abs(equals).to(dtype)}) == 0);
-      CHECK(cuda_difference(place, {abs(equals).to(dtype)}) == 0);
-    }
-  }
-  const Tensor lowest = Tensor::full({3, 40}, -INFINITY, DType::float64);
-  const Op place = [](const std::vector<Tensor>& in) { return argmax(in[0], 1); };
-  CHECK(cuda_difference(place, {lowest}) == 0);
 }
 
 TEST_CASE("reductions on the GPU give the same bits every time", "[reduce][cuda]") {

@@ -464,11 +464,14 @@ def test_layers_compute_what_the_functions_do():
     table = nn.Embedding(5, 3, padding_index=0)
     assert table(nl.tensor([[0, 1]])).tolist()[0][0] == [0, 0, 0]
     for name, module in [("relu", nn.ReLU), ("gelu", nn.GELU), ("tanh", nn.Tanh),
-                         ("sigmoid", nn.Sigmoid)]:  # fmt: skip
+                         ("sigmoid", nn.Sigmoid), ("silu", nn.SiLU),
+                         ("softplus", nn.Softplus)]:  # fmt: skip
         want = getattr(nl, name)(x).numpy()
         assert np.array_equal(module()(x).numpy(), want)
         assert np.array_equal(nn.Activate(name)(x).numpy(), want)
         assert isinstance(module(), nn.Activate)
+    for slope in (0.01, 0.5):
+        assert np.array_equal(nn.LeakyReLU(slope)(x).numpy(), nl.leaky_relu(x, slope).numpy())
 
 
 @pytest.mark.parametrize("variant", nl.norm_variants())
@@ -547,9 +550,9 @@ import normlab as nl
 
 assert F is functional is again is nl.nn.functional is nl and relu is nl.relu
 try:
-    F.silu
+    F.swish
 except AttributeError as error:
-    assert "use `x * nl.sigmoid(x)`" in str(error)
+    assert "use `nl.silu(x)`" in str(error)
 """
 
 
@@ -645,6 +648,7 @@ def test_repr():
         (nn.Embedding(3, 2, 0), "Embedding(3, 2, padding_index=0)"),
         (nn.Flatten(), "Flatten(1, -1)"),
         (nn.Activate("gelu"), "Activate(gelu)"),
+        (nn.LeakyReLU(0.2), "LeakyReLU(negative_slope=0.2)"),
         (nn.Norm("batchnorm", (2, 3, 3)), "Norm('batchnorm', (2, 3, 3))"),
         (nn.Norm("groupnorm", (4, 3), groups=2), "Norm('groupnorm', (4, 3), groups=2)"),
         (nn.Norm("adanorm", 8, C=2, k=0.2), "Norm('adanorm', 8, C=2, k=0.2)"),

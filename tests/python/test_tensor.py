@@ -398,14 +398,29 @@ def test_reductions_agree_with_numpy():
 def test_unary_functions_are_methods_too():
     x = np.array([0.5, 1.0, 2.5])
     t = nl.tensor(x)
-    for name in ("exp", "log", "sqrt", "tanh", "abs", "sign", "floor", "round"):
+    for name in ("exp", "log", "log1p", "sqrt", "sin", "cos", "tanh", "abs", "sign", "floor",
+                 "round"):  # fmt: skip
         want = getattr(np, name)(x)
         np.testing.assert_allclose(getattr(nl, name)(t).numpy(), want, rtol=1e-12)
         np.testing.assert_allclose(getattr(t, name)().numpy(), want, rtol=1e-12)
     np.testing.assert_allclose(t.sigmoid().numpy(), 1 / (1 + np.exp(-x)), rtol=1e-12)
+    np.testing.assert_allclose(t.silu().numpy(), x / (1 + np.exp(-x)), rtol=1e-12)
+    np.testing.assert_allclose(t.softplus().numpy(), np.log(1 + np.exp(x)), rtol=1e-12)
     assert nl.relu(nl.tensor([-1.0, 1.0])).tolist() == [0, 1]
     np.testing.assert_allclose(t.softmax().numpy().sum(), 1)
     np.testing.assert_allclose(nl.exp(x).numpy(), np.exp(x), rtol=1e-12)  # an array is taken as is
+
+
+def test_leaky_relu_and_clamp():
+    t = nl.tensor([-2.0, 0.5, 3.0])
+    assert np.allclose(t.leaky_relu().tolist(), [-0.02, 0.5, 3])
+    assert nl.leaky_relu(t, 0.5).tolist() == [-1, 0.5, 3]
+    assert nl.leaky_relu(t, nl.tensor([0.5, 2.0, 2.0])).tolist() == [-1, 0.5, 3]
+    assert t.clamp(0, 1).tolist() == [0, 0.5, 1]
+    assert nl.clamp(t, min=0.0).tolist() == [0, 0.5, 3]
+    assert nl.clamp(t, max=nl.tensor([0.0, 0.0, 9.0])).tolist() == [-2, 0, 3]
+    with pytest.raises(nl.ArgumentError, match="clamp: needs min, max or both"):
+        t.clamp()
 
 
 # --- indexing ---------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <variant>
 #include <vector>
 
 #include "normlab/autograd.h"
@@ -14,120 +16,171 @@
 namespace normlab {
 
 // --- elementwise, with NumPy's broadcasting ---------------------------------------------------
-// Arithmetic takes any numeric dtype, equal on both sides; a number takes the tensor's dtype: a
-// floating one rounds it, an integer one must hold it (DtypeError). Integers wrap around.
-Tensor add(const Tensor& a, const Tensor& b);
-Tensor add(const Tensor& a, Scalar b);
-Tensor add(Scalar a, const Tensor& b);
-Tensor sub(const Tensor& a, const Tensor& b);
-Tensor sub(const Tensor& a, Scalar b);
-Tensor sub(Scalar a, const Tensor& b);
-Tensor mul(const Tensor& a, const Tensor& b);
-Tensor mul(const Tensor& a, Scalar b);
-Tensor mul(Scalar a, const Tensor& b);
+/// A tensor, or a number in place of one. A number takes the dtype of the tensor beside it: a
+/// floating dtype rounds it, an integer one must hold it (DtypeError). Of two numbers the first
+/// becomes float32.
+using Operand = std::variant<Tensor, Scalar>;
+
+// Arithmetic takes any numeric dtype, equal on both sides. Integers wrap around.
+Tensor add(const Operand& a, const Operand& b);
+Tensor sub(const Operand& a, const Operand& b);
+Tensor mul(const Operand& a, const Operand& b);
 /// True division: of integers it is float32, as PyTorch's.
-Tensor div(const Tensor& a, const Tensor& b);
-Tensor div(const Tensor& a, Scalar b);
-Tensor div(Scalar a, const Tensor& b);
+Tensor div(const Operand& a, const Operand& b);
 /// The greater / lesser of two, NaN if either is; where equal, the gradient goes to a. 0 is greater
 /// than -0 (IEEE 754-2019, 9.6).
-Tensor maximum(const Tensor& a, const Tensor& b);
-Tensor maximum(const Tensor& a, Scalar b);
-Tensor maximum(Scalar a, const Tensor& b);
-Tensor minimum(const Tensor& a, const Tensor& b);
-Tensor minimum(const Tensor& a, Scalar b);
-Tensor minimum(Scalar a, const Tensor& b);
+Tensor maximum(const Operand& a, const Operand& b);
+Tensor minimum(const Operand& a, const Operand& b);
 /// a ** b. Gradients: b a^(b - 1), 0 for b = 0; a^b log a, 0 for a = 0 and b >= 0, NaN for a < 0.
 /// Of integers b must not be negative (ArgumentError; an element of a tensor on the GPU counts as
-/// such: 1 / a^-b, rounded towards zero, 0 for a = 0).
-Tensor pow(const Tensor& a, const Tensor& b);
-Tensor pow(const Tensor& a, Scalar b);
-Tensor pow(Scalar a, const Tensor& b);
+/// such: 1 / a^-b, rounded towards zero, 0 for a = 0). A tensor b of one element that requires no
+/// gradient may have another dtype or device than a: it counts as a number.
+Tensor pow(const Operand& a, const Operand& b);
 /// The greatest whole number not above a / b, as Python's and NumPy's a // b: of the exact
-/// quotient, so that 1 // 0.1 is 9. a / 0 is infinite or NaN; of integers it is an ArgumentError
+/// quotient, so that 1 // 0.1 is 9. a / 0 is infinite or NaN; of integers it is a ArgumentError
 /// (for an element of a tensor on the GPU 0). No derivative.
-Tensor floor_divide(const Tensor& a, const Tensor& b);
-Tensor floor_divide(const Tensor& a, Scalar b);
-Tensor floor_divide(Scalar a, const Tensor& b);
+Tensor floor_divide(const Operand& a, const Operand& b);
 /// a - b floor_divide(a, b), with the sign of b, as Python's and NumPy's a % b. a % 0 is NaN; of
 /// integers as floor_divide. Gradients: 1 and -floor_divide(a, b).
-Tensor remainder(const Tensor& a, const Tensor& b);
-Tensor remainder(const Tensor& a, Scalar b);
-Tensor remainder(Scalar a, const Tensor& b);
+Tensor remainder(const Operand& a, const Operand& b);
+/// x where x > 0, else negative_slope x.
+Tensor leaky_relu(const Operand& x, const Operand& negative_slope = 0.01);
+/// minimum(maximum(x, min), max): a bound that is absent does not bind (ArgumentError if both are).
+Tensor clamp(const Tensor& x, const std::optional<Operand>& min,
+             const std::optional<Operand>& max = std::nullopt);
 
-inline Tensor operator+(const Tensor& a, const Tensor& b) {
+inline Tensor operator+(const Operand& a, const Operand& b) {
   return add(a, b);
 }
-inline Tensor operator+(const Tensor& a, Scalar b) {
-  return add(a, b);
-}
-inline Tensor operator+(Scalar a, const Tensor& b) {
-  return add(a, b);
-}
-inline Tensor operator-(const Tensor& a, const Tensor& b) {
+inline Tensor operator-(const Operand& a, const Operand& b) {
   return sub(a, b);
 }
-inline Tensor operator-(const Tensor& a, Scalar b) {
-  return sub(a, b);
-}
-inline Tensor operator-(Scalar a, const Tensor& b) {
-  return sub(a, b);
-}
-inline Tensor operator*(const Tensor& a, const Tensor& b) {
+inline Tensor operator*(const Operand& a, const Operand& b) {
   return mul(a, b);
 }
-inline Tensor operator*(const Tensor& a, Scalar b) {
-  return mul(a, b);
-}
-inline Tensor operator*(Scalar a, const Tensor& b) {
-  return mul(a, b);
-}
-inline Tensor operator/(const Tensor& a, const Tensor& b) {
-  return div(a, b);
-}
-inline Tensor operator/(const Tensor& a, Scalar b) {
-  return div(a, b);
-}
-inline Tensor operator/(Scalar a, const Tensor& b) {
+inline Tensor operator/(const Operand& a, const Operand& b) {
   return div(a, b);
 }
 
-Tensor neg(const Tensor& x);
+/// Functions of one element: the rows of ops/elementwise_table.h.
+enum class Unary : uint8_t {
+  neg,
+  abs,
+  exp,
+  log,
+  log1p,
+  sqrt,
+  square,
+  cube,
+  sin,
+  cos,
+  relu,
+  gelu,
+  tanh,
+  sigmoid,
+  silu,
+  softplus,
+  sign,
+  floor,
+  round
+};
+Tensor apply(Unary op, const Tensor& x);
+/// A function's name and summary, for bindings; both null where another op stands for it.
+struct UnaryInfo {
+  Unary op;
+  const char *name, *summary;
+};
+std::vector<UnaryInfo> unary_ops();
+
+inline Tensor neg(const Tensor& x) {
+  return apply(Unary::neg, x);
+}
 inline Tensor operator-(const Tensor& x) {
   return neg(x);
 }
-Tensor abs(const Tensor& x);
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);
-Tensor sqrt(const Tensor& x);
-Tensor tanh(const Tensor& x);
-Tensor sigmoid(const Tensor& x);
-Tensor relu(const Tensor& x);
+inline Tensor abs(const Tensor& x) {
+  return apply(Unary::abs, x);
+}
+inline Tensor exp(const Tensor& x) {
+  return apply(Unary::exp, x);
+}
+inline Tensor log(const Tensor& x) {
+  return apply(Unary::log, x);
+}
+/// log(1 + x), relatively precise around 0.
+inline Tensor log1p(const Tensor& x) {
+  return apply(Unary::log1p, x);
+}
+inline Tensor sqrt(const Tensor& x) {
+  return apply(Unary::sqrt, x);
+}
+inline Tensor sin(const Tensor& x) {
+  return apply(Unary::sin, x);
+}
+inline Tensor cos(const Tensor& x) {
+  return apply(Unary::cos, x);
+}
+inline Tensor tanh(const Tensor& x) {
+  return apply(Unary::tanh, x);
+}
+inline Tensor sigmoid(const Tensor& x) {
+  return apply(Unary::sigmoid, x);
+}
+inline Tensor relu(const Tensor& x) {
+  return apply(Unary::relu, x);
+}
 /// x * Phi(x), Phi the normal distribution function (the exact form, Hendrycks & Gimpel 2016).
-Tensor gelu(const Tensor& x);
+inline Tensor gelu(const Tensor& x) {
+  return apply(Unary::gelu, x);
+}
+/// x * sigmoid(x) (Elfwing et al. 2018).
+inline Tensor silu(const Tensor& x) {
+  return apply(Unary::silu, x);
+}
+/// log(1 + exp(x)), for any x.
+inline Tensor softplus(const Tensor& x) {
+  return apply(Unary::softplus, x);
+}
 /// -1, 0 or 1, NaN of NaN; floor; nearest integer (ties to even). These have no derivative:
 /// backward() through them is a GradError.
-Tensor sign(const Tensor& x);
-Tensor floor(const Tensor& x);
-Tensor round(const Tensor& x);
+inline Tensor sign(const Tensor& x) {
+  return apply(Unary::sign, x);
+}
+inline Tensor floor(const Tensor& x) {
+  return apply(Unary::floor, x);
+}
+inline Tensor round(const Tensor& x) {
+  return apply(Unary::round, x);
+}
 
 /// Comparisons; any dtype, equal on both sides. Result: bool, broadcast shape. Integers and bools
 /// compare exactly with any number, fractions too; a floating dtype rounds it first.
 enum class Comparison { eq, ne, lt, le, gt, ge };
-Tensor compare(const Tensor& a, const Tensor& b, Comparison op);
-Tensor compare(const Tensor& a, Scalar b, Comparison op);
+Tensor compare(const Tensor& a, const Operand& b, Comparison op);
 Tensor logical_not(const Tensor& x);
+/// Masks joined elementwise: bool tensors, or a bool in place of b (DtypeError).
+Tensor operator&(const Tensor& a, const Operand& b);
+Tensor operator|(const Tensor& a, const Operand& b);
+Tensor operator^(const Tensor& a, const Operand& b);
+/// logical_not() of a mask.
+Tensor operator~(const Tensor& x);
+
+// --- changes in place -------------------------------------------------------------------------
+using BinaryFunction = Tensor (*)(const Operand& a, const Operand& b);
+/// x = f(x, alpha * b) in x's memory. GradError for what is recorded, and for a leaf that requires
+/// a gradient outside NoGrad; ShapeError and DtypeError where the result does not fit. `op` stands
+/// in the errors.
+void change(const char* op, BinaryFunction f, Tensor& x, const Operand& b, Scalar alpha = 1);
+/// As change(), but returns a new tensor where the tape made or must remember x; else x.
+Tensor change_or_replace(const char* op, BinaryFunction f, Tensor& x, const Operand& b);
 
 // --- masking ----------------------------------------------------------------------------------
-/// mask ? a : b, broadcast; mask is bool. A number takes the tensor's dtype, which must hold it
-/// (DtypeError).
-Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b);
-Tensor where(const Tensor& mask, const Tensor& a, Scalar b);
-Tensor where(const Tensor& mask, Scalar a, const Tensor& b);
+/// mask ? a : b, broadcast; mask is bool.
+Tensor where(const Tensor& mask, const Operand& a, const Operand& b);
 /// x with `value` where mask (bool, broadcastable to x) is true; x has no gradient there. A tensor
-/// is of one element and of x's dtype, and its gradient is the sum over these places.
-Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
-Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value);
+/// is of one element and of x's dtype, and its gradient is the sum over these places; one that
+/// requires no gradient may have another dtype or device: it counts as a number.
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Operand& value);
 
 // --- reductions -------------------------------------------------------------------------------
 // `axes` empty: over all. Negative axes count from the end; RangeError outside, ArgumentError twice
@@ -185,9 +238,17 @@ Tensor embedding(const Tensor& weight, const Tensor& index,
 /// [..., M, K] x [..., K, N] -> [..., M, N]; leading axes broadcast. Rank 1 operands act as a row
 /// and a column, as NumPy's matmul.
 Tensor matmul(const Tensor& a, const Tensor& b);
-/// What linear() and conv2d() apply to their result, fused.
-enum class Activation : uint8_t { none, relu, gelu, tanh, sigmoid };
-/// Parses "none", "relu", "gelu", "tanh", "sigmoid"; ArgumentError otherwise.
+/// Functions that linear() and conv2d() can fuse: those that the table of Unary marks so.
+enum class Activation : uint8_t {
+  relu = static_cast<uint8_t>(Unary::relu),
+  gelu = static_cast<uint8_t>(Unary::gelu),
+  tanh = static_cast<uint8_t>(Unary::tanh),
+  sigmoid = static_cast<uint8_t>(Unary::sigmoid),
+  silu = static_cast<uint8_t>(Unary::silu),
+  softplus = static_cast<uint8_t>(Unary::softplus),
+  none = 255
+};
+/// Parses "none" or a function's name; ArgumentError otherwise.
 Activation activation_named(const std::string& name);
 const char* name_of(Activation activation);
 /// act(x weight^T + bias): x [..., in], weight [out, in], bias [out] or undefined -> [..., out].

@@ -6,6 +6,7 @@
 // compiled for AVX-512 must never be the copy that the linker keeps for the baseline.
 
 #include <cstdint>
+#include <cstring>
 #if defined(__AVX__)
 #include <immintrin.h>
 #endif
@@ -30,6 +31,38 @@ typedef float vfloat_unaligned __attribute__((vector_size(4 * kLanes), aligned(4
 }
 [[maybe_unused]] inline void store(float* p, vfloat v) {
   *reinterpret_cast<vfloat_unaligned*>(p) = v;
+}
+/// All ones in the first `count` lanes.
+[[maybe_unused]] inline vint first_lanes(int64_t count) {
+  vint lane;
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  return lane < static_cast<int32_t>(count);
+}
+/// The first `count` lanes from p, without touching what lies behind them; the others are 0.
+[[maybe_unused]] inline vfloat load(const float* p, int64_t count) {
+  if (count == kLanes) return load(p);
+#if defined(__AVX512F__)
+  return (vfloat)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
+#elif defined(__AVX__)
+  return (vfloat)_mm256_maskload_ps(p, (__m256i)first_lanes(count));
+#else
+  float lane[kLanes] = {};
+  std::memcpy(lane, p, static_cast<size_t>(count) * sizeof(float));
+  return load(lane);
+#endif
+}
+/// The first `count` lanes to p.
+[[maybe_unused]] inline void store(float* p, vfloat v, int64_t count) {
+  if (count == kLanes) return store(p, v);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), (__m512)v);
+#elif defined(__AVX__)
+  _mm256_maskstore_ps(p, (__m256i)first_lanes(count), (__m256)v);
+#else
+  float lane[kLanes];
+  store(lane, v);
+  std::memcpy(p, lane, static_cast<size_t>(count) * sizeof(float));
+#endif
 }
 /// Writes past the caches; p must be aligned to a whole vector. Follow a loop of them by fence().
 [[maybe_unused]] inline void stream(float* p, vfloat v) {

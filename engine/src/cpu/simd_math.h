@@ -2,10 +2,9 @@
 
 // Branch-free float32 functions over vfloat, for *_cpu.cpp only. Errors are at most 3 ulp (see
 // elementwise_test.cpp); infinity, NaN, overflow and denormal results follow IEEE 754. The
-// polynomials are minimax fits of relative error. A loop's tail goes through load_part() and
-// store_part(), never through scalar code: an element's value must not depend on its place.
+// polynomials are minimax fits of relative error. A loop's tail goes through load(p, count) and
+// store(p, v, count), never through scalar code: an element's value must not depend on its place.
 
-#include <cstring>
 #include <limits>
 
 #include "cpu/simd.h"
@@ -15,36 +14,6 @@ namespace {  // NOLINT
 
 inline constexpr float kInf = std::numeric_limits<float>::infinity();
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-#if defined(__AVX2__) && !defined(__AVX512F__)
-[[maybe_unused]] inline __m256i lanes_below(int64_t n) {
-  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lanes);
-}
-#endif
-/// The first n < kLanes elements, the other lanes 0.
-[[maybe_unused]] inline vfloat load_part(const float* p, int64_t n) {
-#if defined(__AVX512F__)
-  return (vfloat)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1 << n) - 1), p);
-#elif defined(__AVX2__)
-  return (vfloat)_mm256_maskload_ps(p, lanes_below(n));
-#else
-  float lane[kLanes] = {};
-  std::memcpy(lane, p, static_cast<size_t>(n) * sizeof(float));
-  return load(lane);
-#endif
-}
-[[maybe_unused]] inline void store_part(float* p, vfloat v, int64_t n) {
-#if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1 << n) - 1), (__m512)v);
-#elif defined(__AVX2__)
-  _mm256_maskstore_ps(p, lanes_below(n), (__m256)v);
-#else
-  float lane[kLanes];
-  store(lane, v);
-  std::memcpy(p, lane, static_cast<size_t>(n) * sizeof(float));
-#endif
-}
 
 /// Bits whose arithmetic wraps around, which signed integers may not.
 typedef uint32_t vbits __attribute__((vector_size(4 * kLanes)));
@@ -124,8 +93,8 @@ struct ExpParts {
 struct Tanh {
   vfloat value, slope;
 };
-/// An odd polynomial below 1; above, 1 - w with w = 2 / (exp(2|x|) + 1). For exp(2|x|) = 2^n (1 + p)
-/// the sum 2^n + 1 is exact as long as it matters.
+/// An odd polynomial below 1; above, 1 - w with w = 2 / (exp(2|x|) + 1). For exp(2|x|) = 2^n (1 +
+/// p) the sum 2^n + 1 is exact as long as it matters.
 [[maybe_unused]] inline Tanh vtanh_parts(vfloat x) {
   const vfloat a = vclamp(vabs(x), 0.0f, 43.0f), s = a * a;
   vfloat q = s * -0x1.77dd36p-12f + 0x1.2da4fap-9f;

@@ -4,6 +4,8 @@
 // greatest element and what softmax makes of them.
 
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
 #include "cpu/simd_math.h"
 
@@ -13,51 +15,18 @@ namespace {  // NOLINT
 typedef float vfloat_half __attribute__((vector_size(2 * kLanes)));
 typedef double vdouble __attribute__((vector_size(4 * kLanes)));
 
-/// All ones in the first `count` lanes.
-[[maybe_unused]] inline vint first_lanes(int64_t count) {
-  vint lane;
-  for (int i = 0; i < kLanes; ++i) lane[i] = i;
-  return lane < static_cast<int32_t>(count);
-}
-
-/// The first `count` lanes from p, without touching what lies behind them; the others are 0.
-[[maybe_unused]] inline vfloat load_first(const float* p, int64_t count) {
-  if (count == kLanes) return load(p);
-#if defined(__AVX512F__)
-  const __mmask16 mask = static_cast<__mmask16>((1u << count) - 1);
-  return reinterpret_cast<vfloat>(_mm512_maskz_loadu_ps(mask, p));
-#elif defined(__AVX__)
-  return reinterpret_cast<vfloat>(
-      _mm256_maskload_ps(p, reinterpret_cast<__m256i>(first_lanes(count))));
-#else
-  return load_part(p, count);
-#endif
-}
-
-[[maybe_unused]] inline void store_first(float* p, vfloat v, int64_t count) {
-  if (count == kLanes) return store(p, v);
-#if defined(__AVX512F__)
-  const __mmask16 mask = static_cast<__mmask16>((1u << count) - 1);
-  _mm512_mask_storeu_ps(p, mask, reinterpret_cast<__m512>(v));
-#elif defined(__AVX__)
-  _mm256_maskstore_ps(p, reinterpret_cast<__m256i>(first_lanes(count)),
-                      reinterpret_cast<__m256>(v));
-#else
-  store_part(p, v, count);
-#endif
-}
-
 /// v with `fill` in all lanes but the first `count`.
 [[maybe_unused]] inline vfloat keep_first(vfloat v, int64_t count, float fill) {
   return count == kLanes ? v : first_lanes(count) ? v : broadcast(fill);
 }
 
-/// Calls body(i, count) for every vector of [0, n): count is kLanes but for the last.
+/// Calls body(i, count) for every vector of [begin, end): count is kLanes, a constant, but for the
+/// last.
 template <class Body>
-void for_vectors(int64_t n, const Body& body) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) body(i, kLanes);
-  if (i < n) body(i, n - i);
+void each_vector(int64_t begin, int64_t end, const Body& body) {
+  int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) body(i, std::integral_constant<int64_t, kLanes>());
+  if (i < end) body(i, end - i);
 }
 
 /// The lanes of many vectors, summed in float64.
@@ -95,7 +64,7 @@ double sum_over(int64_t n, const Value& value) {
     }
     sum.add(even + odd);
   }
-  for_vectors(n - i, [&](int64_t at, int64_t count) {
+  each_vector(0, n - i, [&](int64_t at, int64_t count) {
     sum.add(keep_first(value(i + at, count), count, 0));
   });
   return sum.total();
@@ -109,8 +78,8 @@ double sum_over(int64_t n, const Value& value) {
   int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes)
     for (int k = 0; k < 4; ++k) take(best[k], load(x + i + k * kLanes));
-  for_vectors(n - i, [&](int64_t at, int64_t count) {
-    take(best[0], keep_first(load_first(x + i + at, count), count, -kInf));
+  each_vector(0, n - i, [&](int64_t at, int64_t count) {
+    take(best[0], keep_first(load(x + i + at, count), count, -kInf));
   });
   for (int k = 1; k < 4; ++k) take(best[0], best[k]);
   float lane[kLanes];
@@ -141,7 +110,7 @@ struct ExpSum {
     }
     const float shift = sum.greatest == -kInf ? 0 : sum.greatest;  // no -inf - -inf so far
     sum.total += sum_over(
-        size, [&](int64_t i, int64_t count) { return vexp(load_first(block + i, count) - shift); });
+        size, [&](int64_t i, int64_t count) { return vexp(load(block + i, count) - shift); });
   }
   return sum;
 }

@@ -91,18 +91,7 @@ Dropout::Dropout(double p) : p_(p) {
 }
 
 Tensor Activate::forward(const Tensor& x) {
-  switch (activation_) {
-    case Activation::relu:
-      return relu(x);
-    case Activation::gelu:
-      return gelu(x);
-    case Activation::tanh:
-      return tanh(x);
-    case Activation::sigmoid:
-      return sigmoid(x);
-    default:
-      return x;
-  }
+  return activation_ == Activation::none ? x : apply(static_cast<Unary>(activation_), x);
 }
 
 Sequential::Sequential(std::vector<std::shared_ptr<Module>> modules) {

@@ -7,19 +7,19 @@ namespace normlab::NORMLAB_ISA {
 namespace {
 
 void moments(const float* x, int64_t H, double* mean, double* squares) {
-  *mean = sum_over(H, [&](int64_t i, int64_t n) { return load_first(x + i, n); }) /
-          static_cast<double>(H);
+  *mean =
+      sum_over(H, [&](int64_t i, int64_t n) { return load(x + i, n); }) / static_cast<double>(H);
   const vfloat m = broadcast(static_cast<float>(*mean));
   *squares = sum_over(H, [&](int64_t i, int64_t n) {
-    const vfloat d = load_first(x + i, n) - m;
+    const vfloat d = load(x + i, n) - m;
     return d * d;
   });
 }
 
 int64_t clipped(const float* x, const float* z, int64_t H, float mean, float C) {
   int64_t count = 0;
-  for_vectors(H, [&](int64_t i, int64_t n) {
-    const vint hit = (load_first(x + i, n) > mean) & (load_first(z + i, n) * C <= 0.0f);
+  each_vector(0, H, [&](int64_t i, int64_t n) {
+    const vint hit = (load(x + i, n) > mean) & (load(z + i, n) * C <= 0.0f);
     const uint32_t lanes = n == kLanes ? ~0u : (1u << n) - 1;
     count += std::popcount(bits(hit) & lanes);
   });

@@ -1,78 +1,97 @@
 #include "ops/activation.h"
 
 #include <algorithm>
-#include <array>
 
 #include "cpu/parallel.h"
+#include "ops/elementwise.h"
 
 namespace normlab {
 namespace {
 
 constexpr int64_t kBlock = 4096;
 constexpr int64_t kCost = 8;
-constexpr std::array kActivations = {Activation::none, Activation::relu, Activation::gelu,
-                                     Activation::tanh, Activation::sigmoid};
 
-template <class T>
-void forward(const ActivationKernels<T>& kernels, T* z, const T* bias, T* before, int64_t rows,
-             int64_t width, Activation activation) {
-  if (width == 0 || (activation == Activation::none && !bias && !before)) return;
-  const int64_t block = std::max<int64_t>(kBlock / width, 1);
-  parallel_blocks(rows, block, width * kCost, [&](int64_t begin, int64_t end) {
-    kernels.forward(z + begin * width, bias, before ? before + begin * width : nullptr, end - begin,
-                    width, activation);
-  });
+const UnaryOp& op_of(Activation activation) {
+  return elementwise_ops_for_cpu().unary[static_cast<int>(activation)];
 }
 
 template <class T>
-void backward(const ActivationKernels<T>& kernels, const T* dz, const T* kept, T* dx, int64_t n,
-              Activation activation) {
-  parallel_blocks(n, kBlock, kCost, [&](int64_t begin, int64_t end) {
-    kernels.backward(dz + begin, kept + begin, dx + begin, end - begin, activation);
-  });
+constexpr int kIndex = static_cast<int>(dtype_of<T>);
+
+/// "'none', 'relu' or 'tanh'".
+std::string known_activations() {
+  std::vector<std::string> names{"none"};
+  for (const UnaryOp& op : elementwise_ops_for_cpu().unary)
+    if (op.activation) names.emplace_back(op.name);
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + ("'" + names[i] + "'");
+  return text;
 }
 
 }  // namespace
 
-void add_bias_and_activate(float* z, const float* bias, float* before, int64_t rows, int64_t width,
-                           Activation activation) {
-  forward(activation_f32_for_cpu(), z, bias, before, rows, width, activation);
-}
-void add_bias_and_activate(double* z, const double* bias, double* before, int64_t rows,
-                           int64_t width, Activation activation) {
-  forward(activation_f64_for_cpu(), z, bias, before, rows, width, activation);
+bool keeps_input(Activation activation) {
+  return activation != Activation::none && op_of(activation).reads == Reads::x;
 }
 
-void activation_backward(const float* dz, const float* kept, float* dx, int64_t n,
-                         Activation activation) {
-  backward(activation_f32_for_cpu(), dz, kept, dx, n, activation);
+template <class T>
+void activate_rows(T* z, const T* bias, T* before, int64_t rows, int64_t width,
+                   Activation activation) {
+  const BinaryLoop add =
+      elementwise_ops_for_cpu().binary[static_cast<int>(Binary::add)].forward[kIndex<T>];
+  const UnaryLoop activate =
+      activation == Activation::none ? nullptr : op_of(activation).forward[kIndex<T>];
+  // Row by row where there is a bias, so that a row stays in the L1; else as one long row.
+  const int64_t length = bias ? width : rows * width;
+  for (int64_t begin = 0; begin < rows * width; begin += length) {
+    T* row = z + begin;
+    if (bias) add({row, false}, {bias, false}, row, length);
+    if (before) std::copy_n(row, length, before + begin);
+    if (activate) activate(row, row, length);
+  }
 }
-void activation_backward(const double* dz, const double* kept, double* dx, int64_t n,
-                         Activation activation) {
-  backward(activation_f64_for_cpu(), dz, kept, dx, n, activation);
+template void activate_rows(float*, const float*, float*, int64_t, int64_t, Activation);
+template void activate_rows(double*, const double*, double*, int64_t, int64_t, Activation);
+
+template <class T>
+void add_bias_and_activate(T* z, const T* bias, T* before, int64_t rows, int64_t width,
+                           Activation activation) {
+  if (width == 0 || (activation == Activation::none && !bias && !before)) return;
+  const int64_t block = std::max<int64_t>(kBlock / width, 1);
+  parallel_blocks(rows, block, width * kCost, [&](int64_t begin, int64_t end) {
+    activate_rows(z + begin * width, bias, before ? before + begin * width : nullptr, end - begin,
+                  width, activation);
+  });
 }
+template void add_bias_and_activate(float*, const float*, float*, int64_t, int64_t, Activation);
+template void add_bias_and_activate(double*, const double*, double*, int64_t, int64_t, Activation);
+
+template <class T>
+void activation_backward(const T* dz, const T* kept, T* dx, int64_t n, Activation activation) {
+  const bool active = activation != Activation::none;
+  const UnaryGradLoop slope = active ? op_of(activation).backward[kIndex<T>] : nullptr;
+  parallel_blocks(n, kBlock, kCost, [&](int64_t begin, int64_t end) {
+    if (slope)
+      slope(dz + begin, kept + begin, kept + begin, dx + begin, end - begin);
+    else
+      std::copy_n(dz + begin, end - begin, dx + begin);
+  });
+}
+template void activation_backward(const float*, const float*, float*, int64_t, Activation);
+template void activation_backward(const double*, const double*, double*, int64_t, Activation);
 
 const char* name_of(Activation activation) {
-  switch (activation) {
-    case Activation::none:
-      return "none";
-    case Activation::relu:
-      return "relu";
-    case Activation::gelu:
-      return "gelu";
-    case Activation::tanh:
-      return "tanh";
-    case Activation::sigmoid:
-      return "sigmoid";
-  }
-  return "unknown";
+  return activation == Activation::none ? "none" : op_of(activation).name;
 }
 
 Activation activation_named(const std::string& name) {
-  for (const Activation activation : kActivations)
-    if (name == name_of(activation)) return activation;
-  fail<ArgumentError>("activation", "must be 'none', 'relu', 'gelu', 'tanh' or 'sigmoid', got '",
-                      name, "'");
+  if (name == "none") return Activation::none;
+  for (int i = 0; i < kUnaryOps; ++i) {
+    const UnaryOp& op = elementwise_ops_for_cpu().unary[i];
+    if (op.activation && name == op.name) return static_cast<Activation>(i);
+  }
+  fail<ArgumentError>("activation", "must be ", known_activations(), ", got '", name, "'");
 }
 
 }  // namespace normlab

@@ -1,79 +1,40 @@
 #pragma once
 
-#include <cmath>
-
+#ifndef NORMLAB_ISA
+#define NORMLAB_ISA cuda
+#endif
 #include "cuda/launch.h"
-#include "normlab/ops.h"
+#include "ops/elementwise_table.h"
 
-// The activations on one element, as ops/elementwise_table.h has them. The activation is the same
-// for every thread.
+// The table's activations on one element. The activation is the same for every thread.
 
 namespace normlab::cuda {
 
-/// The normal distribution's cumulative function.
-inline __device__ float normal_cdf(float x) {
-  return normcdff(x);
-}
-inline __device__ double normal_cdf(double x) {
-  return normcdf(x);
-}
+template <size_t I>
+constexpr bool kIsActivation = std::get<I>(kUnary).activation;
 
-/// x Phi(x). Far below it is 0: the bound keeps infinity times 0 out.
-template <class T>
-__device__ T gelu(T x) {
-  return (x < T(-40) ? T(-40) : x) * normal_cdf(x);
-}
-template <class T>
-__device__ T gelu_slope(T x) {
-  const T near = x < T(-40) ? T(-40) : x > T(40) ? T(40) : x;
-  return normal_cdf(x) + near * std::exp(T(-0.5) * x * x) * T(0.39894228040143268);
-}
-template <class T>
-__device__ T sigmoid(T x) {
-  const T e = std::exp(-std::abs(x));
-  return (x < T(0) ? e : T(1)) / (T(1) + e);
-}
-
-/// Its derivative, relatively precise in both tails.
-template <class T>
-__device__ T sigmoid_slope(T x) {
-  const T e = std::exp(-std::abs(x)), d = e + T(1);
-  return e / (d * d);
-}
-
-template <class T>
+template <size_t I = 0, class T>
 __device__ T activate(Activation activation, T x) {
-  switch (activation) {
-    case Activation::none:
-      return x;
-    case Activation::relu:
-      return x < T(0) ? T(0) : x;
-    case Activation::gelu:
-      return gelu(x);
-    case Activation::tanh:
-      return std::tanh(x);
-    case Activation::sigmoid:
-      return sigmoid(x);
+  if constexpr (I == kUnaryOps) {
+    return x;
+  } else {
+    if constexpr (kIsActivation<I>)
+      if (activation == static_cast<Activation>(I)) return decltype(UnaryRowAt<I>::z)()(x);
+    return activate<I + 1>(activation, x);
   }
-  return x;
 }
 
-/// dz * act'(x), where `kept` is the result for relu, x for the others.
-template <class T>
+/// dz * act'(x), where `kept` is x if keeps_input(activation), else the result.
+template <size_t I = 0, class T>
 __device__ T activation_gradient(Activation activation, T dz, T kept) {
-  switch (activation) {
-    case Activation::none:
-      return dz;
-    case Activation::relu:
-      return kept <= T(0) ? T(0) : dz;
-    case Activation::gelu:
-      return dz * gelu_slope(kept);
-    case Activation::tanh:
-      return dz * (T(4) * sigmoid_slope(kept + kept));
-    case Activation::sigmoid:
-      return dz * sigmoid_slope(kept);
+  if constexpr (I == kUnaryOps) {
+    return dz;
+  } else {
+    if constexpr (kIsActivation<I>)
+      if (activation == static_cast<Activation>(I))
+        return decltype(UnaryRowAt<I>::dx)()(dz, kept, kept);
+    return activation_gradient<I + 1>(activation, dz, kept);
   }
-  return dz;
 }
 
 }  // namespace normlab::cuda

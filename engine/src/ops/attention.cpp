@@ -14,7 +14,7 @@
 namespace normlab {
 namespace {
 
-struct Call {
+struct PackedAttention {
   const Tensor &qkv, &offsets, &z, &log_sum;
   int64_t heads;
   Tensor dz = {}, dqkv = {};
@@ -22,7 +22,7 @@ struct Call {
 
 /// Head `job % heads` of sentence `job / heads`.
 template <class T>
-AttentionHead<T> head_of(const Call& c, int64_t job) {
+AttentionHead<T> head_of(const PackedAttention& c, int64_t job) {
   const int64_t *offset = c.offsets.data<int64_t>() + job / c.heads, head = job % c.heads;
   AttentionHead<T> h;
   h.length = offset[1] - offset[0];
@@ -56,7 +56,7 @@ void run_head(const AttentionHead<double>& h, double* scratch) {
 /// All heads of all sentences, each by one thread. Sentences of a part share its scratch, which is
 /// there before the threads start: nothing in them can fail.
 template <class T>
-void run(const Call& c) {
+void run(const PackedAttention& c) {
   const int64_t sentences = c.offsets.numel() - 1, jobs = sentences * c.heads;
   if (c.z.numel() == 0) return;
   int64_t floats = 0;
@@ -82,7 +82,7 @@ void check_depth(int64_t depth) {
                      " elements, got ", depth);
 }
 
-cuda::AttentionArgs gpu_args(const Call& c) {
+cuda::AttentionArgs gpu_args(const PackedAttention& c) {
   cuda::AttentionArgs args{};
   args.dtype = c.qkv.dtype();
   args.offsets = static_cast<const int64_t*>(device_data(c.offsets));
@@ -98,7 +98,7 @@ cuda::AttentionArgs gpu_args(const Call& c) {
   return args;
 }
 
-void run_on_gpu(const Call& c) {
+void run_on_gpu(const PackedAttention& c) {
   cuda::AttentionArgs args = gpu_args(c);
   const cuda::AttentionFunctions& gpu = *cuda::backend().attention;
   if (!c.dqkv) return cuda::call("attention", gpu.forward, args);
@@ -109,7 +109,7 @@ void run_on_gpu(const Call& c) {
   cuda::call("attention", gpu.backward, args);
 }
 
-void run_anywhere(const Call& c) {
+void run_anywhere(const PackedAttention& c) {
   if (c.qkv.device() == Device::cuda) return run_on_gpu(c);
   dispatch_floating("attention", c.qkv.dtype(), [&]<class T>() { run<T>(c); });
 }

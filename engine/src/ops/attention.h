@@ -44,7 +44,7 @@ struct AttentionKernels {
 };
 NORMLAB_KERNEL_TABLE(AttentionKernels, attention_kernels)
 
-/// The same in plain loops: the specification.
+/// Plain loops: the specification of the fast kernels.
 namespace reference {
 
 /// `weight` is scratch of `length` elements.

@@ -46,8 +46,8 @@ RightSide turned(const float* x, const Head& h, Scratch& scratch) {
 float exponentials(float* row, const Head& h, float& log_sum) {
   const float greatest = row_max(row, h.length);
   const double total = sum_over(h.length, [&](int64_t i, int64_t count) {
-    const vfloat e = vexp((load_first(row + i, count) - greatest) * h.scale);
-    store_first(row + i, e, count);
+    const vfloat e = vexp((load(row + i, count) - greatest) * h.scale);
+    store(row + i, e, count);
     return e;
   });
   log_sum = h.scale * greatest + static_cast<float>(std::log(total));
@@ -69,9 +69,9 @@ void forward(const Head& h, float* memory) {
       scale[i] = 1 / exponentials(scores + i * keys.step, h, h.log_sum[begin + i]);
     tiled_product({scores, keys.step, 1}, values, n, h.depth, h.length, z, h.size);
     for (int64_t i = 0; i < n; ++i)
-      for_vectors(h.depth, [&](int64_t j, int64_t count) {
+      each_vector(0, h.depth, [&](int64_t j, int64_t count) {
         float* at = z + i * h.size + j;
-        store_first(at, load_first(at, count) * scale[i], count);
+        store(at, load(at, count) * scale[i], count);
       });
   }
 }
@@ -80,14 +80,13 @@ void forward(const Head& h, float* memory) {
 void weights_and_gradients(const Head& h, int64_t row, float* weight, float* dweight) {
   const float* z = h.z + row * h.size;
   const float* dz = h.dz + row * h.size;
-  const float mean = static_cast<float>(sum_over(h.depth, [&](int64_t j, int64_t count) {
-    return load_first(z + j, count) * load_first(dz + j, count);
-  }));
+  const float mean = static_cast<float>(sum_over(
+      h.depth, [&](int64_t j, int64_t count) { return load(z + j, count) * load(dz + j, count); }));
   const float log_sum = h.log_sum[row];
-  for_vectors(h.length, [&](int64_t j, int64_t count) {
-    const vfloat w = vexp(load_first(weight + j, count) * h.scale - log_sum);
-    store_first(weight + j, w, count);
-    store_first(dweight + j, w * (load_first(dweight + j, count) - mean) * h.scale, count);
+  each_vector(0, h.length, [&](int64_t j, int64_t count) {
+    const vfloat w = vexp(load(weight + j, count) * h.scale - log_sum);
+    store(weight + j, w, count);
+    store(dweight + j, w * (load(dweight + j, count) - mean) * h.scale, count);
   });
 }
 

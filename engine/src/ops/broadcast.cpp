@@ -54,7 +54,7 @@ BroadcastLoop::BroadcastLoop(const Shape& shape, std::initializer_list<const Ten
 void BroadcastLoop::run_blocks(int64_t cost, const void* body, Block call) const {
   parallel_for(blocks_, cost * block_, [&](int64_t i) {
     alignas(64) char copies[kMaxOperands][kCopied * sizeof(double)];
-    Operand operands[kMaxOperands];
+    LoopOperand operands[kMaxOperands];
     const int64_t begin = in_rows_ ? row_block(i, operands) : flat_block(i, operands, copies);
     call(body, begin, length(i), operands);
   });
@@ -76,7 +76,7 @@ int64_t BroadcastLoop::length(int64_t block) const {
   return std::min(block_, whole - begin);
 }
 
-int64_t BroadcastLoop::row_block(int64_t i, Operand* operands) const {
+int64_t BroadcastLoop::row_block(int64_t i, LoopOperand* operands) const {
   const int64_t row = i / blocks_per_row_, begin = i % blocks_per_row_ * block_;
   for (int k = 0; k < axes_.tensors; ++k) {
     const Source& source = sources_[k];
@@ -90,7 +90,7 @@ int64_t BroadcastLoop::row_block(int64_t i, Operand* operands) const {
   return row * axes_.lengths[0] + begin;
 }
 
-int64_t BroadcastLoop::flat_block(int64_t i, Operand* operands,
+int64_t BroadcastLoop::flat_block(int64_t i, LoopOperand* operands,
                                   char (*copies)[kCopied * sizeof(double)]) const {
   const int64_t begin = i * block_;
   for (int k = 0; k < axes_.tensors; ++k) {

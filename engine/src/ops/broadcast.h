@@ -7,8 +7,8 @@
 
 namespace normlab {
 
-/// What a kernel reads for one block of its result: an array, or one element that stands for all.
-struct Operand {
+/// An operand of one block of a kernel's result: an array, or one element that stands for all.
+struct LoopOperand {
   const void* data;
   bool scalar;
 
@@ -18,7 +18,7 @@ struct Operand {
   }
 };
 
-/// How a loop over a result of that shape walks through operands that broadcast to it.
+/// Joint axes of a result of that shape and of operands that broadcast to it.
 JoinedAxes broadcast_axes(const Shape& shape, std::initializer_list<const Tensor*> operands);
 
 /// A loop over a result of some shape in fixed blocks, with operands that broadcast to it. A
@@ -36,9 +36,10 @@ class BroadcastLoop {
   /// the work of one element. body must not throw.
   template <class Body>
   void run(int64_t cost, const Body& body) const {
-    run_blocks(cost, &body, [](const void* b, int64_t begin, int64_t n, const Operand* operands) {
-      (*static_cast<const Body*>(b))(begin, n, operands);
-    });
+    run_blocks(cost, &body,
+               [](const void* b, int64_t begin, int64_t n, const LoopOperand* operands) {
+                 (*static_cast<const Body*>(b))(begin, n, operands);
+               });
   }
 
  private:
@@ -54,13 +55,14 @@ class BroadcastLoop {
     bool contiguous, scalar;
   };
 
-  using Block = void (*)(const void* body, int64_t begin, int64_t n, const Operand* operands);
+  using Block = void (*)(const void* body, int64_t begin, int64_t n, const LoopOperand* operands);
 
   void run_blocks(int64_t cost, const void* body, Block call) const;
   void classify(Source& source) const;
   int64_t length(int64_t block) const;
-  int64_t row_block(int64_t i, Operand* operands) const;
-  int64_t flat_block(int64_t i, Operand* operands, char (*copies)[kCopied * sizeof(double)]) const;
+  int64_t row_block(int64_t i, LoopOperand* operands) const;
+  int64_t flat_block(int64_t i, LoopOperand* operands,
+                     char (*copies)[kCopied * sizeof(double)]) const;
   template <class T>
   void copy(const Source& source, int64_t begin, int64_t n, T* out) const;
   template <class T>

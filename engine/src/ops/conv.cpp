@@ -108,17 +108,17 @@ Shape weight_shape(const ConvShape& s) {
 }
 
 /// One call, and which passes the engine's own kernel takes.
-struct Call {
+struct Convolution {
   ConvShape s;
   Activation activation = Activation::none;
   bool direct = false, direct_weights = false;
 
-  /// Whether the kernel applies the activation itself.
+  /// True if the kernel applies the activation itself.
   bool fused() const { return direct && activation == Activation::relu; }
 };
 
-Call call_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
-  Call call;
+Convolution call_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options) {
+  Convolution call;
   call.s = shape_of(x, weight, options);
   call.activation = options.activation;
   call.direct = x.device() == Device::cpu && x.dtype() == DType::float32 && takes_direct(call.s);
@@ -126,23 +126,19 @@ Call call_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& options
   return call;
 }
 
-void run_forward(const Call& call, const float* x, const float* w, const float* bias, float* z) {
+void run_forward(const Convolution& call, const float* x, const float* w, const float* bias,
+                 float* z) {
   if (call.direct)
     conv_forward_direct(call.s, x, w, bias, call.fused(), z);
   else
     conv_forward_onednn(call.s, x, w, bias, z);
 }
-void run_forward(const Call& call, const double* x, const double* w, const double* bias,
+void run_forward(const Convolution& call, const double* x, const double* w, const double* bias,
                  double* z) {
   conv_forward_reference(call.s, x, w, bias, z);
 }
 
-template <class T>
-const T* data_or_null(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
-
-/// What backward keeps: x and weight where a gradient needs them, and what the activation needs.
+/// Tensors kept for backward: x and weight where a gradient needs them, and the activation's.
 struct Kept {
   Saved x, weight, activation;
 };
@@ -150,8 +146,8 @@ struct Kept {
 // --- on the GPU -------------------------------------------------------------------------------
 
 /// Bias and activation are part of the kernel.
-Tensor forward_on_gpu(const Call& call, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                      bool recorded, Tensor& before) {
+Tensor forward_on_gpu(const Convolution& call, const Tensor& x, const Tensor& weight,
+                      const Tensor& bias, bool recorded, Tensor& before) {
   const ConvShape& s = call.s;
   Tensor z = Tensor::empty({s.N, s.O, s.OH, s.OW}, x.dtype(), Device::cuda);
   if (z.numel() == 0) return z;
@@ -185,7 +181,7 @@ Tensor before_activation_on_gpu(const Tensor& dz, const Tensor& kept, Activation
   return dpre;
 }
 
-Grads backward_on_gpu(const Call& call, const Kept& kept, const Tensor& dz, Needs needs) {
+Grads backward_on_gpu(const Convolution& call, const Kept& kept, const Tensor& dz, Needs needs) {
   const ConvShape& s = call.s;
   const cuda::ConvFunctions& gpu = *cuda::backend().conv;
   const auto wanted = [&](bool need, const Shape& shape) {
@@ -221,12 +217,12 @@ Grads backward_on_gpu(const Call& call, const Kept& kept, const Tensor& dz, Need
 
 /// z, and in `before` what it was before the activation, where backward needs that.
 template <class T>
-Tensor forward(const Call& call, const Tensor& x, const Tensor& weight, const Tensor& bias,
+Tensor forward(const Convolution& call, const Tensor& x, const Tensor& weight, const Tensor& bias,
                bool recorded, Tensor& before) {
   const ConvShape& s = call.s;
   Tensor z = Tensor::empty({s.N, s.O, s.OH, s.OW}, x.dtype());
   if (z.numel() == 0) return z;
-  run_forward(call, x.data<T>(), weight.data<T>(), data_or_null<T>(bias), z.data<T>());
+  run_forward(call, x.data<T>(), weight.data<T>(), device_data_or_null<T>(bias), z.data<T>());
   if (call.fused() || call.activation == Activation::none) return z;
   if (recorded && keeps_input(call.activation)) before = Tensor::empty(z.shape(), z.dtype());
   add_bias_and_activate(z.data<T>(), static_cast<const T*>(nullptr),
@@ -236,8 +232,8 @@ Tensor forward(const Call& call, const Tensor& x, const Tensor& weight, const Te
 }
 
 /// z is the result of a fused relu, or null.
-void run_backward(const Call& call, const float* x, const float* w, const float* z, const float* g,
-                  ConvGrads<float> grads) {
+void run_backward(const Convolution& call, const float* x, const float* w, const float* z,
+                  const float* g, ConvGrads<float> grads) {
   if (call.direct) {
     float* dw = call.direct_weights ? grads.dw : nullptr;
     if (grads.dx || dw || grads.db)
@@ -247,7 +243,7 @@ void run_backward(const Call& call, const float* x, const float* w, const float*
   }
   conv_backward_onednn(call.s, x, w, g, grads);
 }
-void run_backward(const Call& call, const double* x, const double* w, const double*,
+void run_backward(const Convolution& call, const double* x, const double* w, const double*,
                   const double* g, const ConvGrads<double>& grads) {
   conv_backward_reference(call.s, x, w, g, grads);
 }
@@ -262,7 +258,7 @@ Tensor wanted(bool need, const Shape& shape, T*& data) {
 }
 
 template <class T>
-Grads backward(const Call& call, const Kept& kept, const Tensor& dz, Needs needs) {
+Grads backward(const Convolution& call, const Kept& kept, const Tensor& dz, Needs needs) {
   const ConvShape& s = call.s;
   const bool fused = call.fused() && (call.direct_weights || !needs[1]);
   Tensor dpre = dz;
@@ -295,7 +291,7 @@ Grads backward_of_nothing(const ConvShape& s, const Tensor& dz) {
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options) {
   check_operands(x, weight, bias, options.groups);
-  const Call call = call_of(x, weight, options);
+  const Convolution call = call_of(x, weight, options);
   const bool recorded = needs_grad({x, weight, bias});
   return dispatch_floating("conv2d", x.dtype(), [&]<class T>() {
     Tensor before;

@@ -6,7 +6,7 @@
 
 namespace normlab {
 
-/// What a backward pass is asked for: null is not wanted.
+/// Gradients to compute: null ones are not wanted.
 template <class T>
 struct ConvGrads {
   T *dx = nullptr, *dw = nullptr, *db = nullptr;
@@ -48,7 +48,7 @@ inline constexpr int kSlack = 64;
 /// Channels of an image's gradient are padded to a multiple of this many, the rows of a tile.
 inline constexpr int kPaddedChannels = 5;
 
-/// How it works. With S[c][kx][row][ow] the input shifted left by kx and cut to the output's
+/// The direct kernel. With S[c][kx][row][ow] the input shifted left by kx and cut to the output's
 /// width, row (c, ky, kx) of the im2col matrix is the contiguous run from S[c][kx] + ky * OW:
 /// im2col for the price of KW copies instead of KH * KW, and it fits the first cache for small
 /// images. Then z[o][p] = bias[o] + sum_k w[o][k] * S[offset[k] + p]; dx is the transposed product

@@ -122,9 +122,9 @@ float mask_row(const float* z, const float* dz, int size, float* g) {
     total += v;
   }
   if (i < size) {
-    const vfloat v = z ? masked(load_part(z + i, size - i), load_part(dz + i, size - i))
-                       : load_part(dz + i, size - i);
-    store_part(g + i, v, size - i);
+    const vfloat v =
+        z ? masked(load(z + i, size - i), load(dz + i, size - i)) : load(dz + i, size - i);
+    store(g + i, v, size - i);
     total += v;
   }
   return sum(total);
@@ -203,7 +203,7 @@ void input_gradient(const DirectPlan& p, const float* g, const float* w, float* 
   }
 }
 
-/// What dot products over the places of an image read.
+/// Operands of dot products over the places of an image.
 struct DotRows {
   const float* g;
   int g_row;

@@ -43,7 +43,7 @@ Layout layout_of(const memory::desc& plain, const memory::desc& own, bool is_res
   return layout;
 }
 
-/// What oneDNN is told about a convolution. Layouts named `any` are for it to choose.
+/// Descriptors of a convolution for oneDNN, which chooses the layouts named `any`.
 struct Description {
   memory::desc x, w, z, bias;
   memory::desc x_any, w_any, z_any;
@@ -147,9 +147,9 @@ void reorder(const Layout& layout, const memory::desc& from_desc, const void* fr
 }
 
 /// One of a convolution's tensors in the layout that oneDNN wants, copied where that differs.
-class Operand {
+class BlockedOperand {
  public:
-  Operand(const Layout& layout, float* plain, bool is_result)
+  BlockedOperand(const Layout& layout, float* plain, bool is_result)
       : layout_(layout), plain_(plain), is_result_(is_result) {
     if (layout.same()) return;
     copy_.emplace(layout.own_bytes());
@@ -207,7 +207,7 @@ class Weights {
   }
 
  private:
-  std::optional<Operand> full_, rest_;
+  std::optional<BlockedOperand> full_, rest_;
   const Convolution* full_convolution_;
 };
 
@@ -223,7 +223,8 @@ void input_gradient(const ConvShape& s, const float* w, const float* dz, float* 
   const Images images(s, Pass::data, false);
   const Weights weights(images, w);
   images.run([&](const Convolution& c, int64_t i) {
-    const Operand g(c.z, const_cast<float*>(dz + i * out), false), to(c.x, dx + i * in, true);
+    const BlockedOperand g(c.z, const_cast<float*>(dz + i * out), false),
+        to(c.x, dx + i * in, true);
     execute(c, {{DNNL_ARG_DIFF_DST, g.own()},
                 {DNNL_ARG_WEIGHTS, weights.of(c)},
                 {DNNL_ARG_DIFF_SRC, to.own()}});
@@ -238,7 +239,7 @@ void weight_gradient(const ConvShape& s, const float* x, const float* dz, float*
   const onednn::Scratch scratch(images.runs() * n * static_cast<int64_t>(sizeof(float)));
   float* parts = scratch.as<float>();
   images.run([&](const Convolution& c, int64_t i) {
-    const Operand from(c.x, const_cast<float*>(x + i * in), false),
+    const BlockedOperand from(c.x, const_cast<float*>(x + i * in), false),
         g(c.z, const_cast<float*>(dz + i * out), false), to(c.w, parts + i * n, true);
     execute(c, {{DNNL_ARG_SRC, from.own()},
                 {DNNL_ARG_DIFF_DST, g.own()},
@@ -256,7 +257,8 @@ void conv_forward_onednn(const ConvShape& s, const float* x, const float* w, con
   const Images images(s, Pass::forward, bias != nullptr);
   const Weights weights(images, w);
   images.run([&](const Convolution& c, int64_t i) {
-    const Operand from(c.x, const_cast<float*>(x + i * in), false), to(c.z, z + i * out, true);
+    const BlockedOperand from(c.x, const_cast<float*>(x + i * in), false),
+        to(c.z, z + i * out, true);
     std::unordered_map<int, memory> arguments = {
         {DNNL_ARG_SRC, from.own()}, {DNNL_ARG_WEIGHTS, weights.of(c)}, {DNNL_ARG_DST, to.own()}};
     if (bias) arguments.emplace(DNNL_ARG_BIAS, at(c.bias, bias));

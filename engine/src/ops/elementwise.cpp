@@ -58,26 +58,7 @@ Tensor unary_gradient(Unary which, const Tensor& dz, const Tensor& kept) {
   return dx;
 }
 
-Tensor apply(Unary which, const Tensor& x) {
-  const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
-  const UnaryLoop loop = loop_for(op.name, op.forward, x.dtype(), x.device());
-  Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
-  if (x.device() == Device::cuda)
-    cuda::call(op.name, on_gpu().unary, which, x.dtype(), device_data(x), device_data(z),
-               x.numel());
-  else
-    parallel_blocks(x.numel(), kBlock, op.cost, [&](int64_t begin, int64_t end) {
-      loop(at(x, begin), at(z, begin), end - begin);
-    });
-  if (!needs_grad({x})) return z;
-  if (op.reads == Reads::no_derivative) return record_no_derivative(op.name, z, {x});
-  const Saved kept = op.reads == Reads::x ? Saved(x) : op.reads == Reads::z ? Saved(z) : Saved();
-  return record(op.name, z, {x}, [which, kept, reads = op.reads](const Tensor& dz, Needs) -> Grads {
-    return {unary_gradient(which, dz, reads == Reads::nothing ? Tensor() : kept.get())};
-  });
-}
-
-/// What backward of a binary op keeps of an operand: its values if a derivative reads them.
+/// An operand kept for backward of a binary op: its values only if a derivative reads them.
 struct KeptOperand {
   Shape shape;
   bool read;
@@ -105,7 +86,7 @@ Tensor binary_gradient(Binary which, bool of_a, const Tensor& dz, const KeptOper
   }
   const BinaryGradLoop loop = (of_a ? op.da : op.db)[index_of(dz.dtype())];
   BroadcastLoop(dz.shape(), {&va, &vb})
-      .run(op.cost, [&](int64_t begin, int64_t n, const Operand* operands) {
+      .run(op.cost, [&](int64_t begin, int64_t n, const LoopOperand* operands) {
         loop(at(dz, begin), operands[0], operands[1], at(dx, begin), n);
       });
   return sum_to(dx, shape);
@@ -136,17 +117,13 @@ Tensor apply_checked(Binary which, const Tensor& a, const Tensor& b, Device devi
     cuda::call(op.name, on_gpu().binary, which, a.dtype(), broadcast_axes(shape, {&a, &b}),
                source_of(a), source_of(b), device_data(z));
   else
-    BroadcastLoop(shape, {&a, &b}).run(op.cost, [&](int64_t begin, int64_t n, const Operand* x) {
-      loop(x[0], x[1], at(z, begin), n);
-    });
+    BroadcastLoop(shape, {&a, &b})
+        .run(op.cost, [&](int64_t begin, int64_t n, const LoopOperand* x) {
+          loop(x[0], x[1], at(z, begin), n);
+        });
   if (!needs_grad({a, b})) return z;
   if (op.da_reads == Reads::no_derivative) return record_no_derivative(op.name, z, {a, b});
   return record_binary(which, z, a, b);
-}
-
-Tensor apply(Binary which, const Tensor& a, const Tensor& b) {
-  check_same(elementwise_ops_for_cpu().binary[static_cast<int>(which)].name, a, b);
-  return apply_checked(which, a, b, a.device());
 }
 
 /// Sums and products take numbers that are the same modulo what the dtype counts.
@@ -160,11 +137,14 @@ Tensor operand_for(Binary which, const Scalar& number, const Tensor& x) {
   loop_for(op.name, op.forward, x.dtype(), x.device());
   return scalar_for(op.name, number, x.dtype(), wraps(which));
 }
-Tensor apply(Binary which, const Tensor& a, const Scalar& b) {
-  return apply_checked(which, a, operand_for(which, b, a), a.device());
-}
-Tensor apply(Binary which, const Scalar& a, const Tensor& b) {
-  return apply_checked(which, operand_for(which, a, b), b, b.device());
+
+Tensor apply(Binary which, const Operand& a, const Operand& b) {
+  const auto *x = std::get_if<Tensor>(&a), *y = std::get_if<Tensor>(&b);
+  if (!x && !y) return apply(which, Tensor::scalar(std::get<Scalar>(a)), b);
+  if (!y) return apply_checked(which, *x, operand_for(which, std::get<Scalar>(b), *x), x->device());
+  if (!x) return apply_checked(which, operand_for(which, std::get<Scalar>(a), *y), *y, y->device());
+  check_same(elementwise_ops_for_cpu().binary[static_cast<int>(which)].name, *x, *y);
+  return apply_checked(which, *x, *y, x->device());
 }
 
 bool is_integer(const Tensor& x) {
@@ -178,30 +158,32 @@ void check_integers(const char* op, const char* must, const Tensor& b, const Ref
   dispatch(b.dtype(), [&]<class T>() {
     const T* values = b.data<T>();
     for (int64_t i = 0, n = b.numel(); i < n; ++i)
-      if (refused(static_cast<int64_t>(values[i]))) [[unlikely]]
+      if (refused(static_cast<double>(values[i]))) [[unlikely]]
         fail<ArgumentError>(op, must, ", got ", static_cast<int64_t>(values[i]), " at ",
                             position(b.shape(), i));
   });
 }
 
-constexpr const char* kExponent =
-    "an integer's exponent must not be negative (to('float32') converts)";
-constexpr const char* kDivisor = "an integer's divisor must not be 0";
-
-void check_exponents(const Tensor& b) {
-  check_integers("pow", kExponent, b, [](int64_t v) { return v < 0; });
-}
-void check_divisors(const char* op, const Tensor& b) {
-  check_integers(op, kDivisor, b, [](int64_t v) { return v == 0; });
-}
-void check_number(const char* op, const char* must, const Tensor& x, bool ok,
-                  const Scalar& number) {
-  check<ArgumentError>(!is_integer(x) || ok, op, must, ", got ", number);
+/// Checks the second operand of an op on integers.
+template <class Refused>
+void check_second(const char* op, const char* must, const Operand& a, const Operand& b,
+                  const Refused& refused) {
+  const auto *x = std::get_if<Tensor>(&a), *y = std::get_if<Tensor>(&b);
+  if (x && y) check_same(op, *x, *y);
+  if (y) return check_integers(op, must, *y, refused);
+  const Scalar& number = std::get<Scalar>(b);
+  check<ArgumentError>(!x || !is_integer(*x) || !refused(number.real()), op, must, ", got ",
+                       number);
 }
 
-/// Floats of integers, for what leaves them.
-Tensor as_floating(const Tensor& x) {
-  return is_integer(x) ? x.to(DType::float32) : x;
+void check_divisor(const char* op, const Operand& a, const Operand& b) {
+  check_second(op, "an integer's divisor must not be 0", a, b, [](double v) { return v == 0; });
+}
+
+/// Integers as floats, for division.
+Operand as_floating(const Operand& x) {
+  const auto* t = std::get_if<Tensor>(&x);
+  return t && is_integer(*t) ? t->to(DType::float32) : x;
 }
 
 /// b may be a number.
@@ -217,14 +199,14 @@ Tensor apply_comparison(const char* name, const Tensor& a, const Tensor& b, Comp
       elementwise_ops_for_cpu().compare[static_cast<int>(op)][index_of(a.dtype())];
   check<DtypeError>(loop != nullptr, name, "the CPU does not compute in ", a.dtype(),
                     "; to('float32') converts");
-  BroadcastLoop(shape, {&a, &b}).run(1, [&](int64_t begin, int64_t n, const Operand* x) {
+  BroadcastLoop(shape, {&a, &b}).run(1, [&](int64_t begin, int64_t n, const LoopOperand* x) {
     loop(x[0], x[1], at(z, begin), n);
   });
   return z;
 }
 
-/// What is the same for all elements of a tensor beside a number, or the whole number beside which
-/// they are to be compared.
+/// A comparison of integers with any number: one result for all elements, or a comparison with a
+/// whole number.
 struct WholeComparison {
   std::optional<bool> all;
   Comparison op;
@@ -254,7 +236,7 @@ WholeComparison whole_comparison(Comparison op, const Scalar& b, int64_t least, 
   return {std::nullopt, op, whole};
 }
 
-/// What one of two may be converted to, so that they go together: users train in float32.
+/// Dtype to suggest for two operands that differ: users train in float32.
 DType meeting_point(DType a, DType b) {
   for (const DType wanted :
        {DType::float32, DType::float64, DType::bfloat16, DType::int64, DType::int32, DType::uint8})
@@ -279,6 +261,13 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
                     "') converts");
 }
 
+Operand beside(const Tensor& x, const Operand& b) {
+  const auto* t = std::get_if<Tensor>(&b);
+  if (!t || t->numel() != 1 || needs_grad({*t})) return b;
+  if (t->dtype() == x.dtype() && t->device() == x.device()) return b;
+  return carries_gradient(t->dtype()) ? Scalar(t->item()) : Scalar(t->item<int64_t>());
+}
+
 Tensor scalar_for(const char* op, const Scalar& number, DType dtype, bool wraps) {
   const Tensor z = Tensor::empty({}, dtype);
   dispatch_stored(dtype, [&]<class T>() {
@@ -291,153 +280,95 @@ Tensor scalar_for(const char* op, const Scalar& number, DType dtype, bool wraps)
   return z;
 }
 
-Tensor add(const Tensor& a, const Tensor& b) {
+Tensor apply(Unary which, const Tensor& x) {
+  const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
+  const UnaryLoop loop = loop_for(op.name, op.forward, x.dtype(), x.device());
+  Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
+  if (x.device() == Device::cuda)
+    cuda::call(op.name, on_gpu().unary, which, x.dtype(), device_data(x), device_data(z),
+               x.numel());
+  else
+    parallel_blocks(x.numel(), kBlock, op.cost, [&](int64_t begin, int64_t end) {
+      loop(at(x, begin), at(z, begin), end - begin);
+    });
+  if (!needs_grad({x})) return z;
+  if (op.reads == Reads::no_derivative) return record_no_derivative(op.name, z, {x});
+  const Saved kept = op.reads == Reads::x ? Saved(x) : op.reads == Reads::z ? Saved(z) : Saved();
+  return record(op.name, z, {x}, [which, kept, reads = op.reads](const Tensor& dz, Needs) -> Grads {
+    return {unary_gradient(which, dz, reads == Reads::nothing ? Tensor() : kept.get())};
+  });
+}
+
+std::vector<UnaryInfo> unary_ops() {
+  std::vector<UnaryInfo> all;
+  for (int i = 0; i < kUnaryOps; ++i) {
+    const UnaryOp& op = elementwise_ops_for_cpu().unary[i];
+    if (op.summary) all.push_back({static_cast<Unary>(i), op.name, op.summary});
+  }
+  return all;
+}
+
+Tensor add(const Operand& a, const Operand& b) {
   return apply(Binary::add, a, b);
 }
-Tensor add(const Tensor& a, Scalar b) {
-  return apply(Binary::add, a, b);
-}
-Tensor add(Scalar a, const Tensor& b) {
-  return apply(Binary::add, a, b);
-}
-Tensor sub(const Tensor& a, const Tensor& b) {
+Tensor sub(const Operand& a, const Operand& b) {
   return apply(Binary::sub, a, b);
 }
-Tensor sub(const Tensor& a, Scalar b) {
-  return apply(Binary::sub, a, b);
-}
-Tensor sub(Scalar a, const Tensor& b) {
-  return apply(Binary::sub, a, b);
-}
-Tensor mul(const Tensor& a, const Tensor& b) {
+Tensor mul(const Operand& a, const Operand& b) {
   return apply(Binary::mul, a, b);
 }
-Tensor mul(const Tensor& a, Scalar b) {
-  return apply(Binary::mul, a, b);
-}
-Tensor mul(Scalar a, const Tensor& b) {
-  return apply(Binary::mul, a, b);
-}
-Tensor maximum(const Tensor& a, const Tensor& b) {
+Tensor maximum(const Operand& a, const Operand& b) {
   return apply(Binary::maximum, a, b);
 }
-Tensor maximum(const Tensor& a, Scalar b) {
-  return apply(Binary::maximum, a, b);
-}
-Tensor maximum(Scalar a, const Tensor& b) {
-  return apply(Binary::maximum, a, b);
-}
-Tensor minimum(const Tensor& a, const Tensor& b) {
-  return apply(Binary::minimum, a, b);
-}
-Tensor minimum(const Tensor& a, Scalar b) {
-  return apply(Binary::minimum, a, b);
-}
-Tensor minimum(Scalar a, const Tensor& b) {
+Tensor minimum(const Operand& a, const Operand& b) {
   return apply(Binary::minimum, a, b);
 }
 
-Tensor div(const Tensor& a, const Tensor& b) {
-  check_same("div", a, b);
+Tensor div(const Operand& a, const Operand& b) {
+  const auto *x = std::get_if<Tensor>(&a), *y = std::get_if<Tensor>(&b);
+  if (x && y) check_same("div", *x, *y);
   return apply(Binary::div, as_floating(a), as_floating(b));
 }
-Tensor div(const Tensor& a, Scalar b) {
-  return apply(Binary::div, as_floating(a), b);
-}
-Tensor div(Scalar a, const Tensor& b) {
-  return apply(Binary::div, a, as_floating(b));
-}
 
-Tensor pow(const Tensor& a, const Tensor& b) {
-  check_same("pow", a, b);
-  check_exponents(b);
-  return apply_checked(Binary::pow, a, b, a.device());
-}
-Tensor pow(const Tensor& a, Scalar b) {
-  if (carries_gradient(a.dtype())) {
-    const double exponent = b.real();
-    if (exponent == 2) return apply(Unary::square, a);
-    if (exponent == 3) return apply(Unary::cube, a);
-    if (exponent == 0.5) return apply(Unary::sqrt, a);
-    if (exponent == -1) return div(1, a);
+Tensor pow(const Operand& a, const Operand& b) {
+  const auto* x = std::get_if<Tensor>(&a);
+  const Operand exponent = x ? beside(*x, b) : b;
+  const auto* number = std::get_if<Scalar>(&exponent);
+  if (x && number && carries_gradient(x->dtype())) {
+    if (number->real() == 2) return apply(Unary::square, *x);
+    if (number->real() == 3) return apply(Unary::cube, *x);
+    if (number->real() == 0.5) return apply(Unary::sqrt, *x);
+    if (number->real() == -1) return div(1, *x);
   }
-  check_number("pow", kExponent, a, !(b.real() < 0), b);
-  return apply(Binary::pow, a, b);
-}
-Tensor pow(Scalar a, const Tensor& b) {
-  check_exponents(b);
-  return apply(Binary::pow, a, b);
+  check_second("pow", "an integer's exponent must not be negative (to('float32') converts)", a,
+               exponent, [](double v) { return v < 0; });
+  return apply(Binary::pow, a, exponent);
 }
 
-Tensor floor_divide(const Tensor& a, const Tensor& b) {
-  check_same("floor_divide", a, b);
-  check_divisors("floor_divide", b);
-  return apply_checked(Binary::floor_divide, a, b, a.device());
-}
-Tensor floor_divide(const Tensor& a, Scalar b) {
-  check_number("floor_divide", kDivisor, a, b.real() != 0, b);
+Tensor floor_divide(const Operand& a, const Operand& b) {
+  check_divisor("floor_divide", a, b);
   return apply(Binary::floor_divide, a, b);
 }
-Tensor floor_divide(Scalar a, const Tensor& b) {
-  check_divisors("floor_divide", b);
-  return apply(Binary::floor_divide, a, b);
-}
-Tensor remainder(const Tensor& a, const Tensor& b) {
-  check_same("remainder", a, b);
-  check_divisors("remainder", b);
-  return apply_checked(Binary::remainder, a, b, a.device());
-}
-Tensor remainder(const Tensor& a, Scalar b) {
-  check_number("remainder", kDivisor, a, b.real() != 0, b);
+Tensor remainder(const Operand& a, const Operand& b) {
+  check_divisor("remainder", a, b);
   return apply(Binary::remainder, a, b);
 }
-Tensor remainder(Scalar a, const Tensor& b) {
-  check_divisors("remainder", b);
-  return apply(Binary::remainder, a, b);
+Tensor leaky_relu(const Operand& x, const Operand& negative_slope) {
+  return apply(Binary::leaky_relu, x, negative_slope);
+}
+Tensor clamp(const Tensor& x, const std::optional<Operand>& min,
+             const std::optional<Operand>& max) {
+  check<ArgumentError>(min || max, "clamp", "needs min, max or both");
+  const Tensor above = min ? maximum(x, *min) : x;
+  return max ? minimum(above, *max) : above;
 }
 
-Tensor neg(const Tensor& x) {
-  return apply(Unary::neg, x);
-}
-Tensor abs(const Tensor& x) {
-  return apply(Unary::abs, x);
-}
-Tensor exp(const Tensor& x) {
-  return apply(Unary::exp, x);
-}
-Tensor log(const Tensor& x) {
-  return apply(Unary::log, x);
-}
-Tensor sqrt(const Tensor& x) {
-  return apply(Unary::sqrt, x);
-}
-Tensor tanh(const Tensor& x) {
-  return apply(Unary::tanh, x);
-}
-Tensor sigmoid(const Tensor& x) {
-  return apply(Unary::sigmoid, x);
-}
-Tensor relu(const Tensor& x) {
-  return apply(Unary::relu, x);
-}
-Tensor gelu(const Tensor& x) {
-  return apply(Unary::gelu, x);
-}
-Tensor sign(const Tensor& x) {
-  return apply(Unary::sign, x);
-}
-Tensor floor(const Tensor& x) {
-  return apply(Unary::floor, x);
-}
-Tensor round(const Tensor& x) {
-  return apply(Unary::round, x);
-}
-
-Tensor compare(const Tensor& a, const Tensor& b, Comparison op) {
-  check_same("compare", a, b);
-  return apply_comparison("compare", a, b, op);
-}
-Tensor compare(const Tensor& a, Scalar b, Comparison op) {
+Tensor compare(const Tensor& a, const Operand& other, Comparison op) {
+  if (const auto* t = std::get_if<Tensor>(&other)) {
+    check_same("compare", a, *t);
+    return apply_comparison("compare", a, *t, op);
+  }
+  const Scalar& b = std::get<Scalar>(other);
   if (carries_gradient(a.dtype()))
     return apply_comparison("compare", a, scalar_for("compare", b, a.dtype()), op);
   const WholeComparison whole = dispatch(a.dtype(), [&]<class T>() {

@@ -11,20 +11,26 @@ namespace normlab {
 
 inline constexpr int kDTypes = 7;
 
-// clang-format off
-enum class Unary {
-  neg, abs, exp, log, sqrt, square, cube, tanh, sigmoid, relu, gelu, sign, floor, round
+inline constexpr int kUnaryOps = static_cast<int>(Unary::round) + 1;
+enum class Binary {
+  add,
+  sub,
+  mul,
+  div,
+  maximum,
+  minimum,
+  pow,
+  floor_divide,
+  remainder,
+  leaky_relu
 };
-// clang-format on
-inline constexpr int kUnaryOps = 14;
-enum class Binary { add, sub, mul, div, maximum, minimum, pow, floor_divide, remainder };
-inline constexpr int kBinaryOps = 9;
-inline constexpr int kComparisons = 6;
+inline constexpr int kBinaryOps = static_cast<int>(Binary::leaky_relu) + 1;
+inline constexpr int kComparisons = static_cast<int>(Comparison::ge) + 1;
 
 /// The element types that an op takes; bool is never one of them.
 enum class Domain { numeric, floating };
 
-/// What a derivative reads beside dz. Unary: x and the result z; binary: the operands a and b.
+/// Arguments of a derivative beside dz. Unary: x and the result z; binary: the operands a and b.
 enum class Reads {
   no_derivative,
   passes,  ///< nothing: the gradient is dz itself
@@ -39,15 +45,16 @@ enum class Reads {
 using UnaryLoop = void (*)(const void* x, void* z, int64_t n);
 /// Of x and z only what the derivative reads needs to be there.
 using UnaryGradLoop = void (*)(const void* dz, const void* x, const void* z, void* dx, int64_t n);
-using BinaryLoop = void (*)(const Operand& a, const Operand& b, void* z, int64_t n);
-using BinaryGradLoop = void (*)(const void* dz, const Operand& a, const Operand& b, void* dx,
-                                int64_t n);
+using BinaryLoop = void (*)(const LoopOperand& a, const LoopOperand& b, void* z, int64_t n);
+using BinaryGradLoop = void (*)(const void* dz, const LoopOperand& a, const LoopOperand& b,
+                                void* dx, int64_t n);
 
-/// An op's row of the table as loops over arrays, by dtype; null where the op takes it not.
+/// An op's row of the table as loops over arrays, by dtype; null for a dtype that it does not take.
 struct UnaryOp {
-  const char* name;
+  const char *name, *summary;
   Reads reads;
   int cost;
+  bool activation;  ///< one that linear() and conv2d() fuse
   UnaryLoop forward[kDTypes];
   UnaryGradLoop backward[kDTypes];
 };
@@ -71,6 +78,9 @@ cuda::Source source_of(const Tensor& x);
 
 /// DeviceError and DtypeError unless a and b are of one device and dtype.
 void check_same(const char* op, const Tensor& a, const Tensor& b);
+/// b, or its number: a tensor of one element counts as a number beside x if it requires no gradient
+/// and has another dtype or device, as in pow(x, Tensor::scalar(2)).
+Operand beside(const Tensor& x, const Operand& b);
 /// The number as a scalar tensor on the CPU, whatever the device of the other operand; DtypeError
 /// if an integer dtype does not hold it. Sums and products on uint8 wrap around, so that there
 /// x + -3 is x + 253.

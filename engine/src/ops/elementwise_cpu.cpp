@@ -29,7 +29,7 @@ void unary_grad(const void* dz, const void* x, const void* z, void* dx, int64_t 
 }
 
 template <size_t I, class T>
-void binary(const Operand& a, const Operand& b, void* z, int64_t n) {
+void binary(const LoopOperand& a, const LoopOperand& b, void* z, int64_t n) {
   with_reader<T>(a, [&](auto ra) {
     with_reader<T>(b, [&](auto rb) { map(static_cast<T*>(z), n, std::get<I>(kBinary).z, ra, rb); });
   });
@@ -37,7 +37,7 @@ void binary(const Operand& a, const Operand& b, void* z, int64_t n) {
 
 /// Calls loop(reader of a, reader of b); what the derivative does not read is not loaded.
 template <Reads reads, class T, class Loop>
-void with_readers(const Operand& a, const Operand& b, const Loop& loop) {
+void with_readers(const LoopOperand& a, const LoopOperand& b, const Loop& loop) {
   const Same<T> unread(T{});
   if constexpr (reads == Reads::both)
     with_reader<T>(a, [&](auto ra) { with_reader<T>(b, [&](auto rb) { loop(ra, rb); }); });
@@ -50,21 +50,21 @@ void with_readers(const Operand& a, const Operand& b, const Loop& loop) {
 }
 
 template <size_t I, class T>
-void binary_da(const void* dz, const Operand& a, const Operand& b, void* da, int64_t n) {
+void binary_da(const void* dz, const LoopOperand& a, const LoopOperand& b, void* da, int64_t n) {
   constexpr auto& row = std::get<I>(kBinary);
   with_readers<row.da_reads, T>(
       a, b, [&](auto ra, auto rb) { map(static_cast<T*>(da), n, row.da, Array<T>{dz}, ra, rb); });
 }
 
 template <size_t I, class T>
-void binary_db(const void* dz, const Operand& a, const Operand& b, void* db, int64_t n) {
+void binary_db(const void* dz, const LoopOperand& a, const LoopOperand& b, void* db, int64_t n) {
   constexpr auto& row = std::get<I>(kBinary);
   with_readers<row.db_reads, T>(
       a, b, [&](auto ra, auto rb) { map(static_cast<T*>(db), n, row.db, Array<T>{dz}, ra, rb); });
 }
 
 template <size_t I, class T>
-void compare(const Operand& a, const Operand& b, void* z, int64_t n) {
+void compare(const LoopOperand& a, const LoopOperand& b, void* z, int64_t n) {
   const T *pa = a.as<T>(), *pb = b.as<T>();
   bool* out = static_cast<bool*>(z);
   const auto& f = std::get<I>(kCompare);
@@ -80,7 +80,7 @@ template <size_t I>
 constexpr UnaryOp unary_op() {
   constexpr auto& row = std::get<I>(kUnary);
   static_assert(row.op == static_cast<Unary>(I));
-  UnaryOp op{row.name, row.reads, row.cost, {}, {}};
+  UnaryOp op{row.name, row.summary, row.reads, row.cost, row.activation, {}, {}};
   const auto add = [&]<class T>() { op.forward[kIndex<T>] = unary<I, T>; };
   const auto add_grad = [&]<class T>() { op.backward[kIndex<T>] = unary_grad<I, T>; };
   add.template operator()<float>();

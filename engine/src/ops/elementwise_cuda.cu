@@ -103,11 +103,6 @@ Input<T> input(const Source& source) {
 // --- the table's rows as functions of scalars ---------------------------------------------------
 
 template <size_t I>
-using UnaryRowAt = std::tuple_element_t<I, std::remove_cv_t<decltype(kUnary)>>;
-template <size_t I>
-using BinaryRowAt = std::tuple_element_t<I, std::remove_cv_t<decltype(kBinary)>>;
-
-template <size_t I>
 struct UnaryForward {
   template <class T>
   __device__ T operator()(T x) const {

@@ -8,7 +8,7 @@
 
 namespace normlab {
 
-enum class Unary;
+enum class Unary : uint8_t;
 enum class Binary;
 enum class Comparison;
 

@@ -20,7 +20,7 @@ struct Array<float> {
   const float* p;
   explicit Array(const void* data) : p(static_cast<const float*>(data)) {}
   vfloat at(int64_t i) const { return load(p + i); }
-  vfloat part(int64_t i, int64_t n) const { return load_part(p + i, n); }
+  vfloat part(int64_t i, int64_t n) const { return load(p + i, n); }
 };
 
 /// One number in place of an array.
@@ -39,7 +39,7 @@ struct Same<float> {
 };
 
 template <class T, class Body>
-void with_reader(const Operand& x, const Body& body) {
+void with_reader(const LoopOperand& x, const Body& body) {
   if (x.scalar)
     body(Same<T>(*x.as<T>()));
   else
@@ -52,7 +52,7 @@ void map(T* z, int64_t n, const F& f, const Inputs&... inputs) {
   if constexpr (std::is_same_v<T, float>) {
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) store(z + i, f(inputs.at(i)...));
-    if (i < n) store_part(z + i, f(inputs.part(i, n - i)...), n - i);
+    if (i < n) store(z + i, f(inputs.part(i, n - i)...), n - i);
   } else {
     for (int64_t i = 0; i < n; ++i) z[i] = static_cast<T>(f(inputs.at(i)...));
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the rows of elementwise_table.h are written with, for one element: float64 on the CPU, both
-// floating types on the GPU, integers on both.
+// Functions of one element for the rows of elementwise_table.h: float64 on the CPU, both floating
+// types on the GPU, integers on both.
 
 #include <cmath>
 #include <concepts>
@@ -43,6 +43,14 @@ NORMLAB_ANYWHERE V vexp(V x) {
 template <std::floating_point V>
 NORMLAB_ANYWHERE V vlog(V x) {
   return std::log(x);
+}
+template <std::floating_point V>
+NORMLAB_ANYWHERE V vsin(V x) {
+  return std::sin(x);
+}
+template <std::floating_point V>
+NORMLAB_ANYWHERE V vcos(V x) {
+  return std::cos(x);
 }
 template <std::floating_point V>
 NORMLAB_ANYWHERE V vtanh(V x) {
@@ -134,7 +142,12 @@ struct NormalOf {
 };
 template <std::floating_point V>
 NORMLAB_ANYWHERE NormalOf<V> vnormal(V x) {
-  return {V(0.5) * std::erfc(x * V(-0.70710678118654752)), std::exp(V(-0.5) * x * x)};
+#if defined(__CUDA_ARCH__)
+  const V cdf = normcdf(x);
+#else
+  const V cdf = V(0.5) * std::erfc(x * V(-0.70710678118654752));
+#endif
+  return {cdf, std::exp(V(-0.5) * x * x)};
 }
 
 }  // namespace

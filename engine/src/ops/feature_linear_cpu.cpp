@@ -21,9 +21,9 @@ void gather_columns(const float* products, const int32_t* pair, int64_t position
 
 void gather_rest(const float* products, const int32_t* pair, int64_t positions, int64_t width,
                  const float* bias, float* z, int64_t count) {
-  vfloat sum = bias ? load_first(bias, count) : vfloat{};
-  for (int64_t p = 0; p < positions; ++p) sum += load_first(products + pair[p] * width, count);
-  store_first(z, sum, count);
+  vfloat sum = bias ? load(bias, count) : vfloat{};
+  for (int64_t p = 0; p < positions; ++p) sum += load(products + pair[p] * width, count);
+  store(z, sum, count);
 }
 
 void gather(const float* products, const int32_t* pair_of, int64_t n, int64_t positions,
@@ -60,7 +60,7 @@ struct ColumnSums {
       vfloat weight[kTerms];
       for (int t = 0; t < kTerms; ++t) weight[t] = broadcast(p.weights[t] ? p.weights[t][i] : 1);
       for (int v = 0; v < V; ++v) {
-        const vfloat x = load_first(row + v * kLanes, count);
+        const vfloat x = load(row + v * kLanes, count);
         for (int t = 0; t < kTerms; ++t) sum[t][v] += x * weight[t];
       }
     }
@@ -71,7 +71,7 @@ struct ColumnSums {
     add(p.ends[pair], p.ends[pair + 1], sum);
     for (int t = 0; t < kTerms; ++t)
       for (int v = 0; v < V; ++v)
-        store_first(p.sums[t] + pair * p.width + j + v * kLanes, sum[t][v], count);
+        store(p.sums[t] + pair * p.width + j + v * kLanes, sum[t][v], count);
   }
 
   void many(int64_t pair) const {

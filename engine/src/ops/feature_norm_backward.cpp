@@ -118,7 +118,8 @@ void sum_products(const FeatureNormBatch<T>& b, const FactorLists<T>& factors, c
 template <class T>
 Tensor offset_gradients(const FeatureNormBatch<T>& b, const Tensor& factors, const Tensor& dz) {
   Tensor sums = Tensor::empty({b.positions, b.width}, dtype_of<T>);
-  MatrixProduct<T> p;
+  MatrixProduct p;
+  p.dtype = dtype_of<T>;
   p.a = factors.data<T>();
   p.b = dz.data<T>();
   p.c = sums.data<T>();
@@ -146,7 +147,8 @@ template <class T>
 Tensor weight_gradient(const FeatureNormBatch<T>& b, const Tensor& sums) {
   Tensor dweight = Tensor::empty({b.positions, b.inner, b.width}, dtype_of<T>);
   for (const FeatureNormBlock& block : b.blocks) {
-    MatrixProduct<T> p;
+    MatrixProduct p;
+    p.dtype = dtype_of<T>;
     p.a = b.rows.template data<T>() + block.row * b.inner;
     p.b = sums.data<T>() + block.sum * b.width;
     p.c = dweight.data<T>() + block.position * b.inner * b.width;
@@ -165,7 +167,8 @@ template <class T>
 Tensor back_through_weight(const FeatureNormBatch<T>& b, const Tensor& sums, const Tensor& weight) {
   Tensor back = Tensor::empty({b.row_count, b.inner}, dtype_of<T>);
   for (const FeatureNormBlock& block : b.blocks) {
-    MatrixProduct<T> p;
+    MatrixProduct p;
+    p.dtype = dtype_of<T>;
     p.b = weight.data<T>() + block.position * b.inner * b.width;
     p.M = block.rows;
     p.a = sums.data<T>() + block.to_table * b.width;

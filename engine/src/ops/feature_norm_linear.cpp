@@ -162,7 +162,8 @@ template <class T>
 Tensor products_of(const FeatureNormBatch<T>& b, const Tensor& weight) {
   Tensor products = Tensor::empty({b.row_count, b.width}, dtype_of<T>);
   for (const FeatureNormBlock& block : b.blocks) {
-    MatrixProduct<T> p;
+    MatrixProduct p;
+    p.dtype = dtype_of<T>;
     p.b = weight.data<T>() + block.position * b.inner * b.width;
     p.M = block.rows;
     p.a = b.rows.template data<T>() + block.row * b.inner;
@@ -208,7 +209,8 @@ Tensor through_offsets(const FeatureNormBatch<T>& b, const Tensor& products) {
     std::transform(offset, offset + count, both + count, [k](T r) { return -k * r * r; });
   }
   Tensor through = Tensor::empty({factors.size(0), b.width}, dtype_of<T>);
-  MatrixProduct<T> p;
+  MatrixProduct p;
+  p.dtype = dtype_of<T>;
   p.a = factors.data<T>();
   p.b = sums.data<T>();
   p.c = through.data<T>();

@@ -11,7 +11,7 @@ void centre(const CentredRows<float>& p) {
   const double n = static_cast<double>(p.inner);
   for (int64_t k = 0; k < p.pairs; ++k) {
     const float* row = p.table + p.index[k] * p.inner;
-    const auto of_row = [row](int64_t e, int64_t count) { return load_first(row + e, count); };
+    const auto of_row = [row](int64_t e, int64_t count) { return load(row + e, count); };
     const double mean = p.centred ? sum_over(p.inner, of_row) / n : 0;
     // In two steps: the rounded mean alone would be wrong where it is large.
     const float rounded = static_cast<float>(mean);
@@ -19,10 +19,10 @@ void centre(const CentredRows<float>& p) {
     float *less_mean = p.less_mean + k * p.inner, *scaled = p.scaled + k * p.inner;
     p.mean[k] = mean;
     p.square_sum[k] = sum_over(p.inner, [&](int64_t e, int64_t count) {
-      const vfloat x = (load_first(row + e, count) - high) - low;
-      store_first(less_mean + e, x, count);
-      store_first(scaled + e, p.gain ? x * load_first(p.gain + e, count) : x, count);
-      if (p.squares) store_first(p.squares + k * p.inner + e, x * x * -p.k, count);
+      const vfloat x = (load(row + e, count) - high) - low;
+      store(less_mean + e, x, count);
+      store(scaled + e, p.gain ? x * load(p.gain + e, count) : x, count);
+      if (p.squares) store(p.squares + k * p.inner + e, x * x * -p.k, count);
       return x * x;
     });
   }
@@ -40,22 +40,21 @@ void gather_columns(const NormGather<float>& p, int64_t i, int64_t j, Count coun
     const float* product = p.products + place.pairs + pair[position] * p.width + j;
     const vfloat twice = broadcast(kAdaptive ? 2 * p.k * p.offset[i * p.positions + position] : 0);
     for (int v = 0; v < V; ++v) {
-      const vfloat a = load_first(product + v * kLanes, count);
+      const vfloat a = load(product + v * kLanes, count);
       y[v] += a;
       if constexpr (kAdaptive)
-        squares[v] += load_first(product + place.squares + v * kLanes, count) - a * twice;
+        squares[v] += load(product + place.squares + v * kLanes, count) - a * twice;
     }
   }
   const float rstd = p.rstd[i];
   for (int v = 0; v < V; ++v) {
     const int64_t column = j + v * kLanes, at = i * p.width + column;
-    vfloat plain = (y[v] + load_first(p.via_offset + at, count)) * rstd;
-    if (p.first) store_first(p.first + at, plain, count);
-    if constexpr (kAdaptive)
-      plain += (squares[v] + load_first(p.via_square + at, count)) * (rstd * rstd);
+    vfloat plain = (y[v] + load(p.via_offset + at, count)) * rstd;
+    if (p.first) store(p.first + at, plain, count);
+    if constexpr (kAdaptive) plain += (squares[v] + load(p.via_square + at, count)) * (rstd * rstd);
     if constexpr (kAdaptive) plain *= p.C;
-    if (p.plain) store_first(p.plain + at, plain, count);
-    store_first(p.z + at, plain + load_first(p.constant + column, count), count);
+    if (p.plain) store(p.plain + at, plain, count);
+    store(p.z + at, plain + load(p.constant + column, count), count);
   }
 }
 
@@ -82,9 +81,8 @@ void gather(const NormGather<float>& p, int64_t first, int64_t last) {
 // --- backward ---------------------------------------------------------------------------------
 
 double dot(const float* a, const float* b, int64_t n) {
-  return sum_over(n, [=](int64_t i, int64_t count) {
-    return load_first(a + i, count) * load_first(b + i, count);
-  });
+  return sum_over(
+      n, [=](int64_t i, int64_t count) { return load(a + i, count) * load(b + i, count); });
 }
 
 void row_gradients(const RowGradients<float>& p) {
@@ -93,11 +91,11 @@ void row_gradients(const RowGradients<float>& p) {
     if (p.gain_sums)
       for (int64_t e = 0; e < p.inner; ++e) p.gain_sums[e] += static_cast<double>(x[e]) * back[e];
     if (!p.rows) continue;
-    for_vectors(p.inner, [&](int64_t e, int64_t count) {
-      const vfloat v = load_first(x + e, count);
-      vfloat d = load_first(p.gain + e, count) * load_first(back + e, count) - p.alpha[k];
-      if (p.back_squares) d -= v * p.k * load_first(p.back_squares + k * p.inner + e, count);
-      store_first(p.rows + k * p.inner + e, d - v * p.beta[k], count);
+    each_vector(0, p.inner, [&](int64_t e, int64_t count) {
+      const vfloat v = load(x + e, count);
+      vfloat d = load(p.gain + e, count) * load(back + e, count) - p.alpha[k];
+      if (p.back_squares) d -= v * p.k * load(p.back_squares + k * p.inner + e, count);
+      store(p.rows + k * p.inner + e, d - v * p.beta[k], count);
     });
   }
 }

@@ -32,7 +32,7 @@ void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 }
 
 /// The lengths of one call; rows counts all axes of x but the last.
-struct Lengths {
+struct LinearShape {
   int64_t rows, in, out;
 };
 
@@ -42,40 +42,38 @@ Shape with_last(Shape shape, int64_t length) {
 }
 
 /// a b = c, all lengths left to the caller.
-template <class T>
-MatrixProduct<T> product(const Tensor& a, const Tensor& b, const Tensor& c) {
-  MatrixProduct<T> p;
-  p.a = static_cast<const T*>(device_data(a));
-  p.b = static_cast<const T*>(device_data(b));
-  p.c = static_cast<T*>(device_data(c));
+MatrixProduct product(const Tensor& a, const Tensor& b, const Tensor& c) {
+  MatrixProduct p;
+  p.dtype = c.dtype();
   p.device = c.device();
+  p.a = device_data(a);
+  p.b = device_data(b);
+  p.c = device_data(c);
   return p;
 }
 
-template <class T>
 Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
-               const Lengths& n, Tensor& before) {
+               const LinearShape& n, const Tensor& before) {
   Tensor z = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
   const bool turn = x.device() == Device::cpu && n.rows >= kRowsToTurn;
   const Tensor right = turn ? transpose(weight.detach()) : weight;
-  MatrixProduct<T> p = product<T>(x, right, z);
+  MatrixProduct p = product(x, right, z);
   p.b_transposed = !turn;
   p.M = n.rows;
   p.N = n.out;
   p.K = n.in;
   const Tensor added = bias.defined() ? bias.detach().to(x.dtype()) : bias;
-  p.bias = device_data_or_null<T>(added);
-  p.before = device_data_or_null<T>(before);
+  p.bias = device_data_or_null<void>(added);
+  p.before = device_data_or_null<void>(before);
   p.activation = activation;
   multiply("linear", p);
   return z;
 }
 
 /// dx = dpre weight.
-template <class T>
-Tensor input_gradient(const Tensor& dpre, const Tensor& weight, const Lengths& n) {
+Tensor input_gradient(const Tensor& dpre, const Tensor& weight, const LinearShape& n) {
   Tensor dx = Tensor::empty(with_last(dpre.shape(), n.in), dpre.dtype(), dpre.device());
-  MatrixProduct<T> p = product<T>(dpre, weight, dx);
+  MatrixProduct p = product(dpre, weight, dx);
   p.M = n.rows;
   p.N = n.in;
   p.K = n.out;
@@ -84,10 +82,9 @@ Tensor input_gradient(const Tensor& dpre, const Tensor& weight, const Lengths& n
 }
 
 /// dweight = dpre^T x.
-template <class T>
-Tensor weight_gradient(const Tensor& dpre, const Tensor& x, const Lengths& n) {
+Tensor weight_gradient(const Tensor& dpre, const Tensor& x, const LinearShape& n) {
   Tensor dw = Tensor::empty({n.out, n.in}, x.dtype(), x.device());
-  MatrixProduct<T> p = product<T>(dpre, x, dw);
+  MatrixProduct p = product(dpre, x, dw);
   p.a_transposed = true;
   p.M = n.out;
   p.N = n.in;
@@ -101,9 +98,10 @@ struct BeforeActivation {
   Tensor dpre, dbias;
 };
 
-/// In one pass.
+/// As before_activation(), in one pass.
 BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
-                                          Activation activation, const Lengths& n, bool with_bias) {
+                                          Activation activation, const LinearShape& n,
+                                          bool with_bias) {
   BeforeActivation result{dz, {}};
   const cuda::MatmulFunctions& gpu = *cuda::backend().matmul;
   cuda::ActivationGradArgs args{};
@@ -132,7 +130,7 @@ BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
 }
 
 BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activation activation,
-                                   const Lengths& n, bool with_bias) {
+                                   const LinearShape& n, bool with_bias) {
   if (dz.device() == Device::cuda)
     return before_activation_on_gpu(dz, kept, activation, n, with_bias);
   BeforeActivation result{dz, {}};
@@ -149,29 +147,27 @@ BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activati
 
 /// The weight has x's dtype; the bias of bfloat16 may be float32.
 Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
-  const Lengths n = {x.shape().numel(0, x.rank() - 1), weight.size(1), weight.size(0)};
+  const LinearShape n = {x.shape().numel(0, x.rank() - 1), weight.size(1), weight.size(0)};
   const bool recorded = needs_grad({x, weight, bias});
-  return dispatch_computable("linear", x.dtype(), [&]<class T>() {
-    Tensor before;
-    if (recorded && keeps_input(activation))
-      before = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
-    Tensor z = forward<T>(x, weight, bias, activation, n, before);
-    if (!recorded) return z;
-    Saved kept, kept_x, kept_weight;
-    if (activation != Activation::none) kept = Saved(before.defined() ? before : z);
-    if (weight.requires_grad()) kept_x = Saved(x);
-    if (x.requires_grad()) kept_weight = Saved(weight);
-    const DType bias_dtype = bias.defined() ? bias.dtype() : x.dtype();
-    return record("linear", std::move(z), {x, weight, bias},
-                  [=](const Tensor& dz, Needs needs) -> Grads {
-                    const auto [dpre, dbias] = before_activation(dz, kept, activation, n, needs[2]);
-                    Grads grads(3);
-                    if (needs[0]) grads[0] = input_gradient<T>(dpre, kept_weight.get(), n);
-                    if (needs[1]) grads[1] = weight_gradient<T>(dpre, kept_x.get(), n);
-                    if (needs[2]) grads[2] = dbias.to(bias_dtype);
-                    return grads;
-                  });
-  });
+  Tensor before;
+  if (recorded && keeps_input(activation))
+    before = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
+  Tensor z = forward(x, weight, bias, activation, n, before);
+  if (!recorded) return z;
+  Saved kept, kept_x, kept_weight;
+  if (activation != Activation::none) kept = Saved(before.defined() ? before : z);
+  if (weight.requires_grad()) kept_x = Saved(x);
+  if (x.requires_grad()) kept_weight = Saved(weight);
+  const DType bias_dtype = bias.defined() ? bias.dtype() : x.dtype();
+  return record("linear", std::move(z), {x, weight, bias},
+                [=](const Tensor& dz, Needs needs) -> Grads {
+                  const auto [dpre, dbias] = before_activation(dz, kept, activation, n, needs[2]);
+                  Grads grads(3);
+                  if (needs[0]) grads[0] = input_gradient(dpre, kept_weight.get(), n);
+                  if (needs[1]) grads[1] = weight_gradient(dpre, kept_x.get(), n);
+                  if (needs[2]) grads[2] = dbias.to(bias_dtype);
+                  return grads;
+                });
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ void check_options(const CrossEntropyOptions& options) {
                        "label_smoothing must be in [0, 1), got ", options.label_smoothing);
 }
 
-/// Whether targets are classes; or else they are probabilities, floating and of logits' shape.
+/// True if targets are classes; else they are probabilities, floating and of logits' shape.
 bool check_inputs(const Tensor& logits, const Tensor& targets) {
   check<DtypeError>(is_computable(logits), kOp, "logits must be float32 or float64, got ",
                     logits.dtype());
@@ -75,7 +75,7 @@ Tensor checked_classes(const Tensor& targets, int64_t n, std::optional<int64_t> 
   return classes;
 }
 
-/// What a call is about, but for the logits.
+/// Targets and options of one loss.
 struct Targets {
   Tensor classes, probabilities;  ///< one of both
   Tensor weight;                  ///< or undefined
@@ -113,7 +113,7 @@ LossRows<T> rows_of(const Tensor& logits, const Targets& t) {
           t.smoothing};
 }
 
-/// What a mean divides by: the number of rows that count, or the weights of their classes.
+/// Divisor of a mean: the number of rows that count, or the weights of their classes.
 double mean_divisor(const Targets& t, int64_t rows) {
   if (!t.classes.defined()) return static_cast<double>(rows);
   const int64_t* classes = t.classes.data<int64_t>();
@@ -185,7 +185,7 @@ Tensor reduced(const Tensor& loss, double divisor) {
   return Tensor::scalar(divisor != 0 ? total / divisor : nan, loss.dtype());
 }
 
-/// What a call was given, each as it was then: backward() refuses what has changed since.
+/// Inputs of one loss, saved: backward() refuses one that has changed since.
 class Kept {
  public:
   /// probabilities and weight may be undefined.
@@ -215,7 +215,7 @@ cuda::LossSum sum_of(Reduction reduction) {
   return reduction == Reduction::sum ? cuda::LossSum::sum : cuda::LossSum::mean;
 }
 
-/// What forward leaves for backward.
+/// Values of the rows that forward leaves for backward.
 struct GpuRows {
   Tensor classes, stats, divisor;
 };
@@ -262,7 +262,7 @@ Tensor gpu_cross_entropy(const Tensor& logits, const Tensor& classes, const Tens
   };
   const Shape shape = logits.shape().sub(0, logits.rank() - 1);
   const GpuRows rows{empty({shape.numel()}, DType::int64),
-                     empty({shape.numel(), cuda::kLossStats}, computed_in(logits.dtype())),
+                     empty({shape.numel(), kLossStats}, computed_in(logits.dtype())),
                      empty({1}, DType::float64)};
   const Tensor losses = empty(shape, logits.dtype());
   const bool each = options.reduction == Reduction::none;

@@ -30,7 +30,7 @@ struct LossRows {
   }
 };
 
-/// What backward needs of a row: its greatest logit, the inverse of the sum of
+/// Numbers of a row kept for backward: its greatest logit, the inverse of the sum of
 /// exp(logit - greatest), and the sum of the coefficients.
 inline constexpr int64_t kLossStats = 3;
 
@@ -46,7 +46,7 @@ struct LossKernels {
 };
 NORMLAB_KERNEL_TABLE(LossKernels, loss_kernels)
 
-/// The same in plain loops for float and double: the specification of the fast ones.
+/// Plain loops for float and double: the specification of the fast kernels.
 namespace reference {
 
 template <class T>

@@ -11,14 +11,14 @@ using Rows = LossRows<float>;
 
 /// The weights of classes from i on.
 vfloat weights(const Rows& rows, int64_t i, int64_t count) {
-  return rows.weight ? load_first(rows.weight + i, count) : broadcast(1.0F);
+  return rows.weight ? load(rows.weight + i, count) : broadcast(1.0F);
 }
 
 /// Coefficients of classes from i on in a row of probabilities.
 vfloat coefficients(const Rows& rows, const float* target, int64_t i, int64_t count) {
   const float smoothing = static_cast<float>(rows.smoothing);
   const float spread = static_cast<float>(rows.smoothing / static_cast<double>(rows.n));
-  const vfloat smooth = load_first(target + i, count) * (1 - smoothing) + spread;
+  const vfloat smooth = load(target + i, count) * (1 - smoothing) + spread;
   return weights(rows, i, count) * smooth;
 }
 
@@ -38,7 +38,7 @@ Sums sums_for_class(const float* x, const Rows& rows, int64_t target, float grea
   Sums sums{rows.mass_of(target), own == 0 ? 0 : own * (x[target] - greatest)};
   if (rows.smoothing == 0) return sums;
   const double all = sum_over(rows.n, [&](int64_t i, int64_t count) {
-    const vfloat less = load_first(x + i, count) - greatest;
+    const vfloat less = load(x + i, count) - greatest;
     return rows.weight ? product(weights(rows, i, count), less) : less;
   });
   sums.logits += rows.smoothing * all / static_cast<double>(rows.n);
@@ -49,7 +49,7 @@ Sums sums_for_probabilities(const float* x, const Rows& rows, const float* targe
   const double mass = sum_over(
       rows.n, [&](int64_t i, int64_t count) { return coefficients(rows, target, i, count); });
   const double logits = sum_over(rows.n, [&](int64_t i, int64_t count) {
-    return product(coefficients(rows, target, i, count), load_first(x + i, count) - greatest);
+    return product(coefficients(rows, target, i, count), load(x + i, count) - greatest);
   });
   return {mass, logits};
 }
@@ -76,9 +76,9 @@ template <class Subtracted>
 void row_backward(const float* x, int64_t n, const float* kept, float scale, float* dx,
                   const Subtracted& subtracted) {
   const float factor = scale * kept[1] * kept[2];
-  for_vectors(n, [&](int64_t i, int64_t count) {
-    const vfloat e = vexp(load_first(x + i, count) - kept[0]);
-    store_first(dx + i, e * factor - subtracted(i, count), count);
+  each_vector(0, n, [&](int64_t i, int64_t count) {
+    const vfloat e = vexp(load(x + i, count) - kept[0]);
+    store(dx + i, e * factor - subtracted(i, count), count);
   });
 }
 
@@ -115,11 +115,11 @@ void target_gradient(const float* logits, const Rows& rows, const float* stats, 
     const float *x = logits + r * rows.n, *kept = stats + kLossStats * r;
     const float factor = scale[r] * static_cast<float>(1 - rows.smoothing);
     const float log_total = -std::log(kept[1]);
-    for_vectors(rows.n, [&](int64_t i, int64_t count) {
+    each_vector(0, rows.n, [&](int64_t i, int64_t count) {
       // Not greatest + log_total first: that would round off what is small beside the greatest.
-      const vfloat less = kept[0] - load_first(x + i, count);
-      store_first(dtargets + r * rows.n + i,
-                  product(factor * weights(rows, i, count), less + log_total), count);
+      const vfloat less = kept[0] - load(x + i, count);
+      store(dtargets + r * rows.n + i, product(factor * weights(rows, i, count), less + log_total),
+            count);
     });
   });
 }

@@ -24,7 +24,7 @@ Tensor select(const char* op, const Shape& shape, const Tensor& mask, const Tens
                     : item == 4 ? kernels.four_bytes
                                 : kernels.one_byte;
   char* out = static_cast<char*>(z.raw());
-  BroadcastLoop(shape, {&mask, &a, &b}).run(1, [&](int64_t begin, int64_t n, const Operand* x) {
+  BroadcastLoop(shape, {&mask, &a, &b}).run(1, [&](int64_t begin, int64_t n, const LoopOperand* x) {
     loop(x[0], x[1], x[2], out + begin * item, n);
   });
   return z;
@@ -59,39 +59,71 @@ void check_covered(const Tensor& x, const Tensor& mask) {
         mask.shape());
 }
 
+/// The operand as a tensor beside x.
+Tensor tensor_beside(const char* op, const Tensor& x, const Operand& operand) {
+  const auto* number = std::get_if<Scalar>(&operand);
+  return number ? scalar_for(op, *number, x.dtype()) : std::get<Tensor>(operand);
+}
+
+/// Both are masks; numbers are not taken for bits.
+void check_masks(const char* op, const Tensor& a, const Tensor& b) {
+  for (const Tensor& x : {a, b})
+    check<DtypeError>(x.dtype() == DType::boolean, op, "needs bool tensors, got ", x.dtype(),
+                      "; comparisons make them, each in brackets: (x > 0) & (y > 1)");
+}
+
+/// The second operand of an op on masks, as a mask.
+Tensor second_mask(const char* op, const Tensor& a, const Operand& b) {
+  const auto* number = std::get_if<Scalar>(&b);
+  check_masks(op, a, number ? a : std::get<Tensor>(b));
+  if (!number) return std::get<Tensor>(b);
+  check<DtypeError>(number->real() == 0 || number->real() == 1, op,
+                    "needs bool tensors, True or False, got ", *number);
+  return Tensor::full({}, *number, DType::boolean, a.device());
+}
+
 }  // namespace
 
-Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
-  check_same("where", a, b);
-  check_mask("where", mask, a);
-  return choose(mask, a, b);
+Tensor operator&(const Tensor& a, const Operand& b) {
+  return where(a, second_mask("&", a, b), Tensor::zeros({}, DType::boolean, a.device()));
 }
-Tensor where(const Tensor& mask, const Tensor& a, Scalar b) {
-  check_mask("where", mask, a);
-  return choose(mask, a, scalar_for("where", b, a.dtype()));
+Tensor operator|(const Tensor& a, const Operand& b) {
+  const Tensor other = second_mask("|", a, b);
+  return where(a, Tensor::ones({}, DType::boolean, a.device()), other);
 }
-Tensor where(const Tensor& mask, Scalar a, const Tensor& b) {
-  check_mask("where", mask, b);
-  return choose(mask, scalar_for("where", a, b.dtype()), b);
+Tensor operator^(const Tensor& a, const Operand& b) {
+  return compare(a, second_mask("^", a, b), Comparison::ne);
+}
+Tensor operator~(const Tensor& x) {
+  check_masks("~", x, x);
+  return logical_not(x);
 }
 
-Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
+Tensor where(const Tensor& mask, const Operand& a, const Operand& b) {
+  const auto *x = std::get_if<Tensor>(&a), *y = std::get_if<Tensor>(&b);
+  if (!x && !y)
+    return where(mask, Tensor::full({}, std::get<Scalar>(a), DType::float32, mask.device()), b);
+  if (x && y) check_same("where", *x, *y);
+  const Tensor& given = x ? *x : *y;
+  check_mask("where", mask, given);
+  return choose(mask, tensor_beside("where", given, a), tensor_beside("where", given, b));
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Operand& value) {
+  const Operand filling = beside(x, value);
   check_covered(x, mask);
-  const Tensor filling = scalar_for("masked_fill", value, x.dtype());
-  const Tensor z = select("masked_fill", x.shape(), mask, filling, x);
+  if (const auto* t = std::get_if<Tensor>(&filling)) {
+    check(t->numel() == 1, "masked_fill", "value must have one element, got shape ", t->shape());
+    check_same("masked_fill", x, *t);
+    return choose(mask, t->reshape({}), x);
+  }
+  const Tensor number = scalar_for("masked_fill", std::get<Scalar>(filling), x.dtype());
+  const Tensor z = select("masked_fill", x.shape(), mask, number, x);
   if (!needs_grad({x})) return z;
   return record("masked_fill", z, {x}, [kept = Saved(mask)](const Tensor& dz, Needs) -> Grads {
     const Tensor zero = scalar_for("masked_fill", 0, dz.dtype());
     return {select("masked_fill", dz.shape(), kept.get(), zero, dz)};
   });
-}
-
-Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
-  check_covered(x, mask);
-  check(value.numel() == 1, "masked_fill", "value must have one element, got shape ",
-        value.shape());
-  check_same("masked_fill", x, value);
-  return choose(mask, value.reshape({}), x);
 }
 
 }  // namespace normlab

@@ -7,8 +7,8 @@ namespace normlab {
 
 /// z[i] = mask[i] ? a[i] : b[i], by size of an element.
 struct SelectKernels {
-  using Loop = void (*)(const Operand& mask, const Operand& a, const Operand& b, void* z,
-                        int64_t n);
+  using Loop = void (*)(const LoopOperand& mask, const LoopOperand& a, const LoopOperand& b,
+                        void* z, int64_t n);
   Loop one_byte, four_bytes, eight_bytes;
 };
 NORMLAB_KERNEL_TABLE(SelectKernels, select_kernels)

@@ -12,12 +12,13 @@ void select(const uint8_t* mask, const T* a, const T* b, T* z, int64_t n) {
 }
 
 template <class T>
-void select(const Operand& mask, const Operand& a, const Operand& b, void* out, int64_t n) {
+void select(const LoopOperand& mask, const LoopOperand& a, const LoopOperand& b, void* out,
+            int64_t n) {
   const uint8_t* m = mask.as<uint8_t>();
   const T *pa = a.as<T>(), *pb = b.as<T>();
   T* z = static_cast<T*>(out);
   if (mask.scalar) {
-    const Operand& chosen = *m ? a : b;
+    const LoopOperand& chosen = *m ? a : b;
     const T* p = chosen.as<T>();
     for (int64_t i = 0; i < n; ++i) z[i] = p[chosen.scalar ? 0 : i];
   } else if (a.scalar && b.scalar) {

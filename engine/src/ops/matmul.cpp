@@ -18,7 +18,7 @@ namespace {
 
 // --- one batch of products --------------------------------------------------------------------
 
-/// How the results are cut into jobs: each along its longer side, small ones several to a job.
+/// Results cut into jobs: each along its longer side, small ones several to a job.
 struct Cut {
   bool by_rows = true;
   int64_t side = 0, length = 0;  ///< of the longer side, of a block of it
@@ -32,8 +32,7 @@ struct Cut {
 constexpr double kJobWork = 2 << 20;
 constexpr int64_t kLeastRows = 64, kLeastColumns = 128, kMost = 256, kMostMatrices = 16;
 
-template <class T>
-Cut cut_of(const MatrixProduct<T>& p) {
+Cut cut_of(const MatrixProduct& p) {
   Cut cut;
   cut.by_rows = p.M >= p.N;
   cut.side = std::max(p.M, p.N);
@@ -52,73 +51,39 @@ Cut cut_of(const MatrixProduct<T>& p) {
   return cut;
 }
 
-void multiply_block(const MatrixProduct<float>& p, const ResultBlock& block) {
+void multiply_block(float, const MatrixProduct& p, const ResultBlock& block) {
   if (is_small(p))  // then a block is a whole matrix
     matmul_kernels_for_cpu().small(p, block.matrix);
   else
     matmul_onednn(p, block);
 }
-void multiply_block(const MatrixProduct<double>& p, const ResultBlock& block) {
+void multiply_block(double, const MatrixProduct& p, const ResultBlock& block) {
   matmul_reference(p, block);
-}
-const ActivationKernels<float>& activations(float) {
-  return activation_f32_for_cpu();
-}
-const ActivationKernels<double>& activations(double) {
-  return activation_f64_for_cpu();
 }
 
 /// Bias and activation for one block of the result.
 template <class T>
-void finish_block(const MatrixProduct<T>& p, const ResultBlock& block) {
+void finish_block(const MatrixProduct& p, const ResultBlock& block) {
   if (!p.bias && !p.before && p.activation == Activation::none) return;
-  const int64_t at = (block.matrix * p.M + block.row) * p.N + block.column;
-  T* before = p.before ? p.before + at : nullptr;
-  const T* bias = p.bias ? p.bias + block.column : nullptr;
-  const auto forward = activations(T()).forward;
-  if (block.columns == p.N) {
-    forward(p.c + at, bias, before, block.rows, p.N, p.activation);
-    return;
-  }
+  const int64_t at = block.row * p.N + block.column;
+  T* c = p.result<T>(block.matrix) + at;
+  T* before = p.before ? static_cast<T*>(p.before) + block.matrix * p.M * p.N + at : nullptr;
+  const T* bias = p.bias ? static_cast<const T*>(p.bias) + block.column : nullptr;
+  if (block.columns == p.N) return activate_rows(c, bias, before, block.rows, p.N, p.activation);
   for (int64_t i = 0; i < block.rows; ++i)
-    forward(p.c + at + i * p.N, bias, before ? before + i * p.N : nullptr, 1, block.columns,
-            p.activation);
-}
-
-template <class T>
-void multiply_on_gpu(const char* op, const MatrixProduct<T>& p) {
-  const cuda::ProductArgs args = {.dtype = dtype_of<T>,
-                                  .a = p.a,
-                                  .b = p.b,
-                                  .c = p.c,
-                                  .a_transposed = p.a_transposed,
-                                  .b_transposed = p.b_transposed,
-                                  .M = p.M,
-                                  .N = p.N,
-                                  .K = p.K,
-                                  .batch = p.batch,
-                                  .a_step = p.a_step,
-                                  .b_step = p.b_step,
-                                  .bias = p.bias,
-                                  .before = p.before,
-                                  .activation = p.activation,
-                                  .tf32 = cuda::tf32_allowed()};
-  cuda::call(op, cuda::backend().matmul->multiply, args);
+    activate_rows(c + i * p.N, bias, before ? before + i * p.N : nullptr, 1, block.columns,
+                  p.activation);
 }
 
 /// Rows that meet the same right side are one taller matrix.
-template <class T>
-void join_rows(MatrixProduct<T>& p) {
+void join_rows(MatrixProduct& p) {
   if (p.batch <= 1 || p.b_step != 0 || p.a_transposed || p.a_step != p.M * p.K) return;
   p.M *= p.batch;
   p.batch = 1;
 }
 
 template <class T>
-void multiply_typed(const char* op, MatrixProduct<T> p) {
-  if (p.batch == 0 || p.M == 0 || p.N == 0) return;
-  join_rows(p);
-  if (p.device == Device::cuda) return multiply_on_gpu(op, p);
+void multiply_on_cpu(const char* op, const MatrixProduct& p) {
   const Cut cut = cut_of(p);
   const int64_t work = cut.length * std::min(p.M, p.N) * p.K * cut.matrices;
   onednn::parallel_for(op, cut.jobs(p.batch), work / 8, [&](int64_t job) {
@@ -129,25 +94,25 @@ void multiply_typed(const char* op, MatrixProduct<T> p) {
       const ResultBlock block =
           cut.by_rows ? ResultBlock{i, begin, n, 0, p.N} : ResultBlock{i, 0, p.M, begin, n};
       if (p.K == 0)
-        std::fill_n(p.c + i * p.M * p.N, p.M * p.N, T(0));
+        std::fill_n(p.result<T>(i), p.M * p.N, T(0));
       else
-        multiply_block(p, block);
-      finish_block(p, block);
+        multiply_block(T(), p, block);
+      finish_block<T>(p, block);
     }
   });
 }
 
 // --- batches with broadcasting ----------------------------------------------------------------
 
-/// How an operand is stored as matrices, and how it is read.
-struct Layout {
+/// An operand as matrices in memory, read as they are or transposed.
+struct StoredMatrices {
   Shape leading;  ///< axes before the last two
   int64_t rows = 0, columns = 0;
   bool transposed = false;
 
-  Layout turned() const { return {leading, rows, columns, !transposed}; }
+  StoredMatrices turned() const { return {leading, rows, columns, !transposed}; }
   /// The leading axes joined into the rows of one matrix.
-  Layout stacked() const { return {{}, leading.numel() * rows, columns, transposed}; }
+  StoredMatrices stacked() const { return {{}, leading.numel() * rows, columns, transposed}; }
   int64_t height() const { return transposed ? columns : rows; }
   int64_t width() const { return transposed ? rows : columns; }
 };
@@ -180,8 +145,7 @@ std::vector<Run> runs_of(const Shape& leading, const Shape& a, const Shape& b) {
   return runs;
 }
 
-template <class T>
-void multiply_runs(MatrixProduct<T> p, const std::vector<Run>& runs, int64_t a_size, int64_t b_size,
+void multiply_runs(MatrixProduct p, const std::vector<Run>& runs, int64_t a_size, int64_t b_size,
                    size_t run) {
   if (run == 0) {
     p.batch = runs[0].length;
@@ -192,11 +156,12 @@ void multiply_runs(MatrixProduct<T> p, const std::vector<Run>& runs, int64_t a_s
   }
   int64_t results = 1;
   for (size_t i = 0; i < run; ++i) results *= runs[i].length;
+  const int64_t bytes = size_of(p.dtype);
   for (int64_t i = 0; i < runs[run].length; ++i) {
-    MatrixProduct<T> inner = p;
-    inner.a += i * runs[run].a_step * a_size;
-    inner.b += i * runs[run].b_step * b_size;
-    inner.c += i * results * p.M * p.N;
+    MatrixProduct inner = p;
+    inner.a = static_cast<const char*>(p.a) + i * runs[run].a_step * a_size * bytes;
+    inner.b = static_cast<const char*>(p.b) + i * runs[run].b_step * b_size * bytes;
+    inner.c = static_cast<char*>(p.c) + i * results * p.M * p.N * bytes;
     multiply_runs(inner, runs, a_size, b_size, run - 1);
   }
 }
@@ -212,8 +177,8 @@ Tensor turned(const Tensor& x) {
 }
 
 /// op(a) op(b) over all leading axes: leading + [M, N].
-Tensor product(const Tensor& a, const Layout& left, const Tensor& b, const Layout& right,
-               const Shape& leading) {
+Tensor product(const Tensor& a, const StoredMatrices& left, const Tensor& b,
+               const StoredMatrices& right, const Shape& leading) {
   const int64_t rows = left.height() * (right.leading.numel() == 1 ? leading.numel() : 1);
   if (a.device() == Device::cpu && right.transposed && rows >= kRowsToTurn)
     return product(a, left, turned(b), {right.leading, right.columns, right.rows}, leading);
@@ -222,38 +187,37 @@ Tensor product(const Tensor& a, const Layout& left, const Tensor& b, const Layou
   shape.push_back(right.width());
   Tensor z = Tensor::empty(shape, a.dtype(), a.device());
   if (z.numel() == 0) return z;
-  dispatch_computable("matmul", z.dtype(), [&]<class T>() {
-    MatrixProduct<T> p;
-    p.a = static_cast<const T*>(device_data(a));
-    p.b = static_cast<const T*>(device_data(b));
-    p.c = static_cast<T*>(device_data(z));
-    p.device = a.device();
-    p.a_transposed = left.transposed;
-    p.b_transposed = right.transposed;
-    p.M = left.height();
-    p.N = right.width();
-    p.K = left.width();
-    const std::vector<Run> runs = runs_of(leading, left.leading, right.leading);
-    multiply_runs(p, runs, left.rows * left.columns, right.rows * right.columns, runs.size() - 1);
-  });
+  MatrixProduct p;
+  p.dtype = z.dtype();
+  p.device = z.device();
+  p.a = device_data(a);
+  p.b = device_data(b);
+  p.c = device_data(z);
+  p.a_transposed = left.transposed;
+  p.b_transposed = right.transposed;
+  p.M = left.height();
+  p.N = right.width();
+  p.K = left.width();
+  const std::vector<Run> runs = runs_of(leading, left.leading, right.leading);
+  multiply_runs(p, runs, left.rows * left.columns, right.rows * right.columns, runs.size() - 1);
   return z;
 }
 
 /// A gradient over all leading axes, summed over those that the operand was broadcast along.
-Tensor reduced(const Tensor& gradient, const Layout& operand) {
+Tensor reduced(const Tensor& gradient, const StoredMatrices& operand) {
   Shape shape = operand.leading;
   shape.push_back(operand.rows);
   shape.push_back(operand.columns);
   return sum_to(gradient, shape);
 }
 
-Tensor left_gradient(const Tensor& dz, const Layout& g, const Layout& left, const Tensor& b,
-                     const Layout& right) {
+Tensor left_gradient(const Tensor& dz, const StoredMatrices& g, const StoredMatrices& left,
+                     const Tensor& b, const StoredMatrices& right) {
   return reduced(product(dz, g, b, right.turned(), g.leading), left);
 }
 
-Tensor right_gradient(const Tensor& dz, const Layout& g, const Tensor& a, const Layout& left,
-                      const Layout& right) {
+Tensor right_gradient(const Tensor& dz, const StoredMatrices& g, const Tensor& a,
+                      const StoredMatrices& left, const StoredMatrices& right) {
   // One right side for all: a single product sums over the leading axes on its way.
   if (right.leading.numel() == 1 && left.leading == g.leading)
     return product(a, left.stacked().turned(), dz, g.stacked(), {});
@@ -261,8 +225,8 @@ Tensor right_gradient(const Tensor& dz, const Layout& g, const Tensor& a, const 
 }
 
 /// A vector is a row on the left, a column on the right.
-Layout layout_of(const Shape& x, bool left) {
-  if (x.rank() == 1) return left ? Layout{{}, 1, x[0]} : Layout{{}, x[0], 1};
+StoredMatrices matrices_of(const Shape& x, bool left) {
+  if (x.rank() == 1) return left ? StoredMatrices{{}, 1, x[0]} : StoredMatrices{{}, x[0], 1};
   return {x.sub(0, x.rank() - 2), x[-2], x[-1]};
 }
 
@@ -280,20 +244,19 @@ void check_matmul(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-void multiply(const char* op, MatrixProduct<float> p) {
-  multiply_typed(op, p);
-}
-void multiply(const char* op, MatrixProduct<double> p) {
-  multiply_typed(op, p);
-}
-void multiply(const char* op, MatrixProduct<bfloat16> p) {
+void multiply(const char* op, MatrixProduct p) {
+  if (p.batch == 0 || p.M == 0 || p.N == 0) return;
   join_rows(p);
-  if (p.batch > 0 && p.M > 0 && p.N > 0) multiply_on_gpu(op, p);
+  if (p.device == Device::cuda) {
+    p.tf32 = cuda::tf32_allowed();
+    return cuda::call(op, cuda::backend().matmul->multiply, p);
+  }
+  dispatch_floating(op, p.dtype, [&]<class T>() { multiply_on_cpu<T>(op, p); });
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   check_matmul(a, b);
-  const Layout left = layout_of(a.shape(), true), right = layout_of(b.shape(), false);
+  const StoredMatrices left = matrices_of(a.shape(), true), right = matrices_of(b.shape(), false);
   const Shape leading = broadcast("matmul, leading axes", left.leading, right.leading);
   Shape shape = leading;
   if (a.rank() > 1) shape.push_back(left.rows);
@@ -304,7 +267,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   return record(
       "matmul", std::move(z), {a, b},
       [=, a_shape = a.shape(), b_shape = b.shape()](const Tensor& dz, Needs needs) -> Grads {
-        const Layout g = {leading, left.rows, right.columns};
+        const StoredMatrices g = {leading, left.rows, right.columns};
         Grads grads(2);
         if (needs[0]) grads[0] = left_gradient(dz, g, left, kept_b.get(), right).reshape(a_shape);
         if (needs[1]) grads[1] = right_gradient(dz, g, kept_a.get(), left, right).reshape(b_shape);

@@ -80,13 +80,13 @@ int64_t alignment(const void* p, int64_t step = 0) {
 struct Alignments {
   int64_t a, b, result;
 };
-Alignments alignments(const ProductArgs& a, const void* to) {
+Alignments alignments(const MatrixProduct& a, const void* to) {
   const int64_t size = a.batch > 1 ? precision_of(a.dtype).size : 0;  // of what steps count
   return {alignment(a.a, a.a_step * size), alignment(a.b, a.b_step * size),
           alignment(to, a.M * a.N * size)};
 }
 
-Key key_of(const ProductArgs& a, const BlasEpilogue& e, const void* to) {
+Key key_of(const MatrixProduct& a, const BlasEpilogue& e, const void* to) {
   const bool batched = a.batch > 1;
   const Alignments aligned = alignments(a, to);
   return {static_cast<int64_t>(a.dtype),
@@ -142,7 +142,7 @@ cublasStatus_t describe(cublasLtMatrixLayout_t layout, cudaDataType stored, int6
   return status.first;
 }
 
-cublasStatus_t describe(Plan& plan, const ProductArgs& a, const BlasEpilogue& e) {
+cublasStatus_t describe(Plan& plan, const MatrixProduct& a, const BlasEpilogue& e) {
   const Precision& p = precision_of(a.dtype);
   const cublasOperation_t left = a.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t right = a.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -165,7 +165,8 @@ cublasStatus_t describe(Plan& plan, const ProductArgs& a, const BlasEpilogue& e)
 
 /// What an algorithm must cope with: our workspace and addresses. Split sums may only be added up
 /// apart from the result, in the precision of the sums: always in the same order.
-cublasStatus_t prefer(cublasLtMatmulPreference_t preference, const ProductArgs& a, const void* to) {
+cublasStatus_t prefer(cublasLtMatmulPreference_t preference, const MatrixProduct& a,
+                      const void* to) {
   const Alignments aligned = alignments(a, to);
   Status status;
   status(cublasLtMatmulPreferenceInit(preference));
@@ -185,7 +186,7 @@ cublasStatus_t prefer(cublasLtMatmulPreference_t preference, const ProductArgs& 
 
 /// Whether a status means that there is no algorithm, and not that something broke. Some versions
 /// take a matrix of one row or column for an invalid value.
-bool refuses(cublasStatus_t status, const ProductArgs& a) {
+bool refuses(cublasStatus_t status, const MatrixProduct& a) {
   const bool thin = a.M == 1 || a.N == 1 || a.K == 1;
   return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH ||
          (thin && status == CUBLAS_STATUS_INVALID_VALUE);
@@ -194,7 +195,7 @@ bool refuses(cublasStatus_t status, const ProductArgs& a) {
 /// Whether an algorithm sums all of K: with 16-bit operands some versions of the library (12.8 to
 /// 13.2 are said to) leave out what K has beyond whole tiles if K is split, the splits divide the
 /// tiles, and they outnumber what is left.
-bool keeps_the_end(const cublasLtMatmulAlgo_t& algorithm, const ProductArgs& a) {
+bool keeps_the_end(const cublasLtMatmulAlgo_t& algorithm, const MatrixProduct& a) {
   if (precision_of(a.dtype).size > 2) return true;
   int32_t splits = 1;
   size_t written = 0;
@@ -207,7 +208,7 @@ bool keeps_the_end(const cublasLtMatmulAlgo_t& algorithm, const ProductArgs& a) 
 }
 
 /// Fills in the plan; a failure only if something broke.
-Failure choose(Plan& plan, const ProductArgs& a, const BlasEpilogue& e, const void* to) {
+Failure choose(Plan& plan, const MatrixProduct& a, const BlasEpilogue& e, const void* to) {
   cublasLtMatmulPreferenceOpaque_t preference{};
   constexpr int kAsked = 8;
   cublasLtMatmulHeuristicResult_t results[kAsked]{};
@@ -231,7 +232,7 @@ Failure choose(Plan& plan, const ProductArgs& a, const BlasEpilogue& e, const vo
 }
 
 /// The plan for a call, made at the first one of its kind. Under the mutex.
-Failure plan_for(const ProductArgs& a, const BlasEpilogue& e, const void* to, Plan** plan) {
+Failure plan_for(const MatrixProduct& a, const BlasEpilogue& e, const void* to, Plan** plan) {
   const Key key = key_of(a, e, to);
   auto at = the_plans.find(key);
   if (at == the_plans.end()) {
@@ -246,7 +247,7 @@ Failure plan_for(const ProductArgs& a, const BlasEpilogue& e, const void* to, Pl
 
 /// Whether the library's own limits leave the product out: it counts elements in 32 bits, has
 /// matrices along an axis of the grid, which ends at 65,535, and reads a bias in vectors.
-bool beyond_library(const ProductArgs& a, const BlasEpilogue& e) {
+bool beyond_library(const MatrixProduct& a, const BlasEpilogue& e) {
   constexpr int64_t kMostMatrices = 65535;
   const bool counts =
       std::max({a.M * a.K, a.K * a.N, a.M * a.N}) <= INT32_MAX && a.batch <= kMostMatrices;
@@ -260,7 +261,8 @@ Failure open_blas() {
   return failure_of(cudaMalloc(&the_workspace, kWorkspace));
 }
 
-Failure blas_multiply(const ProductArgs& args, const BlasEpilogue& epilogue, void* to, bool* done) {
+Failure blas_multiply(const MatrixProduct& args, const BlasEpilogue& epilogue, void* to,
+                      bool* done) {
   *done = false;
   if (beyond_library(args, epilogue)) return nullptr;
   const OnDevice here;

@@ -11,6 +11,7 @@ struct BlasEpilogue {
 
 /// Queues to = the product of `args` with that epilogue. Sets *done = false and does nothing where
 /// cuBLASLt has no algorithm for it. No length may be 0.
-Failure blas_multiply(const ProductArgs& args, const BlasEpilogue& epilogue, void* to, bool* done);
+Failure blas_multiply(const MatrixProduct& args, const BlasEpilogue& epilogue, void* to,
+                      bool* done);
 
 }  // namespace normlab::cuda

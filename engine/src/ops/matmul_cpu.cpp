@@ -24,7 +24,7 @@ void pack_turned(const float* b, int64_t K, int64_t N, float* packed, int64_t st
     for (int64_t k = 0; k < K; ++k) packed[k * step + j] = b[j * K + k];
 }
 
-RightSide right_side(const MatrixProduct<float>& p, const float* b, float* packed) {
+RightSide right_side(const MatrixProduct& p, const float* b, float* packed) {
   if (!p.b_transposed && p.N % kLanes == 0) return {b, p.N};
   const int64_t step = (p.N + kLanes - 1) / kLanes * kLanes;
   if (p.b_transposed) {
@@ -35,12 +35,12 @@ RightSide right_side(const MatrixProduct<float>& p, const float* b, float* packe
   return {packed, step};
 }
 
-void small(const MatrixProduct<float>& p, int64_t matrix) {
+void small(const MatrixProduct& p, int64_t matrix) {
   alignas(64) float packed[kSmallRight];
-  const float* a = p.a + matrix * p.a_step;
+  const float* a = p.left<float>(matrix);
   const LeftSide left = p.a_transposed ? LeftSide{a, 1, p.M} : LeftSide{a, p.K, 1};
-  tiled_product(left, right_side(p, p.b + matrix * p.b_step, packed), p.M, p.N, p.K,
-                p.c + matrix * p.M * p.N, p.N);
+  tiled_product(left, right_side(p, p.right<float>(matrix), packed), p.M, p.N, p.K,
+                p.result<float>(matrix), p.N);
 }
 
 }  // namespace

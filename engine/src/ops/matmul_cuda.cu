@@ -55,7 +55,7 @@ struct Product {
 };
 
 template <class T>
-Failure multiply_in_own_tiles(const ProductArgs& a) {
+Failure multiply_in_own_tiles(const MatrixProduct& a) {
   Product<T> p{};
   p.M = a.M;
   p.N = a.N;
@@ -133,7 +133,7 @@ unsigned element_blocks(int64_t n, int64_t each) {
 }
 
 template <class T>
-Failure activate_all(const T* x, const ProductArgs& a, const T* bias, T* before) {
+Failure activate_all(const T* x, const MatrixProduct& a, const T* bias, T* before) {
   constexpr int V = 16 / sizeof(T);
   const int64_t n = a.batch * a.M * a.N;
   T* z = static_cast<T*>(a.c);
@@ -145,7 +145,7 @@ Failure activate_all(const T* x, const ProductArgs& a, const T* bias, T* before)
 }
 
 template <class T>
-Failure multiply_typed(const ProductArgs& a) {
+Failure multiply_typed(const MatrixProduct& a) {
   const bool own_pass = a.activation != Activation::none || a.before;
   // Straight to where the activation reads from.
   T* const product = static_cast<T*>(own_pass && a.before ? a.before : a.c);
@@ -161,7 +161,7 @@ Failure multiply_typed(const ProductArgs& a) {
   return activate_all<T>(product, a, added, added ? static_cast<T*>(a.before) : nullptr);
 }
 
-Failure multiply(const ProductArgs& args) {
+Failure multiply(const MatrixProduct& args) {
   if (args.batch == 0 || args.M == 0 || args.N == 0) return nullptr;
   return for_stored(args.dtype, [&]<class T>() -> Failure {
     return args.K == 0 ? multiply_in_own_tiles<T>(args) : multiply_typed<T>(args);

@@ -154,8 +154,8 @@ void add_parameter_grads(const NormProblem<T>& p, int64_t row, const NormParamGr
     if (grads.gain) grads.gain[i] += dz[j] * y;
     if (grads.bias) grads.bias[i] += dz[j];
     if (grads.alpha)
-      *grads.alpha += dz[j] * (p.gain ? p.gain[i] : T(1)) *
-                      tanh_slope(static_cast<T>(p.alpha) * x[j]) * x[j];
+      *grads.alpha +=
+          dz[j] * (p.gain ? p.gain[i] : T(1)) * tanh_slope(static_cast<T>(p.alpha) * x[j]) * x[j];
   }
 }
 

@@ -53,7 +53,7 @@ PoolShape shape_of(const char* op, const Tensor& x, const Pool2dOptions& o) {
   return s;
 }
 
-/// Whether the CPU's kernel for pairs takes it.
+/// True if the CPU's kernel for pairs takes it.
 bool in_pairs(const Tensor& x, const PoolShape& s) {
   return x.device() == Device::cpu && x.dtype() == DType::float32 && s.KH == 2 && s.KW == 2 &&
          s.stride_h == 2 && s.stride_w == 2 && !s.padded();
@@ -89,7 +89,7 @@ void without_padding(const PoolShape& s, T* dx, T* padded, const Body& body) {
   cut_plane(s, padded, dx);
 }
 
-/// What PoolShape::origin points to.
+/// Array that PoolShape::origin points to.
 Tensor origins(PoolShape& s) {
   Tensor table = Tensor::empty({s.OH, s.OW}, DType::int32);
   int32_t* origin = table.data<int32_t>();

@@ -6,7 +6,7 @@ namespace normlab {
 
 namespace {
 
-/// How many places of [begin, begin + length) are in [0, n).
+/// Number of places of [begin, begin + length) in [0, n).
 int64_t inside(int64_t begin, int64_t length, int64_t n) {
   return std::min(begin + length, n) - std::max<int64_t>(begin, 0);
 }

@@ -5,7 +5,7 @@
 // Padding for the CPU's kernels, which know none: each plane is copied into a larger one.
 namespace normlab {
 
-/// What the kernels are told: planes with the padding in them.
+/// Shape for the kernels: planes with the padding in them.
 PoolShape padded_shape(PoolShape s);
 
 /// A plane x [H, W] in the middle of `to`, `value` around it.

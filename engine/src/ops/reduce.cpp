@@ -72,8 +72,7 @@ const cuda::ReduceFunctions& on_gpu() {
 }
 
 Tensor gpu_scratch(AxisView view) {
-  return Tensor::empty({on_gpu().scratch(view.outer, view.n, view.inner)}, DType::uint8,
-                       Device::cuda);
+  return Tensor::empty({on_gpu().scratch(view)}, DType::uint8, Device::cuda);
 }
 
 /// scale * sum of x over one group of axes, or of (x - center)^2 where a center is given; integers
@@ -84,8 +83,7 @@ Tensor sum_pass(const char* op, const Tensor& x, const Tensor& center, AxisView 
       Tensor::empty(result, carries_gradient(x.dtype()) ? x.dtype() : DType::int64, x.device());
   if (x.device() == Device::cuda) {
     cuda::call(op, on_gpu().sum, x.dtype(), device_data(x), center ? device_data(center) : nullptr,
-               view.outer, view.n, view.inner, scale, device_data(gpu_scratch(view)),
-               device_data(z));
+               view, scale, device_data(gpu_scratch(view)), device_data(z));
     return z;
   }
   dispatch(x.dtype(), [&]<class T>() {
@@ -126,9 +124,8 @@ Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
              Tensor::empty(p.result, DType::int64, x.device())};
   const AxisView view = p.passes[0];
   if (x.device() == Device::cuda) {
-    cuda::call(op, on_gpu().max, x.dtype(), device_data(x), view.outer, view.n, view.inner,
-               device_data(gpu_scratch(view)), device_data(g.value),
-               static_cast<int64_t*>(device_data(g.place)));
+    cuda::call(op, on_gpu().max, x.dtype(), device_data(x), view, device_data(gpu_scratch(view)),
+               device_data(g.value), static_cast<int64_t*>(device_data(g.place)));
     return g;
   }
   int64_t* place = g.place.data<int64_t>();
@@ -146,8 +143,7 @@ Tensor max_backward(const Tensor& dz, const Tensor& place, AxisView view, const 
   if (dz.device() == Device::cuda) {
     Tensor dx = Tensor::empty(shape, dz.dtype(), dz.device());
     cuda::call("max", on_gpu().max_backward, dz.dtype(), device_data(dz),
-               static_cast<const int64_t*>(device_data(place)), view.outer, view.n, view.inner,
-               device_data(dx));
+               static_cast<const int64_t*>(device_data(place)), view, device_data(dx));
     return dx;
   }
   Tensor dx = Tensor::zeros(shape, dz.dtype());
@@ -193,7 +189,7 @@ Tensor var_backward(const Tensor& x, const Tensor& center, const Tensor& dz, Axi
   Tensor dx = Tensor::empty(x.shape(), x.dtype(), x.device());
   if (x.device() == Device::cuda) {
     cuda::call("var", on_gpu().var_backward, x.dtype(), device_data(x), device_data(center),
-               device_data(dz), view.outer, view.n, view.inner, scale, device_data(dx));
+               device_data(dz), view, scale, device_data(dx));
     return dx;
   }
   dispatch_floating("var", x.dtype(), [&]<class T>() {

@@ -8,7 +8,7 @@ namespace normlab {
 /// Fast float32 reductions of x [outer, n, inner] over n. Chunks are fixed, sums of chunks are
 /// added in order: the number of threads changes nothing.
 struct ReduceKernels {
-  /// How many doubles of scratch sum() needs.
+  /// Doubles of scratch that sum() needs.
   int64_t (*scratch)(AxisView view);
   /// z [outer, inner] = scale * sum of x, or of (x - center)^2 where center [outer, inner] is
   /// given.
@@ -22,7 +22,7 @@ struct ReduceKernels {
 };
 NORMLAB_KERNEL_TABLE(ReduceKernels, reduce_kernels)
 
-/// The same in plain loops for every element type: the specification of the fast ones.
+/// Plain loops for every element type: the specification of the fast kernels.
 namespace reference {
 
 /// Sum over n, pairwise; Z is int64_t for integers and T otherwise.

@@ -17,12 +17,12 @@ int64_t chunks_of(int64_t n, int64_t chunk) {
 // --- sums of rows -----------------------------------------------------------------------------
 
 double row_sum(const float* x, int64_t n) {
-  return sum_over<16>(n, [&](int64_t i, int64_t count) { return load_first(x + i, count); });
+  return sum_over<16>(n, [&](int64_t i, int64_t count) { return load(x + i, count); });
 }
 
 double row_sum_of_squares(const float* x, float center, int64_t n) {
   return sum_over(n, [&](int64_t i, int64_t count) {
-    const vfloat d = load_first(x + i, count) - center;
+    const vfloat d = load(x + i, count) - center;
     return d * d;
   });
 }
@@ -52,8 +52,8 @@ void sum_rows(const float* x, const float* center, AxisView view, double scale, 
 
 // --- sums of columns --------------------------------------------------------------------------
 
-/// How [n, inner] is cut: `fold` rows count as one of `columns` = fold * inner columns, so that a
-/// few columns fill whole vectors; `rows` such rows, the n % fold last ones are left over.
+/// [n, inner] cut into chunks: `fold` rows count as one of `columns` = fold * inner columns, so
+/// that a few columns fill whole vectors; `rows` such rows, the n % fold last ones are left over.
 struct Cut {
   int64_t fold, rows, columns, chunks, blocks;
 
@@ -199,8 +199,8 @@ int64_t first_nan(const float* x, int64_t n) {
 int64_t place_of_max(const float* x, int64_t n) {
   vfloat best = broadcast(-kInf);
   vint odd{}, step{}, at{};  // each lane's place is at * kLanes + lane
-  for_vectors(n, [&](int64_t i, int64_t count) {
-    const vfloat v = keep_first(load_first(x + i, count), count, -kInf);
+  each_vector(0, n, [&](int64_t i, int64_t count) {
+    const vfloat v = keep_first(load(x + i, count), count, -kInf);
     at = v > best ? step : at;
     best = v > best ? v : best;
     odd |= v != v;

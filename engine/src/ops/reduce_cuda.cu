@@ -87,36 +87,37 @@ struct Again : Op {
 
 constexpr int kThreads = 256;
 
-struct Layout {
-  int64_t outer, n, inner;
+/// Threads and blocks of one reduction.
+struct Distribution {
+  AxisView view;
   int lanes;     ///< threads that share a result, a power of two
   bool rows;     ///< neighbouring threads share a result, else they have neighbouring results
   int64_t part;  ///< elements of a part
   int64_t parts;
 
-  int64_t results() const { return outer * inner; }
+  int64_t results() const { return view.outer * view.inner; }
   int64_t blocks() const { return (results() * lanes + kThreads - 1) / kThreads; }
 };
 
 /// Results blockIdx.x * kThreads / lanes and following, part blockIdx.y of each.
 template <class Op>
 __global__ void __launch_bounds__(kThreads)
-    reduce_kernel(const __grid_constant__ Layout at, Op op, typename Op::Total* partials) {
+    reduce_kernel(const __grid_constant__ Distribution at, Op op, typename Op::Total* partials) {
   using Total = typename Op::Total;
   __shared__ Total shared[kThreads];
   const int thread = static_cast<int>(threadIdx.x), each = kThreads / at.lanes;
   const int lane = at.rows ? thread % at.lanes : thread / each;
   const int64_t k =
       static_cast<int64_t>(blockIdx.x) * each + (at.rows ? thread / at.lanes : thread % each);
-  const bool inside = k < at.outer * at.inner;
+  const bool inside = k < at.view.outer * at.view.inner;
   Total total = Op::none();
   if (inside) {
     const int64_t first = blockIdx.y * at.part;
-    const int64_t end = first + at.part < at.n ? first + at.part : at.n;
-    const int64_t base = at.inner == 1 ? k * at.n : k / at.inner * at.n * at.inner + k % at.inner;
+    const int64_t n = at.view.n, inner = at.view.inner;
+    const int64_t end = first + at.part < n ? first + at.part : n;
+    const int64_t base = inner == 1 ? k * n : k / inner * n * inner + k % inner;
 #pragma unroll 8
-    for (int64_t i = first + lane; i < end; i += at.lanes)
-      op.take(total, base + i * at.inner, i, k);
+    for (int64_t i = first + lane; i < end; i += at.lanes) op.take(total, base + i * inner, i, k);
   }
   // Threads of a result lie `step` apart.
   const int step = at.rows ? 1 : each;
@@ -137,8 +138,9 @@ __global__ void __launch_bounds__(kThreads)
 constexpr int64_t kMostParts = 1024;
 
 /// Depends on the shape alone.
-Layout layout_of(int64_t outer, int64_t n, int64_t inner) {
-  Layout at{outer, n, inner, 1, inner == 1 && n >= 32, n, 1};
+Distribution distribution_of(AxisView view) {
+  const int64_t n = view.n;
+  Distribution at{view, 1, view.inner == 1 && n >= 32, n, 1};
   if (at.rows)
     at.lanes = n > 1024 ? kThreads : 32;
   else if (n > 8)
@@ -153,22 +155,22 @@ Layout layout_of(int64_t outer, int64_t n, int64_t inner) {
   return at;
 }
 
-int64_t scratch(int64_t outer, int64_t n, int64_t inner) {
-  const Layout at = layout_of(outer, n, inner);
+int64_t scratch(AxisView view) {
+  const Distribution at = distribution_of(view);
   return at.parts > 1 ? at.results() * at.parts * static_cast<int64_t>(2 * sizeof(int64_t)) : 0;
 }
 
 template <class Op>
-Failure reduce(const Op& op, int64_t outer, int64_t n, int64_t inner, void* scratch) {
+Failure reduce(const Op& op, AxisView view, void* scratch) {
   using Total = typename Op::Total;
   static_assert(sizeof(Total) <= 2 * sizeof(int64_t));
-  const Layout at = layout_of(outer, n, inner);
+  const Distribution at = distribution_of(view);
   if (at.results() == 0) return nullptr;
   auto* partials = static_cast<Total*>(scratch);
   const dim3 grid(static_cast<unsigned>(at.blocks()), static_cast<unsigned>(at.parts));
   const Failure failure = launch(reduce_kernel<Op>, grid, kThreads, at, op, partials);
   if (failure || at.parts == 1) return failure;
-  const Layout last{at.results(), at.parts, 1, 32, true, at.parts, 1};
+  const Distribution last{{at.results(), at.parts, 1}, 32, true, at.parts, 1};
   return launch(reduce_kernel<Again<Op>>, static_cast<unsigned>(last.blocks()), kThreads, last,
                 Again<Op>{op, partials}, static_cast<Total*>(nullptr));
 }
@@ -191,23 +193,21 @@ Failure for_numbers(DType dtype, const Body& body) {
   }
 }
 
-Failure sum(DType dtype, const void* x, const void* center, int64_t outer, int64_t n, int64_t inner,
-            double scale, void* scratch, void* z) {
+Failure sum(DType dtype, const void* x, const void* center, AxisView view, double scale,
+            void* scratch, void* z) {
   const auto run = [&]<class T>() {
     const Sum<T> op{static_cast<const T*>(x), scale, static_cast<typename Sum<T>::Result*>(z)};
     if constexpr (std::is_floating_point_v<T>)
-      if (center)
-        return reduce(SumOfSquares<T>{op, static_cast<const T*>(center)}, outer, n, inner, scratch);
-    return reduce(op, outer, n, inner, scratch);
+      if (center) return reduce(SumOfSquares<T>{op, static_cast<const T*>(center)}, view, scratch);
+    return reduce(op, view, scratch);
   };
   return dtype == DType::bfloat16 ? run.template operator()<bfloat16>() : for_numbers(dtype, run);
 }
 
-Failure max(DType dtype, const void* x, int64_t outer, int64_t n, int64_t inner, void* scratch,
-            void* z, int64_t* place) {
+Failure max(DType dtype, const void* x, AxisView view, void* scratch, void* z, int64_t* place) {
   return for_numbers(dtype, [&]<class T>() {
     const Max<T> op{static_cast<const T*>(x), static_cast<T*>(z), place};
-    return reduce(op, outer, n, inner, scratch);
+    return reduce(op, view, scratch);
   });
 }
 
@@ -242,29 +242,29 @@ __global__ void __launch_bounds__(kElementThreads)
 }
 
 template <class T, class F>
-Failure spread(const F& f, int64_t outer, int64_t n, int64_t inner, T* dx) {
-  const int64_t size = outer * n * inner;
+Failure spread(const F& f, AxisView view, T* dx) {
+  const int64_t size = view.outer * view.n * view.inner;
   if (size == 0) return nullptr;
   const unsigned blocks = element_blocks(size);
   if (size <= INT32_MAX)  // divisions of 32 bits are several times as fast
-    return launch(spread_kernel<T, F, uint32_t>, blocks, kElementThreads, f, size, n, inner, dx);
-  return launch(spread_kernel<T, F, uint64_t>, blocks, kElementThreads, f, size, n, inner, dx);
+    return launch(spread_kernel<T, F, uint32_t>, blocks, kElementThreads, f, size, view.n,
+                  view.inner, dx);
+  return launch(spread_kernel<T, F, uint64_t>, blocks, kElementThreads, f, size, view.n, view.inner,
+                dx);
 }
 
-Failure var_backward(DType dtype, const void* x, const void* mean, const void* dz, int64_t outer,
-                     int64_t n, int64_t inner, double scale, void* dx) {
+Failure var_backward(DType dtype, const void* x, const void* mean, const void* dz, AxisView view,
+                     double scale, void* dx) {
   return for_floating(dtype, [&]<class T>() {
     const VarBackward<T> f{static_cast<const T*>(x), static_cast<const T*>(mean),
                            static_cast<const T*>(dz), static_cast<T>(scale)};
-    return spread(f, outer, n, inner, static_cast<T*>(dx));
+    return spread(f, view, static_cast<T*>(dx));
   });
 }
 
-Failure max_backward(DType dtype, const void* dz, const int64_t* place, int64_t outer, int64_t n,
-                     int64_t inner, void* dx) {
+Failure max_backward(DType dtype, const void* dz, const int64_t* place, AxisView view, void* dx) {
   return for_floating(dtype, [&]<class T>() {
-    return spread(MaxBackward<T>{static_cast<const T*>(dz), place}, outer, n, inner,
-                  static_cast<T*>(dx));
+    return spread(MaxBackward<T>{static_cast<const T*>(dz), place}, view, static_cast<T*>(dx));
   });
 }
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "cuda/failure.h"
-#include "normlab/tensor.h"
+#include "ops/axis.h"
 
 namespace normlab::cuda {
 
@@ -11,20 +11,19 @@ namespace normlab::cuda {
 /// it depends on the shape alone, and the parts are added in a fixed order.
 struct ReduceFunctions {
   /// Bytes of scratch that sum() and max() want; 0 if none.
-  int64_t (*scratch)(int64_t outer, int64_t n, int64_t inner);
+  int64_t (*scratch)(AxisView view);
   /// z = scale * sum of x, or of (x - center)^2 if there is a center [outer, inner]; integers and
   /// bool give int64, and take neither center nor scale.
-  Failure (*sum)(DType dtype, const void* x, const void* center, int64_t outer, int64_t n,
-                 int64_t inner, double scale, void* scratch, void* z);
+  Failure (*sum)(DType dtype, const void* x, const void* center, AxisView view, double scale,
+                 void* scratch, void* z);
   /// Greatest elements and the first places that hold them; a NaN is greater than all. n >= 1.
-  Failure (*max)(DType dtype, const void* x, int64_t outer, int64_t n, int64_t inner, void* scratch,
-                 void* z, int64_t* place);
+  Failure (*max)(DType dtype, const void* x, AxisView view, void* scratch, void* z, int64_t* place);
   /// dx = scale * dz * (x - mean); float32 or float64, as below.
   Failure (*var_backward)(DType dtype, const void* x, const void* mean, const void* dz,
-                          int64_t outer, int64_t n, int64_t inner, double scale, void* dx);
+                          AxisView view, double scale, void* dx);
   /// dx is dz at the places of the greatest elements, else 0.
-  Failure (*max_backward)(DType dtype, const void* dz, const int64_t* place, int64_t outer,
-                          int64_t n, int64_t inner, void* dx);
+  Failure (*max_backward)(DType dtype, const void* dz, const int64_t* place, AxisView view,
+                          void* dx);
 };
 
 }  // namespace normlab::cuda

@@ -19,7 +19,7 @@ Z pairwise(int64_t begin, int64_t end, const Value& value) {
   return sum;
 }
 
-/// Whether v takes the place of `best` as the greatest so far: the first NaN wins.
+/// True if v replaces `best` as the greatest so far: the first NaN wins.
 template <class T>
 bool beats(T v, T best) {
   if constexpr (std::is_floating_point_v<T>)

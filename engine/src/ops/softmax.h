@@ -14,7 +14,7 @@ struct SoftmaxKernels {
 };
 NORMLAB_KERNEL_TABLE(SoftmaxKernels, softmax_kernels)
 
-/// The same in plain loops for float and double: the specification of the fast ones.
+/// Plain loops for float and double: the specification of the fast kernels.
 namespace reference {
 
 template <class T>

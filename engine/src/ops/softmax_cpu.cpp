@@ -11,39 +11,37 @@ namespace {
 void softmax_row(const float* x, int64_t n, float* z) {
   const float greatest = row_max(x, n);
   const double total = sum_over(n, [&](int64_t i, int64_t count) {
-    const vfloat e = vexp(load_first(x + i, count) - greatest);
-    store_first(z + i, e, count);
+    const vfloat e = vexp(load(x + i, count) - greatest);
+    store(z + i, e, count);
     return e;
   });
   const float scale = static_cast<float>(1.0 / total);
-  for_vectors(n, [&](int64_t i, int64_t count) {
-    store_first(z + i, load_first(z + i, count) * scale, count);
-  });
+  each_vector(0, n,
+              [&](int64_t i, int64_t count) { store(z + i, load(z + i, count) * scale, count); });
 }
 
 void log_softmax_row(const float* x, int64_t n, float* z) {
   const ExpSum sum = exp_sum(x, n);
   const float log_total = static_cast<float>(std::log(sum.total));
-  for_vectors(n, [&](int64_t i, int64_t count) {
-    store_first(z + i, (load_first(x + i, count) - sum.greatest) - log_total, count);
+  each_vector(0, n, [&](int64_t i, int64_t count) {
+    store(z + i, (load(x + i, count) - sum.greatest) - log_total, count);
   });
 }
 
 void softmax_row_backward(const float* z, const float* dz, int64_t n, float* dx) {
-  const float total = static_cast<float>(sum_over(n, [&](int64_t i, int64_t count) {
-    return load_first(z + i, count) * load_first(dz + i, count);
-  }));
-  for_vectors(n, [&](int64_t i, int64_t count) {
-    store_first(dx + i, load_first(z + i, count) * (load_first(dz + i, count) - total), count);
+  const float total = static_cast<float>(sum_over(
+      n, [&](int64_t i, int64_t count) { return load(z + i, count) * load(dz + i, count); }));
+  each_vector(0, n, [&](int64_t i, int64_t count) {
+    store(dx + i, load(z + i, count) * (load(dz + i, count) - total), count);
   });
 }
 
 void log_softmax_row_backward(const float* z, const float* dz, int64_t n, float* dx) {
   const float total = static_cast<float>(
-      sum_over(n, [&](int64_t i, int64_t count) { return load_first(dz + i, count); }));
-  for_vectors(n, [&](int64_t i, int64_t count) {
-    const vfloat p = vexp(load_first(z + i, count));
-    store_first(dx + i, load_first(dz + i, count) - p * total, count);
+      sum_over(n, [&](int64_t i, int64_t count) { return load(dz + i, count); }));
+  each_vector(0, n, [&](int64_t i, int64_t count) {
+    const vfloat p = vexp(load(z + i, count));
+    store(dx + i, load(dz + i, count) - p * total, count);
   });
 }
 

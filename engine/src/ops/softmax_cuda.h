@@ -4,14 +4,12 @@
 
 #include "cuda/failure.h"
 #include "cuda/fault.h"
+#include "ops/loss.h"
 
 namespace normlab::cuda {
 
 /// How the losses of the rows become one.
 enum class LossSum : uint8_t { none, sum, mean };
-
-/// What backward needs of a row, see ops/loss.h.
-inline constexpr int64_t kLossStats = 3;
 
 /// Cross entropy of rows of n logits, as loss_reference.cpp has it.
 struct LossArgs {

@@ -1,0 +1,85 @@
+#include "bind_ops.h"
+
+namespace normlab::bindings {
+namespace {
+
+void bind_axis_reductions(py::module_& m, TensorClass& c) {
+  const auto axis = py::arg("axis") = py::none();
+  const auto keepdim = py::arg("keepdim") = false;
+  bind_both(
+      m, c, "sum",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
+        return sum(x, list_of(axes), keep);
+      },
+      axis, keepdim, "Sum over the axes (an int, several, or None: all).");
+  bind_both(
+      m, c, "mean",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
+        return mean(x, list_of(axes), keep);
+      },
+      axis, keepdim,
+      "Mean over the axes (an int, several, or None: all); of integers and bools float32. "
+      "ShapeError if empty.");
+  bind_both(
+      m, c, "var",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep, int correction) {
+        return var(x, list_of(axes), keep, correction);
+      },
+      // By name alone: in PyTorch, var(1, True) divides by n - 1.
+      axis, py::kw_only(), keepdim, py::arg("correction") = 0,
+      "Mean of squared deviations from the mean, divided by n - correction.");
+  bind_both(
+      m, c, "max",
+      [](const Tensor& x, std::optional<int> at, bool keep) {
+        if (at) return max(x, *at, keep);
+        check<ArgumentError>(!keep, "max", "keepdim needs an axis");
+        return max(x);
+      },
+      // By name alone: PyTorch's max(1) is a pair, and values[0] would be taken for its values.
+      py::kw_only(), axis, keepdim,
+      "Greatest element, of all or along an axis; the gradient goes to the first of equals. "
+      "NaN wins.");
+  bind_both(
+      m, c, "argmax",
+      [](const Tensor& x, std::optional<int> at, bool keep) {
+        if (at) return argmax(x, *at, keep);
+        check<ArgumentError>(!keep, "argmax", "keepdim needs an axis");
+        return argmax(x.reshape({-1}));
+      },
+      axis, keepdim,
+      "Index of the greatest element (first of equals), int64, along an axis; None: in the "
+      "flattened tensor, as NumPy does.");
+}
+
+void bind_lengths(py::module_& m, TensorClass& c) {
+  bind_both(
+      m, c, "logsumexp",
+      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
+        return logsumexp(x, list_of(axes), keep);
+      },
+      py::arg("axis") = py::none(), py::arg("keepdim") = false,
+      R"doc(log(sum(exp(x))) over the axes (an int, several, or None: all).
+
+Shifted by the greatest element, so that it neither overflows nor underflows; -inf where all
+elements are, or where there is none. The gradient is softmax(x): 0 where the result is -inf, shared
+among the elements that are inf where one is.
+)doc");
+  bind_both(m, c, "l2_normalize", &l2_normalize, py::arg("axis") = -1, py::arg("eps") = 1e-12,
+            R"doc(x / max(||x||, eps), the Euclidean norm being along ``axis``.
+
+PyTorch's ``torch.nn.functional.normalize``, whose axis is 1 by default. A row of zeros stays zeros;
+the squares of large and small elements neither overflow nor underflow.
+
+Raises:
+    ArgumentError: eps is negative or not finite.
+)doc");
+}
+
+}  // namespace
+
+void bind_reductions(py::module_& m, TensorClass& c) {
+  bind_axis_reductions(m, c);
+  bind_lengths(m, c);
+}
+
+}  // namespace normlab::bindings
