@@ -14,7 +14,7 @@ HEADINGS = ("variant", "y", "z", "dx", "statistics over", "constant in backward"
 
 
 def constants(name: str) -> str:
-    """What the backward pass does not differentiate."""
+    """The constants of the backward pass."""
     traits = nl.norm_traits(name)
     found = []
     if traits["scale"] == "std" and not traits["grad_mean"]:
@@ -26,8 +26,9 @@ def constants(name: str) -> str:
 
 
 def parameters(name: str) -> str:
-    """What is learned."""
-    layer = nl.nn.Norm(name, (4, 2) if name in ("groupnorm", "instancenorm") else 4)
+    """The learned parameters."""
+    channels = nl.norm_traits(name)["group"] in ("channels", "channel")
+    layer = nl.nn.Norm(name, (4, 2) if channels else 4)
     return ", ".join(name for name, _ in layer.named_parameters()) or "–"
 
 

@@ -1,6 +1,8 @@
-"""How variants look in every figure, and the style of all figures."""
+"""The look of every variant in figures, and the style of all figures."""
 
 from typing import Any
+
+from .._core import norm_variants
 
 COLOURS = {
     "none": "#8b8f98",
@@ -45,6 +47,8 @@ _LOOKS: dict[str, tuple[str, str, str]] = {
     "groupnorm": (MORE_COLOURS[3], "dashdot", "2"),
     "instancenorm": (MORE_COLOURS[4], "dots", "3"),
 }
+_LINES = ("solid", "dashed", "dashdot", "dots")
+_MARKERS = ("8", "4", "+", "|", "_")  # of none of the above
 
 
 # Any: matplotlib's stubs want a dict of its own parameters' names, and not every version does.
@@ -90,15 +94,25 @@ def style(*, ink: str = "#22262e", faint: str = "#dfe2e8", paper: str = "#ffffff
     }
 
 
+def _derived(variant: str) -> tuple[str, str, str]:
+    """Colour, line and marker of a variant without a look of its own: by its place in the table."""
+    others = [name for name in norm_variants() if name not in _LOOKS]
+    if variant not in others:
+        return "#22262e", "solid", "*"
+    place = others.index(variant)
+    colour = MORE_COLOURS[place % len(MORE_COLOURS)]
+    return colour, _LINES[place % len(_LINES)], _MARKERS[place % len(_MARKERS)]
+
+
 def look(variant: str, *, marker: bool = True) -> dict[str, Any]:
-    """How a variant is drawn: keyword arguments for ``ax.plot``, its label among them.
+    """The look of a variant: keyword arguments for ``ax.plot``, its label among them.
 
     Args:
         variant: One of ``nl.norm_variants()``; any other name is that of a variant of one's own,
             which has the colour of text.
         marker: Whether points are marked.
     """
-    colour, line, mark = _LOOKS.get(variant, ("#22262e", "solid", "*"))
+    colour, line, mark = _LOOKS.get(variant) or _derived(variant)
     return {
         "color": colour,
         "linestyle": _DASHES.get(line, line),
