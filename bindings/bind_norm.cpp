@@ -1,21 +1,56 @@
 #include <algorithm>
 
-#include "bind.h"
+#include "modules.h"
+#include "norm_arguments.h"
 
 namespace normlab::bindings {
 namespace {
 
+// No default: the compiler warns of an enumerator without a name.
 const char* name_of(Scale scale) {
-  constexpr const char* kNames[] = {"none", "std", "rms", "l2", "tanh"};
-  return kNames[static_cast<size_t>(scale)];
+  switch (scale) {
+    case Scale::none:
+      return "none";
+    case Scale::std:
+      return "std";
+    case Scale::rms:
+      return "rms";
+    case Scale::l2:
+      return "l2";
+    case Scale::tanh:
+      return "tanh";
+  }
+  return "";
 }
 const char* name_of(Output output) {
-  constexpr const char* kNames[] = {"plain", "affine", "gain", "bias", "adaptive", "residual"};
-  return kNames[static_cast<size_t>(output)];
+  switch (output) {
+    case Output::plain:
+      return "plain";
+    case Output::affine:
+      return "affine";
+    case Output::gain:
+      return "gain";
+    case Output::bias:
+      return "bias";
+    case Output::adaptive:
+      return "adaptive";
+    case Output::residual:
+      return "residual";
+  }
+  return "";
 }
 const char* name_of(Group group) {
-  constexpr const char* kNames[] = {"row", "channels", "channel", "batch"};
-  return kNames[static_cast<size_t>(group)];
+  switch (group) {
+    case Group::row:
+      return "row";
+    case Group::channels:
+      return "channels";
+    case Group::channel:
+      return "channel";
+    case Group::batch:
+      return "batch";
+  }
+  return "";
 }
 
 py::tuple variant_names() {
@@ -77,53 +112,108 @@ Source: Xu et al., "Understanding and Improving Layer Normalization", NeurIPS 20
 to 4.
 )doc";
 
+Tensor normalize_in_python(const NormSettings& settings, const Tensor& x,
+                           const std::string& variant, const std::optional<Tensor>& gain,
+                           const std::optional<Tensor>& bias, const std::optional<Tensor>& alpha,
+                           std::optional<int> axes, const std::optional<Tensor>& running_mean,
+                           const std::optional<Tensor>& running_var, bool training) {
+  const NormSpec spec{variant, settings};
+  const int usual = spec.variant.group == Group::row ? 1 : std::max(1, x.rank() - 1);
+  return normalize(x, spec,
+                   {.gain = tensor_or_none(gain),
+                    .bias = tensor_or_none(bias),
+                    .alpha = tensor_or_none(alpha),
+                    .running_mean = tensor_or_none(running_mean),
+                    .running_var = tensor_or_none(running_var),
+                    .axes = axes.value_or(usual),
+                    .training = training});
+}
+
+// --- module -----------------------------------------------------------------------------------
+
+template <class M>
+std::shared_ptr<M> make_norm(const NormSettings& settings, const std::string& variant,
+                             const Shape& size, bool track_running_stats) {
+  NormSpec spec{variant, settings};
+  spec.settings.track_running_stats = track_running_stats;
+  return std::make_shared<M>(spec, size);
+}
+
+/// A learned tensor or running statistic of Norm, None where the variant has none.
+template <class Class>
+void bind_norm_member(Class& c, const char* name, Tensor NormParameters::*member, const char* doc) {
+  c.def_property(
+      name, [member](const nn::Norm& l) { return object_or_none(l.tensors().*member); },
+      [name](const nn::Norm&, const Any&) {
+        fail<ArgumentError>("Norm", name, " cannot be replaced; copy_() new values into it");
+      },
+      doc);
+}
+
 }  // namespace
+
+void bind_norm_module(py::module_& m) {
+  using nn::Norm;
+  auto c =
+      module_class<Norm, nn::Module>(m, "Norm",
+                                     R"doc(Any normalisation variant, with the parameters it has.
+
+gain (ones), bias (zeros), alpha (dyt, 0.5), scalenorm's gain sqrt(H), batchnorm's running
+statistics and, with ``track_running_stats=True``, instancenorm's. See :func:`normlab.normalize` for
+the options and :func:`normlab.norm_variants` for the names.
+)doc");
+  def_with_norm_settings(
+      c,
+      py::init(with_norm_settings(&make_norm<Norm>),
+               with_norm_settings(&make_norm<Trampoline<Norm>>)),
+      py::arg("variant"), py::arg("size"), py::kw_only(), py::arg("track_running_stats") = false,
+      "size: the trailing axes that form a row, an int or several. ArgumentError for an option "
+      "that the variant does not take, or out of its range.");
+  c.def(
+      "forward", [](Norm& l, const Tensor& x) { return l.Norm::forward(x); }, py::arg("x"),
+      ReleaseGil(), "Shape of x.");
+  bind_arguments<Norm>(c, [](const Norm& l) {
+    py::dict arguments = norm_arguments(l.spec());
+    arguments["variant"] = l.spec().name();
+    arguments["size"] = l.size();
+    return arguments;
+  });
+  bind_norm_member(c, "gain", &NormParameters::gain, "The gain or None.");
+  bind_norm_member(c, "bias", &NormParameters::bias, "The bias or None.");
+  bind_norm_member(c, "alpha", &NormParameters::alpha, "dyt's alpha or None.");
+  bind_norm_member(c, "running_mean", &NormParameters::running_mean,
+                   "batchnorm's or instancenorm's, or None.");
+  bind_norm_member(c, "running_var", &NormParameters::running_var,
+                   "batchnorm's or instancenorm's, or None.");
+  c.def_property_readonly(
+      "variant", [](const Norm& l) { return l.spec().name(); }, "The variant's name.");
+  c.def_property_readonly(
+      "size", [](const Norm& l) { return l.size(); }, "The trailing axes that form a row.");
+  c.def("extra_repr", [](const Norm& l) {
+    std::string text = l.spec().str(), size = py::repr(py::cast(l.size()));
+    if (l.size().rank() == 1) size = std::to_string(l.size()[0]);
+    return text.insert(l.spec().name().size() + 2, ", " + size);  // behind the quoted name
+  });
+}
 
 void bind_norm(py::module_& m) {
   m.def(
       "norm_variants", [] { return py::typing::Tuple<py::str, py::ellipsis>(variant_names()); },
       "The names of all normalisation variants.");
   m.def("norm_traits", &traits_of, py::arg("name"),
-        R"doc(What sets one variant apart, as a dict.
+        R"doc(The properties of one variant, as a dict.
 
-Keys: ``name``; ``scale`` (what a row is divided by: none, std, rms, l2, tanh); ``grad_mean`` and
+Keys: ``name``; ``scale`` (a row's divisor: none, std, rms, l2, tanh); ``grad_mean`` and
 ``grad_scale`` (False: a constant in the backward pass); ``output`` (plain, affine, gain, bias,
 adaptive, residual); ``group`` (what shares statistics: row, channels, channel, batch); ``clamp``;
 ``scalar_gain``. ArgumentError for an unknown name.
 )doc");
-  m.def(
-      "normalize",
-      [](const Tensor& x, const std::string& variant, const std::optional<Tensor>& gain,
-         const std::optional<Tensor>& bias, double eps, const std::string& denominator, double C,
-         double k, std::optional<int> axes, std::optional<int64_t> groups,
-         const std::optional<Tensor>& alpha, const std::optional<Tensor>& running_mean,
-         const std::optional<Tensor>& running_var, bool training, double momentum,
-         double topk_share) {
-        const NormTraits& traits = norm_variant(variant);
-        const int usual = traits.group == Group::row ? 1 : std::max(1, x.rank() - 1);
-        return normalize(x, traits,
-                         {.gain = tensor_or_none(gain),
-                          .bias = tensor_or_none(bias),
-                          .alpha = tensor_or_none(alpha),
-                          .eps = eps,
-                          .denominator = denominator_named(denominator),
-                          .C = C,
-                          .k = k,
-                          .topk_share = topk_share,
-                          .axes = axes.value_or(usual),
-                          .groups = groups.value_or(0),
-                          .running_mean = tensor_or_none(running_mean),
-                          .running_var = tensor_or_none(running_var),
-                          .training = training,
-                          .momentum = momentum});
-      },
-      py::arg("x"), py::arg("variant"), py::kw_only(), py::arg("gain") = py::none(),
-      py::arg("bias") = py::none(), py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
-      py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("axes") = py::none(),
-      py::arg("groups") = py::none(), py::arg("alpha") = py::none(),
-      py::arg("running_mean") = py::none(), py::arg("running_var") = py::none(),
-      py::arg("training") = true, py::arg("momentum") = 0.1, py::arg("topk_share") = 0.005,
-      ReleaseGil(), kNormalizeDoc);
+  def_with_norm_settings(m, "normalize", with_norm_settings(&normalize_in_python), py::arg("x"),
+                         py::arg("variant"), py::kw_only(), py::arg("gain") = py::none(),
+                         py::arg("bias") = py::none(), py::arg("alpha") = py::none(),
+                         py::arg("axes") = py::none(), py::arg("running_mean") = py::none(),
+                         py::arg("running_var") = py::none(), py::arg("training") = true,
+                         ReleaseGil(), kNormalizeDoc);
 }
 
 }  // namespace normlab::bindings

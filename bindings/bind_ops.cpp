@@ -108,50 +108,6 @@ Returns:
 Raises:
     RangeError: a feature outside [0, V), with its place.
 )doc");
-  m.def(
-      "feature_norm_linear",
-      [](const Tensor& table, const Tensor& features, const Tensor& weight,
-         const std::optional<Tensor>& bias, const std::string& variant,
-         const std::optional<Tensor>& gain, const std::optional<Tensor>& norm_bias, double eps,
-         const std::string& denominator, double C, double k) {
-        return feature_norm_linear(table, features, weight, tensor_or_none(bias),
-                                   norm_variant(variant),
-                                   {.gain = tensor_or_none(gain),
-                                    .bias = tensor_or_none(norm_bias),
-                                    .eps = eps,
-                                    .denominator = denominator_named(denominator),
-                                    .C = C,
-                                    .k = k});
-      },
-      py::arg("table"), py::arg("features"), py::arg("weight"), py::arg("bias") = py::none(),
-      py::arg("variant") = "layernorm", py::kw_only(), py::arg("gain") = py::none(),
-      py::arg("norm_bias") = py::none(), py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
-      py::arg("C") = 1.0, py::arg("k") = 0.1, ReleaseGil(),
-      R"doc(bias + sum over p of y[:, p] @ weight[p], y being the joined embeddings, normalised.
-
-:func:`feature_linear` behind a norm of the rows that each example joins: each distinct pair of
-position and row is still multiplied once, since y is linear in them but for two numbers an
-example, and adanorm's y**2 comes apart likewise.
-
-Args:
-    table: ``(V, E)``; its gradient arrives as sparse rows, on the GPU dense.
-    features: int32 ``(N, P)``, rows of the table.
-    weight: ``(P, E, H)``.
-    bias: ``(H,)`` or None.
-    variant: none, layernorm, layernorm_simple, detachnorm, detach_mean, detach_std, adanorm,
-        gain_only, bias_only, rmsnorm or rmsnorm_simple.
-    gain, norm_bias: the norm's, ``(P * E,)``, as the variant takes them; None stands for 1 and 0.
-    eps, denominator, C, k: as in :func:`normalize`.
-
-Returns:
-    ``(N, H)``.
-
-Raises:
-    RangeError: a feature outside [0, V), with its place.
-    ArgumentError: a variant that does not split over features, an option that it does not take.
-
-Source: the norms of Xu et al., NeurIPS 2019, before the first layer of Chen and Manning 2014.
-)doc");
 }
 
 void bind_packed(py::module_& m) {

@@ -1,3 +1,4 @@
+#include "norm_arguments.h"
 #include "parse.h"
 
 // The networks of nl.parse and what is made of them: tagger, model, parser.
@@ -77,27 +78,19 @@ Raises:
 // --- network ----------------------------------------------------------------------------------
 
 template <class M>
-std::shared_ptr<M> make_network(int64_t rows, int64_t classes, int64_t features, int64_t embedding,
-                                int64_t hidden, const std::string& activation, double dropout,
-                                bool input_norm, const std::string& norm, double eps,
-                                const std::string& denominator, double C, double k,
-                                double topk_share) {
-  NetworkOptions options;
-  options.rows = rows;
-  options.classes = classes;
-  options.features = features;
-  options.embedding = embedding;
-  options.hidden = hidden;
-  options.activation = hidden_activation_named(activation);
-  options.dropout = dropout;
-  options.input_norm = input_norm;
-  options.norm = norm;
-  options.norm_options.eps = eps;
-  options.norm_options.denominator = denominator_named(denominator);
-  options.norm_options.C = C;
-  options.norm_options.k = k;
-  options.norm_options.topk_share = topk_share;
-  return std::make_shared<M>(options);
+std::shared_ptr<M> make_network(const NormSettings& settings, int64_t rows, int64_t classes,
+                                int64_t features, int64_t embedding, int64_t hidden,
+                                const std::string& activation, double dropout, bool input_norm,
+                                const std::string& norm) {
+  return std::make_shared<M>(NetworkOptions{rows,
+                                            classes,
+                                            features,
+                                            embedding,
+                                            hidden,
+                                            hidden_activation_named(activation),
+                                            dropout,
+                                            input_norm,
+                                            {norm, settings}});
 }
 
 void bind_network(py::module_& m) {
@@ -105,19 +98,19 @@ void bind_network(py::module_& m) {
                                              R"doc(The network of Chen and Manning (2014).
 
 48 embeddings -> hidden -> norm -> activation -> dropout -> one logit a transition. The hidden layer
-multiplies each distinct feature of a batch once (see nl.feature_linear); behind a norm of the
-embeddings it does so where the norm splits over features (see nl.feature_norm_linear). Embeddings
-begin uniform in +-0.01. The tagger is another one, with other features.
+multiplies each distinct feature of a batch once (see nl.feature_linear), but not behind a norm of
+the embeddings. Embeddings begin uniform in +-0.01. The tagger is another one, with other features.
 )doc");
-  c.def(py::init(&make_network<Network>, &make_network<Trampoline<Network>>), py::arg("rows"),
-        py::arg("classes"), py::arg("features") = kFeatures, py::kw_only(),
-        py::arg("embedding") = 50, py::arg("hidden") = 512, py::arg("activation") = "relu",
-        py::arg("dropout") = 0.5, py::arg("input_norm") = false, py::arg("norm") = "layernorm",
-        py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps", py::arg("C") = 1.0,
-        py::arg("k") = 0.1, py::arg("topk_share") = 0.005,
-        "rows: of the table, ``len()`` of the vocabulary. classes: of the transitions, or tags. "
-        "features: of an example. activation: \"relu\" or \"cube\". dropout: of the hidden layer. "
-        "input_norm: the norm on the embeddings of an example as well.");
+  def_with_norm_settings(
+      c,
+      py::init(with_norm_settings(&make_network<Network>),
+               with_norm_settings(&make_network<Trampoline<Network>>)),
+      py::arg("rows"), py::arg("classes"), py::arg("features") = kFeatures, py::kw_only(),
+      py::arg("embedding") = 50, py::arg("hidden") = 512, py::arg("activation") = "relu",
+      py::arg("dropout") = 0.5, py::arg("input_norm") = false, py::arg("norm") = "layernorm",
+      "rows: of the table, ``len()`` of the vocabulary. classes: of the transitions, or tags. "
+      "features: of an example. activation: \"relu\" or \"cube\". dropout: of the hidden layer. "
+      "input_norm: the norm on the embeddings of an example as well.");
   c.def(
       "forward", [](Network& n, const Tensor& features) { return n.Network::forward(features); },
       py::arg("features"), ReleaseGil(),
@@ -125,11 +118,11 @@ begin uniform in +-0.01. The tagger is another one, with other features.
   bind_arguments<Network>(c, [](const Network& n) {
     using namespace py::literals;
     const NetworkOptions& o = n.options();
-    py::dict arguments = norm_arguments(o.norm_options);
+    py::dict arguments = norm_arguments(o.norm);
     arguments.attr("update")(py::dict(
         "rows"_a = o.rows, "classes"_a = o.classes, "features"_a = o.features,
         "embedding"_a = o.embedding, "hidden"_a = o.hidden, "activation"_a = name_of(o.activation),
-        "dropout"_a = o.dropout, "input_norm"_a = o.input_norm, "norm"_a = o.norm));
+        "dropout"_a = o.dropout, "input_norm"_a = o.input_norm, "norm"_a = o.norm.name()));
     return arguments;
   });
   c.def("extra_repr", [](const Network& n) {

@@ -1,4 +1,5 @@
 #include "modules.h"
+#include "norm_arguments.h"
 
 namespace normlab::bindings {
 namespace {
@@ -134,16 +135,16 @@ Raises:
 // --- classifier -------------------------------------------------------------------------------
 
 template <class M>
-std::shared_ptr<M> make_classifier(int64_t vocabulary, int64_t classes, int64_t size, int64_t heads,
-                                   int64_t hidden, int64_t layers, double position_scale,
-                                   double dropout, bool pre_norm, Activation activation,
-                                   const std::string& norm, double eps,
-                                   const std::string& denominator, double C, double k,
-                                   double topk_share, DType dtype) {
+std::shared_ptr<M> make_classifier(const NormSettings& settings, int64_t vocabulary,
+                                   int64_t classes, int64_t size, int64_t heads, int64_t hidden,
+                                   int64_t layers, double position_scale, double dropout,
+                                   bool pre_norm, Activation activation, const std::string& norm,
+                                   DType dtype) {
   return std::make_shared<M>(text::ClassifierOptions{
-      vocabulary, classes, position_scale,
-      transformer_options(size, heads, hidden, layers, dropout, pre_norm, activation, norm, eps,
-                          denominator, C, k, topk_share),
+      vocabulary,
+      classes,
+      position_scale,
+      {size, heads, hidden, layers, dropout, pre_norm, activation, {norm, settings}},
       dtype});
 }
 
@@ -155,17 +156,19 @@ Embedding + positions -> Transformer encoder -> mean over the words -> linear. P
 sines of Vaswani et al. (2017), so sentences may have any length. But for rounding, the logits of a
 sentence do not depend on its company; one without words gets those of a zero vector.
 )doc");
-  c.def(py::init(&make_classifier<Classifier>, &make_classifier<Trampoline<Classifier>>),
-        py::arg("vocabulary"), py::arg("classes") = 2, py::arg("size") = 128, py::arg("heads") = 4,
-        py::arg("hidden") = 512, py::arg("layers") = 4, py::kw_only(),
-        py::arg("position_scale") = 1.0, py::arg("dropout") = 0.1, py::arg("pre_norm") = true,
-        py::arg("activation") = "relu", py::arg("norm") = "layernorm", py::arg("eps") = 1e-5,
-        py::arg("denominator") = "var_eps", py::arg("C") = 1.0, py::arg("k") = 0.1,
-        py::arg("topk_share") = 0.005, py::arg("dtype") = DType::float32,
-        "vocabulary: its words with the unknown one. position_scale: amplitude of the sines. "
-        "dtype: what the encoder's activations are stored as, float32, or bfloat16 on the GPU; "
-        "parameters and logits stay float32, and it is not saved. The rest as in "
-        "nl.nn.TransformerEncoder.");
+  def_with_norm_settings(
+      c,
+      py::init(with_norm_settings(&make_classifier<Classifier>),
+               with_norm_settings(&make_classifier<Trampoline<Classifier>>)),
+      py::arg("vocabulary"), py::arg("classes") = 2, py::arg("size") = 128, py::arg("heads") = 4,
+      py::arg("hidden") = 512, py::arg("layers") = 4, py::kw_only(),
+      py::arg("position_scale") = 1.0, py::arg("dropout") = 0.1, py::arg("pre_norm") = true,
+      py::arg("activation") = "relu", py::arg("norm") = "layernorm",
+      py::arg("dtype") = DType::float32,
+      "vocabulary: its words with the unknown one. position_scale: amplitude of the sines. "
+      "dtype: what the encoder's activations are stored as, float32, or bfloat16 on the GPU; "
+      "parameters and logits stay float32, and it is not saved. The rest as in "
+      "nl.nn.TransformerEncoder.");
   c.def(
       "forward", [](Classifier& m, const Packed& sentences) { return m.forward(sentences); },
       py::arg("sentences"), ReleaseGil(),

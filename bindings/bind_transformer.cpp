@@ -1,37 +1,16 @@
 #include "modules.h"
+#include "norm_arguments.h"
 
 namespace normlab::bindings {
 
 using namespace py::literals;
 
-nn::TransformerOptions transformer_options(int64_t size, int64_t heads, int64_t hidden,
-                                           int64_t layers, double dropout, bool pre_norm,
-                                           Activation activation, const std::string& norm,
-                                           double eps, const std::string& denominator, double C,
-                                           double k, double topk_share) {
-  nn::TransformerOptions options;
-  options.size = size;
-  options.heads = heads;
-  options.hidden = hidden;
-  options.layers = layers;
-  options.dropout = dropout;
-  options.pre_norm = pre_norm;
-  options.activation = activation;
-  options.norm = norm;
-  options.norm_options.eps = eps;
-  options.norm_options.denominator = denominator_named(denominator);
-  options.norm_options.C = C;
-  options.norm_options.k = k;
-  options.norm_options.topk_share = topk_share;
-  return options;
-}
-
 py::dict transformer_arguments(const nn::TransformerOptions& o) {
-  py::dict arguments = norm_arguments(o.norm_options);
+  py::dict arguments = norm_arguments(o.norm);
   arguments.attr("update")(py::dict("size"_a = o.size, "heads"_a = o.heads, "hidden"_a = o.hidden,
                                     "layers"_a = o.layers, "dropout"_a = o.dropout,
                                     "pre_norm"_a = o.pre_norm, "activation"_a = o.activation,
-                                    "norm"_a = o.norm));
+                                    "norm"_a = o.norm.name()));
   return arguments;
 }
 
@@ -53,21 +32,18 @@ void bind_packed_forward(Class& c) {
 }
 
 template <class M>
-std::shared_ptr<M> make(int64_t size, int64_t heads, int64_t hidden, int64_t layers, double dropout,
-                        bool pre_norm, Activation activation, const std::string& norm, double eps,
-                        const std::string& denominator, double C, double k, double topk_share) {
-  return std::make_shared<M>(transformer_options(size, heads, hidden, layers, dropout, pre_norm,
-                                                 activation, norm, eps, denominator, C, k,
-                                                 topk_share));
+std::shared_ptr<M> make(const NormSettings& settings, int64_t size, int64_t heads, int64_t hidden,
+                        int64_t layers, double dropout, bool pre_norm, Activation activation,
+                        const std::string& norm) {
+  return std::make_shared<M>(nn::TransformerOptions{
+      size, heads, hidden, layers, dropout, pre_norm, activation, {norm, settings}});
 }
 
 template <class M>
-std::shared_ptr<M> make_layer(int64_t size, int64_t heads, int64_t hidden, double dropout,
-                              bool pre_norm, Activation activation, const std::string& norm,
-                              double eps, const std::string& denominator, double C, double k,
-                              double topk_share) {
-  return make<M>(size, heads, hidden, 1, dropout, pre_norm, activation, norm, eps, denominator, C,
-                 k, topk_share);
+std::shared_ptr<M> make_layer(const NormSettings& settings, int64_t size, int64_t heads,
+                              int64_t hidden, double dropout, bool pre_norm, Activation activation,
+                              const std::string& norm) {
+  return make<M>(settings, size, heads, hidden, 1, dropout, pre_norm, activation, norm);
 }
 
 void bind_attention_module(py::module_& m) {
@@ -91,12 +67,13 @@ void bind_layer(py::module_& m) {
 Each has its norm, dropout and residual connection: x + f(norm(x)) with pre_norm, else
 norm(x + f(x)).
 )doc");
-  c.def(py::init(&make_layer<TransformerLayer>, &make_layer<Trampoline<TransformerLayer>>),
-        py::arg("size") = 128, py::arg("heads") = 4, py::arg("hidden") = 512, py::kw_only(),
-        py::arg("dropout") = 0.1, py::arg("pre_norm") = true, py::arg("activation") = "relu",
-        py::arg("norm") = "layernorm", py::arg("eps") = 1e-5, py::arg("denominator") = "var_eps",
-        py::arg("C") = 1.0, py::arg("k") = 0.1, py::arg("topk_share") = 0.005,
-        "norm: any of nl.norm_variants(); its options as in nl.normalize().");
+  def_with_norm_settings(c,
+                         py::init(with_norm_settings(&make_layer<TransformerLayer>),
+                                  with_norm_settings(&make_layer<Trampoline<TransformerLayer>>)),
+                         py::arg("size") = 128, py::arg("heads") = 4, py::arg("hidden") = 512,
+                         py::kw_only(), py::arg("dropout") = 0.1, py::arg("pre_norm") = true,
+                         py::arg("activation") = "relu", py::arg("norm") = "layernorm",
+                         "norm: any of nl.norm_variants(); its options as in nl.normalize().");
   bind_packed_forward<TransformerLayer>(c);
   bind_arguments<TransformerLayer>(c, [](const TransformerLayer& l) {
     py::dict arguments = transformer_arguments(l.options());
@@ -110,13 +87,14 @@ void bind_encoder(py::module_& m) {
   auto c = module_class<TransformerEncoder, Module>(
       m, "TransformerEncoder",
       "Dropout, layers named \"0\", \"1\", ..., and with pre_norm a norm at the end.");
-  c.def(py::init(&make<TransformerEncoder>, &make<Trampoline<TransformerEncoder>>),
-        py::arg("size") = 128, py::arg("heads") = 4, py::arg("hidden") = 512, py::arg("layers") = 4,
-        py::kw_only(), py::arg("dropout") = 0.1, py::arg("pre_norm") = true,
-        py::arg("activation") = "relu", py::arg("norm") = "layernorm", py::arg("eps") = 1e-5,
-        py::arg("denominator") = "var_eps", py::arg("C") = 1.0, py::arg("k") = 0.1,
-        py::arg("topk_share") = 0.005,
-        "norm: any of nl.norm_variants(), at every place; its options as in nl.normalize().");
+  def_with_norm_settings(
+      c,
+      py::init(with_norm_settings(&make<TransformerEncoder>),
+               with_norm_settings(&make<Trampoline<TransformerEncoder>>)),
+      py::arg("size") = 128, py::arg("heads") = 4, py::arg("hidden") = 512, py::arg("layers") = 4,
+      py::kw_only(), py::arg("dropout") = 0.1, py::arg("pre_norm") = true,
+      py::arg("activation") = "relu", py::arg("norm") = "layernorm",
+      "norm: any of nl.norm_variants(), at every place; its options as in nl.normalize().");
   bind_packed_forward<TransformerEncoder>(c);
   bind_arguments<TransformerEncoder>(
       c, [](const TransformerEncoder& l) { return transformer_arguments(l.options()); });

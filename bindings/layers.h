@@ -14,7 +14,6 @@ using nn::Module;
 /// Bind the layers of one file each.
 void bind_layers(py::module_& nn);
 void bind_window_layers(py::module_& nn);
-void bind_norm_module(py::module_& nn);
 
 template <class... Parts>
 std::string joined(const Parts&... parts) {
@@ -33,10 +32,6 @@ void bind_forward(Class& c, const char* doc) {
   c.def(
       "forward", [](M& m, const Tensor& x) { return m.M::forward(x); }, py::arg("x"), ReleaseGil(),
       doc);
-}
-
-inline std::optional<TensorObject> object_or_none(const Tensor& x) {
-  return x.defined() ? std::optional(tensor_object(x)) : std::nullopt;
 }
 
 /// Assigning to weight or bias of a layer registers the new tensor.

@@ -35,17 +35,15 @@ void bind_arguments(Class& c, const Get& get) {
       "_arguments", [get](const M& m) { return Arguments(get(m)); },
       "The constructor's arguments for a module like this.");
 }
-/// A norm's options by their names, without groups and momentum.
-py::dict norm_arguments(const NormOptions& options);
+/// None for an undefined tensor.
+inline std::optional<TensorObject> object_or_none(const Tensor& x) {
+  return x.defined() ? std::optional(tensor_object(x)) : std::nullopt;
+}
 /// A Transformer's options by their names.
 py::dict transformer_arguments(const nn::TransformerOptions& options);
 
-/// The options of a Transformer from Python's keywords.
-nn::TransformerOptions transformer_options(int64_t size, int64_t heads, int64_t hidden,
-                                           int64_t layers, double dropout, bool pre_norm,
-                                           Activation activation, const std::string& norm,
-                                           double eps, const std::string& denominator, double C,
-                                           double k, double topk_share);
+/// nn.Norm.
+void bind_norm_module(py::module_& nn);
 
 /// Calls forward() of a Python subclass where it has one.
 template <class Base>

@@ -27,7 +27,8 @@ def constants(name: str) -> str:
 
 def parameters(name: str) -> str:
     """The learned parameters."""
-    layer = nl.nn.Norm(name, (4, 2) if name in ("groupnorm", "instancenorm") else 4)
+    channels = nl.norm_traits(name)["group"] in ("channels", "channel")
+    layer = nl.nn.Norm(name, (4, 2) if channels else 4)
     return ", ".join(name for name, _ in layer.named_parameters()) or "–"
 
 

@@ -189,7 +189,7 @@ TEST_CASE("linear and norm keep float32 parameters beside bfloat16", "[bfloat16]
   };
   const Tensor weight = test::leaf({24, 40}, 2).to(DType::bfloat16);  // it is rounded for products
   check(product, test::leaf({70, 40}, 1), weight, test::leaf({24}, 3));
-  NormOptions options;
+  NormParameters options;
   const auto with = [&](const char* name, int axes) {
     return [&options, name, axes](const Tensor& x, const Tensor& w, const Tensor& b) {
       options.gain = w;
@@ -227,7 +227,7 @@ TEST_CASE("mixtures with bfloat16 that do not compute", "[bfloat16][cuda]") {
         "linear: weight must be bfloat16 or float32 for x bfloat16, got float64");
   CHECK(error_of<DtypeError>([&] { linear(narrow, wide, widest[0]); }) ==
         "linear: bias must be bfloat16 or float32 for x bfloat16, got float64");
-  NormOptions options;
+  NormParameters options;
   options.gain = widest[0];
   CHECK(error_of<DtypeError>([&] { normalize(narrow, norm_variant("layernorm"), options); }) ==
         "normalize: gain must be bfloat16 as x, or float32, got float64");

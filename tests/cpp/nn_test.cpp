@@ -244,14 +244,14 @@ TEST_CASE("nn: Norm has the parameters of its variant", "[nn][norm]") {
   for (const NormTraits& variant : kNormVariants) {
     CAPTURE(std::string(variant.name));
     Norm norm(variant.name, size);
-    CHECK(&norm.traits() == &variant);
+    CHECK(norm.spec().name() == variant.name);
     CHECK(norm.size() == size);
     Names want;
-    if (variant.output == Output::affine || variant.output == Output::gain) want.push_back("gain");
-    if (variant.output == Output::affine || variant.output == Output::bias) want.push_back("bias");
-    if (variant.name == "dyt") want.push_back("alpha");
+    if (variant.takes_gain()) want.push_back("gain");
+    if (variant.takes_bias()) want.push_back("bias");
+    if (variant.takes_alpha()) want.push_back("alpha");
     CHECK(names_of(norm.named_parameters()) == want);
-    CHECK(norm.named_buffers().size() == (variant.name == "batchnorm" ? 2 : 0));
+    CHECK(norm.named_buffers().size() == (variant.group == Group::batch ? 2 : 0));
     for (const auto& [name, p] : norm.named_parameters()) {
       const bool scalar = name == "alpha" || variant.scalar_gain;
       CHECK(p.shape() == (scalar ? Shape{1} : variant.group == Group::row ? size : Shape{6}));
@@ -268,17 +268,16 @@ TEST_CASE("nn: Norm is normalize() with the module's own parameters", "[nn][norm
   const Tensor x = randn({4, 6, 2, 2}, 1, 2);
   for (const NormTraits& variant : kNormVariants) {
     CAPTURE(std::string(variant.name));
-    const bool divides = variant.scale != Scale::none && variant.scale != Scale::tanh;
-    Norm norm(variant.name, {6, 2, 2}, {.eps = divides ? 1e-3 : NormOptions().eps});
-    NormOptions options = norm.options();
-    CHECK(options.axes == 3);
-    if (variant.name == "batchnorm") options.running_mean = options.running_var = {};
-    CHECK(same_bits(norm(x), normalize(x, variant, options)));
+    Norm norm({variant, {.eps = 1e-3}}, {6, 2, 2});
+    NormParameters tensors = norm.tensors();
+    CHECK(tensors.axes == 3);
+    if (variant.group == Group::batch) tensors.running_mean = tensors.running_var = {};
+    CHECK(same_bits(norm(x), normalize(x, norm.spec(), tensors)));
   }
 }
 
 TEST_CASE("nn: batchnorm's running statistics follow training and serve eval", "[nn][norm]") {
-  Norm norm("batchnorm", {3}, {.momentum = 0.5});
+  Norm norm({"batchnorm", {.momentum = 0.5}}, {3});
   const Tensor x = randn({64, 3}, 4, 2);
   norm(x);
   const auto running = norm.state();
@@ -286,21 +285,23 @@ TEST_CASE("nn: batchnorm's running statistics follow training and serve eval", "
   norm.eval();
   const Tensor z = norm(x);
   CHECK(same_bits(running.at("running_mean"), norm.state().at("running_mean")));
-  NormOptions options = norm.options();
-  options.training = false;
-  CHECK(same_bits(z, normalize(x, norm.traits(), options)));
+  NormParameters tensors = norm.tensors();
+  tensors.training = false;
+  CHECK(same_bits(z, normalize(x, norm.spec(), tensors)));
 }
 
 TEST_CASE("nn: what Norm refuses", "[nn][norm]") {
   CHECK(contains(error_of<ArgumentError>([] { Norm("nonsense", {3}); }), "nonsense"));
   CHECK(contains(error_of<ArgumentError>([] { Norm("layernorm", {}); }), "at least one axis"));
   CHECK(contains(error_of<ArgumentError>([] { Norm("layernorm", {3, 0}); }), "got [3, 0]"));
-  CHECK(error_of<ArgumentError>([] { Norm("layernorm", {3}, {.eps = -1}); }) ==
-        "Norm: eps must be finite and not negative, got -1");
-  CHECK(error_of<ArgumentError>([] { Norm("layernorm", {3}, {.groups = 3}); }) ==
-        "Norm: variant 'layernorm' takes no groups, got 3");
   CHECK(error_of<ArgumentError>([] {
-          Norm("groupnorm", {16, 2}, {.groups = 5});
+          Norm({"layernorm", {.eps = -1}}, {3});
+        }) == "Norm: eps must be finite and not negative, got -1");
+  CHECK(error_of<ArgumentError>([] {
+          Norm({"layernorm", {.groups = 3}}, {3});
+        }) == "Norm: variant 'layernorm' takes no groups, got 3");
+  CHECK(error_of<ArgumentError>([] {
+          Norm({"groupnorm", {.groups = 5}}, {16, 2});
         }) == "Norm: groups must divide the channels, got 5 groups for 16 channels");
   Norm norm("layernorm_simple", {3, 2});
   CHECK(contains(error_of<ShapeError>([&] {

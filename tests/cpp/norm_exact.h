@@ -11,11 +11,11 @@
 namespace normlab::test {
 
 /// One row of a variant, forward and backward, in long double: no float32 or float64 leaves its
-/// range. Written by name, independent of the table of traits and of every kernel.
+/// range. From the meaning of the variant's traits, independent of every kernel.
 struct ExactRow {
   using Row = std::vector<long double>;
 
-  std::string name;
+  NormTraits variant;
   bool std_eps = false;
   long double eps = 1e-5L, C = 1, k = 0.1L;
   double topk_share = 0.005;
@@ -25,10 +25,10 @@ struct ExactRow {
   long double dx_size = 0;  ///< max |dy| / sigma: what dx's rounding is measured by
 
   void run(const Row& given, const Row& dz, const Row& gain, const Row& bias) {
-    const bool rms = name.rfind("rmsnorm", 0) == 0, l2 = name == "scalenorm", centred = !rms && !l2;
+    const bool l2 = variant.scale == Scale::l2, centred = variant.scale == Scale::std;
     const size_t H = given.size();
     const auto n = static_cast<long double>(H);
-    const Row x = name == "topk" ? clamped(given) : given;
+    const Row x = variant.clamp ? clamped(given) : given;
     long double mean = 0, squares = 0;
     if (centred) {
       for (const long double v : x) mean += v - x[0];
@@ -48,21 +48,20 @@ struct ExactRow {
     for (size_t j = 0; j < H; ++j) {
       const long double w = gain.empty() ? 1 : gain[gain.size() == 1 ? 0 : j];
       y[j] = sigma > 0 ? (x[j] - mean) / sigma : 0;
-      const long double phi = name == "adanorm" ? C * (1 - k * y[j]) : w;
+      const long double phi = variant.output == Output::adaptive ? C * (1 - k * y[j]) : w;
       z[j] = phi * y[j] + (bias.empty() ? 0 : bias[j]);
-      if (name == "gradnorm") z[j] += given[j];
+      if (variant.output == Output::residual) z[j] += given[j];
       dy[j] = dz[j] * phi;
       dgain[j] = dz[j] * y[j];
       sum += dy[j];
       sum_y += dy[j] * y[j];
       most = std::max(most, std::abs(dy[j]));
     }
-    const bool by_mean = centred && name != "detachnorm" && name != "detach_mean";
-    const bool by_scale = name != "detachnorm" && name != "detach_std";
+    const bool by_mean = centred && variant.grad_mean, by_scale = variant.grad_scale;
     for (size_t j = 0; j < H && sigma > 0; ++j)
       dx[j] = (dy[j] - (by_mean ? sum / n : 0) - (by_scale ? y[j] * coef * sum_y : 0)) / sigma;
     dx_size = sigma > 0 ? most / sigma : 0;
-    if (name == "topk") route(given, x);
+    if (variant.clamp) route(given, x);
   }
 
  private:

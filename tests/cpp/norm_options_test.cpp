@@ -3,6 +3,7 @@
 #include "catch.h"
 #include "errors.h"
 #include "kernel_checks.h"
+#include "norm_inputs.h"
 
 // What a variant takes beside x: options of another are refused, and running statistics.
 
@@ -12,8 +13,8 @@ using normlab::nn::Norm;
 
 namespace {
 
-NormOptions running(int64_t channels, DType dtype, Device device = Device::cpu) {
-  NormOptions o;
+NormInputs running(int64_t channels, DType dtype, Device device = Device::cpu) {
+  NormInputs o;
   o.axes = 2;
   o.running_mean = Tensor::full({channels}, 0.25, dtype, device);
   o.running_var = Tensor::full({channels}, 2, dtype, device);
@@ -29,13 +30,11 @@ std::vector<double> followed(double before, const Tensor& rows) {
   return after;
 }
 
-std::string refusal(const char* variant, const NormOptions& o) {
+std::string refusal(const NormSpec& spec) {
   const Tensor x = Tensor::zeros({4, 8, 2});
-  NormOptions with_axes = o;
-  with_axes.axes = 2;
   const std::string message =
-      error_of<ArgumentError>([&] { normalize(x, norm_variant(variant), with_axes); });
-  const std::string of_module = error_of<ArgumentError>([&] { Norm(variant, {8, 2}, o); });
+      error_of<ArgumentError>([&] { normlab::normalize(x, spec, {.axes = 2}); });
+  const std::string of_module = error_of<ArgumentError>([&] { Norm(spec, {8, 2}); });
   CHECK(of_module == "Norm" + message.substr(message.find(':')));
   return message;
 }
@@ -43,22 +42,22 @@ std::string refusal(const char* variant, const NormOptions& o) {
 }  // namespace
 
 TEST_CASE("norm options: those of another variant are refused", "[norm][options]") {
-  CHECK(refusal("layernorm", {.C = 2}) == "normalize: variant 'layernorm' takes no C, got 2");
-  CHECK(refusal("topk", {.k = 0.2}) == "normalize: variant 'topk' takes no k, got 0.2");
-  CHECK(refusal("rmsnorm", {.topk_share = 0.1}) ==
+  CHECK(refusal({"layernorm", {.C = 2}}) == "normalize: variant 'layernorm' takes no C, got 2");
+  CHECK(refusal({"topk", {.k = 0.2}}) == "normalize: variant 'topk' takes no k, got 0.2");
+  CHECK(refusal({"rmsnorm", {.topk_share = 0.1}}) ==
         "normalize: variant 'rmsnorm' takes no topk_share, got 0.1");
-  CHECK(refusal("instancenorm", {.groups = 2}) ==
+  CHECK(refusal({"instancenorm", {.groups = 2}}) ==
         "normalize: variant 'instancenorm' takes no groups, got 2");
-  CHECK(refusal("groupnorm", {.momentum = 0.5}) ==
+  CHECK(refusal({"groupnorm", {.momentum = 0.5}}) ==
         "normalize: variant 'groupnorm' takes no momentum, got 0.5");
-  CHECK(refusal("layernorm", {.track_running_stats = true}) ==
+  CHECK(refusal({"layernorm", {.track_running_stats = true}}) ==
         "normalize: variant 'layernorm' takes no track_running_stats");
-  NormOptions alpha;
+  NormParameters alpha;
   alpha.alpha = Tensor::ones({1});
   CHECK(error_of<ArgumentError>([&] {
           normalize(Tensor::zeros({2, 2}), norm_variant("layernorm"), alpha);
         }) == "normalize: variant 'layernorm' takes no alpha");
-  NormOptions mean;
+  NormParameters mean;
   mean.running_mean = mean.running_var = Tensor::ones({2});
   CHECK(error_of<ArgumentError>([&] {
           normalize(Tensor::zeros({2, 2}), norm_variant("layernorm"), mean);
@@ -69,7 +68,7 @@ TEST_CASE("norm options: each variant takes its own", "[norm][options]") {
   const Tensor x = randn({4, 8, 2});
   for (const NormTraits& v : kNormVariants) {
     CAPTURE(std::string(v.name));
-    NormOptions o;
+    NormInputs o;
     o.axes = 2;
     if (v.scale == Scale::std || v.scale == Scale::rms || v.scale == Scale::l2) {
       o.eps = 1e-3;
@@ -92,7 +91,7 @@ TEST_CASE("norm: running statistics follow the batch's, in training only", "[nor
   // A variance far below eps: it is not worked out from sigma.
   for (const double size : {1.0, 1e-6}) {
     const Tensor x = (random({5, 3, 7}, 2, DType::float64) * size + size).to(dtype);
-    NormOptions o = running(3, dtype);
+    NormInputs o = running(3, dtype);
     if (std_eps) o.denominator = Denominator::std_eps;
     normalize(x, norm_variant(name), o);
     const Tensor wide = x.to(DType::float64);
@@ -100,7 +99,7 @@ TEST_CASE("norm: running statistics follow the batch's, in training only", "[nor
     const Tensor rows = batch ? transpose(wide, {1, 0, 2}).reshape({1, 3, 35}) : wide;
     CHECK(worst(o.running_mean.to_vector(), followed(0.25, mean(rows, {2}))) < tolerance);
     CHECK(worst(o.running_var.to_vector(), followed(2, var(rows, {2}, false, 1))) < tolerance);
-    NormOptions first = running(3, dtype);
+    NormInputs first = running(3, dtype);
     first.momentum = 1;
     normalize(x, norm_variant(name), first);
     const double got = first.running_var[0].item(),
@@ -111,13 +110,13 @@ TEST_CASE("norm: running statistics follow the batch's, in training only", "[nor
 
 TEST_CASE("norm: instancenorm uses its running statistics outside training", "[norm][options]") {
   const Tensor x = random({4, 3, 6}, 3, DType::float64).set_requires_grad();
-  NormOptions o = running(3, DType::float64);
+  NormInputs o = running(3, DType::float64);
   o.training = false;
   o.gain = random({3}, 4, DType::float64).set_requires_grad();
   o.bias = random({3}, 5, DType::float64).set_requires_grad();
   const auto column = [](const Tensor& t) { return t.reshape({3, 1}); };
   const Op op = [&](const std::vector<Tensor>& in) {
-    NormOptions own = o;
+    NormInputs own = o;
     own.gain = in[1];
     own.bias = in[2];
     return normalize(in[0], norm_variant("instancenorm"), own);
@@ -143,7 +142,7 @@ TEST_CASE("norm: running statistics of instancenorm on the GPU", "[norm][options
   CAPTURE(name_of(dtype), places, std_eps);
   const Tensor x = (random({5, 70, places}, 2, DType::float64) + 1.0).to(dtype);
   const auto run_on = [&](Device device) {
-    NormOptions o = running(70, wide, device);
+    NormInputs o = running(70, wide, device);
     if (std_eps) o.denominator = Denominator::std_eps;
     const Tensor own = device == Device::cpu ? x.to(wide) : x.to(device);
     normalize(own, norm_variant("instancenorm"), o);
@@ -168,7 +167,7 @@ TEST_CASE("norm: no elements leave the running statistics alone", "[norm][option
   for (const Device device : {Device::cpu, Device::cuda}) {
     if (device == Device::cuda && !cuda::is_available()) continue;
     CAPTURE(name, shape.str(), name_of(dtype), name_of(device));
-    NormOptions o = running(3, dtype, device);
+    NormInputs o = running(3, dtype, device);
     o.gain = Tensor::ones({3}, dtype, device).set_requires_grad();
     o.bias = Tensor::zeros({3}, dtype, device).set_requires_grad();
     Tensor x = Tensor::zeros(shape, dtype, device).set_requires_grad();
@@ -187,15 +186,15 @@ TEST_CASE("norm: no elements leave the running statistics alone", "[norm][option
 }
 
 TEST_CASE("norm: one place a channel has no running variance", "[norm][options]") {
-  const NormOptions o = running(3, DType::float32);
+  const NormInputs o = running(3, DType::float32);
   const Tensor x = Tensor::zeros({4, 3, 1});
   CHECK(error_of<ArgumentError>([&] { normalize(x, norm_variant("instancenorm"), o); }) ==
         "normalize: variant 'instancenorm' with running statistics needs more than one place a "
         "channel in training, x is [4, 3, 1]");
-  NormOptions eval = o;
+  NormInputs eval = o;
   eval.training = false;
   CHECK(normalize(x, norm_variant("instancenorm"), eval).shape() == x.shape());
-  NormOptions none;
+  NormInputs none;
   none.axes = 2;
   CHECK(normalize(x, norm_variant("instancenorm"), none).shape() == x.shape());
 }
@@ -203,18 +202,18 @@ TEST_CASE("norm: one place a channel has no running variance", "[norm][options]"
 TEST_CASE("nn: instancenorm keeps running statistics where it is told to", "[nn][norm][options]") {
   Norm plain("instancenorm", {3, 4, 4});
   CHECK(plain.state().count("running_mean") == 0);
-  Norm norm("instancenorm", {3, 4, 4}, {.momentum = 0.5, .track_running_stats = true});
+  Norm norm({"instancenorm", {.momentum = 0.5, .track_running_stats = true}}, {3, 4, 4});
   const Tensor x = random({8, 3, 4, 4}, 1) + 2.0;
   norm(x);
   const TensorMap state = norm.state();
   CHECK(std::abs(state.at("running_mean").to_vector()[0] - 1) < 0.2);
   norm.eval();
   const Tensor z = norm(x);
-  NormOptions options = norm.options();
-  options.training = false;
-  CHECK(max_difference(z, normalize(x, norm.traits(), options)) == 0);
+  NormParameters tensors = norm.tensors();
+  tensors.training = false;
+  CHECK(max_difference(z, normlab::normalize(x, norm.spec(), tensors)) == 0);
   CHECK(max_difference(z, plain(x)) > 0.01);
-  Norm other("instancenorm", {3, 4, 4}, {.track_running_stats = true});
+  Norm other({"instancenorm", {.track_running_stats = true}}, {3, 4, 4});
   other.load_state(state);
   other.eval();
   CHECK(max_difference(z, other(x)) == 0);

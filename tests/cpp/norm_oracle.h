@@ -9,11 +9,11 @@
 
 namespace normlab::test {
 
-/// The paper's formulas written down once more, in double and by name: independent of the table of
-/// traits and of every kernel. Detached parts are taken from `base`, so that central differences
+/// The paper's formulas written down once more, in double, from the meaning of a variant's traits:
+/// independent of every kernel. Detached parts are taken from `base`, so that central differences
 /// of it are the gradients the paper means.
 struct Oracle {
-  std::string name;
+  NormTraits variant;
   bool std_eps = false;
   double eps = 1e-5, C = 1.0, k = 0.1;
 
@@ -47,17 +47,19 @@ struct Oracle {
 
   /// y of one group whose members share their statistics.
   Row normalized(Row x, Row base) const {
-    if (name == "topk") x = clamp(x);
+    if (variant.clamp) {
+      x = clamp(x);
+      base = clamp(base);
+    }
     const auto n = static_cast<double>(x.size());
-    const bool rms = name == "rmsnorm" || name == "rmsnorm_simple", l2 = name == "scalenorm";
-    const bool fixed_mean = name == "detachnorm" || name == "detach_mean";
-    const bool fixed_std = name == "detachnorm" || name == "detach_std";
+    const bool rms = variant.scale == Scale::rms, l2 = variant.scale == Scale::l2;
+    const bool fixed_mean = !variant.grad_mean, fixed_std = !variant.grad_scale;
     const double own = rms || l2 ? 0.0 : mean_of(x);
     const Row& scaled = fixed_std ? base : x;
     const double centre = rms || l2 ? 0.0 : mean_of(scaled);
     const double unbiased = rms ? n : l2 ? 1.0 : n - 1;
     const double d = divisor(squares(scaled, centre), l2 ? 1.0 : n, unbiased);
-    const double mean = fixed_mean ? mean_of(base) : own;
+    const double mean = fixed_mean && !rms && !l2 ? mean_of(base) : own;
     Row y = x;
     for (double& v : y) v = (v - mean) / d;
     return y;
@@ -68,8 +70,8 @@ struct Oracle {
     Row z = normalized(x, base);
     const Row y0 = normalized(base, base);
     for (size_t j = 0; j < z.size(); ++j) {
-      if (name == "adanorm") z[j] *= C * (1 - k * y0[j]);
-      if (name == "gradnorm") z[j] += base[j];
+      if (variant.output == Output::adaptive) z[j] *= C * (1 - k * y0[j]);
+      if (variant.output == Output::residual) z[j] += base[j];
     }
     return z;
   }
@@ -87,9 +89,9 @@ struct Oracle {
                  end = static_cast<std::ptrdiff_t>(r * H + H);
       Row row(v.begin() + at, v.begin() + end), at_base(b.begin() + at, b.begin() + end);
       Row out = row;
-      if (name == "dyt")
+      if (variant.scale == Scale::tanh)
         for (double& e : out) e = std::tanh(alpha * e);
-      else if (name != "none")
+      else if (variant.scale != Scale::none)
         out = output(row, at_base);
       for (size_t j = 0; j < H; ++j) {
         if (!w.empty()) out[j] *= w[w.size() == 1 ? 0 : j];
@@ -101,23 +103,27 @@ struct Oracle {
   }
 
   /// x [N, C, S]; groups = 0: over the batch, channel by channel.
-  Tensor channels(const Tensor& x, int64_t groups, const Tensor& gain, const Tensor& bias) const {
+  Tensor channels(const Tensor& x, const Tensor& base, int64_t groups, const Tensor& gain,
+                  const Tensor& bias) const {
     const int64_t N = x.size(0), Ch = x.size(1), S = x.size(2);
-    const std::vector<double> v = x.to_vector(), w = gain.to_vector(), b = bias.to_vector();
+    const std::vector<double> v = x.to_vector(), v0 = base.to_vector();
+    const std::vector<double> w = gain ? gain.to_vector() : Row{},
+                              b = bias ? bias.to_vector() : Row{};
     std::vector<double> z(v.size());
     const auto each = [&](int64_t n0, int64_t n1, int64_t c0, int64_t c1) {
       std::vector<size_t> at;
-      Row group;
+      Row group, group_base;
       for (int64_t n = n0; n < n1; ++n)
         for (int64_t c = c0; c < c1; ++c)
           for (int64_t s = 0; s < S; ++s) {
             at.push_back(static_cast<size_t>((n * Ch + c) * S + s));
             group.push_back(v[at.back()]);
+            group_base.push_back(v0[at.back()]);
           }
-      const Row y = normalized(group, group);
+      const Row y = output(group, group_base);
       for (size_t i = 0; i < at.size(); ++i) {
         const size_t c = at[i] / static_cast<size_t>(S) % static_cast<size_t>(Ch);
-        z[at[i]] = w[c] * y[i] + b[c];
+        z[at[i]] = (w.empty() ? 1 : w[c]) * y[i] + (b.empty() ? 0 : b[c]);
       }
     };
     if (groups == 0)

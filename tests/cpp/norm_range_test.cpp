@@ -2,6 +2,7 @@
 
 #include "catch.h"
 #include "norm_exact.h"
+#include "norm_inputs.h"
 
 // A row of finite numbers has a finite and right normalisation at every scale.
 
@@ -10,15 +11,10 @@ using namespace normlab::test;
 
 namespace {
 
-bool has_gain(const NormTraits& v) {
-  return v.output == Output::affine || v.output == Output::gain;
-}
-
-std::vector<NormTraits> with_statistics(bool of_rows) {
+std::vector<NormTraits> rows_with_statistics() {
   std::vector<NormTraits> all;
   for (const NormTraits& v : kNormVariants)
-    if (v.scale != Scale::none && v.scale != Scale::tanh && (v.group == Group::row) == of_rows)
-      all.push_back(v);
+    if (v.has_statistics() && v.group == Group::row) all.push_back(v);
   return all;
 }
 
@@ -49,7 +45,7 @@ struct Got {
   std::vector<double> z, dx, dgain;
 };
 
-Got run(const NormTraits& v, const Tensor& x, const Tensor& dz, const Tensor& gain, NormOptions o,
+Got run(const NormTraits& v, const Tensor& x, const Tensor& dz, const Tensor& gain, NormInputs o,
         Device device) {
   Tensor leaf = x.to(device).detach().clone().set_requires_grad();
   if (gain) o.gain = gain.to(device).detach().clone().set_requires_grad();
@@ -66,14 +62,14 @@ long double from_mean(const ExactRow& e, DType dtype, Device device) {
 }
 
 /// Compares every row of z and dx, and the gain's gradient.
-void check_rows(const NormTraits& v, const Tensor& x, const NormOptions& o, Device device) {
+void check_rows(const NormTraits& v, const Tensor& x, const NormInputs& o, Device device) {
   const int64_t rows = x.size(0), H = x.size(1);
   const DType wide = x.dtype() == DType::float64 ? DType::float64 : DType::float32;
   Generator generator(5);
   const Tensor dz = randn(x.shape(), 0, 1, DType::float64, generator).to(x.dtype());
   const Tensor gain =
-      has_gain(v) ? randn({v.scalar_gain ? 1 : H}, 1, 0.3, DType::float64, generator).to(wide)
-                  : Tensor();
+      v.takes_gain() ? randn({v.scalar_gain ? 1 : H}, 1, 0.3, DType::float64, generator).to(wide)
+                     : Tensor();
   const Got got = run(v, x, dz, gain, o, device);
   const long double tolerance = x.dtype() == DType::float64    ? 1e-11L
                                 : x.dtype() == DType::bfloat16 ? 1.0L / 64
@@ -82,8 +78,7 @@ void check_rows(const NormTraits& v, const Tensor& x, const NormOptions& o, Devi
   const ExactRow::Row gains = all_of(gain);
   ExactRow::Row dgain(static_cast<size_t>(gain ? gain.numel() : 0));
   for (int64_t r = 0; r < rows; ++r) {
-    ExactRow e{std::string(v.name), o.denominator == Denominator::std_eps, o.eps, o.C, o.k,
-               o.topk_share};
+    ExactRow e{v, o.denominator == Denominator::std_eps, o.eps, o.C, o.k, o.topk_share};
     e.run(row_of(of_x, r, H), row_of(of_dz, r, H), gains, {});
     for (size_t j = 0; j < e.dgain.size() && gain; ++j) dgain[v.scalar_gain ? 0 : j] += e.dgain[j];
     CAPTURE(r, of_x[static_cast<size_t>(r * H)]);
@@ -96,8 +91,8 @@ void check_rows(const NormTraits& v, const Tensor& x, const NormOptions& o, Devi
   if (gain) CHECK(all_close(got.dgain, dgain, tolerance * (1 + greatest(dgain)) * 4, wide));
 }
 
-NormOptions options_of(const NormTraits& v, bool std_eps, double eps) {
-  NormOptions o;
+NormInputs options_of(const NormTraits& v, bool std_eps, double eps) {
+  NormInputs o;
   o.eps = eps;
   o.denominator = std_eps ? Denominator::std_eps : Denominator::var_eps;
   if (v.output == Output::adaptive) o.C = 1.5;
@@ -105,8 +100,7 @@ NormOptions options_of(const NormTraits& v, bool std_eps, double eps) {
 }
 
 NormTraits any_row_variant() {
-  static const std::vector<NormTraits> all = with_statistics(true);
-  return all.at(static_cast<size_t>(GENERATE(range(0, 13))));
+  return GENERATE(from_range(rows_with_statistics()));
 }
 
 /// x [N, C, S], what shares statistics as rows: those of a channel for batchnorm.
@@ -117,10 +111,10 @@ Tensor as_rows(const Tensor& x, const std::string& name) {
 }
 
 /// The rows are those of layernorm_simple, forward and backward.
-void check_channels(const std::string& name, const Tensor& x, const NormOptions& o, Device device) {
+void check_channels(const std::string& name, const Tensor& x, const NormInputs& o, Device device) {
   Generator generator(5);
   const Tensor dz = randn(x.shape(), 0, 1, DType::float64, generator).to(x.dtype());
-  NormOptions own = o;
+  NormInputs own = o;
   own.axes = 2;
   if (name == "groupnorm") own.groups = 2;
   if (name != "groupnorm") {
@@ -137,7 +131,7 @@ void check_channels(const std::string& name, const Tensor& x, const NormOptions&
   const std::vector<double> from = of_x.to_vector(), dzs = of_dz.to_vector();
   const long double tolerance = x.dtype() == DType::float64 ? 1e-11L : 2e-5L;
   for (int64_t r = 0; r < of_x.size(0); ++r) {
-    ExactRow e{"layernorm_simple", o.denominator == Denominator::std_eps, o.eps};
+    ExactRow e{norm_variant("layernorm_simple"), o.denominator == Denominator::std_eps, o.eps};
     e.run(row_of(from, r, H), row_of(dzs, r, H), {}, {});
     CAPTURE(r, from[static_cast<size_t>(r * H)]);
     CHECK(all_close(row_of<double>(z, r, H), e.z,
@@ -163,7 +157,6 @@ Tensor channels_at(const std::vector<double>& scales, int64_t S, DType dtype) {
 }  // namespace
 
 TEST_CASE("norm range: rows of every scale", "[norm][range]") {
-  REQUIRE(with_statistics(true).size() == 13);
   const NormTraits v = any_row_variant();
   const DType dtype = GENERATE(DType::float32, DType::float64);
   const bool std_eps = GENERATE(false, true);
@@ -200,7 +193,7 @@ TEST_CASE("norm range: channels of every scale", "[norm][range][cuda]") {
   if (scales.size() % 2 == 1) scales.push_back(0);
   if (name == "groupnorm") std::sort(scales.begin(), scales.end());
   CAPTURE(name, name_of(dtype), S, std_eps, eps);
-  const NormOptions o = options_of(norm_variant(name), std_eps, eps);
+  const NormInputs o = options_of(norm_variant(name), std_eps, eps);
   const Tensor x = channels_at(scales, S, dtype);
   check_channels(name, x, o, Device::cpu);
   if (cuda::is_available() && (S < 700 || eps == 0)) check_channels(name, x, o, Device::cuda);
@@ -212,7 +205,7 @@ TEST_CASE("norm range: long rows, shared rows and residuals on the GPU", "[norm]
   const int64_t H = GENERATE(2000, 17000, 33000, 140000);
   CAPTURE(H);
   const Tensor x = rows_at({1e-30, 1, 1e25}, H, 0, DType::float32);
-  NormOptions o;
+  NormInputs o;
   o.eps = 0;
   check_rows(v, x, o, Device::cuda);
   if (H > 33000) return;

@@ -209,22 +209,22 @@ NetworkOptions small_options(const std::string& norm, HiddenActivation activatio
   o.dropout = 0;
   o.norm = norm;
   o.input_norm = input_norm;
-  if (norm != "none" && norm != "dyt") o.norm_options.eps = 0.01;
+  if (norm != "none" && norm != "dyt") o.norm.settings.eps = 0.01;
   return o;
 }
 
 /// The network as its comment describes it, of single ops. p: its state, of any floating type.
 Tensor composed(const TensorMap& p, const Tensor& features, const NetworkOptions& o) {
   const auto normed = [&](const std::string& prefix, const Tensor& x) {
-    NormOptions options = o.norm_options;
+    NormParameters tensors;
     const auto part = [&](const char* name) {
       const auto found = p.find(prefix + name);
       return found == p.end() ? Tensor() : found->second;
     };
-    options.gain = part("gain");
-    options.bias = part("bias");
-    options.alpha = part("alpha");
-    return normalize(x, norm_variant(o.norm), options);
+    tensors.gain = part("gain");
+    tensors.bias = part("bias");
+    tensors.alpha = part("alpha");
+    return normalize(x, o.norm, tensors);
   };
   const int64_t inner = o.features * o.embedding;
   Tensor x = take(p.at("table"), features).reshape({features.size(0), inner});
@@ -251,7 +251,7 @@ TEST_CASE("Network: value and gradient are those of its ops in float64", "[parse
     for (const auto activation : {HiddenActivation::cube, HiddenActivation::relu})
       for (const bool input_norm : {false, true}) {
         const NetworkOptions o = small_options(std::string(variant.name), activation, input_norm);
-        CAPTURE(o.norm, name_of(activation), input_norm);
+        CAPTURE(o.norm.name(), name_of(activation), input_norm);
         Network network(o);
         scramble(network, 4);
         const Tensor features = random_features(o, 7, 5);
@@ -363,7 +363,7 @@ TEST_CASE("FrozenNetwork: the logits of the network in evaluation mode", "[parse
           NetworkOptions o = small_options(std::string(variant.name), activation, input_norm);
           o.hidden = hidden;
           o.dropout = 0.5;
-          CAPTURE(o.norm, name_of(activation), input_norm, hidden);
+          CAPTURE(o.norm.name(), name_of(activation), input_norm, hidden);
           Network network(o);
           scramble(network, 11);
           const Tensor features = features_from(o, 9, 12);
@@ -387,7 +387,7 @@ TEST_CASE("FrozenNetwork: the same bits in any company, with any rows known", "[
             small_options(std::string(variant.name), HiddenActivation::cube, input_norm);
         o.hidden = hidden;
         o.classes = 35;
-        CAPTURE(o.norm, input_norm, hidden);
+        CAPTURE(o.norm.name(), input_norm, hidden);
         Network network(o);
         scramble(network, 13);
         const Tensor features = features_from(o, 67, 14);
@@ -831,10 +831,10 @@ TEST_CASE("parser files: everything comes back, bit for bit", "[parse]") {
     Model model = random_model(kind);
     NetworkOptions o = model.network->options();
     o.dropout = 0.25;
-    o.norm_options.denominator = Denominator::std_eps;
-    if (norm == "topk") o.norm_options.topk_share = 1.0 / 3;
-    if (norm == "adanorm") o.norm_options.C = o.norm_options.k = 1.0 / 7;
-    if (norm == "batchnorm") o.norm_options.momentum = 0.7;
+    o.norm.settings.denominator = Denominator::std_eps;
+    if (norm == "topk") o.norm.settings.topk_share = 1.0 / 3;
+    if (norm == "adanorm") o.norm.settings.C = o.norm.settings.k = 1.0 / 7;
+    if (norm == "batchnorm") o.norm.settings.momentum = 0.7;
     model.network = std::make_shared<Network>(o);
     scramble(*model.network, 33);
     save_model(folder.file(), model);
@@ -856,13 +856,13 @@ TEST_CASE("parser files: everything comes back, bit for bit", "[parse]") {
     CHECK(l.activation == HiddenActivation::cube);
     CHECK(l.dropout == 0.25);
     CHECK(l.input_norm);
-    CHECK(l.norm == norm);
-    CHECK(l.norm_options.eps == o.norm_options.eps);
-    CHECK(l.norm_options.denominator == Denominator::std_eps);
-    CHECK(l.norm_options.topk_share == o.norm_options.topk_share);
-    CHECK(l.norm_options.C == o.norm_options.C);
-    CHECK(l.norm_options.k == o.norm_options.k);
-    CHECK(l.norm_options.momentum == o.norm_options.momentum);
+    CHECK(l.norm.name() == norm);
+    CHECK(l.norm.settings.eps == o.norm.settings.eps);
+    CHECK(l.norm.settings.denominator == Denominator::std_eps);
+    CHECK(l.norm.settings.topk_share == o.norm.settings.topk_share);
+    CHECK(l.norm.settings.C == o.norm.settings.C);
+    CHECK(l.norm.settings.k == o.norm.settings.k);
+    CHECK(l.norm.settings.momentum == o.norm.settings.momentum);
     for (const auto& [name, tensor] : model.network->state())
       CHECK(same_bits(loaded.network->state().at(name), tensor));
     REQUIRE(loaded.tagger.has_value() == tagger);
@@ -889,7 +889,7 @@ TEST_CASE("parser files: options that the norm does not take are passed over", "
     for (const char* option : {"C", "k", "topk_share", "momentum"})
       file.metadata[std::string(network) + option] = "0.75";
   save(folder.file(), file.tensors, file.metadata);
-  const NormOptions o = load_model(folder.file()).network->options().norm_options, usual;
+  const NormSettings o = load_model(folder.file()).network->options().norm.settings, usual;
   CHECK(o.C == usual.C);
   CHECK(o.momentum == usual.momentum);
 }

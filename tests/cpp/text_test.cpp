@@ -345,7 +345,7 @@ text::ClassifierOptions small_options(const std::string& norm = "layernorm") {
   options.encoder.layers = 2;
   options.encoder.dropout = 0.25;
   options.encoder.norm = norm;
-  options.encoder.norm_options.eps = 0.1;
+  options.encoder.norm.settings.eps = 0.1;
   return options;
 }
 
@@ -435,8 +435,8 @@ TEST_CASE("model files: everything comes back, bit for bit", "[text]") {
   text::ClassifierOptions options = small_options("topk");
   options.encoder.pre_norm = false;
   options.encoder.activation = Activation::gelu;
-  options.encoder.norm_options.denominator = Denominator::std_eps;
-  options.encoder.norm_options.topk_share = 1.0 / 3;
+  options.encoder.norm.settings.denominator = Denominator::std_eps;
+  options.encoder.norm.settings.topk_share = 1.0 / 3;
   const text::Model model = small_model(options);
   text::save_model(folder.file(), model);
   manual_seed(9);
@@ -452,10 +452,10 @@ TEST_CASE("model files: everything comes back, bit for bit", "[text]") {
   CHECK(o.dropout == options.encoder.dropout);
   CHECK_FALSE(o.pre_norm);
   CHECK(o.activation == Activation::gelu);
-  CHECK(o.norm == "topk");
-  CHECK(o.norm_options.eps == options.encoder.norm_options.eps);
-  CHECK(o.norm_options.denominator == Denominator::std_eps);
-  CHECK(o.norm_options.topk_share == 1.0 / 3);
+  CHECK(o.norm.name() == "topk");
+  CHECK(o.norm.settings.eps == options.encoder.norm.settings.eps);
+  CHECK(o.norm.settings.denominator == Denominator::std_eps);
+  CHECK(o.norm.settings.topk_share == 1.0 / 3);
   CHECK(same_bits(loaded.logits(kLines), model.logits(kLines)));
   text::save_model(folder.file("again"), loaded);
   CHECK(read_bytes(folder.file("again")) == read_bytes(folder.file()));

@@ -484,7 +484,9 @@ def test_norm_modules(variant):
     assert norm.variant == variant == traits["name"]
     assert norm.size == ((6,) if size == 6 else size)
     affine = {"affine": {"gain", "bias"}, "gain": {"gain"}, "bias": {"bias"}}
-    learned = affine.get(traits["output"], set()) | ({"alpha"} if variant == "dyt" else set())
+    learned = affine.get(traits["output"], set()) | (
+        {"alpha"} if traits["scale"] == "tanh" else set()
+    )
     assert {name for name, _ in norm.named_parameters()} == learned
     present = {name for name in ("gain", "bias", "alpha") if getattr(norm, name) is not None}
     assert present == learned
@@ -588,7 +590,7 @@ def test_weights_can_be_replaced_and_tied():
         ({"topk_share": 0.1}, "takes no topk_share"),
         ({"eps": -1.0}, "eps must be finite and not negative, got -1"),
         ({"eps": float("nan")}, "eps must be finite"),
-        ({"variant": "adanorm", "C": float("nan")}, "C and k must be finite"),
+        ({"variant": "adanorm", "C": float("nan")}, "C must be finite, got nan"),
         ({"variant": "groupnorm", "size": 16, "groups": 5}, "groups must divide the channels"),
         ({"variant": "topk", "topk_share": -5.0}, r"topk_share must be in \[0, 1\]"),
         ({"variant": "batchnorm", "momentum": 2.0}, r"momentum must be in \[0, 1\]"),

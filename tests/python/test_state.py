@@ -263,7 +263,7 @@ def test_converting_while_training():
 
 @pytest.mark.parametrize("variant", list(nl.norm_variants()))
 def test_norms_convert(variant):
-    size = (4, 2) if variant in ("groupnorm", "instancenorm") else 4
+    size = (4, 2) if nl.norm_traits(variant)["group"] in ("channels", "channel") else 4
     options = {"groups": 2} if variant == "groupnorm" else {}
     norm = nn.Norm(variant, size, **options)
     shape = (6, 4, 2) if isinstance(size, tuple) else (6, 4)
@@ -482,7 +482,7 @@ MODULES = {
     "ParameterDict": lambda: nn.ParameterDict({"x": nl.ones(2)}),
     **{
         f"Norm {v}": lambda v=v: nn.Norm(
-            v, (4, 3) if v in ("groupnorm", "instancenorm") else 4, eps=1e-4
+            v, (4, 3) if nl.norm_traits(v)["group"] in ("channels", "channel") else 4, eps=1e-4
         )
         for v in nl.norm_variants()
     },

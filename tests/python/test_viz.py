@@ -449,6 +449,14 @@ def test_every_variant_looks_different():
     assert viz.look("mine")["label"] == "mine" and viz.look("mine") not in looks
 
 
+def test_a_new_row_of_the_table_gets_a_look(monkeypatch):
+    names = (*nl.norm_variants(), *(f"new{i}" for i in range(8)))
+    monkeypatch.setattr("normlab.viz.looks.norm_variants", lambda: names)
+    looks = [viz.look(name) for name in names]
+    assert len({(x["color"], x["linestyle"], x["marker"]) for x in looks}) == len(names)
+    assert viz.look("mine") not in looks
+
+
 def test_style_is_what_matplotlib_takes():
     import matplotlib
     from matplotlib.figure import Figure

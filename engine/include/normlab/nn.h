@@ -181,24 +181,26 @@ class Flatten : public Module {
   int from_, to_;
 };
 
-/// Any variant of kNormVariants over the trailing axes `size`, with the parameters it has: gain
-/// (ones), bias (zeros), alpha (dyt, 0.5), scalenorm's gain sqrt(H), batchnorm's running statistics
-/// and, with options.track_running_stats, instancenorm's. options.axes, gain, bias, alpha and
-/// running statistics are the module's own.
+/// Any norm over the trailing axes `size`, with the parameters of its variant: gain (ones), bias
+/// (zeros), alpha (dyt, 0.5), scalenorm's gain sqrt(H), batchnorm's running statistics and, with
+/// track_running_stats, instancenorm's. Norm("layernorm", {64}), Norm({"adanorm", {.C = 2}}, {64}).
 class Norm : public Module {
  public:
-  Norm(std::string_view variant, const Shape& size, const NormOptions& options = {});
+  /// ArgumentError for a setting that the variant does not take or that is out of its range.
+  Norm(const NormSpec& spec, const Shape& size);
   Tensor forward(const Tensor& x) override;
-  const NormTraits& traits() const { return traits_; }
+  const NormSpec& spec() const { return spec_; }
+  const NormTraits& traits() const { return spec_.variant; }
   const Shape& size() const { return size_; }
-  const NormOptions& options() const { return options_; }
+  /// Its tensors, for normalize().
+  const NormParameters& tensors() const { return tensors_; }
 
  private:
   using Module::on_register;
   void on_register(const std::string& name, const Tensor& value) override;
-  const NormTraits& traits_;
+  NormSpec spec_;
   Shape size_;
-  NormOptions options_;
+  NormParameters tensors_;
 };
 
 /// Modules one after the other, named "0", "1", ...
@@ -225,8 +227,7 @@ struct TransformerOptions {
   /// true: x + f(norm(x)), and a norm at the end (pre-norm); false: norm(x + f(x)) (post-norm).
   bool pre_norm = true;
   Activation activation = Activation::relu;  ///< of the feed-forward part
-  std::string norm = "layernorm";
-  NormOptions norm_options = {};
+  NormSpec norm = {};
 };
 
 /// Multi-head self-attention (Vaswani et al. 2017) within sentences: parameters `qkv` and `out`.

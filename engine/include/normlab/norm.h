@@ -1,6 +1,7 @@
 #pragma once
 
-#include <span>
+#include <concepts>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -8,7 +9,7 @@
 
 namespace normlab {
 
-/// What a row x is divided by. y = (x - mean) / that, or x / that where the mean stays.
+/// Divisor of a row x: y = (x - mean) / divisor, or x / divisor where the mean stays.
 enum class Scale : uint8_t {
   none,  ///< nothing: y = x
   std,   ///< standard deviation around the mean
@@ -17,7 +18,7 @@ enum class Scale : uint8_t {
   tanh,  ///< no statistics at all: y = tanh(alpha x) (Zhu et al. 2025)
 };
 
-/// What makes z of y.
+/// Output transform: z from y.
 enum class Output : uint8_t {
   plain,     ///< z = y
   affine,    ///< z = gain * y + bias
@@ -27,7 +28,7 @@ enum class Output : uint8_t {
   residual,  ///< z = x + y, x a constant in the backward pass
 };
 
-/// What shares one mean and one scale.
+/// Elements that share one mean and one scale.
 enum class Group : uint8_t {
   row,       ///< all normalised axes of one row
   channels,  ///< a group of channels of one row, with their places (Wu & He 2018)
@@ -35,8 +36,8 @@ enum class Group : uint8_t {
   batch,     ///< one channel over all rows and places (Ioffe & Szegedy 2015)
 };
 
-/// One normalisation layer, stated once: kernels, module, bindings, tests and documents iterate
-/// over these rows. Formulas: Xu et al., NeurIPS 2019, sections 2 to 4.
+/// One norm variant, defined once: kernels, module, bindings, tests and documents iterate over
+/// these rows. Formulas: Xu et al., NeurIPS 2019, sections 2 to 4.
 struct NormTraits {
   std::string_view name;
   Scale scale = Scale::std;
@@ -46,6 +47,23 @@ struct NormTraits {
   Group group = Group::row;
   bool clamp = false;        ///< the row's extremes are clamped first (authors' mode "topk")
   bool scalar_gain = false;  ///< one gain for the whole row
+
+  // Consequences of the row, for the host and the device.
+  constexpr bool takes_gain() const { return output == Output::affine || output == Output::gain; }
+  constexpr bool takes_bias() const { return output == Output::affine || output == Output::bias; }
+  constexpr bool takes_alpha() const { return scale == Scale::tanh; }
+  constexpr bool takes_running_stats() const {
+    return group == Group::batch || group == Group::channel;
+  }
+  /// A mean is subtracted.
+  constexpr bool centred() const { return scale == Scale::std; }
+  /// The scale is computed from the elements.
+  constexpr bool has_statistics() const {
+    return scale == Scale::std || scale == Scale::rms || scale == Scale::l2;
+  }
+  /// The mean, or the scale, has a gradient.
+  constexpr bool mean_has_gradient() const { return centred() && grad_mean; }
+  constexpr bool scale_has_gradient() const { return has_statistics() && grad_scale; }
 };
 
 // clang-format off
@@ -71,42 +89,84 @@ inline constexpr NormTraits kNormVariants[] = {
 };
 // clang-format on
 
-/// The row of that name; ArgumentError that lists the names otherwise.
+/// The row of that name. ArgumentError that lists the names otherwise.
 const NormTraits& norm_variant(std::string_view name);
 
-/// Where eps goes.
+/// Place of eps in the divisor.
 enum class Denominator : uint8_t {
   var_eps,  ///< sqrt(biased variance + eps): the paper's text and most frameworks
   std_eps,  ///< unbiased deviation + eps: the authors' code (undefined for one element).
             ///< rms and l2 have no bias to correct: root + eps
 };
-/// Parses "var_eps" or "std_eps"; ArgumentError otherwise.
+/// Parses "var_eps" or "std_eps". ArgumentError otherwise.
 Denominator denominator_named(std::string_view name);
+const char* name_of(Denominator denominator);
 
-/// Everything that is not the variant.
-struct NormOptions {
+/// The numbers of a norm. A variant takes some of them; see for_each_setting().
+struct NormSettings {
+  double eps = 1e-5;
+  Denominator denominator = Denominator::var_eps;
+  double C = 1.0;                    ///< adanorm's scale
+  double k = 0.1;                    ///< adanorm's slope
+  int64_t groups = 0;                ///< groupnorm: 0 stands for gcd(channels, 32)
+  double momentum = 0.1;             ///< share of the new batch in the running statistics
+  double topk_share = 0.005;         ///< topk clamps max(int(share * H), 1) entries on each side
+  bool track_running_stats = false;  ///< nn::Norm only: instancenorm keeps them, as batchnorm does
+};
+
+/// Range of a setting.
+enum class SettingRange : uint8_t { any, finite, non_negative, share };
+
+/// Calls visit(name, pointer to the member, range, whether the variant takes it) for every setting:
+/// all that checks, prints, saves or parses settings iterates over these rows. eps and the
+/// denominator are for all variants, which are compared under one setting of them.
+template <class Visit>
+void for_each_setting(const NormTraits& v, const Visit& visit) {
+  using S = NormSettings;
+  visit("eps", &S::eps, SettingRange::non_negative, true);
+  visit("denominator", &S::denominator, SettingRange::any, true);
+  visit("C", &S::C, SettingRange::finite, v.output == Output::adaptive);
+  visit("k", &S::k, SettingRange::finite, v.output == Output::adaptive);
+  visit("groups", &S::groups, SettingRange::non_negative, v.group == Group::channels);
+  visit("momentum", &S::momentum, SettingRange::share, v.takes_running_stats());
+  visit("topk_share", &S::topk_share, SettingRange::share, v.clamp);
+  visit("track_running_stats", &S::track_running_stats, SettingRange::any, v.takes_running_stats());
+}
+
+/// The choice of a norm: a variant with its settings. Converts from a variant or its name.
+struct NormSpec {
+  NormTraits variant;
+  NormSettings settings;
+
+  NormSpec() : NormSpec("layernorm") {}
+  NormSpec(const NormTraits& variant, const NormSettings& settings = {})
+      : variant(variant), settings(settings) {}
+  /// ArgumentError that lists the names for an unknown one.
+  template <std::convertible_to<std::string_view> Name>
+  NormSpec(const Name& name, const NormSettings& settings = {})
+      : NormSpec(norm_variant(name), settings) {}
+
+  std::string name() const { return std::string(variant.name); }
+  /// Name and changed settings as Python's arguments: "'adanorm', C=1.5".
+  std::string str() const;
+};
+
+/// The tensors of a norm, and how they meet x.
+struct NormParameters {
   Tensor gain = {};   ///< undefined: 1. Shape: the normalised axes; [channels] for groups of
                       ///< channels, [1] for scalenorm
   Tensor bias = {};   ///< undefined: 0. Shape as gain
   Tensor alpha = {};  ///< dyt only, [1]; undefined: 0.5
-  double eps = 1e-5;
-  Denominator denominator = Denominator::var_eps;
-  double C = 1.0;             ///< adanorm's scale
-  double k = 0.1;             ///< adanorm's slope
-  double topk_share = 0.005;  ///< topk clamps max(int(share * H), 1) entries on each side
-  int axes = 1;               ///< how many trailing axes form a row
-  int64_t groups = 0;         ///< groupnorm: 0 stands for gcd(channels, 32)
   /// batchnorm and instancenorm, [channels], both or none: updated while training with the mean
   /// over the batch and the unbiased variance, used instead of x's own statistics otherwise. They
   /// hold what their dtype can: a variance of 1e60 is infinite in float32.
   Tensor running_mean = {};
   Tensor running_var = {};
+  int axes = 1;  ///< how many trailing axes form a row
   bool training = true;
-  double momentum = 0.1;             ///< share of the new batch in the running statistics
-  bool track_running_stats = false;  ///< nn::Norm only: instancenorm keeps them, as batchnorm does
 };
 
-/// Normalises x as `variant` says, forward and backward fused.
+/// Normalises x as `spec` says, forward and backward fused.
 ///
 /// A row is what the last `axes` axes hold; H is its length. For groups of channels the first of
 /// these axes counts channels, the others places: [N, C, H, W] with axes = 3 is the usual
@@ -120,37 +180,16 @@ struct NormOptions {
 /// @return   shape and dtype of x; x itself for "none".
 /// @throws ShapeError  gain, bias, alpha or running statistics of another shape; no such axes; one
 ///                     element a row under std_eps; groups that do not divide the channels.
-/// @throws ArgumentError  an option that the variant does not take, eps < 0; running statistics in
-///                     training with one value a channel.
-Tensor normalize(const Tensor& x, const NormTraits& variant, const NormOptions& options = {});
-/// {normalize(x + residual), x + residual}: what stands between the parts of a pre-norm
-/// Transformer. On a GPU one kernel does both, and the sum is not read again.
+/// @throws ArgumentError  a setting or tensor that the variant does not take, eps < 0; running
+///                     statistics in training with one value a channel.
+Tensor normalize(const Tensor& x, const NormSpec& spec, const NormParameters& parameters = {});
+/// {normalize(x + residual), x + residual}: the step between the parts of a pre-norm Transformer.
+/// On a GPU one kernel does both, and the sum is not read again.
 /// @throws ShapeError   residual is not shaped like x; as normalize() otherwise.
 /// @throws DtypeError   residual has another dtype than x.
 /// @throws DeviceError  residual is elsewhere than x.
 std::pair<Tensor, Tensor> normalize_residual(const Tensor& x, const Tensor& residual,
-                                             const NormTraits& variant,
-                                             const NormOptions& options = {});
-
-/// Whether feature_norm_linear() takes the variant: rows of their own, divided by nothing, by their
-/// deviation or by their root mean square, and neither clamped nor added to.
-bool splits_over_features(const NormTraits& variant);
-/// feature_linear() behind a norm of the joined embeddings: what embedding() of the features,
-/// joined, normalize() and linear() would give, but each distinct pair of position and row is still
-/// multiplied once, forward and backward. With x[i] the joined rows of example i and
-/// y = (x - mean) rstd,
-///   z[i] = bias + sum over p of (gain * y + norm bias)[p] weight[p];
-/// y is linear in x but for two numbers an example, so W y comes apart into sums over the pairs;
-/// adanorm's y^2 (Xu et al., NeurIPS 2019, section 4) likewise.
-/// @param table     [V, E]; its gradient arrives as sparse rows, on the GPU dense.
-/// @param features  int32 [N, P], rows of the table (RangeError naming place and row otherwise).
-/// @param weight    [P, E, H].
-/// @param bias      [H] or undefined.
-/// @param options   gain and bias [P * E], as the variant takes them; eps, denominator, C, k.
-/// @return          [N, H].
-/// @throws ArgumentError  a variant that does not split, an option that it does not take, eps < 0.
-Tensor feature_norm_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
-                           const Tensor& bias, const NormTraits& variant,
-                           const NormOptions& options = {});
+                                             const NormSpec& spec,
+                                             const NormParameters& parameters = {});
 
 }  // namespace normlab

@@ -466,14 +466,12 @@ struct NetworkOptions {
   HiddenActivation activation = HiddenActivation::relu;
   double dropout = 0.5;     ///< of the hidden layer
   bool input_norm = false;  ///< the norm on the embeddings of an example as well
-  std::string norm = "layernorm";
-  NormOptions norm_options = {};
+  NormSpec norm = {};
 };
 
 /// The feed-forward network of Chen and Manning (2014): 48 embeddings -> hidden -> norm ->
 /// activation -> dropout -> one logit a transition. The hidden layer multiplies each distinct
-/// feature of a batch once, see feature_linear(); behind a norm of the embeddings it does so where
-/// the norm splits over features, see feature_norm_linear().
+/// feature of a batch once, see feature_linear(), but not behind a norm of the embeddings.
 /// Embeddings begin uniform in +-0.01. The tagger is another one, with other features.
 class Network : public nn::Module {
  public:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/norm_settings.h"
+
 namespace normlab {
 namespace {
 
@@ -58,6 +60,40 @@ void check_matrix(const TensorMap& tensors, const std::string& name, const Shape
   check<ArgumentError>(found != tensors.end(), "tensors", json_excerpt(name), " is missing");
   check(found->second.shape() == shape, "tensors", json_excerpt(name), " must have shape ", shape,
         ", as the metadata have it, is ", found->second.shape());
+}
+
+// --- norms ------------------------------------------------------------------------------------
+
+namespace {
+
+/// Files of the first version have no such entry: one that is missing is as by default.
+bool is_optional(std::string_view setting) {
+  return setting == "track_running_stats";
+}
+
+}  // namespace
+
+void write_norm(const NormSpec& spec, const std::string& prefix, Metadata& metadata) {
+  const NormSettings usual;
+  metadata[prefix + "norm"] = spec.name();
+  for_each_setting(spec.variant, [&](const char* name, auto member, SettingRange, bool) {
+    const auto& value = spec.settings.*member;
+    if (is_optional(name) && value == usual.*member) return;
+    metadata[prefix + name] = settings::text_of(value);
+  });
+}
+
+NormSpec take_norm(const std::string& prefix, Metadata& metadata) {
+  NormSpec spec = take_entry(metadata, prefix + "norm");
+  for_each_setting(spec.variant, [&](const char* name, auto member, SettingRange, bool) {
+    const std::string key = prefix + name;
+    if (is_optional(name) && !metadata.contains(key)) return;
+    const std::string text = take_entry(metadata, key);
+    auto& value = spec.settings.*member;
+    check<ArgumentError>(settings::value_from(text, value), key.c_str(), "must be ",
+                         settings::kind_of(value), ", is ", json_excerpt(text));
+  });
+  return taken_settings("Norm", spec);
 }
 
 }  // namespace normlab

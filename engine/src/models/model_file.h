@@ -60,7 +60,7 @@ inline std::string text_of(Activation value) {
   return name_of(value);
 }
 inline std::string text_of(Denominator value) {
-  return value == Denominator::var_eps ? "var_eps" : "std_eps";
+  return name_of(value);
 }
 inline std::string text_of(const std::string& value) {
   return value;
@@ -102,6 +102,12 @@ const char* kind_of(const T&) {
 }
 
 }  // namespace settings
+
+/// A norm's variant as prefix + "norm", and its settings as prefix + their names.
+void write_norm(const NormSpec& spec, const std::string& prefix, Metadata& metadata);
+/// Takes them out. A setting that the variant does not take is passed over: earlier versions wrote
+/// any. ArgumentError for one that is missing or no such value.
+NormSpec take_norm(const std::string& prefix, Metadata& metadata);
 
 /// One member of `Options`, as text and from text.
 template <class Options>

@@ -133,10 +133,6 @@ RowMoments row_moments(const Tensor& x, int64_t row) {
   return moments_of(row_sums(values, row, {}, 0), x.numel() / row);
 }
 
-bool probing() {
-  return active() != nullptr;
-}
-
 Tensor observed(const nn::Norm& layer, const Tensor& x,
                 const std::function<Tensor(const Tensor&)>& forward) {
   const std::shared_ptr<Probe::State> state = active();
@@ -161,9 +157,9 @@ Tensor observed(const nn::Norm& layer, const Tensor& x,
   r.layer = state->name_of(layer);
   r.variant = std::string(layer.traits().name);
   r.step = state->step;
-  const bool adaptive = layer.traits().output == Output::adaptive && layer.options().k > 0;
+  const bool adaptive = layer.traits().output == Output::adaptive && layer.spec().settings.k > 0;
   const RowSums sums =
-      row_sums(x, H, adaptive ? z.detach() : Tensor(), static_cast<float>(layer.options().C));
+      row_sums(x, H, adaptive ? z.detach() : Tensor(), static_cast<float>(layer.spec().settings.C));
   r.x = moments_of(sums, rows);
   r.z = moments_of(row_sums(z, H, {}, 0), rows);
   r.clipped =

@@ -7,8 +7,6 @@
 
 namespace normlab {
 
-/// Whether a probe is active on this thread.
-bool probing();
 /// Runs `forward` on x; if a probe is active on this thread, it sees x, z and their gradients.
 Tensor observed(const nn::Norm& layer, const Tensor& x,
                 const std::function<Tensor(const Tensor&)>& forward);

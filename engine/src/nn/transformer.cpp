@@ -11,7 +11,7 @@ Tensor offsets_of(const char* op, const Tensor& x) {
 }
 
 std::shared_ptr<Norm> make_norm(const TransformerOptions& options) {
-  return std::make_shared<Norm>(options.norm, Shape{options.size}, options.norm_options);
+  return std::make_shared<Norm>(options.norm, Shape{options.size});
 }
 
 }  // namespace

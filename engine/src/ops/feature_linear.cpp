@@ -41,10 +41,9 @@ PositionPairs number_rows(const int32_t* features, int64_t batch, int64_t positi
   return pairs;
 }
 
-void check_rows(const char* op, const int32_t* features, int64_t batch, int64_t positions,
-                int64_t rows) {
+void check_rows(const int32_t* features, int64_t batch, int64_t positions, int64_t rows) {
   for (int64_t k = 0; k < batch * positions; ++k)
-    check<RangeError>(0 <= features[k] && features[k] < rows, op, "features must be in [0, ", rows,
+    check<RangeError>(0 <= features[k] && features[k] < rows, kOp, "features must be in [0, ", rows,
                       "), got ", features[k], " at [", k / positions, ", ", k % positions, "]");
 }
 
@@ -70,8 +69,7 @@ Tensor products_of(const FeaturePairs& pairs, const Tensor& rows, const Tensor& 
                    const Lengths& n) {
   Tensor products = Tensor::empty({pairs.size(), n.width}, rows.dtype());
   for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
-    MatrixProduct p;
-    p.dtype = dtype_of<T>;
+    MatrixProduct<T> p;
     p.a = rows.data<T>() + begin * n.inner;
     p.b = weight.data<T>() + position * n.inner * n.width;
     p.c = products.data<T>() + begin * n.width;
@@ -104,6 +102,18 @@ void gather(const Tensor& products, const FeaturePairs& pairs, const double* bia
 
 // --- backward ---------------------------------------------------------------------------------
 
+void sum_pairs(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  feature_linear_kernels_for_cpu().sum_pairs(p, first, last, begin, end);
+}
+void sum_pairs(const PairSums<double>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  for (int64_t k = first; k < last; ++k)
+    for (int64_t j = begin; j < end; ++j) {
+      double sum = 0;
+      for (int64_t i = p.ends[k]; i < p.ends[k + 1]; ++i) sum += p.x[p.places[i] * p.width + j];
+      p.sums[k * p.width + j] = sum;
+    }
+}
+
 /// [pairs, H]: the gradient of each pair's product, summed over its examples.
 template <class T>
 Tensor pair_gradients(const FeaturePairs& pairs, const Tensor& dz) {
@@ -113,7 +123,7 @@ Tensor pair_gradients(const FeaturePairs& pairs, const Tensor& dz) {
   p.width = dz.size(1);
   p.places = pairs.places.data();
   p.ends = pairs.ends.data();
-  p.sums[0] = sums.data<T>();
+  p.sums = sums.data<T>();
   for_positions_and_columns(pairs.positions, p.width, pairs.batch * 16,
                             [&](int64_t position, int64_t begin, int64_t end) {
                               const int64_t* pair = pairs.begins.data() + position;
@@ -128,8 +138,7 @@ Tensor weight_gradient(const FeaturePairs& pairs, const Tensor& rows, const Tens
   Tensor dweight = Tensor::empty({n.positions, n.inner, n.width}, rows.dtype());
   for (int64_t position = 0; position < n.positions; ++position) {
     const int64_t begin = pairs.begins[static_cast<size_t>(position)];
-    MatrixProduct p;
-    p.dtype = dtype_of<T>;
+    MatrixProduct<T> p;
     p.a = rows.data<T>() + begin * n.inner;
     p.b = sums.data<T>() + begin * n.width;
     p.c = dweight.data<T>() + position * n.inner * n.width;
@@ -148,8 +157,7 @@ Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor
                      const Lengths& n) {
   Tensor drows = Tensor::empty({pairs.size(), n.inner}, sums.dtype());
   for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
-    MatrixProduct p;
-    p.dtype = dtype_of<T>;
+    MatrixProduct<T> p;
     p.a = sums.data<T>() + begin * n.width;
     p.b = weight.data<T>() + position * n.inner * n.width;
     p.c = drows.data<T>() + begin * n.inner;
@@ -162,33 +170,34 @@ Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor
   return drows;
 }
 
-}  // namespace
+// --- checks -----------------------------------------------------------------------------------
 
-void check_feature_linear(const char* op, const Tensor& table, const Tensor& features,
-                          const Tensor& weight, const Tensor& bias) {
-  check_same(op, table, weight);
-  check<DtypeError>(is_floating(table.dtype()), op, "table must be float32 or float64, got ",
+void check_inputs(const Tensor& table, const Tensor& features, const Tensor& weight,
+                  const Tensor& bias) {
+  check_same(kOp, table, weight);
+  check<DtypeError>(is_floating(table.dtype()), kOp, "table must be float32 or float64, got ",
                     table.dtype());
-  check<DtypeError>(features.dtype() == DType::int32, op, "features must be int32, got ",
+  check<DtypeError>(features.dtype() == DType::int32, kOp, "features must be int32, got ",
                     features.dtype());
-  check<DeviceError>(features.device() == table.device(), op, "features must be on ",
+  check<DeviceError>(features.device() == table.device(), kOp, "features must be on ",
                      table.device(), " as table, are on ", features.device());
-  check(table.rank() == 2, op, "table must be [V, E], got ", table.shape());
-  check(features.rank() == 2, op, "features must be [N, P], got ", features.shape());
+  check(table.rank() == 2, kOp, "table must be [V, E], got ", table.shape());
+  check(features.rank() == 2, kOp, "features must be [N, P], got ", features.shape());
   check(weight.rank() == 3 && weight.size(0) == features.size(1) && weight.size(1) == table.size(1),
-        op, "weight must be [P, E, H] with P = ", features.size(1), " and E = ", table.size(1),
+        kOp, "weight must be [P, E, H] with P = ", features.size(1), " and E = ", table.size(1),
         ", got ", weight.shape());
   if (!bias) return;
-  check_same(op, table, bias);
-  check(bias.shape() == Shape{weight.size(2)}, op, "bias must be [", weight.size(2), "], got ",
+  check_same(kOp, table, bias);
+  check(bias.shape() == Shape{weight.size(2)}, kOp, "bias must be [", weight.size(2), "], got ",
         bias.shape());
 }
 
-FeaturePairs feature_pairs(const char* op, const Tensor& features, int64_t table_rows) {
+/// RangeError naming place and row where a feature is not in [0, table_rows).
+FeaturePairs feature_pairs(const Tensor& features, int64_t table_rows) {
   FeaturePairs pairs;
   const int64_t n = pairs.batch = features.size(0), positions = pairs.positions = features.size(1);
   const int32_t* rows = features.data<int32_t>();
-  check_rows(op, rows, n, positions, table_rows);
+  check_rows(rows, n, positions, table_rows);
   pairs.pair_of.resize(static_cast<size_t>(n * positions));
   std::vector<int32_t> seen(static_cast<size_t>(table_rows), -1);
   pairs.begins.push_back(0);
@@ -211,43 +220,27 @@ FeaturePairs feature_pairs(const char* op, const Tensor& features, int64_t table
   return pairs;
 }
 
-// --- sums over the examples of each pair --------------------------------------------------------
-
-void sum_pairs(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
-  feature_linear_kernels_for_cpu().sum_pairs(p, first, last, begin, end);
-}
-
-void sum_pairs(const PairSums<double>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
-  for (int t = 0; t < p.terms; ++t)
-    for (int64_t k = first; k < last; ++k)
-      for (int64_t j = begin; j < end; ++j) {
-        double sum = 0;
-        for (int64_t i = p.ends[k]; i < p.ends[k + 1]; ++i)
-          sum += (p.weights[t] ? p.weights[t][i] : 1) * p.x[p.places[i] * p.width + j];
-        p.sums[t][k * p.width + j] = sum;
-      }
-}
-
 // --- on the GPU -------------------------------------------------------------------------------
 
-Tensor joined_rows(const char* op, const Tensor& table, const Tensor& features) {
-  return taken_on_gpu(op, table, features, cuda::FaultKind::feature)
-      .reshape({features.size(0), features.size(1) * table.size(1)});
-}
-
-Tensor joined_product(const Tensor& rows, const Tensor& weight, const Tensor& bias) {
-  const Tensor z = matmul(rows, weight.reshape({rows.size(1), weight.size(2)}));
+/// The rows that each example joins, [N, P E], are written out and multiplied as they are. One
+/// large product suits the GPU better than finding equal pairs.
+Tensor linear_of_joined_rows(const Tensor& table, const Tensor& features, const Tensor& weight,
+                             const Tensor& bias) {
+  const int64_t inner = features.size(1) * table.size(1);
+  const Tensor rows = taken_on_gpu(kOp, table, features, cuda::FaultKind::feature)
+                          .reshape({features.size(0), inner});
+  const Tensor z = matmul(rows, weight.reshape({inner, weight.size(2)}));
   return bias ? z + bias : z;
 }
 
+}  // namespace
+
 Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor& weight,
                       const Tensor& bias) {
-  check_feature_linear(kOp, table, features, weight, bias);
-  if (table.device() == Device::cuda)
-    return joined_product(joined_rows(kOp, table, features), weight, bias);
+  check_inputs(table, features, weight, bias);
+  if (table.device() == Device::cuda) return linear_of_joined_rows(table, features, weight, bias);
   const Lengths n = {weight.size(0), weight.size(1), weight.size(2)};
-  const auto pairs =
-      std::make_shared<const FeaturePairs>(feature_pairs(kOp, features, table.size(0)));
+  const auto pairs = std::make_shared<const FeaturePairs>(feature_pairs(features, table.size(0)));
   const Tensor index = Tensor::of<int64_t>({pairs->size()}, std::span<const int64_t>(pairs->rows));
   return dispatch_floating(kOp, table.dtype(), [&]<class T>() {
     const Tensor rows = take(table.detach(), index);

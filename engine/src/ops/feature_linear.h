@@ -21,18 +21,6 @@ struct FeaturePairs {
   int64_t size() const { return static_cast<int64_t>(rows.size()); }
 };
 
-/// RangeError naming place and row where a feature is not in [0, table_rows).
-FeaturePairs feature_pairs(const char* op, const Tensor& features, int64_t table_rows);
-
-/// The checks of feature_linear() under the name `op`.
-void check_feature_linear(const char* op, const Tensor& table, const Tensor& features,
-                          const Tensor& weight, const Tensor& bias);
-
-/// On the GPU, under the name `op`: the rows that each example joins, [N, P E], are written out and
-/// multiplied as they are. One large product suits it better than finding equal pairs.
-Tensor joined_rows(const char* op, const Tensor& table, const Tensor& features);
-Tensor joined_product(const Tensor& rows, const Tensor& weight, const Tensor& bias);
-
 /// Columns that are worked on together.
 inline constexpr int64_t kColumnBlock = 128;
 
@@ -47,22 +35,15 @@ void for_positions_and_columns(int64_t positions, int64_t width, int64_t cost, c
   });
 }
 
-/// Weighted sums of rows of x [batch, width] over the examples of each pair, short runs of them in
-/// float32 and the runs in float64:
-/// sums[t][k] = sum over i in [ends[k], ends[k + 1]) of weights[t][i] * x[places[i]].
+/// Sums of rows of x [batch, width] over the examples of each pair, short runs of them in float32
+/// and the runs in float64: sums[k] = sum over i in [ends[k], ends[k + 1]) of x[places[i]].
 template <class T>
 struct PairSums {
-  static constexpr int kMostTerms = 3;
   const T* x = nullptr;
   int64_t width = 0;
   const int64_t *places = nullptr, *ends = nullptr;
-  int terms = 1;
-  const T* weights[kMostTerms] = {};  ///< [0] null: ones, for one term only
-  T* sums[kMostTerms] = {};           ///< of pair 0, where it would lie
+  T* sums = nullptr;  ///< of pair 0, where it would lie
 };
-/// Pairs [first, last), columns [begin, end).
-void sum_pairs(const PairSums<double>& p, int64_t first, int64_t last, int64_t begin, int64_t end);
-void sum_pairs(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin, int64_t end);
 
 struct FeatureLinearKernels {
   /// z[i] = bias + sum over the positions of products[pair_of[i, position]], for `n` examples;

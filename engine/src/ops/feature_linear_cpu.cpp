@@ -21,9 +21,9 @@ void gather_columns(const float* products, const int32_t* pair, int64_t position
 
 void gather_rest(const float* products, const int32_t* pair, int64_t positions, int64_t width,
                  const float* bias, float* z, int64_t count) {
-  vfloat sum = bias ? load(bias, count) : vfloat{};
-  for (int64_t p = 0; p < positions; ++p) sum += load(products + pair[p] * width, count);
-  store(z, sum, count);
+  vfloat sum = bias ? load_first(bias, count) : vfloat{};
+  for (int64_t p = 0; p < positions; ++p) sum += load_first(products + pair[p] * width, count);
+  store_first(z, sum, count);
 }
 
 void gather(const float* products, const int32_t* pair_of, int64_t n, int64_t positions,
@@ -46,48 +46,39 @@ void gather(const float* products, const int32_t* pair_of, int64_t n, int64_t po
 /// Rows that are summed in float32, before their sum is added in float64.
 constexpr int64_t kRun = 16;
 
-/// V vectors of each of a pair's sums, from column j on, with their first `count` lanes.
-template <int kTerms, int V, class Count>
+/// V vectors of a pair's sums, from column j on, with their first `count` lanes.
+template <int V, class Count>
 struct ColumnSums {
   const PairSums<float>& p;
   int64_t j;
   Count count;
 
   /// Adds the places [first, last).
-  void add(int64_t first, int64_t last, vfloat (&sum)[kTerms][V]) const {
+  void add(int64_t first, int64_t last, vfloat (&sum)[V]) const {
     for (int64_t i = first; i < last; ++i) {
       const float* row = p.x + p.places[i] * p.width + j;
-      vfloat weight[kTerms];
-      for (int t = 0; t < kTerms; ++t) weight[t] = broadcast(p.weights[t] ? p.weights[t][i] : 1);
-      for (int v = 0; v < V; ++v) {
-        const vfloat x = load(row + v * kLanes, count);
-        for (int t = 0; t < kTerms; ++t) sum[t][v] += x * weight[t];
-      }
+      for (int v = 0; v < V; ++v) sum[v] += load_first(row + v * kLanes, count);
     }
   }
 
   void few(int64_t pair) const {
-    vfloat sum[kTerms][V] = {};
+    vfloat sum[V] = {};
     add(p.ends[pair], p.ends[pair + 1], sum);
-    for (int t = 0; t < kTerms; ++t)
-      for (int v = 0; v < V; ++v)
-        store(p.sums[t] + pair * p.width + j + v * kLanes, sum[t][v], count);
+    for (int v = 0; v < V; ++v)
+      store_first(p.sums + pair * p.width + j + v * kLanes, sum[v], count);
   }
 
   void many(int64_t pair) const {
-    double total[kTerms][V * kLanes] = {};
+    double total[V * kLanes] = {};
     for (int64_t i = p.ends[pair], end = p.ends[pair + 1]; i < end; i += kRun) {
-      vfloat sum[kTerms][V] = {};
+      vfloat sum[V] = {};
       add(i, i + kRun < end ? i + kRun : end, sum);
       float lanes[V * kLanes];
-      for (int t = 0; t < kTerms; ++t) {
-        for (int v = 0; v < V; ++v) store(lanes + v * kLanes, sum[t][v]);
-        for (int l = 0; l < V * kLanes; ++l) total[t][l] += lanes[l];
-      }
+      for (int v = 0; v < V; ++v) store(lanes + v * kLanes, sum[v]);
+      for (int l = 0; l < V * kLanes; ++l) total[l] += lanes[l];
     }
-    for (int t = 0; t < kTerms; ++t)
-      for (int l = 0; l < (V == 1 ? static_cast<int>(count) : V * kLanes); ++l)
-        p.sums[t][pair * p.width + j + l] = static_cast<float>(total[t][l]);
+    for (int l = 0; l < (V == 1 ? static_cast<int>(count) : V * kLanes); ++l)
+      p.sums[pair * p.width + j + l] = static_cast<float>(total[l]);
   }
 
   void operator()(int64_t pair) const {
@@ -98,24 +89,16 @@ struct ColumnSums {
   }
 };
 
-template <int kTerms>
-void sum_pairs_of(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin,
-                  int64_t end) {
-  constexpr int kVectors = kTerms == 1 ? 8 : 4;  // as many sums as registers
+void sum_pairs(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  constexpr int kVectors = 8;  // as many sums as registers
   using Whole = std::integral_constant<int64_t, kLanes>;
   for (int64_t pair = first; pair < last; ++pair) {
     int64_t j = begin;
     for (; j + kVectors * kLanes <= end; j += kVectors * kLanes)
-      ColumnSums<kTerms, kVectors, Whole>{p, j, {}}(pair);
-    for (; j + kLanes <= end; j += kLanes) ColumnSums<kTerms, 1, Whole>{p, j, {}}(pair);
-    if (j < end) ColumnSums<kTerms, 1, int64_t>{p, j, end - j}(pair);
+      ColumnSums<kVectors, Whole>{p, j, {}}(pair);
+    for (; j + kLanes <= end; j += kLanes) ColumnSums<1, Whole>{p, j, {}}(pair);
+    if (j < end) ColumnSums<1, int64_t>{p, j, end - j}(pair);
   }
-}
-
-void sum_pairs(const PairSums<float>& p, int64_t first, int64_t last, int64_t begin, int64_t end) {
-  if (p.terms == 1) return sum_pairs_of<1>(p, first, last, begin, end);
-  if (p.terms == 2) return sum_pairs_of<2>(p, first, last, begin, end);
-  sum_pairs_of<3>(p, first, last, begin, end);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace {
 constexpr unsigned kThreads = 512;
 constexpr int64_t kMostParts = 64;
 
-/// Whether a kernel does all, the parts' sums only, or the rest from these.
+/// A kernel's share of the work: all, the parts' sums, or the rest from these sums.
 enum class Phase { whole, sums, rest };
 
 /// An element of what no thread writes meanwhile.
@@ -31,7 +31,7 @@ struct Elements {
   unsigned begin, end, places;
   Divider by_places;
 
-  __device__ Elements(const NormArgs<T>& a, Divider by_places, unsigned chunk)
+  __device__ Elements(const NormProblem<T>& a, Divider by_places, unsigned chunk)
       : channel(static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x),
         channels(a.rows),
         stride(a.rows * a.places),
@@ -101,10 +101,10 @@ struct Moments {
 };
 
 template <class T, class A = accumulate_t<T>>
-__device__ Moments<A> own_moments(const NormArgs<T>& a, const Elements<T>& elements) {
+__device__ Moments<A> own_moments(const NormProblem<T>& a, const Elements<T>& elements) {
   const A n = static_cast<A>(elements.end - elements.begin);
   A mean = 0;
-  if (a.scale == Scale::std) {
+  if (a.traits.centred()) {
     A total[1] = {0};
     elements.each({a.x}, [&](int64_t, const A(&x)[1]) { total[0] += x[0]; });
     sum_channel(total);
@@ -117,14 +117,14 @@ __device__ Moments<A> own_moments(const NormArgs<T>& a, const Elements<T>& eleme
     total[1] += d * d;
   });
   sum_channel(total);
-  const A off = a.scale == Scale::std ? total[0] / n : A(0);
+  const A off = a.traits.centred() ? total[0] / n : A(0);
   return {mean, off, total[1] - off * off * n};
 }
 
-/// Of all parts, from [parts, 3, channels]: Chan, Golub & LeVeque 1983. A channel's threads share
-/// the parts; every thread of the block must call it.
+/// Moments of all parts, from [parts, 3, channels]: Chan, Golub & LeVeque 1983. A channel's threads
+/// share the parts; every thread of the block must call it.
 template <class T, class A = accumulate_t<T>>
-__device__ Moments<A> merged_moments(const NormArgs<T>& a, int64_t channel, unsigned chunk) {
+__device__ Moments<A> merged_moments(const NormProblem<T>& a, int64_t channel, unsigned chunk) {
   const A H = static_cast<A>(a.H);
   const auto part = [&](unsigned i, int which) {
     return a.scratch[(int64_t{i} * 3 + which) * a.rows + channel];
@@ -139,9 +139,9 @@ __device__ Moments<A> merged_moments(const NormArgs<T>& a, int64_t channel, unsi
     return total[0];
   };
   Moments<A> m{0, 0, 0};
-  if (a.scale == Scale::std) {
+  if (a.traits.centred()) {
     m.mean = over_parts([&](unsigned i) { return part(i, 0) * (size(i) / H); });
-    // Of equal elements the products are exact, and so is the quotient.
+    // The products of equal elements are exact, and so is the quotient.
     m.off =
         over_parts([&](unsigned i) { return ((part(i, 0) - m.mean) + part(i, 1)) * size(i); }) / H;
   }
@@ -152,11 +152,11 @@ __device__ Moments<A> merged_moments(const NormArgs<T>& a, int64_t channel, unsi
   return m;
 }
 
-/// Of a channel that leaves NormRange, summed in double around its first element, from all of its
-/// elements whatever the block's part. Every thread of the block must call it.
+/// Statistics of a channel that leaves NormRange, summed in double around its first element, from
+/// all of its elements whatever the block's part. Every thread of the block must call it.
 template <class T, class A = accumulate_t<T>>
-__device__ RowStats<A> careful_stats(const NormArgs<T>& a, Elements<T> elements) {
-  const Divisor divisor(a);
+__device__ FoundStats<A> careful_stats(const NormProblem<T>& a, Elements<T> elements) {
+  const NormDivisor divisor(a);
   elements.begin = 0;
   elements.end = static_cast<unsigned>(a.H);
   const double H = static_cast<double>(a.H);
@@ -168,7 +168,7 @@ __device__ RowStats<A> careful_stats(const NormArgs<T>& a, Elements<T> elements)
     size[1] = fmax(size[1], fabs(x[0] - first));
   });
   join_channel(size, [](A a, A b) { return a > b ? a : b; });
-  const A factor = divisor.factor_of(size[0], size[1]);
+  const A factor = static_cast<A>(divisor.factor_of<A>(size[0], size[1]));
   double mean = static_cast<double>(first * factor);
   double total[1] = {0};
   elements.each({a.x}, [&](int64_t, const A(&x)[1]) { total[0] += x[0] * factor - mean; });
@@ -182,57 +182,48 @@ __device__ RowStats<A> careful_stats(const NormArgs<T>& a, Elements<T> elements)
   });
   sum_channel(sums);
   const double off = divisor.centred ? sums[0] / H : 0;
-  return divisor.stats_of(factor, mean + off, sums[1] - off * off * H);
-}
-
-/// With a huge mean x and mean are halved first, or their difference would overflow.
-template <class T, class A = accumulate_t<T>>
-__device__ RowStats<A> running_stats(const NormArgs<T>& a, int64_t channel) {
-  const A var = a.running_var[channel], mean = a.running_mean[channel];
-  const A sigma = a.var_eps ? sqrt(var + a.eps) : sqrt(var) + a.eps;
-  const A factor = fabs(mean) > NormRange<A>::most ? A(0.5) : A(1);
-  return {mean * factor, 0, sigma == 0 ? A(0) : 1 / sigma / factor, 0, factor, var};
+  return careful_stats_of(divisor, factor, mean, off, sums[1] - off * off * H);
 }
 
 /// running = (1 - momentum) running + momentum batch, with the unbiased variance: that of the
 /// scale.
 template <class T, class A>
-__device__ void update_running(const NormArgs<T>& a, int64_t channel, A mean, A var) {
+__device__ void update_running(const NormProblem<T>& a, int64_t channel, A mean, A var) {
+  const A momentum = static_cast<A>(a.settings.momentum);
   const auto mix = [&](A& running, A batch) {
-    running = (1 - a.momentum) * running + a.momentum * batch;
+    running = (1 - momentum) * running + momentum * batch;
   };
   mix(a.running_mean[channel], mean);
   const A H = static_cast<A>(a.H);
-  if (a.var_eps && a.H > 1) var *= H / (H - 1);
+  if (a.var_eps() && a.H > 1) var *= H / (H - 1);
   mix(a.running_var[channel], var);
 }
 
 /// One channel a thread, of [outer, channels] rows.
 template <class T>
-__global__ void __launch_bounds__(kThreads) update_from_rows(NormArgs<T> a) {
+__global__ void __launch_bounds__(kThreads) update_from_rows(NormProblem<T> a) {
   using A = accumulate_t<T>;
   const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= a.groups) return;
   const double share = static_cast<double>(a.groups) / static_cast<double>(a.rows);
   double mean = 0, var = 0;
   for (int64_t row = c; row < a.rows; row += a.groups) {
-    const double row_mean = static_cast<double>(a.mean[row]) + static_cast<double>(a.off[row]);
-    mean += share * (row_mean / static_cast<double>(a.factor[row]));
-    var += share * static_cast<double>(a.scratch[row]);
+    mean += share * a.moments[row].mean;
+    var += share * a.moments[row].var;
   }
   update_running(a, c, static_cast<A>(mean), static_cast<A>(var));
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    forward_batch(NormArgs<T> a, Divider by_places, unsigned chunk, Phase phase) {
+    forward_batch(NormProblem<T> a, Divider by_places, unsigned chunk, Phase phase) {
   using A = accumulate_t<T>;
   const Elements<T> elements(a, by_places, chunk);
   const int64_t c = elements.inside() ? elements.channel : 0;
   const bool first = elements.inside() && blockIdx.y == 0 && threadIdx.y == 0;
-  RowStats<A> stats;
+  FoundStats<A> stats;
   if (a.given_stats) {
-    stats = running_stats(a, c);
+    stats = {NormDivisor(a).given<A>(a.running_mean[c], a.running_var[c]), 0};
   } else {
     const Moments<A> m =
         phase == Phase::rest ? merged_moments(a, c, chunk) : own_moments(a, elements);
@@ -247,11 +238,10 @@ __global__ void __launch_bounds__(kThreads)
     bool right;
     stats = stats_of(a, m.mean, m.off, m.squares, right);
     if (__syncthreads_or(elements.inside() && !right)) {
-      const RowStats<A> careful = careful_stats(a, elements);
+      const FoundStats<A> careful = careful_stats(a, elements);
       if (!right) stats = careful;
     }
-    if (first && a.updates_running)
-      update_running(a, c, (stats.mean + stats.off) / stats.factor, stats.var);
+    if (first && a.updates_running) update_running(a, c, static_cast<A>(mean_of(stats)), stats.var);
   }
   if (first) keep_stats(a, c, stats);
   const A w = a.gain ? a.gain[c] : A(1), b = a.bias ? a.bias[c] : A(0);
@@ -261,17 +251,17 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-__host__ __device__ bool needs_sums(const NormArgs<T>& a) {
-  return a.via_mean || a.via_scale || a.dgain || a.dbias;
+__host__ __device__ bool needs_sums(const NormProblem<T>& a) {
+  return a.via_mean() || a.via_scale() || a.dgain || a.dbias;
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    backward_batch(NormArgs<T> a, Divider by_places, unsigned chunk, Phase phase) {
+    backward_batch(NormProblem<T> a, Divider by_places, unsigned chunk, Phase phase) {
   using A = accumulate_t<T>;
   const Elements<T> elements(a, by_places, chunk);
   const int64_t c = elements.inside() ? elements.channel : 0;
-  RowStats<A> stats = kept_stats(a, c);
+  const RowStats<A> stats = kept_stats(a, c);
   A total[2] = {0, 0};
   if (phase == Phase::rest) {
     for (unsigned i = threadIdx.y; i < gridDim.y; i += blockDim.y)
@@ -296,13 +286,13 @@ __global__ void __launch_bounds__(kThreads)
     if (a.dbias) a.dbias[c] = total[0];
   }
   if (!a.dx) return;
-  const Through<A> through = through_stats(a, stats, total[0], total[1]);
+  const StatGradients<A> through(a, stats.coef, total[0], total[1]);
   const A rate = stats.rstd * (a.gain ? a.gain[c] : A(1));
   elements.each({a.x, a.dz}, [&](int64_t at, const A(&values)[2]) {
     const A y = stats.normalized(values[0]);
     const A dy = gradient_of_y(a, values[1], y, A(1));
-    A dx[1] = {rate * (dy - through.mean - y * through.scale)};
-    stats.scale_back(dx);
+    A dx[1] = {rate * (dy - through.via_mean - y * through.via_scale)};
+    scale_back(stats, dx);
     a.dx[at] = static_cast<T>(dx[0]);
   });
 }
@@ -315,7 +305,7 @@ struct Plan {
 };
 
 template <class T>
-Plan plan_of(const NormArgs<T>& a, bool one_kernel_is_enough) {
+Plan plan_of(const NormProblem<T>& a, bool one_kernel_is_enough) {
   constexpr int64_t kAtOnce = 32768, kChunk = 16384;
   const unsigned channels = a.places == 1 ? 32 : 1;
   const int64_t elements = a.H * channels;
@@ -331,7 +321,7 @@ Plan plan_of(const NormArgs<T>& a, bool one_kernel_is_enough) {
 }
 
 template <class T, class Kernel>
-Failure run(const NormArgs<T>& a, Kernel* kernel, bool one_kernel_is_enough) {
+Failure run(const NormProblem<T>& a, Kernel* kernel, bool one_kernel_is_enough) {
   const Plan plan = plan_of(a, one_kernel_is_enough);
   const auto phase = [&](Phase p) {
     return launch(kernel, plan.grid, plan.block, a, Divider(a.places), plan.chunk, p);
@@ -344,30 +334,30 @@ Failure run(const NormArgs<T>& a, Kernel* kernel, bool one_kernel_is_enough) {
 }  // namespace
 
 template <class T>
-int64_t batch_scratch(const NormArgs<T>& a) {
+int64_t batch_scratch(const NormProblem<T>& a) {
   return plan_of(a, false).grid.y * 3 * a.rows;
 }
 
 template <class T>
-Failure batch_forward(const NormArgs<T>& a) {
+Failure batch_forward(const NormProblem<T>& a) {
   return run(a, forward_batch<T>, a.given_stats);
 }
 
 template <class T>
-Failure batch_backward(const NormArgs<T>& a) {
+Failure batch_backward(const NormProblem<T>& a) {
   return run(a, backward_batch<T>, !needs_sums(a));
 }
 
 template <class T>
-Failure update_running_of_rows(const NormArgs<T>& a) {
+Failure update_running_of_rows(const NormProblem<T>& a) {
   return launch(update_from_rows<T>, blocks_for(a.groups, kThreads), kThreads, a);
 }
 
-#define NORMLAB_INSTANTIATE(T)                         \
-  template int64_t batch_scratch(const NormArgs<T>&);  \
-  template Failure batch_forward(const NormArgs<T>&);  \
-  template Failure batch_backward(const NormArgs<T>&); \
-  template Failure update_running_of_rows(const NormArgs<T>&);
+#define NORMLAB_INSTANTIATE(T)                            \
+  template int64_t batch_scratch(const NormProblem<T>&);  \
+  template Failure batch_forward(const NormProblem<T>&);  \
+  template Failure batch_backward(const NormProblem<T>&); \
+  template Failure update_running_of_rows(const NormProblem<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)
 NORMLAB_INSTANTIATE(bfloat16)

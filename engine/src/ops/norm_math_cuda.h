@@ -4,10 +4,10 @@
 
 #include "cuda/launch.h"
 #include "ops/norm_cuda.h"
-#include "ops/norm_range.h"
+#include "ops/norm_stats.h"
 
-// What the norm's kernels share: one element's arithmetic, and how elements and parameters are
-// read. The traits are the same for every thread, so their branches cost little beside the memory.
+// Common to the norm's kernels: one element's arithmetic, and reading elements and parameters. The
+// traits are the same for every thread, so their branches cost little beside the memory.
 
 namespace normlab::cuda {
 
@@ -100,7 +100,8 @@ __device__ void load_accumulators(const A* at, A (&values)[V], int turn = 0) {
     memcpy(values + k, &raw, sizeof raw);
   }
 }
-/// The same of what no thread writes meanwhile: such loads need not wait for stores before them.
+/// As load_accumulators(), of memory that no thread writes meanwhile: the loads need not wait for
+/// stores before them.
 template <int V, class A>
 __device__ void load_constants(const A* at, A (&values)[V]) {
   constexpr int kAtOnce = V * sizeof(A) <= 16 ? V : static_cast<int>(16 / sizeof(A));
@@ -154,7 +155,8 @@ struct ParameterPlace {
   Divider segment;
 
   template <class T>
-  __device__ ParameterPlace(const NormArgs<T>& a, int64_t row, Divider segment) : segment(segment) {
+  __device__ ParameterPlace(const NormProblem<T>& a, int64_t row, Divider segment)
+      : segment(segment) {
     if (!kGeneral || a.segment == 0) return;
     by_column = false;
     one_a_row = a.segment == a.H;
@@ -190,7 +192,7 @@ struct Clamp {
   A high = 0, low = 0;
 
   template <class T>
-  __device__ Clamp(const NormArgs<T>& a, int64_t row) {
+  __device__ Clamp(const NormProblem<T>& a, int64_t row) {
     if (!kGeneral || !a.extremes) return;
     wanted = true;
     high = static_cast<A>(a.x[row * a.H + a.extremes[2 * row]]);
@@ -207,187 +209,131 @@ struct Clamp {
   }
 };
 
-/// y = ((x * factor - mean) - off) * rstd: one multiplication more than without the factor, fused
-/// with the difference. For a row of equal elements the difference is exactly zero.
+/// Statistics that a kernel has computed.
 template <class A>
-struct RowStats {
-  A mean, off, rstd, coef, factor;
-  A var;  ///< of x, as the scale has it; forward only
-  __device__ A normalized(A x) const { return ((x * factor - mean) - off) * rstd; }
-
-  /// dx of V elements from what it is per unit of the factor.
-  template <int V>
-  __device__ void scale_back(A (&dx)[V]) const {
-    if (factor == 1) return;
-#pragma unroll
-    for (int k = 0; k < V; ++k) dx[k] *= factor;
-  }
+struct FoundStats : RowStats<A> {
+  A var;  ///< of x, as the scale has it
 };
 
-/// What the squares are divided by for the scale.
-template <class T, class A = accumulate_t<T>>
-__device__ A scale_count(const NormArgs<T>& a) {
-  const A H = static_cast<A>(a.H);
-  return a.scale == Scale::l2 ? A(1) : a.scale == Scale::std && !a.var_eps ? H - 1 : H;
+/// dx of V elements from what it is per unit of the row's factor.
+template <int V, class A>
+__device__ void scale_back(const RowStats<A>& s, A (&dx)[V]) {
+  if (s.factor == 1) return;
+#pragma unroll
+  for (int k = 0; k < V; ++k) dx[k] *= s.factor;
 }
 
 /// From the mean as rounded, what rounding it lost, and the squared deviations from the mean
-/// proper; the scale's share of the gradient is coef * y * sum(dy * y). `right` becomes false where
-/// the range of A does not do; NaN does not either.
+/// proper. `right` becomes false where the range of A does not do; NaN does not either.
 template <class T, class A>
-__device__ RowStats<A> stats_of(const NormArgs<T>& a, A mean, A off, A squares, bool& right) {
+__device__ FoundStats<A> stats_of(const NormProblem<T>& a, A mean, A lost, A squares, bool& right) {
   using Range = NormRange<A>;
   if (squares < 0) squares = 0;  // NaN stays
-  const A n = scale_count(a), var = squares / n;
-  A sigma, coef;
-  if (a.var_eps) {
-    sigma = sqrt(var + a.eps);
-    coef = 1 / n;
-  } else {
-    const A root = sqrt(var);
-    sigma = root + a.eps;
-    coef = root > 0 ? sigma / (n * root) : A(0);
-  }
+  const A n = static_cast<A>(a.scale_count()), var = squares / n;
+  const A sigma = sigma_of(var, static_cast<A>(a.settings.eps), a.var_eps());
   right = sigma >= Range::least && sigma <= Range::most &&
-          (off == 0 || var > (Range::flat * mean) * (Range::flat * mean));
-  return {mean, off, 1 / sigma, coef, 1, var};
+          (lost == 0 || var > (Range::flat * mean) * (Range::flat * mean));
+  const A rstd = 1 / sigma;
+  return {{mean, rstd, -lost * rstd, coef_of(n, var, sigma, a.var_eps()), 1}, var};
 }
 
-/// What a row's scale is made of beside the row.
-struct Divisor {
-  double n, eps;
-  bool centred, var_eps;
+/// Statistics of factor * x in double, for a row that leaves NormRange.
+template <class A>
+__device__ FoundStats<A> careful_stats_of(const NormDivisor& divisor, A factor, double mean,
+                                          double lost, double squares) {
+  NormMoments moments;
+  const RowStats<A> s = divisor.stats_of<A>(factor, mean, lost, squares, moments);
+  return {s, static_cast<A>(moments.var)};
+}
 
-  template <class T>
-  explicit __device__ Divisor(const NormArgs<T>& a)
-      : n(static_cast<double>(scale_count(a))),
-        eps(a.exact_eps),
-        centred(a.scale == Scale::std),
-        var_eps(a.var_eps) {}
-  /// What eps adds to sigma.
-  __device__ double floor() const { return var_eps ? sqrt(eps) : eps; }
-
-  /// The power of two that brings a row into NormRange.
-  template <class A>
-  __device__ A factor_of(A most, A spread) const {
-    if (!(most - most == 0)) return 1;  // NaN or infinite
-    return static_cast<A>(factor_into_range<NormRange<A>>(most, spread, floor()));
-  }
-  /// stats_of(), of factor * x.
-  template <class A>
-  __device__ RowStats<A> stats_of(A factor, double mean, double squares) const {
-    const double var = (squares < 0 ? 0.0 : squares) / n, root = sqrt(var), f = factor;
-    const double sigma = !var_eps      ? root + eps * f
-                         : factor == 1 ? sqrt(var + eps)
-                                       : hypot(root, floor() * f);
-    const double coef = var_eps ? 1 / n : root > 0 ? sigma / (n * root) : 0.0;
-    const A rounded = static_cast<A>(mean);
-    // Of equal elements without eps sigma is 0, and y and dx with it.
-    return {rounded,
-            static_cast<A>(mean - static_cast<double>(rounded)),
-            sigma == 0 ? A(0) : bounded<A>(1 / sigma),
-            bounded<A>(coef),
-            factor,
-            static_cast<A>(var / f / f)};
-  }
-
- private:
-  /// No more than A holds: what it multiplies is zero then, or the product infinite anyway.
-  template <class A>
-  static __device__ A bounded(double v) {
-    constexpr double kMost = sizeof(A) == sizeof(double) ? 0x1.fffffffffffffp1023 : 0x1.fffffep127;
-    return static_cast<A>(v > kMost ? kMost : v);
-  }
-};
+/// Mean of x, with what rounding lost.
+template <class A>
+__device__ double mean_of(const RowStats<A>& s) {
+  const double lost = s.rstd > 0 ? static_cast<double>(s.shift) / static_cast<double>(s.rstd) : 0.0;
+  return (static_cast<double>(s.mean) - lost) / static_cast<double>(s.factor);
+}
 
 template <class T, class A>
-__device__ void keep_stats(const NormArgs<T>& a, int64_t row, const RowStats<A>& s) {
-  a.mean[row] = s.mean;
-  a.off[row] = s.off;
-  a.rstd[row] = s.rstd;
-  a.coef[row] = s.coef;
-  a.factor[row] = s.factor;
-  if (a.updates_running && !a.batch) a.scratch[row] = s.var;
+__device__ void keep_found(const NormProblem<T>& a, int64_t row, const FoundStats<A>& s) {
+  keep_stats(a, row, s);
+  if (a.moments) a.moments[row] = {mean_of(s), static_cast<double>(s.var)};
 }
 
-template <class T>
-__device__ RowStats<accumulate_t<T>> kept_stats(const NormArgs<T>& a, int64_t row) {
-  return {a.mean[row], a.off[row], a.rstd[row], a.coef[row], a.factor[row], 0};
+/// phi = C (1 - k y).
+template <class T, class A>
+__device__ A phi_of(const NormProblem<T>& a, A y) {
+  return static_cast<A>(a.settings.C) * (1 - static_cast<A>(a.settings.k) * y);
 }
 
 /// Puts phi in the gains' place where that is the variant's output: by one branch for V elements.
 template <int V, class T, class A>
-__device__ void adapt(const NormArgs<T>& a, const A (&y)[V], A (&w)[V]) {
-  if (a.output != Output::adaptive) return;
+__device__ void adapt(const NormProblem<T>& a, const A (&y)[V], A (&w)[V]) {
+  if (a.traits.output != Output::adaptive) return;
 #pragma unroll
-  for (int k = 0; k < V; ++k) w[k] = a.C * (1 - a.k * y[k]);
+  for (int k = 0; k < V; ++k) w[k] = phi_of(a, y[k]);
 }
 
 /// z from x and y; w and b are gain and bias.
 template <class T, class A>
-__device__ A output_of(const NormArgs<T>& a, A x, A y, A w, A b) {
-  if (a.output == Output::adaptive) return a.C * (1 - a.k * y) * y;
+__device__ A output_of(const NormProblem<T>& a, A x, A y, A w, A b) {
+  if (a.traits.output == Output::adaptive) return phi_of(a, y) * y;
   const A z = y * w + b;
-  return a.output == Output::residual ? x + z : z;
+  return a.traits.output == Output::residual ? x + z : z;
 }
 
 /// The gradient of y, but for a gain that the whole row shares.
 template <class T, class A>
-__device__ A gradient_of_y(const NormArgs<T>& a, A dz, A y, A w) {
-  return a.output == Output::adaptive ? dz * (a.C * (1 - a.k * y)) : dz * w;
-}
-
-/// How much the mean and the scale take from every dx of the row, per rstd.
-template <class A>
-struct Through {
-  A mean, scale;
-};
-
-template <class T, class A>
-__device__ Through<A> through_stats(const NormArgs<T>& a, const RowStats<A>& s, A sum, A sum_y) {
-  return {a.via_mean ? sum / static_cast<A>(a.H) : A(0), a.via_scale ? sum_y * s.coef : A(0)};
+__device__ A gradient_of_y(const NormProblem<T>& a, A dz, A y, A w) {
+  return a.traits.output == Output::adaptive ? dz * phi_of(a, y) : dz * w;
 }
 
 // --- the steps beside the main kernels -----------------------------------------------------------
 
+/// norm_forward_cuda.cu, norm_backward_cuda.cu: statistics along a row.
+template <class T>
+Failure rows_forward(const NormProblem<T>& a);
+template <class T>
+int64_t rows_backward_scratch(const NormProblem<T>& a);
+template <class T>
+Failure rows_backward(const NormProblem<T>& a);
+
 /// norm_topk_cuda.cu: fills extremes.
 template <class T>
-Failure find_extremes(const NormArgs<T>& a);
+Failure find_extremes(const NormProblem<T>& a);
 
 /// norm_parameters_cuda.cu: partials [parts, 2, width] and alphas [n] summed in order, into dgain,
 /// dbias and dalpha, as far as they are wanted.
 template <class T>
-Failure sum_parts(const NormArgs<T>& a, const accumulate_t<T>* partials, int64_t parts,
+Failure sum_parts(const NormProblem<T>& a, const accumulate_t<T>* partials, int64_t parts,
                   int64_t width, const accumulate_t<T>* alphas = nullptr, int64_t n = 0);
-/// The same from x and dz of rows whose parameters change from segment to segment.
+/// As sum_parts(), from x and dz of rows whose parameters change from segment to segment.
 template <class T>
-int64_t segment_scratch(const NormArgs<T>& a);
+int64_t segment_scratch(const NormProblem<T>& a);
 template <class T>
-Failure sum_segments(const NormArgs<T>& a);
-/// The same for rows too long for the main kernel to do it.
+Failure sum_segments(const NormProblem<T>& a);
+/// As sum_parts(), for rows too long for the main kernel.
 template <class T>
-int64_t column_scratch(const NormArgs<T>& a);
+int64_t column_scratch(const NormProblem<T>& a);
 template <class T>
-Failure sum_long_columns(const NormArgs<T>& a);
+Failure sum_long_columns(const NormProblem<T>& a);
 
 /// norm_tanh_cuda.cu: no statistics.
 template <class T>
-Failure tanh_forward(const NormArgs<T>& a);
+Failure tanh_forward(const NormProblem<T>& a);
 template <class T>
-int64_t tanh_scratch(const NormArgs<T>& a);
+int64_t tanh_scratch(const NormProblem<T>& a);
 template <class T>
-Failure tanh_backward(const NormArgs<T>& a);
+Failure tanh_backward(const NormProblem<T>& a);
 
 /// norm_batch_cuda.cu: one channel over all rows and places.
 template <class T>
-int64_t batch_scratch(const NormArgs<T>& a);
+int64_t batch_scratch(const NormProblem<T>& a);
 template <class T>
-Failure batch_forward(const NormArgs<T>& a);
+Failure batch_forward(const NormProblem<T>& a);
 template <class T>
-Failure batch_backward(const NormArgs<T>& a);
-/// Takes what forward has kept of [outer, channels] rows, and their variances in scratch, into the
-/// channels' running statistics.
+Failure batch_backward(const NormProblem<T>& a);
+/// Takes the moments of [outer, channels] rows into the channels' running statistics.
 template <class T>
-Failure update_running_of_rows(const NormArgs<T>& a);
+Failure update_running_of_rows(const NormProblem<T>& a);
 
 }  // namespace normlab::cuda

@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kPartThreads) sum_over_parts(Parts<A> a) {
 }  // namespace
 
 template <class T>
-Failure sum_parts(const NormArgs<T>& a, const accumulate_t<T>* partials, int64_t parts,
+Failure sum_parts(const NormProblem<T>& a, const accumulate_t<T>* partials, int64_t parts,
                   int64_t width, const accumulate_t<T>* alphas, int64_t n) {
   using A = accumulate_t<T>;
   const bool columns = a.dgain || a.dbias;
@@ -95,7 +95,7 @@ constexpr int kSegmentThreads = 256;
 /// first: the main kernel has just read them.
 template <class T>
 __global__ void __launch_bounds__(kSegmentThreads)
-    sums_of_segments(NormArgs<T> a, int64_t segments, int64_t channels) {
+    sums_of_segments(NormProblem<T> a, int64_t segments, int64_t channels) {
   using A = accumulate_t<T>;
   RowReducer<A, kBlock> reducer(room_for_sums<A, kBlock>());
   const int64_t i = segments - 1 - static_cast<int64_t>(blockIdx.x) * blockDim.y - threadIdx.y;
@@ -134,12 +134,12 @@ __global__ void __launch_bounds__(kSegmentThreads)
 }  // namespace
 
 template <class T>
-int64_t segment_scratch(const NormArgs<T>& a) {
+int64_t segment_scratch(const NormProblem<T>& a) {
   return a.rows * (a.H / a.segment) * 2;
 }
 
 template <class T>
-Failure sum_segments(const NormArgs<T>& a) {
+Failure sum_segments(const NormProblem<T>& a) {
   const int64_t segments = a.rows * (a.H / a.segment), channels = a.groups * (a.H / a.segment);
   constexpr int64_t kForAWarp = 1024;
   const dim3 block = a.segment <= kForAWarp ? dim3(32, kSegmentThreads / 32) : kSegmentThreads;
@@ -158,7 +158,7 @@ constexpr int kColumnThreads = 128;
 /// further. The last come first: the main kernel has just read them.
 /// kGroups: groups > 1.
 template <class T, bool kGroups>
-__global__ void __launch_bounds__(kColumnThreads) sums_of_columns(NormArgs<T> a, int64_t lines) {
+__global__ void __launch_bounds__(kColumnThreads) sums_of_columns(NormProblem<T> a, int64_t lines) {
   using A = accumulate_t<T>;
   const int64_t groups = kGroups ? a.groups : 1, width = groups * a.H;
   const int64_t j = static_cast<int64_t>(blockIdx.x) * kColumnThreads + threadIdx.x;
@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(kColumnThreads) sums_of_columns(NormArgs<T> a,
 
 /// Enough parts to fill the multiprocessors with 16 blocks each.
 template <class T>
-int64_t column_parts(const NormArgs<T>& a) {
+int64_t column_parts(const NormProblem<T>& a) {
   const int64_t blocks = blocks_for(a.groups * a.H, kColumnThreads), lines = a.rows / a.groups,
                 wanted = (int64_t{multiprocessors()} * 16 + blocks - 1) / blocks;
   return wanted < lines ? wanted : lines;
@@ -206,12 +206,12 @@ int64_t column_parts(const NormArgs<T>& a) {
 }  // namespace
 
 template <class T>
-int64_t column_scratch(const NormArgs<T>& a) {
+int64_t column_scratch(const NormProblem<T>& a) {
   return column_parts(a) * 2 * a.groups * a.H;
 }
 
 template <class T>
-Failure sum_long_columns(const NormArgs<T>& a) {
+Failure sum_long_columns(const NormProblem<T>& a) {
   const auto parts = static_cast<unsigned>(column_parts(a));
   const int64_t width = a.groups * a.H;
   const Failure failure =
@@ -220,13 +220,13 @@ Failure sum_long_columns(const NormArgs<T>& a) {
   return failure ? failure : sum_parts(a, a.scratch, parts, width);
 }
 
-#define NORMLAB_INSTANTIATE(T)                                                             \
-  template Failure sum_parts(const NormArgs<T>&, const accumulate_t<T>*, int64_t, int64_t, \
-                             const accumulate_t<T>*, int64_t);                             \
-  template int64_t segment_scratch(const NormArgs<T>&);                                    \
-  template Failure sum_segments(const NormArgs<T>&);                                       \
-  template int64_t column_scratch(const NormArgs<T>&);                                     \
-  template Failure sum_long_columns(const NormArgs<T>&);
+#define NORMLAB_INSTANTIATE(T)                                                                \
+  template Failure sum_parts(const NormProblem<T>&, const accumulate_t<T>*, int64_t, int64_t, \
+                             const accumulate_t<T>*, int64_t);                                \
+  template int64_t segment_scratch(const NormProblem<T>&);                                    \
+  template Failure sum_segments(const NormProblem<T>&);                                       \
+  template int64_t column_scratch(const NormProblem<T>&);                                     \
+  template Failure sum_long_columns(const NormProblem<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)
 NORMLAB_INSTANTIATE(bfloat16)

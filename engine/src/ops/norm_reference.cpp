@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <vector>
 
 #include "ops/norm_kernels.h"
-#include "ops/norm_range.h"
+#include "ops/norm_stats.h"
 
 namespace normlab {
 namespace {
@@ -38,30 +37,31 @@ void find_extremes(const NormProblem<T>& p, const T* x, int32_t* extremes) {
   extremes[1] = kth(p.H, p.clamp, [x](int32_t a, int32_t b) { return x[a] < x[b]; });
 }
 
-/// The power of two that brings a row into NormRange. `floor`: see norm_range.h.
+/// The power of two for a row; its first element is `first`, or 0 if it is not centred.
 template <class T>
-double factor_of(const NormProblem<T>& p, const T* x, int64_t row, double first, double floor) {
-  using Range = NormRange<T>;
+double factor_of(const NormProblem<T>& p, const T* x, int64_t row, double first,
+                 const NormDivisor& divisor) {
   double most = 0, spread = 0;
   for (int64_t j = 0; j < p.H; ++j) {
     const double v = clamped(p, x, row, j);
     most = std::max(most, std::abs(v));
     spread = std::max(spread, std::abs(v - first));
   }
-  return std::isfinite(most) ? factor_into_range<Range>(most, spread, floor) : 1;
+  return divisor.factor_of<T>(most, spread);
 }
 
-/// Of factor * x, around its first element: that of a row of equal elements is its mean, exactly.
+/// Moments of factor * x, around its first element: for a row of equal elements that is the mean,
+/// exactly.
 struct Moments {
   double factor = 1, mean = 0, lost = 0, squares = 0;  ///< lost: what rounding took from the mean
 };
 
 template <class T>
-Moments moments_of(const NormProblem<T>& p, const T* x, int64_t row, double floor) {
-  const bool centred = p.traits->scale == Scale::std;
+Moments moments_of(const NormProblem<T>& p, const T* x, int64_t row, const NormDivisor& divisor) {
+  const bool centred = divisor.centred;
   const double H = static_cast<double>(p.H), first = centred ? clamped(p, x, row, 0) : 0;
   Moments m;
-  m.factor = factor_of(p, x, row, first, floor);
+  m.factor = factor_of(p, x, row, first, divisor);
   const auto at = [&](int64_t j) { return static_cast<double>(clamped(p, x, row, j)) * m.factor; };
   if (centred) {
     double sum = 0;
@@ -74,59 +74,29 @@ Moments moments_of(const NormProblem<T>& p, const T* x, int64_t row, double floo
     m.squares += d * d;
   }
   m.lost = centred ? m.lost / H : 0;
-  m.squares = std::max(m.squares - m.lost * m.lost * H, 0.0);  // NaN stays
+  m.squares -= m.lost * m.lost * H;
   return m;
-}
-
-/// No more than T holds: what it multiplies is zero then, or the product infinite anyway.
-template <class T>
-T bounded(double v) {
-  constexpr double kMost = std::numeric_limits<T>::max();
-  return static_cast<T>(v > kMost ? kMost : v);
 }
 
 /// Mean, scale and the scale's derivative of one row (paper, section 2.1).
 template <class T>
 void find_stats(const NormProblem<T>& p, const T* x, int64_t row) {
-  const Scale scale = p.traits->scale;
-  const bool var_eps = p.denominator == Denominator::var_eps;
-  const double floor = var_eps ? std::sqrt(p.eps) : p.eps;
-  const Moments m = moments_of(p, x, row, floor);
-  const double n = scale == Scale::l2                ? 1.0
-                   : scale == Scale::std && !var_eps ? static_cast<double>(p.H - 1)
-                                                     : static_cast<double>(p.H);
-  const double var = m.squares / n, root = std::sqrt(var);
-  const double sigma = !var_eps        ? root + p.eps * m.factor
-                       : m.factor == 1 ? std::sqrt(var + p.eps)
-                                       : std::hypot(root, floor * m.factor);
-  // d sigma / dx = coef * y; a constant row has no direction of growth under std_eps.
-  const double coef = var_eps ? 1.0 / n : root > 0 ? sigma / (n * root) : 0.0;
-  p.mean[row] = static_cast<T>(m.mean);
-  // Of equal elements without eps sigma is 0, and y and dx with it.
-  p.rstd[row] = sigma == 0 ? T(0) : bounded<T>(1.0 / sigma);
-  const double off = (static_cast<double>(p.mean[row]) - m.mean) - m.lost;
-  p.shift[row] = static_cast<T>(off == 0 ? 0.0 : off / sigma);
-  p.coef[row] = bounded<T>(coef);
-  p.factor[row] = static_cast<T>(m.factor);
-  if (p.moments) p.moments[row] = {(m.mean + m.lost) / m.factor, var / m.factor / m.factor};
+  const NormDivisor divisor(p);
+  const Moments m = moments_of(p, x, row, divisor);
+  NormMoments moments;
+  keep_stats(p, row, divisor.stats_of<T>(m.factor, m.mean, m.lost, m.squares, moments));
+  if (p.moments) p.moments[row] = moments;
 }
 
 template <class T>
 T normalized(const NormProblem<T>& p, const T* x, int64_t row, int64_t j) {
-  if (p.traits->scale == Scale::tanh) return std::tanh(static_cast<T>(p.alpha) * x[j]);
-  return (clamped(p, x, row, j) * p.factor[row] - p.mean[row]) * p.rstd[row] + p.shift[row];
-}
-
-/// The derivative of tanh, 1 / cosh(x)^2: 1 - tanh(x)^2 has lost all bits in the tails.
-template <class T>
-T tanh_slope(T x) {
-  const T e = std::exp(-2 * std::abs(x));
-  return 4 * e / ((1 + e) * (1 + e));
+  if (p.traits.scale == Scale::tanh) return std::tanh(p.alpha_or_default() * x[j]);
+  return kept_stats(p, row).normalized(clamped(p, x, row, j));
 }
 
 template <class T>
 T phi(const NormProblem<T>& p, T y) {
-  return static_cast<T>(p.C) * (T(1) - static_cast<T>(p.k) * y);
+  return static_cast<T>(p.settings.C) * (T(1) - static_cast<T>(p.settings.k) * y);
 }
 
 /// The gradient of a clamped entry belongs to the entry whose value it took.
@@ -155,7 +125,7 @@ void add_parameter_grads(const NormProblem<T>& p, int64_t row, const NormParamGr
     if (grads.bias) grads.bias[i] += dz[j];
     if (grads.alpha)
       *grads.alpha +=
-          dz[j] * (p.gain ? p.gain[i] : T(1)) * tanh_slope(static_cast<T>(p.alpha) * x[j]) * x[j];
+          dz[j] * (p.gain ? p.gain[i] : T(1)) * tanh_slope(p.alpha_or_default() * x[j]) * x[j];
   }
 }
 
@@ -165,20 +135,17 @@ template <class T>
 void backward_row(const NormProblem<T>& p, int64_t row) {
   const T *x = p.x + row * p.H, *dz = p.dz + row * p.H;
   T* dx = p.dx + row * p.H;
-  const NormTraits& traits = *p.traits;
   double sum_dy = 0, sum_dy_y = 0;
   for (int64_t j = 0; j < p.H; ++j) {
     const T y = normalized(p, x, row, j);
     dx[j] = dz[j];
     if (p.gain) dx[j] *= p.gain[parameter(p, row, j)];
-    if (traits.output == Output::adaptive) dx[j] *= phi(p, y);
+    if (p.traits.output == Output::adaptive) dx[j] *= phi(p, y);
     sum_dy += dx[j];
     sum_dy_y += static_cast<double>(dx[j]) * y;
   }
-  const bool centred = traits.scale == Scale::std && traits.grad_mean && !p.given_stats;
-  const bool scaled = traits.grad_scale && !p.given_stats;
-  const T via_mean = static_cast<T>(centred ? sum_dy / static_cast<double>(p.H) : 0);
-  const T via_scale = static_cast<T>(scaled ? sum_dy_y * p.coef[row] : 0);
+  const StatGradients<double> stats(p, p.coef[row], sum_dy, sum_dy_y);
+  const T via_mean = static_cast<T>(stats.via_mean), via_scale = static_cast<T>(stats.via_scale);
   for (int64_t j = 0; j < p.H; ++j) dx[j] -= via_mean + normalized(p, x, row, j) * via_scale;
   // Before the scale, which may make infinities whose sum is none.
   if (p.clamp > 0) route_clamped(p, x, row, dx);
@@ -189,7 +156,7 @@ template <class T>
 void backward_row_tanh(const NormProblem<T>& p, int64_t row) {
   for (int64_t j = 0; j < p.H; ++j) {
     const int64_t at = row * p.H + j;
-    const T gain = p.gain ? p.gain[parameter(p, row, j)] : T(1), alpha = static_cast<T>(p.alpha);
+    const T gain = p.gain ? p.gain[parameter(p, row, j)] : T(1), alpha = p.alpha_or_default();
     p.dx[at] = p.dz[at] * gain * alpha * tanh_slope(alpha * p.x[at]);
   }
 }
@@ -202,14 +169,14 @@ void norm_forward_reference(const NormProblem<T>& p, int64_t begin, int64_t end)
     const T* x = p.x + row * p.H;
     T* z = p.z + row * p.H;
     if (p.clamp > 0) find_extremes(p, x, p.extremes + 2 * row);
-    if (p.traits->scale != Scale::tanh && !p.given_stats) find_stats(p, x, row);
+    if (p.traits.scale != Scale::tanh && !p.given_stats) find_stats(p, x, row);
     for (int64_t j = 0; j < p.H; ++j) {
       const T y = normalized(p, x, row, j);
       z[j] = y;
       if (p.gain) z[j] *= p.gain[parameter(p, row, j)];
       if (p.bias) z[j] += p.bias[parameter(p, row, j)];
-      if (p.traits->output == Output::adaptive) z[j] = phi(p, y) * y;
-      if (p.traits->output == Output::residual) z[j] = x[j] + y;
+      if (p.traits.output == Output::adaptive) z[j] = phi(p, y) * y;
+      if (p.traits.output == Output::residual) z[j] = x[j] + y;
     }
   }
 }
@@ -220,7 +187,7 @@ void norm_backward_reference(const NormProblem<T>& p, int64_t begin, int64_t end
   for (int64_t row = begin; row < end; ++row) {
     add_parameter_grads(p, row, grads);
     if (!p.dx) continue;
-    if (p.traits->scale == Scale::tanh)
+    if (p.traits.scale == Scale::tanh)
       backward_row_tanh(p, row);
     else
       backward_row(p, row);

@@ -368,9 +368,9 @@ inline Divider segment_divider(int64_t segment) {
   return Divider(segment > 0 ? segment : 1);
 }
 
-/// Whether every row allows loads and stores of 16 bytes.
+/// Every row allows loads and stores of 16 bytes.
 template <class T>
-bool in_vectors(const NormArgs<T>& a) {
+bool in_vectors(const NormProblem<T>& a) {
   constexpr int V = 16 / sizeof(T);
   bool aligned = a.H % V == 0;
   for (const void* p : {static_cast<const void*>(a.x), static_cast<const void*>(a.z),
@@ -383,7 +383,7 @@ bool in_vectors(const NormArgs<T>& a) {
 
 /// Calls run<V>(): vectors of 16 bytes where all rows allow them. Doubles are wide enough alone.
 template <class T, class Run>
-Failure with_vectors(const NormArgs<T>& a, const Run& run) {
+Failure with_vectors(const NormProblem<T>& a, const Run& run) {
   if constexpr (sizeof(T) < sizeof(double))
     if (in_vectors(a)) return run.template operator()<16 / sizeof(T)>();
   return run.template operator()<1>();

@@ -22,30 +22,18 @@ constexpr int kAtOnce = E > kFewElements<T>          ? 3
                         : sizeof(T) == sizeof(float) ? 5
                                                      : 4;
 
-template <class T, class A = accumulate_t<T>>
-__device__ A alpha_of(const NormArgs<T>& a) {
-  return a.alpha ? a.alpha[0] : A(0.5);
-}
-
-/// The derivative of tanh: 1 - tanh(x)^2 has lost all bits in the tails.
-template <class A>
-__device__ A tanh_slope(A x) {
-  const A e = std::exp(A(-2) * std::abs(x)), d = A(1) + e;
-  return A(4) * e / (d * d);
-}
-
 /// Where a block's slice begins, and how many columns it has.
 template <class T>
-__device__ BlockColumns own_columns(const NormArgs<T>& a) {
+__device__ BlockColumns own_columns(const NormProblem<T>& a) {
   const int first = static_cast<int>(blockIdx.y) * kSlice<T>, left = static_cast<int>(a.H) - first;
   return {first, left < kSlice<T> ? left : kSlice<T>};
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) forward_tanh(NormArgs<T> a) {
+__global__ void __launch_bounds__(kThreads) forward_tanh(NormProblem<T> a) {
   using A = accumulate_t<T>;
   const BlockColumns own = own_columns(a);
-  const A alpha = alpha_of(a);
+  const A alpha = a.alpha_or_default();
   const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
   if (row >= a.rows) return;
   RowPart<T, V, kElements<T>, kBlock, 1, false> part(Strip<V, kElements<T>, kBlock>(own),
@@ -63,10 +51,10 @@ __global__ void __launch_bounds__(kThreads) forward_tanh(NormArgs<T> a) {
 }
 
 template <class T, int V, int E>
-__global__ void __launch_bounds__(kThreads, kAtOnce<T, E>) backward_tanh(NormArgs<T> a) {
+__global__ void __launch_bounds__(kThreads, kAtOnce<T, E>) backward_tanh(NormProblem<T> a) {
   using A = accumulate_t<T>;
   const BlockColumns own = own_columns(a);
-  const A alpha = alpha_of(a);
+  const A alpha = a.alpha_or_default();
   const Strip<V, E, kBlock> strip(own);
   ColumnSums<A, V> column_sums(strip, own, dynamic_shared<A>());
   A alpha_sum[1] = {0};
@@ -103,20 +91,20 @@ __global__ void __launch_bounds__(kThreads, kAtOnce<T, E>) backward_tanh(NormArg
 // --- launching --------------------------------------------------------------------------------
 
 template <class T>
-dim3 block_of(const NormArgs<T>& a) {
+dim3 block_of(const NormProblem<T>& a) {
   const unsigned warps = blocks_for(a.H, 32 * kElements<T>), most = kThreads / 32;
   const unsigned x = 32 * (warps < most ? warps : most);
   return {x, kThreads / x};
 }
 
 template <class T>
-bool few_elements(const NormArgs<T>& a) {
+bool few_elements(const NormProblem<T>& a) {
   return a.H <= 32 * kFewElements<T>;
 }
 
 /// Blocks for each slice: as many as run at once.
 template <class T>
-unsigned backward_blocks(const NormArgs<T>& a) {
+unsigned backward_blocks(const NormProblem<T>& a) {
   const int at_once = few_elements(a) ? kAtOnce<T, kFewElements<T>> : kAtOnce<T, kElements<T>>;
   const int64_t needed = blocks_for(a.rows, block_of(a).y), slices = blocks_for(a.H, kSlice<T>),
                 resident = (int64_t{multiprocessors()} * at_once + slices - 1) / slices;
@@ -125,7 +113,7 @@ unsigned backward_blocks(const NormArgs<T>& a) {
 
 /// Slices are a grid's y.
 template <class T>
-bool too_long(const NormArgs<T>& a) {
+bool too_long(const NormProblem<T>& a) {
   return blocks_for(a.H, kSlice<T>) > 65535;
 }
 constexpr Failure kTooLong = "a row has too many elements for dyt";
@@ -133,7 +121,7 @@ constexpr Failure kTooLong = "a row has too many elements for dyt";
 }  // namespace
 
 template <class T>
-Failure tanh_forward(const NormArgs<T>& a) {
+Failure tanh_forward(const NormProblem<T>& a) {
   if (too_long(a)) return kTooLong;
   const dim3 block = block_of(a);
   const dim3 grid(blocks_for(a.rows, block.y), blocks_for(a.H, kSlice<T>));
@@ -141,13 +129,13 @@ Failure tanh_forward(const NormArgs<T>& a) {
 }
 
 template <class T>
-int64_t tanh_scratch(const NormArgs<T>& a) {
+int64_t tanh_scratch(const NormProblem<T>& a) {
   const int64_t parts = backward_blocks(a);
   return parts * 2 * a.H + parts * blocks_for(a.H, kSlice<T>) * block_of(a).y;
 }
 
 template <class T>
-Failure tanh_backward(const NormArgs<T>& a) {
+Failure tanh_backward(const NormProblem<T>& a) {
   if (too_long(a)) return kTooLong;
   const dim3 block = block_of(a);
   const unsigned parts = backward_blocks(a), slices = blocks_for(a.H, kSlice<T>);
@@ -162,10 +150,10 @@ Failure tanh_backward(const NormArgs<T>& a) {
                    int64_t{parts} * slices * block.y);
 }
 
-#define NORMLAB_INSTANTIATE(T)                       \
-  template Failure tanh_forward(const NormArgs<T>&); \
-  template int64_t tanh_scratch(const NormArgs<T>&); \
-  template Failure tanh_backward(const NormArgs<T>&);
+#define NORMLAB_INSTANTIATE(T)                          \
+  template Failure tanh_forward(const NormProblem<T>&); \
+  template int64_t tanh_scratch(const NormProblem<T>&); \
+  template Failure tanh_backward(const NormProblem<T>&);
 NORMLAB_INSTANTIATE(float)
 NORMLAB_INSTANTIATE(double)
 NORMLAB_INSTANTIATE(bfloat16)

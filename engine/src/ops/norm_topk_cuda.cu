@@ -22,8 +22,8 @@ __device__ auto key_of(A x) {
   return bits & kSign ? static_cast<Key>(~bits) : static_cast<Key>(bits | kSign);
 }
 
-/// What is known of the entry looked for: the digits of key and index found so far, and how many of
-/// those that share them come before it.
+/// State of the search for an entry: the digits of key and index found so far, and the number of
+/// entries before it that share them.
 template <class Key>
 struct Search {
   Key key, key_mask;
@@ -57,7 +57,7 @@ __device__ inline unsigned find_digit(const int (&counts)[kDigits], int& before)
 
 /// One row a block. Search 0 is for the largest: its keys are turned round.
 template <class T>
-__global__ void __launch_bounds__(kThreads) extremes_of_rows(NormArgs<T> a) {
+__global__ void __launch_bounds__(kThreads) extremes_of_rows(NormProblem<T> a) {
   using A = accumulate_t<T>;
   using Key = decltype(key_of(A{}));
   __shared__ int counts[2][kDigits];
@@ -107,13 +107,13 @@ __global__ void __launch_bounds__(kThreads) extremes_of_rows(NormArgs<T> a) {
 }  // namespace
 
 template <class T>
-Failure find_extremes(const NormArgs<T>& a) {
+Failure find_extremes(const NormProblem<T>& a) {
   if (a.rows > INT32_MAX) return "more rows are clamped than a grid has blocks";
   return launch(extremes_of_rows<T>, static_cast<unsigned>(a.rows), kThreads, a);
 }
 
-template Failure find_extremes(const NormArgs<float>&);
-template Failure find_extremes(const NormArgs<double>&);
-template Failure find_extremes(const NormArgs<bfloat16>&);
+template Failure find_extremes(const NormProblem<float>&);
+template Failure find_extremes(const NormProblem<double>&);
+template Failure find_extremes(const NormProblem<bfloat16>&);
 
 }  // namespace normlab::cuda

@@ -34,7 +34,7 @@ void add_bias(const Tensor& bias, Tensor& x) {
 /// In evaluation mode; null of null.
 std::shared_ptr<nn::Norm> copy_of(const std::shared_ptr<nn::Norm>& norm) {
   if (!norm) return nullptr;
-  auto copy = std::make_shared<nn::Norm>(norm->traits().name, norm->size(), norm->options());
+  auto copy = std::make_shared<nn::Norm>(norm->spec(), norm->size());
   copy->load_state(norm->state(), /*allow_nonfinite=*/true);
   copy->eval();
   return copy;

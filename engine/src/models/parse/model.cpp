@@ -3,7 +3,6 @@
 #include "core/state.h"
 #include "models/model_file.h"
 #include "normlab/autograd.h"
-#include "ops/norm.h"
 
 namespace normlab::parse {
 
@@ -46,22 +45,6 @@ constexpr Setting<NetworkOptions> kNetworkSettings[] = {
         "dropout", [](auto& o) -> auto& { return o.dropout; }),
     setting<NetworkOptions>(
         "input_norm", [](auto& o) -> auto& { return o.input_norm; }),
-    setting<NetworkOptions>(
-        "norm", [](auto& o) -> auto& { return o.norm; }),
-    setting<NetworkOptions>(
-        "eps", [](auto& o) -> auto& { return o.norm_options.eps; }),
-    setting<NetworkOptions>(
-        "denominator", [](auto& o) -> auto& { return o.norm_options.denominator; }),
-    setting<NetworkOptions>(
-        "C", [](auto& o) -> auto& { return o.norm_options.C; }),
-    setting<NetworkOptions>(
-        "k", [](auto& o) -> auto& { return o.norm_options.k; }),
-    setting<NetworkOptions>(
-        "topk_share", [](auto& o) -> auto& { return o.norm_options.topk_share; }),
-    setting<NetworkOptions>(
-        "groups", [](auto& o) -> auto& { return o.norm_options.groups; }),
-    setting<NetworkOptions>(
-        "momentum", [](auto& o) -> auto& { return o.norm_options.momentum; }),
 };
 constexpr Setting<VocabularyOptions> kVocabularySettings[] = {
     setting<VocabularyOptions>(
@@ -111,11 +94,22 @@ TensorMap tensors_of(const std::string& prefix, const TensorMap& tensors) {
   return own;
 }
 
+void write_network(const NetworkOptions& options, const std::string& prefix, Metadata& metadata) {
+  write_settings(kNetworkSettings, options, prefix, metadata);
+  write_norm(options.norm, prefix, metadata);
+}
+
+NetworkOptions take_network(const std::string& prefix, Metadata& metadata) {
+  NetworkOptions options;
+  take_settings(kNetworkSettings, prefix, metadata, options);
+  options.norm = take_norm(prefix, metadata);
+  return options;
+}
+
 /// A network of the file's tensors. Its matrices must be there before it is built: settings alone
 /// could ask for any size. This thread's random numbers go on as if there had been none.
-std::shared_ptr<Network> read_network(const std::string& prefix, NetworkOptions o,
+std::shared_ptr<Network> read_network(const std::string& prefix, const NetworkOptions& o,
                                       const TensorMap& tensors) {
-  o.norm_options = taken_options("Norm", norm_variant(o.norm), o.norm_options);
   check_matrix(tensors, prefix + "table", {o.rows, o.embedding});
   check_matrix(tensors, prefix + "weight", {o.features, o.embedding, o.hidden});
   check_matrix(tensors, prefix + "output.weight", {o.classes, o.hidden});
@@ -144,8 +138,7 @@ Tagger read_tagger(Metadata& metadata, const TensorMap& tensors) {
   std::vector<std::string> affixes = split_lines(take_entry(metadata, "tagger.affixes"));
   std::vector<std::string> tags = split_lines(take_entry(metadata, "tagger.tags"));
   TagVocabulary vocabulary(std::move(words), std::move(affixes), std::move(tags));
-  NetworkOptions options;
-  take_settings(kNetworkSettings, "tagger.", metadata, options);
+  NetworkOptions options = take_network("tagger.", metadata);
   options.rows = vocabulary.size();
   options.features = kTagFeatures;
   options.classes = static_cast<int64_t>(vocabulary.tags().size());
@@ -156,8 +149,7 @@ Model model_of(TensorFile file) {
   Metadata& metadata = file.metadata;
   take_format(metadata, kFormat, kVersion);
   Vocabulary vocabulary = read_vocabulary(metadata);
-  NetworkOptions options;
-  take_settings(kNetworkSettings, "parser.", metadata, options);
+  NetworkOptions options = take_network("parser.", metadata);
   options.rows = vocabulary.size();
   options.classes = vocabulary.transitions().classes();
   Model model{read_network("parser.", options, file.tensors), std::move(vocabulary)};
@@ -182,7 +174,7 @@ void save_model(const std::string& path, const Model& model) {
   metadata["labels"] = joined(model.vocabulary.labels());
   metadata["root"] = model.vocabulary.root();
   write_settings(kVocabularySettings, model.vocabulary.options(), "vocabulary.", metadata);
-  write_settings(kNetworkSettings, model.network->options(), "parser.", metadata);
+  write_network(model.network->options(), "parser.", metadata);
   TensorMap tensors;
   add_tensors("parser.", *model.network, tensors);
   if (model.tagger) {
@@ -190,7 +182,7 @@ void save_model(const std::string& path, const Model& model) {
     metadata["tagger.words"] = joined(vocabulary.words());
     metadata["tagger.affixes"] = joined(vocabulary.affixes());
     metadata["tagger.tags"] = joined(vocabulary.tags());
-    write_settings(kNetworkSettings, model.tagger->network->options(), "tagger.", metadata);
+    write_network(model.tagger->network->options(), "tagger.", metadata);
     add_tensors("tagger.", *model.tagger->network, tensors);
   }
   add_notes(model.notes, metadata);

@@ -1,7 +1,6 @@
 #include <cmath>
 
 #include "nn/parts.h"
-#include "nn/probe.h"
 #include "normlab/parse.h"
 
 namespace normlab::parse {
@@ -28,11 +27,11 @@ Network::Network(const NetworkOptions& options) : options_(options) {
   register_parameter("table", rand({o.rows, o.embedding}, -0.01, 0.01));
   register_parameter("weight", rand({o.features, o.embedding, o.hidden}, -bound, bound));
   register_parameter("bias", rand({o.hidden}, -bound, bound));
-  const auto norm = std::make_shared<nn::Norm>(o.norm, Shape{o.hidden}, o.norm_options);
+  const auto norm = std::make_shared<nn::Norm>(o.norm, Shape{o.hidden});
   const auto output = std::make_shared<nn::Linear>(o.hidden, o.classes);
   if (o.input_norm)
-    register_module("input_norm", std::make_shared<nn::Norm>(
-                                      o.norm, Shape{o.features * o.embedding}, o.norm_options));
+    register_module("input_norm",
+                    std::make_shared<nn::Norm>(o.norm, Shape{o.features * o.embedding}));
   register_module("norm", norm);
   register_module("output", output);
 }
@@ -51,10 +50,6 @@ void Network::on_register(const std::string& name, const std::shared_ptr<nn::Mod
 
 Tensor Network::hidden(const Tensor& features) const {
   if (!input_norm_) return feature_linear(table_, features, weight_, bias_);
-  // A probe wants to see the embeddings before and after the norm.
-  if (splits_over_features(input_norm_->traits()) && !probing())
-    return feature_norm_linear(table_, features, weight_, bias_, input_norm_->traits(),
-                               input_norm_->options());
   const int64_t inner = options_.features * options_.embedding;
   const Tensor rows = take(table_, features).reshape({features.size(0), inner});
   return matmul(input_norm_->forward(rows), weight_.reshape({inner, options_.hidden})) + bias_;

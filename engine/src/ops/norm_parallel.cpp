@@ -1,0 +1,156 @@
+#include <algorithm>
+
+#include "cpu/cache_size.h"
+#include "cpu/parallel.h"
+#include "normlab/tensor.h"
+#include "ops/norm_kernels.h"
+#include "ops/norm_run.h"
+#include "ops/norm_stats.h"
+
+// The CPU's kernels over blocks of rows, in parallel. Blocks do not depend on the number of
+// threads, so results do not either.
+
+namespace normlab {
+namespace {
+
+constexpr int64_t kCostPerElement = 4;
+
+void forward_rows(const NormProblem<float>& p, int64_t begin, int64_t end) {
+  norm_forward_kernel_for_cpu().run(p, begin, end);
+}
+void forward_rows(const NormProblem<double>& p, int64_t begin, int64_t end) {
+  norm_forward_reference(p, begin, end);
+}
+void backward_rows(const NormProblem<float>& p, int64_t begin, int64_t end,
+                   const NormParamGrads<float>& grads) {
+  norm_backward_kernel_for_cpu().run(p, begin, end, grads);
+}
+void backward_rows(const NormProblem<double>& p, int64_t begin, int64_t end,
+                   const NormParamGrads<double>& grads) {
+  norm_backward_reference(p, begin, end, grads);
+}
+
+bool aligned(const void* p) {
+  return reinterpret_cast<uintptr_t>(p) % 64 == 0;
+}
+
+/// Without parameters every row is the simple case. The result goes past the caches if x, z, dz and
+/// dx together do not fit them: reading each line before it is overwritten would cost a third of
+/// the traffic.
+template <class T>
+void choose_kernels(NormProblem<T>& p, const T* result) {
+  if (!p.gain && !p.bias && !p.dgain && !p.dbias) p.segment = 0;
+  const int64_t bytes = p.rows * p.H * static_cast<int64_t>(sizeof(T));
+  p.stream = result && p.segment == 0 && p.H % 16 == 0 && aligned(result) &&
+             4 * bytes >= last_cache_bytes();
+}
+
+// --- running statistics -----------------------------------------------------------------------
+
+template <class T>
+void use_running(const NormProblem<T>& p) {
+  const NormDivisor divisor(p);
+  for (int64_t r = 0; r < p.rows; ++r)
+    keep_stats(p, r, divisor.given<T>(p.running_mean[r], p.running_var[r]));
+}
+
+/// running = (1 - momentum) running + momentum batch, with the unbiased variance (Ioffe & Szegedy);
+/// of instancenorm the mean over the rows of each channel.
+template <class T>
+void update_running(const NormProblem<T>& p) {
+  const double m = p.settings.momentum, n = static_cast<double>(p.H);
+  const double unbiased = p.var_eps() && p.H > 1 ? n / (n - 1) : 1;
+  const double each = m / static_cast<double>(p.rows / p.channels);
+  for (int64_t c = 0; c < p.channels; ++c) {
+    double mean = (1 - m) * p.running_mean[c], var = (1 - m) * p.running_var[c];
+    for (int64_t r = c; r < p.rows; r += p.channels) {
+      mean += each * p.moments[r].mean;
+      var += each * unbiased * p.moments[r].var;
+    }
+    p.running_mean[c] = static_cast<T>(mean);
+    p.running_var[c] = static_cast<T>(var);
+  }
+}
+
+// --- parameters' gradients --------------------------------------------------------------------
+
+/// Sums over fixed chunks of rows, added in order afterwards: the same for any number of threads.
+template <class T>
+class Partials {
+ public:
+  Partials(const NormProblem<T>& p, int64_t chunks)
+      : p_(p), chunks_(chunks), width_(p.parameters()) {
+    if (p.dgain || p.dbias) sums_ = Tensor::zeros({chunks, 2, width_}, dtype_of<T>);
+    if (p.dalpha) alphas_ = Tensor::zeros({chunks}, DType::float64);
+  }
+
+  NormParamGrads<T> chunk(int64_t i) {
+    NormParamGrads<T> grads;
+    if (p_.dgain) grads.gain = sums_.data<T>() + 2 * i * width_;
+    if (p_.dbias) grads.bias = sums_.data<T>() + (2 * i + 1) * width_;
+    if (p_.dalpha) grads.alpha = alphas_.data<double>() + i;
+    return grads;
+  }
+
+  void write_totals() const {
+    if (p_.dgain) write_total(0, p_.dgain);
+    if (p_.dbias) write_total(1, p_.dbias);
+    if (!p_.dalpha) return;
+    double sum = 0;
+    for (int64_t i = 0; i < chunks_; ++i) sum += alphas_.data<double>()[i];
+    *p_.dalpha = static_cast<T>(sum);
+  }
+
+ private:
+  void write_total(int64_t which, T* to) const {
+    const T* from = sums_.data<T>() + which * width_;
+    parallel_blocks(width_, 256, chunks_, [&](int64_t begin, int64_t end) {
+      double sum[256] = {};
+      for (int64_t i = 0; i < chunks_; ++i)
+        for (int64_t j = begin; j < end; ++j) sum[j - begin] += from[2 * i * width_ + j];
+      for (int64_t j = begin; j < end; ++j) to[j] = static_cast<T>(sum[j - begin]);
+    });
+  }
+
+  const NormProblem<T>& p_;
+  int64_t chunks_, width_;
+  Tensor sums_, alphas_;
+};
+
+/// Rows in a chunk of the backward pass: at least 32 chunks for the threads, at most 512 rows for
+/// the precision of a chunk's sums, whole fours for the kernel.
+int64_t chunk_rows(int64_t rows) {
+  return std::min<int64_t>(((rows + 31) / 32 + 3) / 4 * 4, 512);
+}
+
+}  // namespace
+
+template <class T>
+void norm_forward_on_cpu(NormProblem<T> p) {
+  if (p.rows * p.H == 0) return;
+  choose_kernels(p, p.z);
+  if (p.given_stats) use_running(p);
+  const int64_t block = std::max<int64_t>(1, 8192 / p.H);
+  parallel_blocks(p.rows, block, p.H * kCostPerElement,
+                  [&](int64_t begin, int64_t end) { forward_rows(p, begin, end); });
+  if (p.updates_running) update_running(p);
+}
+
+template <class T>
+void norm_backward_on_cpu(NormProblem<T> p) {
+  if (p.rows * p.H == 0) return;
+  choose_kernels(p, static_cast<const T*>(p.dx));
+  const int64_t rows = chunk_rows(p.rows);
+  Partials<T> partials(p, (p.rows + rows - 1) / rows);
+  parallel_blocks(p.rows, rows, p.H * kCostPerElement, [&](int64_t begin, int64_t end) {
+    backward_rows(p, begin, end, partials.chunk(begin / rows));
+  });
+  partials.write_totals();
+}
+
+template void norm_forward_on_cpu(NormProblem<float>);
+template void norm_forward_on_cpu(NormProblem<double>);
+template void norm_backward_on_cpu(NormProblem<float>);
+template void norm_backward_on_cpu(NormProblem<double>);
+
+}  // namespace normlab
