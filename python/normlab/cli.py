@@ -432,7 +432,7 @@ def notebooks(
 @app.command()
 def norms() -> None:
     """The variants: what each computes, and which derivatives its backward pass keeps."""
-    from normlab.describe import norms_table
+    from normlab.norm_formulas import norms_table
 
     _print(norms_table(sys.stdout.encoding))
 
@@ -440,7 +440,7 @@ def norms() -> None:
 @app.command()
 def info() -> None:
     """This build, this machine, and where data would come from."""
-    from normlab.describe import info_table
+    from normlab.system_info import info_table
 
     _print(info_table(sys.stdout.encoding))
 

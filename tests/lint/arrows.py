@@ -34,11 +34,11 @@ HEADERS = {
 # Lowest first: modules and packages of python/normlab; "normlab" is its __init__.py.
 PYTHON_LAYERS = (
     "_core",
-    "_output _plain _words machine paper progress settings",
+    "_output _plain _text_format machine paper progress settings",
     "_arrays _attach _grad _hints _html _misuse _pickling _torch_file cuda nn optim parse text",
     "normlab",
     "data",
-    "describe filters notebooks results streams viz",
+    "filters norm_formulas notebooks results streams system_info viz",
     "report",
     "study",
     "cli",
