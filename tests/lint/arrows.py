@@ -75,6 +75,8 @@ def includes(root: Path) -> Iterator[Arrow]:
 def cpp_layer(name: str) -> str | None:
     """The layer of a file, by its folder or, for a public header, by the table."""
     folder, _, stem = name.removesuffix(".h").rpartition("/")
+    if folder.startswith("normlab/"):  # "normlab/parse" belongs to parse.h
+        folder, stem = folder.split("/")
     if folder == "normlab":
         return next((layer for layer, names in HEADERS.items() if stem in names.split()), None)
     return folder if folder in CPP_LAYERS else None
