@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 import normlab as nl
-from normlab import _output, streams
+from normlab import _output, text_io
 from normlab._plain import one_line, plain
 
 app = typer.Typer(
@@ -390,7 +390,7 @@ def parse(
             model,
             files or [],
             out,
-            kind=filters.Kind[given[0].removeprefix("--")] if given else filters.Kind.unknown,
+            format=given[0].removeprefix("--") if given else None,
             retag=retag,
             skip_bad=skip_bad,
         )
@@ -461,14 +461,14 @@ def _loaded(load: Callable[[Path], _T], path: Path, command: str) -> _T:
 
 
 @contextmanager
-def _filtering(files: list[str] | None, output: str | None) -> Iterator[streams.Output]:
+def _filtering(files: list[str] | None, output: str | None) -> Iterator[text_io.Output]:
     """Where results go, once all that is read and written can be."""
-    streams.check_open(reads="-" in (files or ["-"]), writes=output is None or output == "-")
-    streams.check_files(files or [])
+    text_io.check_open(reads="-" in (files or ["-"]), writes=output is None or output == "-")
+    text_io.check_files(files or [])
     if output not in (None, "-"):
         _output.need_no_output()
     try:
-        with streams.Output(output) as out:
+        with text_io.Output(output) as out:
             yield out
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None

@@ -38,7 +38,7 @@ PYTHON_LAYERS = (
     "_arrays _attach _grad _hints _html _misuse _pickling _torch_file cuda nn optim parse text",
     "normlab",
     "data",
-    "filters norm_formulas notebooks results streams system_info viz",
+    "filters norm_formulas notebooks results system_info text_io viz",
     "report",
     "study",
     "cli",
