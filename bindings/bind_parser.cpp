@@ -57,7 +57,7 @@ Raises:
                std::to_string(v.affixes().size()) + " affixes, " + std::to_string(v.tags().size()) +
                " tags)";
       });
-  py::class_<TagExamples>(m, "TagExamples", "What :func:`tag_examples` found in a treebank.")
+  py::class_<TagExamples>(m, "TagExamples", "The result of :func:`tag_examples`.")
       .def_property_readonly(
           "features", [](const TagExamples& e) { return e.features; },
           "int32 ``(N, 19)``: rows of the vocabulary.")
@@ -221,28 +221,53 @@ std::vector<Sentence> parse_all(const Parser& parser, const SentenceIterable& se
   });
 }
 
-void bind_parsing(py::module_& m) {
-  m.def(
-      "sentence_of",
-      [](const py::typing::Union<py::str, py::bytes>& line) {
-        return sentence_of(bytes_of("sentence_of", "line", line));
-      },
-      py::arg("line"),
-      R"doc(The words of a line of raw English text, as the English Web Treebank cuts them.
+int64_t parse_text(const Parser& parser, const py::typing::Callable<py::bytes()>& read,
+                   const py::typing::Callable<void(py::bytes)>& write, const std::string& name,
+                   const std::optional<std::string>& format, bool retag,
+                   const std::optional<py::typing::Callable<bool()>>& is_ready,
+                   const std::optional<py::typing::Callable<bool(py::str)>>& skips,
+                   const std::optional<py::typing::Callable<void(py::str)>>& begins) {
+  TextSource source;
+  TreeSink sink;
+  source.name = name;
+  // The stream runs without the lock; each call of Python takes it.
+  source.read = [&](std::string& chunk) {
+    const GilAcquire acquire;
+    chunk = bytes_of("parse_stream", "the bytes read", read());
+    return !chunk.empty();
+  };
+  if (is_ready)
+    source.is_ready = [&] {
+      const GilAcquire acquire;
+      return (*is_ready)().cast<bool>();
+    };
+  sink.write = [&](std::string_view trees) {
+    const GilAcquire acquire;
+    write(py::bytes(trees));
+  };
+  if (skips)
+    sink.skips = [&](const std::string& error) {
+      const GilAcquire acquire;
+      return (*skips)(error).cast<bool>();
+    };
+  if (begins)
+    sink.begins = [&](Format format_found) {
+      const GilAcquire acquire;
+      (*begins)(name_in(kFormats, format_found));
+    };
+  StreamOptions options{{}, retag};
+  if (format) options.format = named<Format>("format", *format, kFormats);
+  return without_gil([&] { return parse_stream(parser, source, sink, options); });
+}
 
-They are spelled as they are written. URLs, e-mail addresses, file names, numbers, abbreviations and
-emoticons are whole. A contraction is one multi-word token in ``extras`` ("1-2 don't") and several
-words ("do", "n't"). misc is "SpaceAfter=No" where no space follows, of a multi-word token on its
-own line; the line is the comment "text". Bytes are taken as UTF-8. ArgumentError for a NUL
-character, bytes that are not UTF-8, or a line without words.
-)doc");
+void bind_parsing(py::module_& m) {
   py::class_<Parser>(m, "Parser", R"doc(Parses greedily, with a copy of a model's weights.
 
 Args:
     model: a :class:`Model`.
-    known_words: of so many of the most frequent words, and of all tags and labels, the hidden
-        layer's products are computed in advance; each takes 36 KiB with 512 hidden units.
-    width: sentences that a thread parses side by side. Neither number changes the result.
+    known_words: number of frequent words whose products in the hidden layer are precomputed.
+        Affects speed and memory only: 36 KiB a word with 512 hidden units.
+    width: sentences that a thread parses side by side. Affects speed only.
 )doc")
       .def(py::init([](const Model& model, int64_t known_words, int64_t width) {
              return Parser(model, {known_words, width});
@@ -265,6 +290,32 @@ tags if the model has no tagger.
             return without_gil([&] { return parser.parse(bytes); });
           },
           py::arg("line"), "The tree of a line of raw text; errors as :func:`sentence_of`.")
+      .def(
+          "parse_stream", &parse_text, py::arg("read"), py::arg("write"), py::kw_only(),
+          py::arg("name") = "text", py::arg("format") = py::none(), py::arg("retag") = false,
+          py::arg("is_ready") = py::none(), py::arg("skips") = py::none(),
+          py::arg("begins") = py::none(),
+          R"doc(Parses a text as it comes, bytes to CoNLL-U, and returns the number of trees written.
+
+Writes all pending trees before it waits for more text and before it raises.
+
+Args:
+    read: returns the next bytes of the text, none at its end. It may wait for them.
+    write: takes the bytes of whole trees.
+    name: the text's name in errors.
+    format: as of :class:`Reader`. None: "conllu" for a text that begins so, else "raw".
+    retag: finds the tags of CoNLL-U anew.
+    is_ready: False where ``read`` would wait. None: it never waits.
+    skips: takes the error of a refused sentence; True to go on with the next one, False to raise
+        the error. None: raises it.
+    begins: called once, before the first sentence, with the format of the text. A text that begins
+        as CoNLL-U is "conllu" where ``format`` says "tokenized".
+
+Raises:
+    FileError: a broken line or sentence: name, line and reason.
+    ArgumentError: a sentence that the parser refuses; text with a line that seems to be a word of
+        CoNLL, unless ``format`` is "raw".
+)doc")
       .def("__repr__", [](const Parser& parser) {
         return "Parser(" + std::to_string(parser.model().vocabulary.labels().size()) + " labels)";
       });

@@ -9,6 +9,41 @@ using text::Model;
 using text::Packed;
 using text::Vocabulary;
 
+// --- lines ------------------------------------------------------------------------------------
+
+/// Lines of bytes from a function of Python.
+class PythonLines {
+ public:
+  explicit PythonLines(py::function read)
+      : lines_([read = std::move(read)](std::string& chunk) {
+          chunk = read().cast<std::string>();
+          return !chunk.empty();
+        }) {}
+  py::bytes next() {
+    std::string line;
+    if (!lines_.next(line)) throw py::stop_iteration();
+    text::trim_line(line, is_first_);
+    is_first_ = false;
+    return line;
+  }
+
+ private:
+  text::Lines lines_;
+  bool is_first_ = true;
+};
+
+void bind_lines(py::module_& m) {
+  py::class_<PythonLines>(m, "_Lines",
+                          "The lines of a text that comes in chunks, as they come: bytes, without "
+                          "their ends and a byte order mark. Of a line of more than ``MAX_BYTES`` "
+                          "comes only the beginning, which is longer than that.")
+      .def(py::init<py::typing::Callable<py::bytes()>>(), py::arg("read"),
+           "read: returns the next bytes, none at the end.")
+      .def("__iter__", [](const py::object& self) { return self; })
+      .def("__next__", &PythonLines::next)
+      .attr("MAX_BYTES") = text::kMaxLineBytes;
+}
+
 // --- words ------------------------------------------------------------------------------------
 
 void bind_words(py::module_& m) {
@@ -93,7 +128,7 @@ sentences.
             return without_gil([&] { return p.to(device_named(device)); });
           },
           py::arg("device"),
-          "The same on ``\"cpu\"`` or ``\"cuda\"``. DeviceError if there is no GPU.")
+          "A copy on ``\"cpu\"`` or ``\"cuda\"``. DeviceError if there is no GPU.")
       .def("__repr__", [](const Packed& p) {
         return "Packed(" + std::to_string(p.size()) + " sentences, " +
                std::to_string(p.tokens.numel()) + " tokens)";
@@ -254,6 +289,7 @@ a model of another task, or has a setting, tensor or word missing or not as it m
 }  // namespace
 
 void bind_text(py::module_& text) {
+  bind_lines(text);
   bind_words(text);
   bind_vocabulary(text);
   bind_packed(text);

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the bindings of nl.parse share.
+// Shared by the bindings of nl.parse.
 
 #include <array>
 
@@ -22,6 +22,14 @@ Enum named(const char* what, const std::string& name, const std::array<const cha
 template <class Enum, size_t N>
 const char* name_in(const std::array<const char*, N>& names, Enum value) {
   return names[static_cast<size_t>(value)];
+}
+
+/// Names of parse::Format.
+inline constexpr std::array kFormats{"conllu", "conllx", "raw", "tokenized"};
+
+/// None stands for a head that is not known.
+inline std::optional<int32_t> none_or(int32_t number) {
+  return number == parse::kNone ? std::nullopt : std::optional(number);
 }
 
 using SentenceIterable = py::typing::Iterable<parse::Sentence>;
@@ -48,6 +56,10 @@ class SentenceList {
 /// UTF-8 of a str, or the bytes of bytes.
 std::string bytes_of(const char* op, const char* what, py::handle text);
 
-void bind_parser(py::module_& m);
+void bind_sentences(py::module_& parse);
+void bind_reader(py::module_& parse);
+void bind_transition_system(py::module_& parse);
+void bind_vocabularies(py::module_& parse);
+void bind_parser(py::module_& parse);
 
 }  // namespace normlab::bindings

@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import normlab as nl
-from normlab.describe import formulas
+from normlab.norm_formulas import formulas
 
 HEADINGS = ("variant", "y", "z", "dx", "statistics over", "constant in backward", "learned")
 

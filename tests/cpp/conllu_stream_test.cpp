@@ -104,3 +104,60 @@ TEST_CASE("Reader: skip() is for text, not for streams", "[parse]") {
   CHECK_FALSE(broken.skip());
   CHECK_FALSE(broken.next(sentence));
 }
+
+// --- text with a sentence a line ----------------------------------------------------------------
+
+namespace {
+
+std::vector<Sentence> sentences_of(const std::string& text, Format format) {
+  std::istringstream in(text);
+  Reader reader(in, "x", {.format = format});
+  std::vector<Sentence> all;
+  for (Sentence sentence; reader.next(sentence);) all.push_back(sentence);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("Reader: raw text is cut by sentence_of()", "[parse]") {
+  const std::string text = "\xEF\xBB\xBF It isn't.\r\n\n \xE2\x80\x8B\t\n\xC2\xAD\nyes";
+  const std::vector<Sentence> expected = {sentence_of("It isn't."), sentence_of("yes")};
+  CHECK(sentences_of(text, Format::raw) == expected);
+  CHECK(sentences_of("", Format::raw).empty());
+}
+
+TEST_CASE("Reader: white space divides the words of tokenized text", "[parse]") {
+  const auto sentences =
+      sentences_of(" it's  \xE3\x80\x80 a.b\tc \r\n\r\n\xC2\xAD x", Format::tokenized);
+  REQUIRE(sentences.size() == 2);
+  CHECK(sentences[0].comments == std::vector<std::string>{"# text = it's a.b c"});
+  REQUIRE(sentences[0].words.size() == 3);
+  CHECK(sentences[0].words[1].form == "a.b");
+  CHECK(sentences[1].words[0].form == "\xC2\xAD");
+}
+
+TEST_CASE("Reader: a line of text that is refused ends there", "[parse]") {
+  std::istringstream in("a\nb\xFF\n" + std::string(kMaxLineBytes + 9, 'x') + "\n" +
+                        std::string("c\0", 2) + "\n\xC3\nd\n");
+  Reader reader(in, "x", {.format = Format::raw});
+  std::vector<std::string> found = read_all(reader);
+  CHECK(found == std::vector<std::string>{"a", "x, line 2: must be UTF-8, at byte 1 it is not",
+                                          "x, line 3: must have at most 1,048,576 bytes",
+                                          "x, line 4: byte 1 is NUL",
+                                          "x, line 5: must be UTF-8, at byte 0 it is not", "d"});
+}
+
+TEST_CASE("Lines: chunks may end anywhere", "[text]") {
+  const std::string text = "ab\n\nc\r\nlast";
+  for (size_t size = 1; size <= text.size(); ++size) {
+    CAPTURE(size);
+    text::Lines lines([&text, size, at = size_t{0}](std::string& chunk) mutable {
+      chunk = text.substr(std::min(at, text.size()), size);
+      at += size;
+      return !chunk.empty();
+    });
+    std::vector<std::string> found;
+    for (std::string line; lines.next(line);) found.push_back(line);
+    CHECK(found == std::vector<std::string>{"ab", "", "c\r", "last"});
+  }
+}

@@ -394,7 +394,7 @@ def main() -> None:
             }
             sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
         sys.path.insert(0, str(HERE))
-        for module in ("toys", "normlab.cli", "normlab.streams"):  # once, not in every child
+        for module in ("toys", "normlab.cli", "normlab.text_io"):  # once, not in every child
             importlib.import_module(module)
         for task in tasks():
             if not given.tasks or task.name in given.tasks:

@@ -1,5 +1,6 @@
 // Lines of text as `normlab predict` and `normlab parse` take them.
 
+#include <algorithm>
 #include <sstream>
 
 #include "fuzz.h"
@@ -10,6 +11,24 @@ namespace {
 /// Networks see a share of the inputs: they are slow, and see only numbers of words.
 bool is_for_network(std::string_view input) {
   return input.size() % 16 == 0;
+}
+
+/// Text as `normlab parse` takes it: each line becomes a tree or is refused.
+void parse_lines(const parse::Parser& parser, std::string_view input, parse::Format format) {
+  std::istringstream in{std::string(input)};
+  std::string written;
+  int64_t skipped = 0;
+  const parse::TreeSink sink{.write = [&](std::string_view trees) { written += trees; },
+                             .skips = [&](const std::string&) { return ++skipped > 0; }};
+  int64_t trees = 0;
+  refuses<ArgumentError>([&] {
+    trees = parse_stream(parser, parse::source_of(in, "input"), sink, {.format = format});
+  });
+  require(trees + skipped <= 1 + std::ranges::count(input, '\n'), "a line is one sentence at most");
+  std::istringstream again(written);
+  parse::Reader reader(again, "written");
+  for (parse::Sentence sentence; reader.next(sentence);) --trees;
+  require(trees <= 0, "what was written is what was counted");
 }
 
 }  // namespace
@@ -28,6 +47,9 @@ void tokenizer(std::string_view input) {
 
 void raw_text(std::string_view input) {
   static const parse::Parser parser(small_parser());
+  if (is_for_network(input))
+    for (const auto format : {parse::Format::raw, parse::Format::tokenized})
+      parse_lines(parser, input, format);
   parse::Sentence sentence;
   if (refuses<ArgumentError>([&] { sentence = parse::sentence_of(input); })) return;
   const bool parsed = is_for_network(input);

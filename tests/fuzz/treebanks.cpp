@@ -1,6 +1,7 @@
 // CoNLL-U and CoNLL-X as files are read, and CoNLL-U as `normlab parse --conllu` reads it.
 
 #include <sstream>
+#include <utility>
 
 #include "fuzz.h"
 
@@ -47,14 +48,25 @@ void read_treebank(std::string_view input, Format format) {
 }
 
 /// Lines as a stream gives them, without their ends.
-Reader::Lines lines_of(std::string_view& rest) {
-  return [&rest](std::string& line) {
-    if (rest.empty()) return false;
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    line.assign(rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    return true;
+Reader::Lines lines_of(std::istream& in) {
+  return [lines = text::Lines(parse::source_of(in, "input").read),
+          is_first = true](std::string& line) mutable {
+    const bool more = lines.next(line);
+    text::trim_line(line, std::exchange(is_first, false));
+    return more;
   };
+}
+
+/// The trees that a stream writes before what is wrong.
+std::string streamed(const parse::Parser& parser, std::string_view input, bool retag) {
+  std::istringstream in{std::string(input)};
+  std::string written;
+  const parse::TreeSink sink{.write = [&](std::string_view trees) { written += trees; }};
+  refuses<FileError>([&] {
+    parse_stream(parser, parse::source_of(in, "input"), sink,
+                 {.format = Format::conllu, .retag = retag});
+  });
+  return written;
 }
 
 }  // namespace
@@ -70,7 +82,8 @@ void conllx(std::string_view input) {
 void conllu_stream(std::string_view input) {
   static const parse::Parser parser(small_parser());
   const bool retag = input.size() % 2 == 1;  // as --retag
-  Reader reader(lines_of(input), "input", {.heads = Heads::any});
+  std::istringstream in{std::string(input)};
+  Reader reader(lines_of(in), "input", {.heads = Heads::any});
   std::vector<Sentence> sentences;
   refuses<FileError>([&] {  // the sentences before what is wrong are parsed
     for (Sentence sentence; reader.next(sentence);) sentences.push_back(sentence);
@@ -88,6 +101,7 @@ void conllu_stream(std::string_view input) {
       require(sentences[i].words[w].form == given[i].words[w].form, "words stay as they are");
     written += to_conllu(sentences[i]);
   }
+  require(streamed(parser, input, retag) == written, "a stream has the trees of its sentences");
   require(read(written, Format::conllu, Heads::tree) == sentences, "parsed sentences have trees");
 }
 

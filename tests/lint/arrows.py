@@ -34,11 +34,11 @@ HEADERS = {
 # Lowest first: modules and packages of python/normlab; "normlab" is its __init__.py.
 PYTHON_LAYERS = (
     "_core",
-    "_output _plain _signatures _templates _wording machine paper progress settings",
+    "_output _plain _signatures _templates _text_format machine paper progress settings",
     "_arrays _attach _grad _hints _html _misuse _pickling _torch_file cuda nn optim parse text",
     "normlab",
     "data",
-    "describe filters notebooks results streams viz",
+    "filters norm_formulas notebooks results system_info text_io viz",
     "report",
     "study",
     "cli",
@@ -75,6 +75,8 @@ def includes(root: Path) -> Iterator[Arrow]:
 def cpp_layer(name: str) -> str | None:
     """The layer of a file, by its folder or, for a public header, by the table."""
     folder, _, stem = name.removesuffix(".h").rpartition("/")
+    if folder.startswith("normlab/"):  # "normlab/parse" belongs to parse.h
+        folder, stem = folder.split("/")
     if folder == "normlab":
         return next((layer for layer, names in HEADERS.items() if stem in names.split()), None)
     return folder if folder in CPP_LAYERS else None

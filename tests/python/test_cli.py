@@ -12,7 +12,7 @@ import pytest
 
 import normlab as nl
 from normlab.cli import values
-from normlab.describe import gradient
+from normlab.norm_formulas import gradient
 
 
 def normlab(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":

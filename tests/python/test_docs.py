@@ -176,7 +176,7 @@ def test_every_public_name_of_python_is_in_the_reference(built: Path) -> None:
 
 def test_every_public_class_of_cpp_is_in_the_reference(built: Path) -> None:
     names = {name.rpartition("::")[2] for name in described(built)["cpp"]}
-    headers = list((ROOT / "engine" / "include" / "normlab").glob("*.h"))
+    headers = list((ROOT / "engine" / "include" / "normlab").rglob("*.h"))
     assert len(headers) > 10
     for header in headers:
         text = header.read_text("utf-8")

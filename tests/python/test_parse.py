@@ -157,7 +157,9 @@ def test_options_of_reading():
     assert parse.from_conllu(conllu("1 a _ 0 r", "2 b _ 0 r"), heads="forest")[0].heads == [0, 0]
     with pytest.raises(nl.FileError, match='ID must be 1, is "1-2"'):
         parse.from_conllu(TEXT, format="conllx")
-    with pytest.raises(nl.ArgumentError, match="must be one of 'conllu', 'conllx', got 'x'"):
+    with pytest.raises(
+        nl.ArgumentError, match=r"must be one of 'conllu', .*, 'raw', 'tokenized', got 'x'"
+    ):
         parse.from_conllu(TEXT, format="x")
     with pytest.raises(nl.ArgumentError, match="must be one of 'tree', 'forest', 'any', got ''"):
         parse.from_conllu(TEXT, heads="")

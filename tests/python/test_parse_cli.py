@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 import normlab as nl
-from normlab import cli, filters, optim, parse, text
+from normlab import cli, optim, parse, text
 
 TAGS = {"DET": "DT", "ADJ": "JJ", "NOUN": "NN", "VERB": "VB", "PUNCT": "."}
 COLUMNS = """\
@@ -432,9 +432,71 @@ def test_long_sentences(model: Path, words: tuple[str, ...]) -> None:
 def test_words_are_divided_as_the_tokenizer_divides() -> None:
     for code in (*range(1, 0xD800), *range(0xE000, 0x10000)):
         sign = chr(code)
-        assert bool(filters._IN_WORDS.search(sign)) == bool(text.tokenize(sign)), hex(code)
-        if filters._WORD.search(sign):
-            assert parse.Sentence([sign]).to_conllu()
+        found = list(parse.Reader([sign], format="tokenized"))
+        assert bool(found) == bool(text.tokenize(sign)), hex(code)
+        assert not found or found[0].to_conllu()
+
+
+# --- the stream behind the command ----------------------------------------------------------------
+
+
+def chunks_of(text: bytes, size: int) -> Callable[[], bytes]:
+    chunks = iter([text[at : at + size] for at in range(0, len(text), size)])
+    return lambda: next(chunks, b"")
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_stream_may_come_in_chunks_of_any_size(parser: parse.Parser, size: int) -> None:
+    text, written = "\ufeffthe dog .\r\n\n \nthe \u00e9 sees the man .".encode(), bytearray()
+    count = parser.parse_stream(chunks_of(text, size), written.extend)
+    trees = [parser.parse_line("the dog ."), parser.parse_line("the \u00e9 sees the man .")]
+    assert count == len(trees)
+    assert written.decode() == "".join(tree.to_conllu() for tree in trees)
+
+
+def test_a_stream_writes_before_it_waits_and_before_it_raises(parser: parse.Parser) -> None:
+    written: list[bytes] = []
+    chunks = [b"the dog .\nthe cat .\nthe", b" man .\nthe dog .\n"]
+
+    def read() -> bytes:
+        assert len(written) == 2 - len(chunks)
+        if not chunks:
+            raise KeyboardInterrupt
+        return chunks.pop(0)
+
+    with pytest.raises(KeyboardInterrupt):
+        parser.parse_stream(read, written.append, format="raw", is_ready=lambda: False)
+    assert [trees.count(b"# text") for trees in written] == [2, 2]
+    with pytest.raises(nl.FileError, match=r"^x, line 2: byte 1 is NUL$"):
+        parser.parse_stream(chunks_of(b"the dog .\na\0\n", 99), written.append, name="x")
+    assert len(written) == 3
+
+
+def test_a_stream_hands_on_its_format_and_its_errors(parser: parse.Parser) -> None:
+    formats: list[str] = []
+    errors: list[str] = []
+    for given, format in (
+        (b"#1\n", None),
+        (COLUMNS.encode(), None),
+        (COLUMNS.encode(), "tokenized"),
+    ):
+        parser.parse_stream(
+            chunks_of(given, 7), lambda trees: None, format=format, begins=formats.append
+        )
+    assert formats == ["raw", "conllu", "conllu"]
+
+    def skips(error: str) -> bool:
+        errors.append(error)
+        return len(errors) < 3
+
+    written = bytearray()
+    with pytest.raises(nl.FileError, match="line 4"):
+        parser.parse_stream(
+            chunks_of(b"\xff\n\xff\nthe dog .\n\xff\n", 5), written.extend, skips=skips
+        )
+    assert len(errors) == 3 and written.count(b"# text") == 1
+    with pytest.raises(nl.DtypeError, match="the bytes read must be str or bytes, got int"):
+        parser.parse_stream(lambda: 1, written.extend)  # type: ignore[arg-type,return-value]
 
 
 # --- wrong models ---------------------------------------------------------------------------------

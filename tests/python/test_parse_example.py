@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def application() -> str:
 
 @pytest.fixture
 def run(application: str) -> Run:
-    def run(*arguments: Path, lines: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    def run(*arguments: Path | str, lines: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run([application, *arguments], input=lines, capture_output=True)
 
     return run
@@ -105,6 +106,40 @@ def test_the_host_application_has_the_same_trees(
     assert [word.upos for word in first.words] == ["DET", "NOUN", "VERB", "DET", "NOUN", "PUNCT"]
 
 
+CONLLU = "".join(f"# sent_id = {i}\n1\ta\t_\t_\t_\t_\t_\t_\t_\t_\n\n" for i in (1, 2))
+TEXT = "#1 is best\r\n\n \u200b\nThe dog isn't here.\n\u00ad\nsees\t a"
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ([], TEXT),
+        ([], CONLLU),
+        ([], "\ufeff" + CONLLU.replace("\n", "\r\n") + "1\tx\n"),
+        (["--raw"], TEXT),
+        (["--raw"], CONLLU),
+        (["--tokenized"], TEXT),
+        (["--tokenized"], "a dog\n1" + "\t_" * 9),
+        (["--conllu"], CONLLU),
+        (["--conllu"], TEXT),
+    ],
+)
+def test_the_host_application_writes_what_the_command_writes(
+    tmp_path: Path, run: Run, model: parse.Model, options: list[str], lines: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    parse.save_model(path, model)
+    ran = run(path, *options, lines=lines.encode())
+    command = [sys.executable, "-m", "normlab", "parse", str(path), *options]
+    expected = subprocess.run(command, input=lines.encode(), capture_output=True)
+    assert ran.stdout == expected.stdout
+    assert bool(ran.returncode) == bool(expected.returncode)
+    *_, error = [b"", *expected.stderr.splitlines()]
+    assert ran.stderr.partition(b": ")[2].strip() == error.removeprefix(b"error: ") * bool(
+        expected.returncode
+    )
+
+
 def test_the_host_application_parses_lines_as_they_come(
     tmp_path: Path, application: str, model: parse.Model
 ) -> None:
@@ -138,10 +173,10 @@ def test_the_host_application_says_what_is_wrong(
     ran = run(path, lines=b"a dog\n\n\xff\na cat\n")
     assert ran.returncode == 1
     assert ran.stdout.decode() == parse.Parser(model).parse_line("a dog").to_conllu()
-    assert ran.stderr == b"parse: line 3: tokenize: the line must be UTF-8, at byte 0 it is not\n"
+    assert ran.stderr == b"parse: standard input, line 3: must be UTF-8, at byte 0 it is not\n"
     ran = run(path, lines=b"a\n\xe2\x80\x8b\n")
-    assert ran.returncode == 1
-    assert ran.stderr == b"parse: line 2: sentence_of: the line must have words\n"
+    assert (ran.returncode, ran.stderr) == (0, b""), "a line without words is passed over"
+    assert ran.stdout.decode() == parse.Parser(model).parse_line("a").to_conllu()
     parse.save_model(path, parse.Model(model.network, model.vocabulary))
     ran = run(path, lines=b"a dog\n")
     assert (ran.returncode, ran.stdout) == (1, b"")

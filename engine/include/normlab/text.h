@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,6 +13,34 @@
 
 /// From lines of text to labels: words, vocabulary, batches, the Transformer classifier.
 namespace normlab::text {
+
+// --- lines ------------------------------------------------------------------------------------
+
+/// Longest line of a text, in bytes.
+inline constexpr size_t kMaxLineBytes = 1 << 20;
+
+/// Removes CR from a line's end, and from a text's first line the byte order mark.
+void trim_line(std::string& line, bool is_first);
+
+/// The lines of a text that comes in chunks, as they come. Memory is bounded: of a line that is too
+/// long, next() gives the beginning, longer than kMaxLineBytes, and passes over the rest.
+class Lines {
+ public:
+  /// Puts the next bytes into its argument, and may wait for them; false at the end.
+  using Chunks = std::function<bool(std::string&)>;
+  explicit Lines(Chunks chunks) : chunks_(std::move(chunks)) {}
+  /// Puts the next line, without its LF, into its argument; false after the last one.
+  bool next(std::string& line);
+  /// True if next() needs no other chunk.
+  bool has_line() const;
+
+ private:
+  bool refill();
+  Chunks chunks_;
+  std::string chunk_;
+  size_t at_ = 0;
+  bool is_cut_ = false;  // until its end, the line does not count
+};
 
 // --- words ------------------------------------------------------------------------------------
 
@@ -59,7 +88,7 @@ struct Packed {
   Tensor tokens;   ///< int64 [T]: numbers of words
   Tensor offsets;  ///< int64 [S + 1]: sentence i is tokens[offsets[i] .. offsets[i + 1])
   int64_t size() const { return offsets.numel() - 1; }
-  /// The same on a device. DeviceError.
+  /// A copy on a device. DeviceError.
   Packed to(Device device) const { return {tokens.to(device), offsets.to(device)}; }
 };
 
@@ -83,7 +112,7 @@ struct ClassifierOptions {
   int64_t classes = 2;
   double position_scale = 1.0;  ///< amplitude of the sines
   nn::TransformerOptions encoder = {};
-  /// What the encoder's activations are stored as: float32, or bfloat16 on the GPU. Parameters and
+  /// Type of the encoder's stored activations: float32, or bfloat16 on the GPU. Parameters and
   /// logits stay float32. Not saved: a model may be read for another device.
   DType dtype = DType::float32;
 };

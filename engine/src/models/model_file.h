@@ -19,7 +19,7 @@ namespace normlab {
 std::string take_entry(Metadata& metadata, const std::string& key);
 /// Takes the format and its version out. ArgumentError unless they are these.
 void take_format(Metadata& metadata, const std::string& format, const std::string& version);
-/// What is left when all else was taken out: notes. ArgumentError for a key that is none.
+/// The notes: all entries left after the others were taken out. ArgumentError for another key.
 Metadata notes_of(const Metadata& metadata);
 /// Adds notes, so that notes_of() finds them.
 void add_notes(const Metadata& notes, Metadata& metadata);
@@ -31,7 +31,8 @@ std::vector<std::string> split_lines(const std::string& text);
 /// ArgumentError, ShapeError unless a tensor of that name and shape is there.
 void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape);
 
-/// What `read` makes of the file; its errors become FileErrors that name the path.
+/// Calls `read` on the file and returns its result. Its errors become FileErrors that name the
+/// path.
 template <class Read>
 auto read_model(const std::string& path, const Read& read) {
   TensorFile file = load(path);

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 import normlab as nl
-from normlab import _output, streams
+from normlab import _output, text_io
 
 from .console import INTERRUPTED, examples, flag
 from .values import path
@@ -139,7 +139,7 @@ def parse(
             model,
             files or [],
             out,
-            kind=filters.Kind[given[0].removeprefix("--")] if given else filters.Kind.unknown,
+            format=given[0].removeprefix("--") if given else None,
             retag=retag,
             skip_bad=skip_bad,
         )
@@ -163,14 +163,14 @@ def _loaded(load: Callable[[Path], _T], path: Path, command: str) -> _T:
 
 
 @contextmanager
-def _filtering(files: list[str] | None, output: str | None) -> Iterator[streams.Output]:
+def _filtering(files: list[str] | None, output: str | None) -> Iterator[text_io.Output]:
     """The output, opened after a check that all inputs and the output can be opened."""
-    streams.check_open(reads="-" in (files or ["-"]), writes=output is None or output == "-")
-    streams.check_files(files or [])
+    text_io.check_open(reads="-" in (files or ["-"]), writes=output is None or output == "-")
+    text_io.check_files(files or [])
     if output not in (None, "-"):
         _output.need_no_output()
     try:
-        with streams.Output(output) as out:
+        with text_io.Output(output) as out:
             yield out
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

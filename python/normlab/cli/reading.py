@@ -44,13 +44,13 @@ def notebooks(
 
 def norms() -> None:
     """The variants: what each computes, and which derivatives its backward pass keeps."""
-    from normlab.describe import norms_table
+    from normlab.norm_formulas import norms_table
 
     show(norms_table(sys.stdout.encoding))
 
 
 def info() -> None:
     """This build, this machine, and where data would come from."""
-    from normlab.describe import info_table
+    from normlab.system_info import info_table
 
     show(info_table(sys.stdout.encoding))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import paper
-from .._wording import counted
+from .._text_format import counted
 from .stats import Estimate, estimate, paired_difference
 
 Result = Mapping[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._wording import shortened
+from .._text_format import shortened
 from ..viz import COLOURS as _COLOURS
 from ..viz import MORE_COLOURS as _MORE
 from ..viz import look as look_of

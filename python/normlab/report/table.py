@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .._wording import counted
+from .._text_format import counted
 from .groups import BASELINE, Group, Row
 from .overfitting import Losses, OverFitting, left_out, overfitting
 from .stats import Estimate

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._core import FileError
 from .._plain import plain
-from .._wording import counted
+from .._text_format import counted
 from ..progress import bar, is_watched
 from ..results import Result
 from .run import Run

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._core import ArgumentError, NormRecord
-from .._wording import shortened_in_front
+from .._text_format import shortened_in_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

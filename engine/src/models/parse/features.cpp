@@ -16,7 +16,7 @@ struct Gold {
   enum Kind : uint8_t { kUsable, kNonprojective, kUnusable } kind = kUsable;
 };
 
-/// Whether the root's label is where it belongs, and no label is unknown.
+/// True if the root's label is where it belongs, and no label is unknown.
 bool labels_fit(const Gold& gold, const Vocabulary& vocabulary) {
   const Transitions transitions = vocabulary.transitions();
   for (size_t w = 1; w < gold.heads.size(); ++w)

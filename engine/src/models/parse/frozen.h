@@ -7,7 +7,7 @@
 
 namespace normlab {
 
-/// What rows are padded to: the longest vectors of any instruction set.
+/// Rows are padded to a multiple of this: the longest vectors of any instruction set.
 inline constexpr int64_t kFrozenLanes = 16;
 
 struct FrozenKernels {

@@ -12,24 +12,6 @@ using std::string_view;
 
 // --- characters -------------------------------------------------------------------------------
 
-/// Capitals in steps of `step`, whose small letters are `offset` further on and take as many bytes.
-struct Capitals {
-  uint32_t first, last, step, offset;
-};
-constexpr Capitals kCapitals[] = {
-    {'A', 'Z', 1, 32},     {0xC0, 0xD6, 1, 32},    {0xD8, 0xDE, 1, 32},    {0x100, 0x12E, 2, 1},
-    {0x132, 0x136, 2, 1},  {0x139, 0x147, 2, 1},   {0x14A, 0x176, 2, 1},   {0x179, 0x17D, 2, 1},
-    {0x391, 0x3A1, 1, 32}, {0x3A3, 0x3AB, 1, 32},  {0x400, 0x40F, 1, 80},  {0x410, 0x42F, 1, 32},
-    {0x460, 0x480, 2, 1},  {0x48A, 0x4BE, 2, 1},   {0x4C1, 0x4CD, 2, 1},   {0x4D0, 0x52E, 2, 1},
-    {0x531, 0x556, 1, 48}, {0x1E00, 0x1E94, 2, 1}, {0x1EA0, 0x1EFE, 2, 1}, {0xFF21, 0xFF3A, 1, 32},
-};
-
-uint32_t lower(uint32_t code) {
-  for (const auto& [first, last, step, offset] : kCapitals)
-    if (first <= code && code <= last && (code - first) % step == 0) return code + offset;
-  return code;
-}
-
 /// Writes a code point over a character of as many bytes.
 void put(char* at, size_t bytes, uint32_t code) {
   if (bytes == 1) {
@@ -48,7 +30,7 @@ uint32_t code_at(string_view text, size_t at, size_t length) {
                      : text::code_point(text.substr(at, length));
 }
 
-/// Whether a column of a file can hold it.
+/// True if a column of a file can hold the text.
 bool fits_a_column(string_view text) {
   return !text.empty() && is_utf8(text) &&
          text.find_first_of(string_view("\t\n\r\0", 4)) == string_view::npos;
@@ -68,7 +50,7 @@ std::string spelled(string_view form, bool lower_case, bool digits) {
     if (digits && c >= '0' && c <= '9') c = '0';
     if (lower_case && length <= 3) {
       const uint32_t code = code_at(out, at, length);
-      if (const uint32_t small = lower(code); small != code) put(&c, length, small);
+      if (const uint32_t small = text::lower(code); small != code) put(&c, length, small);
     }
     at += length;
   }
@@ -78,23 +60,12 @@ std::string spelled(string_view form, bool lower_case, bool digits) {
 CharacterKind kind_of(string_view text, size_t at) {
   const uint32_t code = code_at(text, at, character_at(text, at));
   if (code >= '0' && code <= '9') return CharacterKind::digit;
-  if (lower(code) != code) return CharacterKind::capital;
+  if (text::lower(code) != code) return CharacterKind::capital;
   const bool is_letter = code < 0x80 ? code >= 'a' && code <= 'z'
                                      : code >= 0xC0 && code != 0xD7 && code != 0xF7 &&
                                            (code < 0x2000 || code > 0x206F) &&
                                            (code < 0x3000 || code > 0x303F);
   return is_letter ? CharacterKind::small : CharacterKind::mark;
-}
-
-std::vector<std::string> by_frequency(const Counts& counts, int64_t least) {
-  std::vector<std::pair<string_view, int64_t>> list(counts.begin(), counts.end());
-  std::erase_if(list, [&](const auto& entry) { return entry.second < least; });
-  std::ranges::sort(list, [](const auto& a, const auto& b) {
-    return a.second != b.second ? a.second > b.second : a.first < b.first;
-  });
-  std::vector<std::string> entries;
-  for (const auto& entry : list) entries.emplace_back(entry.first);
-  return entries;
 }
 
 // --- lists ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/text/frequency.h"
 #include "normlab/parse.h"
 
 namespace normlab::parse {
@@ -16,7 +17,8 @@ enum class CharacterKind : uint8_t { capital, small, digit, mark };
 CharacterKind kind_of(std::string_view text, size_t at);
 
 using Counts = std::unordered_map<std::string, int64_t>;
-/// What occurs at least `least` times, the most frequent first, equals by their bytes.
-std::vector<std::string> by_frequency(const Counts& counts, int64_t least);
+inline std::vector<std::string> by_frequency(const Counts& counts, int64_t least) {
+  return text::by_frequency({counts.begin(), counts.end()}, least);
+}
 
 }  // namespace normlab::parse

@@ -5,7 +5,6 @@
 #include "cpu/parallel.h"
 #include "models/parse/frozen.h"
 #include "models/parse/model.h"
-#include "models/text/tokens.h"
 #include "normlab/autograd.h"
 
 namespace normlab::parse {
@@ -45,8 +44,8 @@ Tensor rows_of(const std::vector<int32_t>& rows, int64_t begin, int64_t n, int64
                                                          static_cast<size_t>(n * width)));
 }
 
-/// Whether every word has its tag. Where that is UPOS and XPOS, one may be missing unless `whole`:
-/// not every treebank has both.
+/// True if every word has its tag. Of UPOS and XPOS one may be missing unless `whole`: not every
+/// treebank has both.
 bool has_tags(const Sentence& sentence, Tags tags, bool whole) {
   return std::ranges::all_of(sentence.words, [&](const Word& word) {
     const bool upos = word.upos != "_", xpos = word.xpos != "_";
@@ -219,51 +218,6 @@ void Parser::parse(std::span<Sentence> sentences) const {
 Sentence Parser::parse(string_view line) const {
   Sentence sentence = sentence_of(line);
   parse(std::span<Sentence>(&sentence, 1));
-  return sentence;
-}
-
-namespace {
-
-/// The line of a multi-word token: its words are those from `first` to `last`.
-Extra multi_word_token(size_t first, size_t last, string_view form, bool has_space_after) {
-  std::string line = std::to_string(first) + "-" + std::to_string(last);
-  (line += '\t') += form;
-  line += "\t_\t_\t_\t_\t_\t_\t_\t";
-  line += has_space_after ? "_" : "SpaceAfter=No";
-  return {static_cast<int32_t>(first - 1), std::move(line)};
-}
-
-std::string text_comment(string_view line, size_t begin, size_t end) {
-  std::string text(line.substr(begin, end - begin));
-  // What a comment cannot hold; tokens have none of it.
-  std::ranges::replace_if(
-      text, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-  return "# text = " + text;
-}
-
-}  // namespace
-
-Sentence sentence_of(string_view line) {
-  const std::vector<text::Token> tokens = text::tokens_of(line);
-  check<ArgumentError>(!tokens.empty(), "sentence_of", "the line must have words");
-  const auto end_of = [&](size_t i) { return tokens[i].begin + tokens[i].size; };
-  Sentence sentence;
-  sentence.comments.push_back(text_comment(line, tokens[0].begin, end_of(tokens.size() - 1)));
-  for (size_t i = 0; i < tokens.size();) {
-    size_t end = i + 1;
-    while (end < tokens.size() && tokens[end].is_joined) ++end;
-    const bool has_space_after = end == tokens.size() || end_of(end - 1) != tokens[end].begin;
-    const bool is_multi_word = end > i + 1;
-    if (is_multi_word)
-      sentence.extras.push_back(multi_word_token(
-          i + 1, end, line.substr(tokens[i].begin, end_of(end - 1) - tokens[i].begin),
-          has_space_after));
-    for (; i < end; ++i) {
-      Word word{.form = std::string(line.substr(tokens[i].begin, tokens[i].size))};
-      if (!is_multi_word && !has_space_after) word.misc = "SpaceAfter=No";
-      sentence.words.push_back(std::move(word));
-    }
-  }
   return sentence;
 }
 

@@ -66,7 +66,7 @@ struct Rows {
   }
 };
 
-/// What the features of a sentence are made of, word by word.
+/// The parts of a sentence's features, word by word.
 struct SpelledSentence {
   std::vector<Spelled> words;
   std::vector<int32_t> shapes;

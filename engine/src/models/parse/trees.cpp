@@ -104,7 +104,7 @@ std::vector<int32_t> last_children(const std::vector<int32_t>& heads) {
 }
 
 bool builds_without_crossing(const std::vector<int32_t>& heads) {
-  // What the oracle does, without a state: every word is taken off the stack exactly if no head
+  // The oracle without a state: it takes every word off the stack exactly if no head
   // reaches over a word that is not below it.
   const std::vector<int32_t> last = last_children(heads);
   std::vector<int32_t> stack{0};

@@ -1,6 +1,5 @@
 #include "models/text/characters.h"
 
-#include "core/json.h"
 #include "normlab/error.h"
 
 namespace normlab::text {
@@ -12,6 +11,18 @@ struct Range {
 constexpr Range kSpaces[] = {
     {0x01, 0x20},     {0x7F, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200B}, {0x2028, 0x2029},
     {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF},
+};
+
+/// Capitals in steps of `step`, whose small letters are `offset` further on and take as many bytes.
+struct Capitals {
+  uint32_t first, last, step, offset;
+};
+constexpr Capitals kCapitals[] = {
+    {'A', 'Z', 1, 32},     {0xC0, 0xD6, 1, 32},    {0xD8, 0xDE, 1, 32},    {0x100, 0x12E, 2, 1},
+    {0x132, 0x136, 2, 1},  {0x139, 0x147, 2, 1},   {0x14A, 0x176, 2, 1},   {0x179, 0x17D, 2, 1},
+    {0x391, 0x3A1, 1, 32}, {0x3A3, 0x3AB, 1, 32},  {0x400, 0x40F, 1, 80},  {0x410, 0x42F, 1, 32},
+    {0x460, 0x480, 2, 1},  {0x48A, 0x4BE, 2, 1},   {0x4C1, 0x4CD, 2, 1},   {0x4D0, 0x52E, 2, 1},
+    {0x531, 0x556, 1, 48}, {0x1E00, 0x1E94, 2, 1}, {0x1EA0, 0x1EFE, 2, 1}, {0xFF21, 0xFF3A, 1, 32},
 };
 
 }  // namespace
@@ -35,6 +46,12 @@ bool is_space(uint32_t code) {
   for (const auto [first, last] : kSpaces)
     if (first <= code && code <= last) return true;
   return false;
+}
+
+uint32_t lower(uint32_t code) {
+  for (const auto& [first, last, step, offset] : kCapitals)
+    if (first <= code && code <= last && (code - first) % step == 0) return code + offset;
+  return code;
 }
 
 }  // namespace normlab::text

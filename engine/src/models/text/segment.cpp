@@ -15,7 +15,7 @@ namespace {
 
 using std::string_view;
 
-/// What goes with the word behind its hyphen: "e-mail", but "long - term".
+/// Prefixes: one word with the word behind the hyphen, as "e-mail"; but "long - term".
 constexpr string_view kPrefixes[] = {
     "a",     "ante",   "anti",   "arch",  "bi",    "bio",   "co",    "counter", "cross",
     "cyber", "de",     "e",      "eco",   "ex",    "extra", "hyper", "inter",   "intra",
@@ -105,7 +105,7 @@ size_t Cutter::whole_length() const {
   return 0;
 }
 
-/// Whether the mark at `at` is within a word.
+/// True if the mark at `at` is within a word.
 bool Cutter::joins(size_t at) const {
   if (text_[at] == kModifier || text_[at] == kGlue) return true;
   if (at + 1 >= chunk_end_) return false;

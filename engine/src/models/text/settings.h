@@ -4,7 +4,7 @@
 
 namespace normlab::text {
 
-/// What decides the function beside vocabulary and classes, as text by name, exactly.
+/// The settings of a classifier beside vocabulary and classes: exact text by name.
 Metadata settings_of(const ClassifierOptions& options);
 /// Takes these settings out of `metadata`. ArgumentError for one that is missing or no such value.
 ClassifierOptions take_settings(Metadata& metadata);

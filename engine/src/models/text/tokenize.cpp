@@ -28,10 +28,8 @@ constexpr Spelling kPlain[] = {
     {0x201D, "\""}, {0x201E, "\""}, {0x201F, "\""}, {0x2026, "..."}, {0x2212, "-"},
 };
 
-/// Capitals of ASCII and Latin-1, which are 32 below their small letters.
-bool is_capital(uint32_t code) {
-  return (code >= 'A' && code <= 'Z') || (code >= 0xC0 && code <= 0xDE && code != 0xD7);
-}
+/// Letters beyond Latin-1 keep their case.
+constexpr uint32_t kLastLowered = 0xFF;
 
 void append_plain(std::string& out, string_view character) {
   const uint32_t code = code_point(character);
@@ -42,7 +40,8 @@ void append_plain(std::string& out, string_view character) {
     out += spelling->plain;
   } else {
     out += character;
-    if (is_capital(code)) out.back() = static_cast<char>(out.back() + 32);
+    if (code <= kLastLowered)  // in one or two bytes, only the last one differs
+      out.back() = static_cast<char>(out.back() + (lower(code) - code));
   }
 }
 
@@ -114,7 +113,7 @@ const string_view* bracket_named(string_view word) {
   return nullptr;
 }
 
-/// Whether no mark or clitic is cut off.
+/// True for a word of which no mark or clitic is cut off.
 bool is_whole(string_view word) {
   return bracket_named(word) != nullptr || has(kClitics, word) || has(kWithApostrophe, word) ||
          is_year(word) || is_abbreviation(word);
@@ -133,7 +132,7 @@ bool has_head(string_view word) {
   return !number && kMarksOutside.find(word[0]) != string_view::npos;
 }
 
-/// What a word is called: brackets by their marks, dashes and dots in one form.
+/// The form of a word: brackets as their marks, dashes and dots in one form.
 string_view form_of(string_view word, bool is_mark) {
   if (is_mark && word[0] == '-') return "--";
   if (is_mark && word[0] == '.' && word.size() > 1) return "...";

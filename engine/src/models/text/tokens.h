@@ -7,7 +7,7 @@ namespace normlab::text {
 /// Bytes of a line that are one word.
 struct Token {
   size_t begin, size;
-  /// Whether it goes on with the multi-word token of the word before: "n't" of "don't".
+  /// True for a word that continues the multi-word token of the word before: "n't" of "don't".
   bool is_joined = false;
 };
 /// The words of a line of raw text as the English Web Treebank of Universal Dependencies cuts

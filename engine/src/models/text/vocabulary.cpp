@@ -2,6 +2,7 @@
 
 #include "core/json.h"
 #include "models/text/characters.h"
+#include "models/text/frequency.h"
 #include "normlab/text.h"
 
 namespace normlab::text {
@@ -17,13 +18,18 @@ bool is_word(std::string_view word) {
   return !word.empty();
 }
 
-using Count = std::pair<std::string_view, int64_t>;
-
-bool comes_before(const Count& a, const Count& b) {
-  return a.second != b.second ? a.second > b.second : a.first < b.first;
-}
-
 }  // namespace
+
+std::vector<std::string> by_frequency(std::vector<Count> counts, int64_t least) {
+  std::erase_if(counts, [&](const Count& count) { return count.second < least; });
+  std::ranges::sort(counts, [](const Count& a, const Count& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
+  std::vector<std::string> texts;
+  texts.reserve(counts.size());
+  for (const Count& count : counts) texts.emplace_back(count.first);
+  return texts;
+}
 
 Vocabulary::Vocabulary(std::vector<std::string> words) : words_{"<unk>"}, numbers_{{"<unk>", 0}} {
   for (std::string& word : words) {
@@ -41,13 +47,7 @@ Vocabulary Vocabulary::of(const std::vector<std::vector<std::string>>& sentences
   std::unordered_map<std::string_view, int64_t> occurrences;
   for (const auto& sentence : sentences)
     for (const std::string& word : sentence) ++occurrences[word];
-  std::vector<Count> counts(occurrences.begin(), occurrences.end());
-  std::erase_if(counts, [&](const Count& count) { return count.second < least; });
-  std::ranges::sort(counts, comes_before);
-  std::vector<std::string> words;
-  words.reserve(counts.size());
-  for (const Count& count : counts) words.emplace_back(count.first);
-  return Vocabulary(std::move(words));
+  return Vocabulary(by_frequency({occurrences.begin(), occurrences.end()}, least));
 }
 
 int64_t Vocabulary::number(std::string_view word) const {

@@ -32,7 +32,7 @@ constexpr string_view kShortened[] = {
     "ext",  "tel", "spec", "eg",  "ie",   "al",  "arrv", "lb",   "oz",
 };
 
-/// What is a word of its own behind a number: 5 pm.
+/// Units: words of their own behind a number, as in 5pm.
 constexpr string_view kUnits[] = {
     "am",  "pm",  "a",   "p",  "k",   "m",   "mm", "cm", "km", "kg", "g",  "mg",
     "lb",  "lbs", "oz",  "ft", "in",  "mi",  "gb", "mb", "kb", "tb", "hz", "khz",

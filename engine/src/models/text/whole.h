@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-// What is one word though it has marks in it. Each function takes shapes (see shapes.h) from the
+// Single words that have marks in them. Each function takes shapes (see shapes.h) from the
 // beginning of a word to the next white space, and gives the length of what begins there, 0 if it
 // is something else.
 
@@ -26,7 +26,7 @@ size_t emoticon_length(std::string_view text);
 size_t bracket_length(std::string_view text);
 /// u.s. a.k.a, with its last period or not
 size_t initials_length(std::string_view text);
-/// Whether the word's period is its own: "mr", "etc".
+/// True for a word that owns the period behind it: "mr", "etc".
 bool is_shortened(std::string_view word);
 
 }  // namespace normlab::text

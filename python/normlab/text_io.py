@@ -1,22 +1,22 @@
-"""Lines from standard input and files, bytes to standard output or a file, as they come."""
+"""Text of files and standard input in chunks, bytes to standard output or a file, as they come."""
 
 import os
 import select
 import stat
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from ._core import ArgumentError, FileError, OutOfMemoryError
+from ._core import ArgumentError, FileError
 from ._output import is_closed
+from ._plain import plain
 from .data.packed import opened
 
-_MOST_IN_LINE = 1 << 20  # bytes: a line without end must not fill the memory
 _CHUNK = 1 << 16
-_BOM = b"\xef\xbb\xbf"
 _STANDARD_INPUT = "standard input"
 
 
@@ -37,87 +37,22 @@ def note(text: str) -> None:
             print(" ".join(text.splitlines()), file=sys.stderr, flush=True)
 
 
-@contextmanager
-def naming(place: str) -> Iterator[None]:
-    """Errors say which part of the input they are about."""
-    try:
-        yield
-    except (ArgumentError, OutOfMemoryError) as error:
-        raise type(error)(f"{place}: {error}") from error
-
-
 # --- input ----------------------------------------------------------------------------------------
 
 
-class Lines:
-    """Lines without their ends and without a byte order mark, as they are asked for.
+@dataclass(frozen=True)
+class Source:
+    """A text in chunks.
 
-    Of a line of more than 1 MiB comes only as much as shows it: see :func:`check_length`.
-
-    Args:
-        name: What errors call the text.
-        chunks: Its bytes.
-        is_ready: Whether the next chunk comes without waiting.
+    Attributes:
+        name: Its name in errors.
+        read: Returns the next bytes, none at the end. It may wait for them.
+        is_ready: False where `read` would wait.
     """
 
-    def __init__(
-        self, name: str, chunks: Iterator[bytes], is_ready: Callable[[], bool] = lambda: True
-    ):
-        self.name = name
-        self._chunks = chunks
-        self._is_ready = is_ready
-        self._whole: deque[bytes] = deque()
-        self._part = bytearray()
-        self._is_first = True
-        self._is_cut = False  # until its end, nothing of the line counts
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        while not self._whole:
-            if (chunk := next(self._chunks, None)) is None:
-                if not self._part:
-                    raise StopIteration
-                self._end_line()
-            else:
-                self._take(chunk)
-        line = self._whole.popleft().removesuffix(b"\r")
-        if self._is_first:
-            line = line.removeprefix(_BOM)
-        self._is_first = False
-        return line
-
-    def more_is_there(self) -> bool:
-        """Whether another line may come without waiting."""
-        return bool(self._whole) or self._is_ready()
-
-    def _take(self, chunk: bytes) -> None:
-        first, *others = chunk.split(b"\n")
-        self._add(first)
-        for other in others:
-            self._end_line()
-            self._add(other)
-
-    def _add(self, data: bytes) -> None:
-        if self._is_cut:
-            return
-        self._part += data
-        if len(self._part) > _MOST_IN_LINE + len(_BOM + b"\r"):
-            self._end_line()
-            self._is_cut = True
-
-    def _end_line(self) -> None:
-        if not self._is_cut:
-            self._whole.append(bytes(self._part))
-            self._part = bytearray()
-        self._is_cut = False
-
-
-def check_length(line: bytes) -> None:
-    """ArgumentError for a line that is too long."""
-    if len(line) > _MOST_IN_LINE:
-        raise ArgumentError(f"must have at most {_MOST_IN_LINE:,} bytes")
+    name: str
+    read: Callable[[], bytes]
+    is_ready: Callable[[], bool] = lambda: True
 
 
 def check_files(files: Sequence[str]) -> None:
@@ -139,29 +74,23 @@ def check_files(files: Sequence[str]) -> None:
             raise FileError(f"{file}: cannot be read: {reason}") from error
 
 
-def inputs(
-    files: Sequence[str], before_waiting: Callable[[], None] = lambda: None
-) -> Iterator[Lines]:
-    """The lines of each file; of standard input for "-", or if there are none.
+def inputs(files: Sequence[str]) -> Iterator[Source]:
+    """The text of each file; of standard input for "-", or if there are none.
 
     A file may be packed with gzip, or be a pipe. Each is to be read before the next.
 
-    Args:
-        files: Paths.
-        before_waiting: Called when all lines that are there have been taken, and more may come.
-
     Raises:
-        FileError: One cannot be read, now or while its lines are taken.
+        FileError: One cannot be read, now or while its bytes are taken.
     """
     for file in files or ["-"]:
         with ExitStack() as stack:
             if file == "-":
-                yield _waited_for(_STANDARD_INPUT, sys.stdin.fileno(), before_waiting)
+                yield _pipe(_STANDARD_INPUT, sys.stdin.fileno())
             elif stat.S_ISREG(os.stat(file).st_mode):
-                yield Lines(file, _chunks_of(Path(file)))
+                yield Source(plain(file, "utf-8"), partial(next, _chunks_of(Path(file)), b""))
             else:
                 pipe = stack.enter_context(open(file, "rb", buffering=0))
-                yield _waited_for(file, pipe.fileno(), before_waiting)
+                yield _pipe(plain(file, "utf-8"), pipe.fileno())
 
 
 def _chunks_of(path: Path) -> Iterator[bytes]:
@@ -170,24 +99,18 @@ def _chunks_of(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _waited_for(name: str, descriptor: int, before_waiting: Callable[[], None]) -> Lines:
+def _pipe(name: str, descriptor: int) -> Source:
     def is_ready() -> bool:
         return bool(select.select([descriptor], [], [], 0)[0])
 
-    def chunks() -> Iterator[bytes]:
-        while True:
-            if not is_ready():
-                before_waiting()
-                select.select([descriptor], [], [])
-            try:
-                chunk = os.read(descriptor, _CHUNK)
-            except OSError as error:
-                raise FileError(f"{name}: cannot be read: {error.strerror or error}") from error
-            if not chunk:
-                return
-            yield chunk
+    def read() -> bytes:
+        select.select([descriptor], [], [])
+        try:
+            return os.read(descriptor, _CHUNK)
+        except OSError as error:
+            raise FileError(f"{name}: cannot be read: {error.strerror or error}") from error
 
-    return Lines(name, chunks(), is_ready)
+    return Source(name, read, is_ready)
 
 
 # --- output ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Counted nouns, and text shortened with an ellipsis."""
+"""Counts with their nouns, and texts shortened to a width."""
 
 
 def counted(n: float, noun: str) -> str:
@@ -7,10 +7,10 @@ def counted(n: float, noun: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, cut at its end to at most that many letters."""
+    """The text, or its beginning and an ellipsis, of at most so many letters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def shortened_in_front(text: str, most: int) -> str:
-    """The text, cut at its beginning to at most that many letters."""
+    """The text, or an ellipsis and its end, of at most so many letters."""
     return text if len(text) <= most else "…" + text[len(text) - most + 1 :]
