@@ -7,6 +7,7 @@
 using namespace normlab;
 using test::error_of;
 using test::indices;
+using test::Inputs;
 using test::max_difference;
 
 namespace {

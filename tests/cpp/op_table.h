@@ -64,8 +64,9 @@ constexpr DType kMoved[] = {DType::int32, DType::int64, DType::uint8, DType::boo
 inline OpRow unary(const UnaryRow& row) {
   OpRow r{row.name, [op = row.op](const Inputs& in) { return op(in[0]); }, {}};
   const bool integers = row.domain == Domain::integers_too;
-  for (const Shape& shape : {Shape{}, Shape{0, 3}, Shape{1}, Shape{3, 5}, Shape{37}, Shape{513},
-                             Shape{4096}, Shape{300001}}) {
+  std::vector<Shape> shapes{{}, {0, 3}, {1}, {3, 5}, {37}, {513}, {4096}};
+  if (row.name == "tanh") shapes.push_back({300001});  // the GPU's threads go round
+  for (const Shape& shape : shapes) {
     const Tensor x = row.domain == Domain::positive ? positive(shape, 7) : leaf(shape, 7);
     r.inputs.push_back({row.smooth ? x : x.detach()});
   }
