@@ -69,7 +69,8 @@ Tensor products_of(const FeaturePairs& pairs, const Tensor& rows, const Tensor& 
                    const Lengths& n) {
   Tensor products = Tensor::empty({pairs.size(), n.width}, rows.dtype());
   for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
-    MatrixProduct<T> p;
+    MatrixProduct p;
+    p.dtype = dtype_of<T>;
     p.a = rows.data<T>() + begin * n.inner;
     p.b = weight.data<T>() + position * n.inner * n.width;
     p.c = products.data<T>() + begin * n.width;
@@ -138,7 +139,8 @@ Tensor weight_gradient(const FeaturePairs& pairs, const Tensor& rows, const Tens
   Tensor dweight = Tensor::empty({n.positions, n.inner, n.width}, rows.dtype());
   for (int64_t position = 0; position < n.positions; ++position) {
     const int64_t begin = pairs.begins[static_cast<size_t>(position)];
-    MatrixProduct<T> p;
+    MatrixProduct p;
+    p.dtype = dtype_of<T>;
     p.a = rows.data<T>() + begin * n.inner;
     p.b = sums.data<T>() + begin * n.width;
     p.c = dweight.data<T>() + position * n.inner * n.width;
@@ -157,7 +159,8 @@ Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor
                      const Lengths& n) {
   Tensor drows = Tensor::empty({pairs.size(), n.inner}, sums.dtype());
   for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
-    MatrixProduct<T> p;
+    MatrixProduct p;
+    p.dtype = dtype_of<T>;
     p.a = sums.data<T>() + begin * n.width;
     p.b = weight.data<T>() + position * n.inner * n.width;
     p.c = drows.data<T>() + begin * n.inner;

@@ -21,9 +21,9 @@ void gather_columns(const float* products, const int32_t* pair, int64_t position
 
 void gather_rest(const float* products, const int32_t* pair, int64_t positions, int64_t width,
                  const float* bias, float* z, int64_t count) {
-  vfloat sum = bias ? load_first(bias, count) : vfloat{};
-  for (int64_t p = 0; p < positions; ++p) sum += load_first(products + pair[p] * width, count);
-  store_first(z, sum, count);
+  vfloat sum = bias ? load(bias, count) : vfloat{};
+  for (int64_t p = 0; p < positions; ++p) sum += load(products + pair[p] * width, count);
+  store(z, sum, count);
 }
 
 void gather(const float* products, const int32_t* pair_of, int64_t n, int64_t positions,
@@ -57,15 +57,14 @@ struct ColumnSums {
   void add(int64_t first, int64_t last, vfloat (&sum)[V]) const {
     for (int64_t i = first; i < last; ++i) {
       const float* row = p.x + p.places[i] * p.width + j;
-      for (int v = 0; v < V; ++v) sum[v] += load_first(row + v * kLanes, count);
+      for (int v = 0; v < V; ++v) sum[v] += load(row + v * kLanes, count);
     }
   }
 
   void few(int64_t pair) const {
     vfloat sum[V] = {};
     add(p.ends[pair], p.ends[pair + 1], sum);
-    for (int v = 0; v < V; ++v)
-      store_first(p.sums + pair * p.width + j + v * kLanes, sum[v], count);
+    for (int v = 0; v < V; ++v) store(p.sums + pair * p.width + j + v * kLanes, sum[v], count);
   }
 
   void many(int64_t pair) const {
