@@ -176,6 +176,7 @@ the options and :func:`normlab.norm_variants` for the names.
     py::dict arguments = norm_arguments(l.spec());
     arguments["variant"] = l.spec().name();
     arguments["size"] = l.size();
+    arguments["track_running_stats"] = l.spec().settings.track_running_stats;
     return arguments;
   });
   bind_norm_member(c, "gain", &NormParameters::gain, "The gain or None.");

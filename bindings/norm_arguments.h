@@ -34,14 +34,17 @@ void def_with_norm_settings(Scope& scope, Extra&&... own) {
             py::arg("momentum") = usual.momentum, py::arg("topk_share") = usual.topk_share);
 }
 
-/// These keywords for a norm of the same settings; track_running_stats too, where it is on.
+/// The keywords for a norm of the same settings.
 inline py::dict norm_arguments(const NormSpec& spec) {
   py::dict arguments;
   for_each_setting(spec.variant, [&](const char* name, auto member, SettingRange, bool) {
     const auto& value = spec.settings.*member;
-    if constexpr (std::is_same_v<decltype(value), const Denominator&>)
+    using Value = std::decay_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, Denominator>)
       arguments[name] = name_of(value);
-    else if (std::is_same_v<decltype(value), const double&> || value)  // no groups: as by default
+    else if constexpr (std::is_same_v<Value, int64_t>)  // groups, of which 0 is the default
+      arguments[name] = value ? py::object(py::int_(value)) : py::none();
+    else if constexpr (std::is_same_v<Value, double>)
       arguments[name] = value;
   });
   return arguments;

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import Tensor, text, text_io
-from ._core import ArgumentError
+from ._core import ArgumentError, OutOfMemoryError
 from ._core.text import _Lines as Lines
 from .parse import Model, Parser
 from .text_io import Output
@@ -65,6 +65,8 @@ def predict(
                 if not refused.skips(message):
                     raise ArgumentError(message) from error
                 continue
+            except OutOfMemoryError as error:
+                raise OutOfMemoryError(f"{source.name}, line {number}: {error}") from error
             refused.count(1)
             fields = [_field(label)]
             if logits:

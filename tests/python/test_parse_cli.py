@@ -16,6 +16,7 @@ import pytest
 
 import normlab as nl
 from normlab import cli, optim, parse, text
+from normlab.cli import values
 
 TAGS = {"DET": "DT", "ADJ": "JJ", "NOUN": "NN", "VERB": "VB", "PUNCT": "."}
 COLUMNS = """\
@@ -524,6 +525,6 @@ def test_predict_names_the_command_for_parsers(model: Path) -> None:
 
 
 def test_study_takes_a_treebank() -> None:
-    image, parser = cli._tasks(["mnist", "parse"], "/some/folder")
+    image, parser = values.tasks(["mnist", "parse"], "/some/folder")
     assert (image.name, parser.name, parser.treebank) == ("mnist", "parse", "/some/folder")
-    assert cli._tasks(["parse"], None)[0].treebank == "en_ewt"
+    assert values.tasks(["parse"], None)[0].treebank == "en_ewt"
