@@ -14,12 +14,13 @@ struct OpRow {
   std::string name;
   Op call;
   /// Float64 inputs: gradients of those that are small are checked against differences.
-  std::vector<Inputs> inputs;
+  std::vector<Inputs> inputs = {};
   double float32 = 1e-5;           ///< greatest difference from float64, on the CPU and the GPU
   double bfloat16 = 0;             ///< the same on the GPU; 0: not taken
   std::vector<Inputs> exact = {};  ///< inputs of other dtypes, or of any that only move elements
   std::vector<Inputs> edges = {};  ///< infinities and NaN: the GPU's results are the CPU's
   bool refuses_integers = true;
+  double gradient = 1e-6;  ///< greatest error against differences
 };
 
 /// Numbers in [0.3, 3], float64.

@@ -178,9 +178,10 @@ inline void add_masking(std::vector<OpRow>& all) {
   OpRow fill{"masked_fill", [](const Inputs& in) { return masked_fill(in[1], in[0], 7); }, {}};
   for (const Shape& mask : {Shape{4, 33}, Shape{33}, Shape{4, 1}, Shape{}}) {
     fill.inputs.push_back({coins(mask, 3), leaf({4, 33}, 1)});
+    fill.exact.push_back({coins(mask, 3), leaf({4, 33}, 1)});
     fill.inputs.push_back({coins(mask, 3), leaf({3, 4, 33}, 1)});
   }
-  fill.exact = {{coins({5}, 2), coins({5}, 1).to(DType::uint8)}};
+  fill.exact.push_back({coins({5}, 2), coins({5}, 1).to(DType::uint8)});
   fill.refuses_integers = false;
   all.push_back(fill);
   OpRow tensor{"masked_fill with a tensor",
@@ -208,29 +209,34 @@ void add_reduction(std::vector<OpRow>& all, const std::string& name, double floa
                              {{2, 3, 1025}, {2}},
                              {{6, 5, 4, 3}, {0, 2}}});
   if (of_none) cases.insert(cases.end(), {{{0, 3}, {0}}, {{3, 0}, {0}}});
-  for (const ReducedAxes& c : cases) {
-    if (!of_one && sum(Tensor::ones(c.shape), c.axes).numel() == c.shape.numel()) continue;
-    OpRow row{name + " of " + c.shape.str(),
-              [=, axes = c.axes](const Inputs& in) { return call(in[0], axes); },
-              {{leaf(c.shape, 8, 0.5)}},
-              float32};
-    row.refuses_integers = false;
-    if (name == "sum")
-      for (const DType dtype : kMoved)
-        row.exact.push_back({mul(abs(leaf(c.shape, 8, 0.5).detach()), 5).to(dtype)});
-    all.push_back(row);
-  }
+  for (const ReducedAxes& c : cases)
+    for (const bool keepdim : {false, true}) {
+      if (keepdim && c.shape != Shape{3, 4, 5}) continue;
+      if (!of_one && sum(Tensor::ones(c.shape), c.axes).numel() == c.shape.numel()) continue;
+      OpRow row{name + " of " + c.shape.str(),
+                [=, axes = c.axes](const Inputs& in) { return call(in[0], axes, keepdim); },
+                {{leaf(c.shape, 8, 0.5)}},
+                float32};
+      row.refuses_integers = false;
+      if (name == "sum")
+        for (const DType dtype : kMoved)
+          row.exact.push_back({mul(abs(leaf(c.shape, 8, 0.5).detach()), 5).to(dtype)});
+      all.push_back(row);
+    }
 }
 
 inline void add_reductions(std::vector<OpRow>& all) {
   using Axes = std::vector<int>;
   add_reduction(
-      all, "sum", 1e-5, [](const Tensor& x, const Axes& a) { return sum(x, a); }, true, true);
-  add_reduction(all, "mean", 1e-6, [](const Tensor& x, const Axes& a) { return mean(x, a, true); });
-  add_reduction(all, "var", 1e-5, [](const Tensor& x, const Axes& a) { return var(x, a); });
+      all, "sum", 2e-6, [](const Tensor& x, const Axes& a, bool keep) { return sum(x, a, keep); },
+      true, true);
+  add_reduction(all, "mean", 1e-6,
+                [](const Tensor& x, const Axes& a, bool keep) { return mean(x, a, keep); });
+  add_reduction(all, "var", 1e-5,
+                [](const Tensor& x, const Axes& a, bool keep) { return var(x, a, keep); });
   add_reduction(
       all, "var with correction", 1e-5,
-      [](const Tensor& x, const Axes& a) { return var(x, a, true, 1); }, false);
+      [](const Tensor& x, const Axes& a, bool keep) { return var(x, a, keep, 1); }, false);
   for (const auto& axes : std::vector<Axes>{{}, {0}, {-1}, {0, 2}, {1, 0, 2}})
     for (const bool keep : {false, true})
       all.push_back({.name = "logsumexp",
@@ -256,6 +262,7 @@ inline void add_reductions(std::vector<OpRow>& all) {
     OpRow greatest{"max", [axis = axis](const Inputs& in) { return max(in[0], axis); }, {{x}}};
     greatest.exact = others;
     greatest.exact.push_back({equals.clone().set_requires_grad()});
+    greatest.exact.push_back({x});
     greatest.refuses_integers = false;
     all.push_back(greatest);
     OpRow place{"argmax", [axis = axis](const Inputs& in) { return argmax(in[0], axis); }, {}};
@@ -268,6 +275,15 @@ inline void add_reductions(std::vector<OpRow>& all) {
                      .inputs = {{x}},
                      .refuses_integers = false});
   }
+  all.push_back({.name = "argmax",
+                 .call = [](const Inputs& in) { return argmax(in[0], 1); },
+                 .exact = {{Tensor::full({3, 40}, -INFINITY, DType::float64)}},
+                 .refuses_integers = false});
+  for (const int axis : {0, 1, 2})
+    all.push_back({.name = "max with keepdim",
+                   .call = [=](const Inputs& in) { return max(in[0], axis, true); },
+                   .inputs = {{leaf({3, 4, 5}, 8, 1)}},
+                   .refuses_integers = false});
   for (const int axis : {-1, 0, 1})
     all.push_back({.name = "l2_normalize",
                    .call = [=](const Inputs& in) { return l2_normalize(in[0], axis); },
@@ -286,7 +302,7 @@ inline void add_softmax(std::vector<OpRow>& all) {
     OpRow row{log ? "log_softmax" : "softmax",
               [=](const Inputs& in) { return log ? log_softmax(in[0]) : softmax(in[0]); },
               {},
-              2e-5,
+              1e-5,
               0.03};
     for (const Shape& shape :
          {Shape{1}, Shape{3, 1}, Shape{7, 3}, Shape{9, 33}, Shape{3, 513}, Shape{2, 3, 129},
@@ -357,6 +373,7 @@ inline void add_shapes(std::vector<OpRow>& all) {
                    },
                    {{leaf(shape, 1), leaf(longer, 2)}, {leaf(shape, 1), leaf(longer, 2).detach()}}};
       joined.exact = {{Tensor::ones(shape, DType::boolean), Tensor::zeros(longer, DType::boolean)}};
+      joined.float32 = 1e-6;
       joined.refuses_integers = false;
       all.push_back(joined);
       for (const int64_t step : {int64_t{1}, int64_t{2}, int64_t{5}, int64_t{1} << 60})

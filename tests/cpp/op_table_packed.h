@@ -81,7 +81,8 @@ inline void add_packed(std::vector<OpRow>& all) {
          .call = [=](const Inputs& in) { return attention(in[0], beside(in, offsets), c.heads); },
          .inputs = {{leaf({T, 3 * c.heads * c.depth}, 1)}},
          .bfloat16 = 0.03,
-         .refuses_integers = false});
+         .refuses_integers = false,
+         .gradient = 1e-7});
   }
   for (const std::vector<int64_t>& lengths :
        {std::vector<int64_t>{2, 0, 3}, {3, 0, 1, 5, 45}, {700}, {0, 0}, {}})
@@ -93,7 +94,8 @@ inline void add_packed(std::vector<OpRow>& all) {
            .call = [=](const Inputs& in) { return segment_mean(in[0], beside(in, offsets)); },
            .inputs = {{leaf({T, size}, 1)}},
            .bfloat16 = 0.01,
-           .refuses_integers = false});
+           .refuses_integers = false,
+           .gradient = 1e-8});
     }
 }
 

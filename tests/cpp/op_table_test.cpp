@@ -72,7 +72,7 @@ TEST_CASE("ops: gradients are those of central differences", "[ops][grad]") {
     for (const Inputs& inputs : row.inputs) {
       if (total_of(inputs) > kMostProbed || !any_gradient(inputs)) continue;
       CAPTURE(row.name, shapes_of(inputs));
-      CHECK(gradient_error(row.call, inputs) < 1e-6);
+      CHECK(gradient_error(row.call, inputs) < row.gradient);
     }
 }
 
@@ -138,7 +138,7 @@ TEST_CASE("ops: the GPU reads elements from any address", "[ops][cuda]") {
         for (size_t i = 0; i < moved.size(); ++i) moved[i] = moved[i].reshape(inputs[i].shape());
         return row.call(moved);
       };
-      if (total_of(inputs) > 10000) continue;
+      if (total_of(inputs) > 40000) continue;
       Inputs longer;
       for (const Tensor& x : inputs) {
         const Tensor flat = x.detach().reshape({x.numel()});
@@ -147,6 +147,8 @@ TEST_CASE("ops: the GPU reads elements from any address", "[ops][cuda]") {
         if (x.requires_grad()) longer.back().set_requires_grad();
       }
       CAPTURE(row.name, shapes_of(inputs));
-      CHECK(cuda_difference(shifted, longer, DType::float32) < row.float32);
+      CHECK(cuda_difference(shifted, longer) < 1e-12);
+      CHECK(cuda_difference(shifted, longer, DType::float32) < std::min(row.float32, 1e-5));
+      if (row.bfloat16 > 0) CHECK(cuda_difference(shifted, longer, DType::bfloat16) < row.bfloat16);
     }
 }
