@@ -41,23 +41,12 @@ Shape with_last(Shape shape, int64_t length) {
   return shape;
 }
 
-/// a b = c, all lengths left to the caller.
-MatrixProduct product(const Tensor& a, const Tensor& b, const Tensor& c) {
-  MatrixProduct p;
-  p.dtype = c.dtype();
-  p.device = c.device();
-  p.a = device_data(a);
-  p.b = device_data(b);
-  p.c = device_data(c);
-  return p;
-}
-
 Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
                const LinearShape& n, const Tensor& before) {
   Tensor z = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
   const bool turn = x.device() == Device::cpu && n.rows >= kRowsToTurn;
   const Tensor right = turn ? transpose(weight.detach()) : weight;
-  MatrixProduct p = product(x, right, z);
+  MatrixProduct p = product_of(x, right, z);
   p.b_transposed = !turn;
   p.M = n.rows;
   p.N = n.out;
@@ -73,7 +62,7 @@ Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activa
 /// dx = dpre weight.
 Tensor input_gradient(const Tensor& dpre, const Tensor& weight, const LinearShape& n) {
   Tensor dx = Tensor::empty(with_last(dpre.shape(), n.in), dpre.dtype(), dpre.device());
-  MatrixProduct p = product(dpre, weight, dx);
+  MatrixProduct p = product_of(dpre, weight, dx);
   p.M = n.rows;
   p.N = n.in;
   p.K = n.out;
@@ -84,7 +73,7 @@ Tensor input_gradient(const Tensor& dpre, const Tensor& weight, const LinearShap
 /// dweight = dpre^T x.
 Tensor weight_gradient(const Tensor& dpre, const Tensor& x, const LinearShape& n) {
   Tensor dw = Tensor::empty({n.out, n.in}, x.dtype(), x.device());
-  MatrixProduct p = product(dpre, x, dw);
+  MatrixProduct p = product_of(dpre, x, dw);
   p.a_transposed = true;
   p.M = n.out;
   p.N = n.in;

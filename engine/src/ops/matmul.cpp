@@ -187,12 +187,7 @@ Tensor product(const Tensor& a, const StoredMatrices& left, const Tensor& b,
   shape.push_back(right.width());
   Tensor z = Tensor::empty(shape, a.dtype(), a.device());
   if (z.numel() == 0) return z;
-  MatrixProduct p;
-  p.dtype = z.dtype();
-  p.device = z.device();
-  p.a = device_data(a);
-  p.b = device_data(b);
-  p.c = device_data(z);
+  MatrixProduct p = product_of(a, b, z);
   p.a_transposed = left.transposed;
   p.b_transposed = right.transposed;
   p.M = left.height();
@@ -243,6 +238,16 @@ void check_matmul(const Tensor& a, const Tensor& b) {
 }
 
 }  // namespace
+
+MatrixProduct product_of(const Tensor& a, const Tensor& b, const Tensor& c) {
+  MatrixProduct p;
+  p.dtype = c.dtype();
+  p.device = c.device();
+  p.a = device_data(a);
+  p.b = device_data(b);
+  p.c = device_data(c);
+  return p;
+}
 
 void multiply(const char* op, MatrixProduct p) {
   if (p.batch == 0 || p.M == 0 || p.N == 0) return;

@@ -40,6 +40,9 @@ struct MatrixProduct {
   }
 };
 
+/// C = A B with the tensors' dtype and device; the lengths are left to the caller.
+MatrixProduct product_of(const Tensor& a, const Tensor& b, const Tensor& c);
+
 /// The product, on all threads or on the GPU; K = 0 gives zeros. Every sum over K is done by one
 /// thread in an order that the shape alone decides.
 void multiply(const char* op, MatrixProduct p);
