@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -16,16 +15,6 @@ using namespace normlab::test;
 namespace {
 
 using TwoTensors = BinaryFunction;
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
-}
-
-Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::float32) {
-  Generator generator(seed);
-  return randn(shape, 0, 1, dtype, generator);
-}
 
 /// a op b by index arithmetic, in double.
 template <class F>

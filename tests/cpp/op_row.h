@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstring>
 #include <string>
 
 #include "gradcheck.h"
@@ -27,6 +28,11 @@ struct OpRow {
 inline Tensor positive(const Shape& shape, uint64_t seed) {
   Generator generator(seed);
   return rand(shape, 0.3, 3, DType::float64, generator).set_requires_grad();
+}
+/// Numbers from the normal distribution.
+inline Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::float32) {
+  Generator generator(seed);
+  return randn(shape, 0, 1, dtype, generator);
 }
 /// A random mask.
 inline Tensor coins(const Shape& shape, uint64_t seed) {
@@ -104,5 +110,10 @@ inline const std::vector<ReducedAxes> kReducedAxes = {
     {{4, 1, 5, 1}, {1, 3}},
     {{2, 3, 4, 5}, {-3, -2}},
 };
+
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
+}
 
 }  // namespace normlab::test

@@ -1,6 +1,5 @@
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -38,16 +37,6 @@ Tensor all_floats(uint32_t step) {
   for (uint64_t bits = 0; bits < (1ull << 32); bits += step)
     values.push_back(std::bit_cast<float>(static_cast<uint32_t>(bits)));
   return Tensor::of({static_cast<int64_t>(values.size())}, values);
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
-}
-
-Tensor normal(const Shape& shape, uint64_t seed, DType dtype = DType::float32) {
-  Generator generator(seed);
-  return randn(shape, 0, 1, dtype, generator);
 }
 
 }  // namespace
