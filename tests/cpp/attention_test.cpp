@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "catch.h"
+#include "device.h"
 #include "errors.h"
 #include "op_row.h"
 #include "ops/segments.h"
@@ -197,7 +198,7 @@ TEST_CASE("attention of great scores and of NaN on the GPU", "[attention][cuda]"
 }
 
 TEST_CASE("a sentence's attention on the GPU does not depend on its company", "[attention][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor qkv = numbers({90, 3 * 24}, 4).to(Device::cuda),
                dz = numbers({90, 24}, 5).to(Device::cuda);
   const Result all = run(qkv, offsets_of({3, 50, 37}).to(Device::cuda), 2, dz);
@@ -207,7 +208,7 @@ TEST_CASE("a sentence's attention on the GPU does not depend on its company", "[
 }
 
 TEST_CASE("offsets that do not fit are errors of the GPU's next wait", "[attention][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const std::vector<std::vector<int64_t>> wrong = {{1, 4}, {0, 3},     {0, 5, 4},       {0, 2, 9},
                                                    {0},    {-5, 0, 4}, {0, 2, 1, 3, 4}, {4, 0, 4}};
   for (const std::vector<int64_t>& at : wrong) {
@@ -236,7 +237,7 @@ TEST_CASE("offsets that do not fit are errors of the GPU's next wait", "[attenti
 }
 
 TEST_CASE("the places of words on the GPU as sines and cosines", "[segments][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const std::vector<int64_t> lengths = {3, 0, 1, 240};
   const int64_t size = GENERATE(1, 33, 64, 515);
   const std::vector<double> z =

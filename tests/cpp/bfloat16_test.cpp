@@ -128,7 +128,7 @@ TEST_CASE("linear takes bfloat16 on the GPU", "[bfloat16][linear][cuda]") {
 }
 
 TEST_CASE("linear adds the bias before it rounds to bfloat16", "[bfloat16][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   // 1 * 100 + 1/4 * 1 = 100.25, which bfloat16 would round to 100; minus 100.
   for (const int64_t rows : {1, 8, 70}) {
     Tensor x = Tensor::ones({rows, 2}), w = Tensor::ones({8, 2});
@@ -142,7 +142,7 @@ TEST_CASE("linear adds the bias before it rounds to bfloat16", "[bfloat16][cuda]
 }
 
 TEST_CASE("products of bfloat16 sum the last of many rows", "[bfloat16][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const int64_t sixteen = 16;
   for (const int64_t rows : {17, 33, 4097, 4098, 8648, 11528}) {
     CAPTURE(rows);
@@ -159,7 +159,7 @@ TEST_CASE("products of bfloat16 sum the last of many rows", "[bfloat16][cuda]") 
 }
 
 TEST_CASE("linear and norm keep float32 parameters beside bfloat16", "[bfloat16][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   struct Result {
     Tensor z, dx, dw, db;
   };
@@ -216,7 +216,7 @@ TEST_CASE("linear and norm keep float32 parameters beside bfloat16", "[bfloat16]
 }
 
 TEST_CASE("mixtures with bfloat16 that do not compute", "[bfloat16][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor wide = Tensor::ones({4, 4}).to(Device::cuda);
   const Tensor narrow = wide.to(DType::bfloat16), widest = wide.to(DType::float64);
   CHECK(error_of<DtypeError>([&] { matmul(narrow, wide); }) ==
@@ -237,7 +237,7 @@ TEST_CASE("mixtures with bfloat16 that do not compute", "[bfloat16][cuda]") {
 }
 
 TEST_CASE("a text classifier trains in bfloat16 with float32 parameters", "[bfloat16][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   text::ClassifierOptions options{.vocabulary = 11, .classes = 3};
   options.encoder.size = 16;
   options.encoder.heads = 2;

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "catch.h"
+#include "device.h"
 #include "kernel_checks.h"
 #include "ops/conv.h"
 
@@ -255,7 +256,7 @@ TEST_CASE("conv2d: the GPU's activations agree with the CPU's", "[conv][cuda]") 
 }
 
 TEST_CASE("conv2d: the GPU computes the gradients that are wanted, bit for bit", "[conv][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const auto gradients = [&](int wanted) {
     std::vector<Tensor> in;
     for (const Shape& shape : {Shape{9, 3, 9, 8}, Shape{6, 3, 3, 3}, Shape{6}})
@@ -285,7 +286,7 @@ TEST_CASE("conv2d: the GPU takes addresses of any alignment, on one device", "[c
   const std::vector<Tensor> inputs = {leaf({3, 1, 5, 5}, 1), leaf({3, 1, 3, 3}, 2), leaf({3}, 3)};
   CHECK(cuda_difference(op, inputs) < 1e-12);
   CHECK(cuda_difference(op, inputs, DType::float32) < 1e-5);
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({1, 1, 3, 3});
   CHECK(error_of<DeviceError>([&] { conv2d(x.to(Device::cuda), x); }) ==
         "conv2d: operands must be on one device, got cuda and cpu");

@@ -78,7 +78,7 @@ void check_same_steps(const Options& options) {
 }  // namespace
 
 TEST_CASE("graph: replayed steps are the steps, bit for bit", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   check_same_steps<optim::Adam>(optim::AdamOptions{});
   check_same_steps<optim::AdamW>(optim::AdamOptions{.weight_decay = 0.1});
   check_same_steps<optim::SGD>(optim::SGDOptions{.momentum = 0.9});
@@ -86,7 +86,7 @@ TEST_CASE("graph: replayed steps are the steps, bit for bit", "[cuda]") {
 }
 
 TEST_CASE("graph: nothing runs at the capture", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const optim::Adam* const kind = nullptr;
   Step step(kind, optim::AdamOptions{});
   step.set_inputs(0);
@@ -104,7 +104,7 @@ TEST_CASE("graph: nothing runs at the capture", "[cuda]") {
 }
 
 TEST_CASE("graph: its memory is nobody else's", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   cuda::empty_cache();
   const int64_t before = cuda::memory_stats().in_use;
   const Tensor x = numbers({64, 256}, 1).to(Device::cuda);
@@ -134,7 +134,7 @@ TEST_CASE("graph: its memory is nobody else's", "[cuda]") {
 }
 
 TEST_CASE("graph: another may go while one is captured", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = numbers({7}, 1).to(Device::cuda);
   Tensor z;
   auto other = std::make_unique<cuda::Graph>();
@@ -150,7 +150,7 @@ TEST_CASE("graph: another may go while one is captured", "[cuda]") {
 }
 
 TEST_CASE("graph: what it made can go backward when it is gone", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   Tensor x = Tensor::ones({100}, DType::float32, Device::cuda).set_requires_grad();
   Tensor z;
   {
@@ -167,7 +167,7 @@ TEST_CASE("graph: what it made can go backward when it is gone", "[cuda]") {
 }
 
 TEST_CASE("graph: what is cached is there for a capture", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const int64_t most = cuda::properties().memory / 5 * 3;
   if (most > int64_t{1} << 30) return;  // of a real GPU it might be somebody's
   Tensor::empty({most}, DType::uint8, Device::cuda);
@@ -179,7 +179,7 @@ TEST_CASE("graph: what is cached is there for a capture", "[cuda]") {
 }
 
 TEST_CASE("graph: two steps of an optimizer count as two", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const optim::Adam* const kind = nullptr;
   Step eager(kind, optim::AdamOptions{}), captured(kind, optim::AdamOptions{});
   eager.set_inputs(0);
@@ -194,7 +194,7 @@ TEST_CASE("graph: two steps of an optimizer count as two", "[cuda]") {
 }
 
 TEST_CASE("graph: a generator of one's own must stay", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({100}, DType::float32, Device::cuda);
   const char* const gone = "a generator that the captured work draws from is gone";
   cuda::Graph graph;
@@ -221,7 +221,7 @@ TEST_CASE("graph: a generator of one's own must stay", "[cuda]") {
 }
 
 TEST_CASE("graph: parameters that were moved are not written where they were", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const optim::SGD* const sgd = nullptr;
   const optim::Adam* const adam = nullptr;
   Step steps[] = {Step(sgd, optim::SGDOptions{.momentum = 0.9}), Step(adam, optim::AdamOptions{})};
@@ -244,7 +244,7 @@ TEST_CASE("graph: parameters that were moved are not written where they were", "
 }
 
 TEST_CASE("graph: what a capture cannot have, in words", "[cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const optim::Adam* const kind = nullptr;
   Step step(kind, optim::AdamOptions{});
   step.set_inputs(0);

@@ -18,12 +18,6 @@ bool contains(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
 }
 
-/// Whether the rest of a test can run; says so where it cannot.
-bool has_device() {
-  if (!cuda::is_available()) WARN("skipped: no device (" << cuda::why_not() << ")");
-  return cuda::is_available();
-}
-
 std::vector<double> counted(int64_t n) {
   std::vector<double> values;
   for (int64_t i = 0; i < n; ++i) values.push_back(static_cast<double>(i));
@@ -43,7 +37,7 @@ struct Emulated {
   /// Whether it is there.
   bool find() {
     const char* path = std::getenv("NORMLAB_CUDA_LIBRARY");
-    if (!path || !has_device()) return false;
+    if (!path || !test::has_device()) return false;
     void* library = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
     const auto find = [&](auto& function, const char* name) {
       function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
@@ -88,7 +82,7 @@ TEST_CASE("without a GPU, the reason is said and all else goes on", "[cuda]") {
 }
 
 TEST_CASE("tensors go to the GPU and come back", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   for (const DType dtype :
        {DType::float32, DType::float64, DType::int32, DType::int64, DType::uint8, DType::boolean}) {
     CAPTURE(dtype);
@@ -106,7 +100,7 @@ TEST_CASE("tensors go to the GPU and come back", "[cuda]") {
 }
 
 TEST_CASE("gradients follow a tensor across devices", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   Tensor x = Tensor::of({3, 2}, counted(6)).set_requires_grad();
   const Tensor y = x.to(Device::cuda).slice(1, 3);
   const Tensor dz = Tensor::of({2, 2}, counted(4)).to(Device::cuda);
@@ -116,7 +110,7 @@ TEST_CASE("gradients follow a tensor across devices", "[cuda]") {
 }
 
 TEST_CASE("the GPU's memory is counted, cached and refused in words", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   cuda::empty_cache();
   const MemoryStats before = cuda::memory_stats();
   {
@@ -137,14 +131,14 @@ TEST_CASE("the GPU's memory is counted, cached and refused in words", "[cuda]") 
 }
 
 TEST_CASE("the CPU never reads a GPU's pointer", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({2, 3}, DType::float32, Device::cuda);
   CHECK(contains(error_of<DeviceError>([&] { x.data<float>(); }), "x.to('cpu')"));
   CHECK(contains(error_of<DeviceError>([&] { x.raw(); }), "x.to('cpu')"));
 }
 
 TEST_CASE("a bad index on the GPU is an error at the next call that waits", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::of({5, 2}, counted(10)), there = x.to(Device::cuda);
   Tensor index = Tensor::zeros({400, 3}, DType::int64);
   index.data<int64_t>()[700] = 7;
@@ -168,7 +162,7 @@ TEST_CASE("a bad index on the GPU is an error at the next call that waits", "[cu
 }
 
 TEST_CASE("a bad index on the GPU gives no gradient to anyone", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   Tensor x = Tensor::of({5, 2}, counted(10)).to(Device::cuda).set_requires_grad();
   take(x, Tensor::of<int64_t>({3}, {1, 70, -1}).to(Device::cuda))
       .backward(Tensor::ones({3, 2}, DType::float64, Device::cuda));
@@ -178,7 +172,7 @@ TEST_CASE("a bad index on the GPU gives no gradient to anyone", "[cuda]") {
 }
 
 TEST_CASE("backward works on the GPU", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   Tensor x = Tensor::of<double>({3}, {1, 2, 3}).to(Device::cuda).set_requires_grad();
   (x * x + x + sum(x)).backward(Tensor::of<double>({3}, {1, 10, 100}).to(Device::cuda));
   CHECK(x.grad().device() == Device::cuda);
@@ -192,7 +186,7 @@ TEST_CASE("backward works on the GPU", "[cuda]") {
 }
 
 TEST_CASE("rows of a gradient become dense on the GPU", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   for (const int64_t width : {0, 1, 3, 4}) {
     const Tensor rows = Tensor::of<int64_t>({2}, {1, 4});
     const Tensor values = Tensor::arange(2 * width).to(DType::float32).reshape({2, width});
@@ -208,7 +202,7 @@ TEST_CASE("rows of a gradient become dense on the GPU", "[cuda]") {
 }
 
 TEST_CASE("tensors on the GPU can be printed and read", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::of<float>({2}, {1, 2.5}).to(Device::cuda);
   CHECK(to_string(x) == "tensor([ 1., 2.5], shape=[2], dtype=float32, device=cuda)");
   CHECK(x[1].item() == 2.5);
@@ -297,7 +291,7 @@ TEST_CASE("the thread's device may be another, and stays it", "[cuda]") {
 }
 
 TEST_CASE("copies on the GPU may overlap", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   for (const auto& [to, from] : {std::pair(1, 0), {0, 1}, {40, 0}, {0, 60}}) {
     const Tensor here = Tensor::arange(100), there = here.to(Device::cuda);
     for (const Tensor& x : {here, there}) x.slice(to, to + 40).copy_(x.slice(from, from + 40));
@@ -306,7 +300,7 @@ TEST_CASE("copies on the GPU may overlap", "[cuda]") {
 }
 
 TEST_CASE("all kinds of elements fill memory on the GPU", "[cuda]") {
-  if (!has_device()) return;
+  if (!test::has_device()) return;
   for (const double value : {0.0, 1.0, 16843009.0, -2.5})
     for (const DType dtype : {DType::float32, DType::float64, DType::int32, DType::int64}) {
       const bool whole = value != -2.5 || dtype == DType::float32 || dtype == DType::float64;

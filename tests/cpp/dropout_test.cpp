@@ -104,7 +104,7 @@ TEST_CASE("dropout on the GPU draws the CPU's numbers", "[dropout][cuda]") {
 }
 
 TEST_CASE("dropout on the GPU moves on with the replays of a graph", "[dropout][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({1001}), there = x.to(Device::cuda);
   Generator generator(3), same(3);
   generator.advance(11);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "device.h"
 #include "errors.h"
 #include "op_table.h"
 #include "ops/broadcast.h"
@@ -238,7 +239,7 @@ TEST_CASE("numbers go to the GPU with the launch", "[elementwise][cuda]") {
   CHECK(cuda_difference([](const std::vector<Tensor>& in) { return in[0] - 3; }, {bytes}) == 0);
   const Tensor large = Tensor::of<int64_t>({2}, {int64_t{1} << 60, -5});
   CHECK(cuda_difference([](const std::vector<Tensor>& in) { return in[0] * -7; }, {large}) == 0);
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({1000}, DType::float32, Device::cuda);
   const int64_t before = cuda::memory_stats().in_use;
   const Tensor y = x + x;
@@ -269,7 +270,7 @@ TEST_CASE("comparisons on the GPU", "[elementwise][cuda]") {
 }
 
 TEST_CASE("operands on two devices are refused", "[elementwise][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor here = Tensor::ones({3}), there = here.to(Device::cuda);
   CHECK(error_of<DeviceError>([&] { add(here, there); }) ==
         "add: operands must be on one device, got cpu and cuda");

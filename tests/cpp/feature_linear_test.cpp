@@ -126,7 +126,7 @@ TEST_CASE("feature_linear on the GPU agrees with the CPU", "[feature_linear][cud
 }
 
 TEST_CASE("a bad feature is an error of the GPU's next wait", "[feature_linear][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor table = numbers({4, 2}, 1), weight = numbers({3, 2, 5}, 2);
   for (const int32_t wrong : {-1, 4}) {
     const Tensor features = Tensor::of<int32_t>({2, 3}, {0, 1, 2, 3, wrong, 9});

@@ -5,6 +5,7 @@
 #include "catch.h"
 #include "child_process.h"
 #include "cpu/fork.h"
+#include "device.h"
 #include "kernel_checks.h"
 
 using namespace normlab;
@@ -162,7 +163,7 @@ TEST_CASE("a fork within what it waits for does not wait for itself", "[fork]") 
 }
 
 TEST_CASE("a child of fork has no GPU if its parent had one", "[fork][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({4}, DType::float32, Device::cuda);
   CHECK(x.to_vector() == std::vector<double>(4, 1.0));
   CHECK(run_in_child([&] {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "device.h"
 #include "normlab/normlab.h"
 
 namespace normlab::test {
@@ -55,11 +56,11 @@ inline double gradient_error(const Op& op, const std::vector<Tensor>& inputs, co
 
 /// The greatest difference, relative to max(1, |value|), between the CPU's and the GPU's result and
 /// gradients of op on the same inputs, read as `dtype` where they are floating; 0 where there is no
-/// device (main.cpp says so). Of bfloat16 the CPU's are computed in float64 from the same rounded
-/// inputs.
+/// device, which has_device() says. Of bfloat16 the CPU's are computed in float64 from the same
+/// rounded inputs.
 inline double cuda_difference(const Op& op, const std::vector<Tensor>& inputs,
                               DType dtype = DType::float64) {
-  if (!cuda::is_available()) return 0;
+  if (!has_device()) return 0;
   const auto stored = [&](const Tensor& t, Device device) {
     const Tensor rounded = t.to(dtype);
     const bool computed = dtype == DType::bfloat16 && device == Device::cpu;

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "catch.h"
+#include "device.h"
 #include "errors.h"
 #include "op_row.h"
 
@@ -184,7 +185,7 @@ TEST_CASE("indexing refuses what it cannot do", "[indexing][error]") {
 }
 
 TEST_CASE("rows on the GPU may lie anywhere and hold any type", "[indexing][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor index = Tensor::of<int32_t>({3}, {2, 0, -1});
   for (const int64_t width : {1, 2, 3, 4, 7}) {
     const Tensor x = Tensor::arange(5 * width).reshape({5, width});
@@ -201,7 +202,7 @@ TEST_CASE("rows on the GPU may lie anywhere and hold any type", "[indexing][cuda
 }
 
 TEST_CASE("embedding on the GPU refuses negative indices", "[indexing][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::zeros({5, 2}, DType::float32, Device::cuda);
   const Tensor index = Tensor::of<int64_t>({3}, {0, -1, 4}).to(Device::cuda);
   CHECK(error_of<RangeError>([&] { embedding(x, index).to(Device::cpu); }) ==
@@ -209,7 +210,7 @@ TEST_CASE("embedding on the GPU refuses negative indices", "[indexing][cuda]") {
 }
 
 TEST_CASE("a gradient of rows on the GPU has the same bits every time", "[indexing][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor index = indices({30000}, 0, 3, 10).to(Device::cuda);
   const Tensor dz = numbers({30000, 5}, 11).to(Device::cuda);
   std::vector<double> first;
@@ -223,7 +224,7 @@ TEST_CASE("a gradient of rows on the GPU has the same bits every time", "[indexi
 }
 
 TEST_CASE("indexing takes its index on the device of x", "[indexing][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::zeros({5, 2}, DType::float32, Device::cuda), index = Tensor::arange(2);
   CHECK(error_of<DeviceError>([&] { take(x, index); }) ==
         "take: index must be on cuda as what it indexes, is on cpu");

@@ -246,7 +246,7 @@ TEST_CASE("cross_entropy of no rows and of extreme ones on the GPU", "[loss][cud
 }
 
 TEST_CASE("a class that is none is an error of the GPU's next wait", "[loss][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor logits = numbers({3, 5}, 1), targets = Tensor::of<int32_t>({3}, {4, 5, -1});
   const std::string message = error_of<RangeError>([&] { cross_entropy(logits, targets); });
   CHECK(message == "cross_entropy: target classes must be in [0, 5), got 5 in row 1");

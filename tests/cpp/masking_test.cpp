@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "catch.h"
+#include "device.h"
 #include "errors.h"
 #include "op_row.h"
 
@@ -79,7 +80,7 @@ TEST_CASE("a mask that was changed is noticed", "[masking][grad]") {
 }
 
 TEST_CASE("masks of another device are refused", "[masking][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({2}).to(Device::cuda), mask = Tensor::ones({2}, DType::boolean);
   CHECK(error_of<DeviceError>([&] { where(mask, x, x); }) ==
         "where: mask must be on cuda, got cpu");

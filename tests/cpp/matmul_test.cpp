@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "catch.h"
+#include "device.h"
 #include "kernel_checks.h"
 
 using namespace normlab;
@@ -287,7 +288,7 @@ TEST_CASE("matmul: the GPU takes addresses of any alignment", "[matmul][cuda]") 
 }
 
 TEST_CASE("matmul: operands stay on one device", "[matmul][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::ones({2, 3}), there = x.to(Device::cuda);
   CHECK(error_of<DeviceError>([&] {
           matmul(there, Tensor::ones({3, 2}));
@@ -300,7 +301,7 @@ TEST_CASE("matmul: operands stay on one device", "[matmul][cuda]") {
 
 TEST_CASE("matmul: TF32 is off until it is turned on", "[matmul][cuda]") {
   CHECK_FALSE(cuda::tf32_allowed());
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   // cuBLASLt may multiply small or odd matrices in full precision all the same.
   const Tensor a = random({128, 128}, 1), b = random({128, 64}, 2);
   const std::vector<double> want = plain_product(a, b);
@@ -318,7 +319,7 @@ TEST_CASE("matmul: TF32 is off until it is turned on", "[matmul][cuda]") {
 }
 
 TEST_CASE("matmul: the GPU gives the same bits every time", "[matmul][linear][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const auto run = [] {
     Tensor x = random({700, 33}, 1).to(Device::cuda), w = random({50, 33}, 2).to(Device::cuda),
            b = random({50}, 3).to(Device::cuda);

@@ -337,7 +337,7 @@ TEST_CASE("nn: gradients reach every parameter", "[nn][grad]") {
 }
 
 TEST_CASE("nn: a module moves, its tensors stay the same objects", "[nn][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   Sequential net({std::make_shared<Linear>(3, 4), std::make_shared<Norm>("batchnorm", Shape{4})});
   const std::vector<Tensor> parameters = net.parameters();
   const Tensor gradient = Tensor::ones({4, 3});

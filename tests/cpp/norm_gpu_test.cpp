@@ -1,3 +1,4 @@
+#include "device.h"
 #include "errors.h"
 #include "norm_cases.h"
 
@@ -117,7 +118,7 @@ TEST_CASE("norm: the GPU takes rows that lie anywhere", "[norm][cuda]") {
 }
 
 TEST_CASE("norm: the GPU takes gradients that lie anywhere", "[norm][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const int64_t rows = 5, H = GENERATE(33, 128), first = GENERATE(1, 4);
   const Case c = make_case(norm_variant("layernorm"), rows, H, DType::float32);
   Generator generator(9);
@@ -204,7 +205,7 @@ TEST_CASE("norm: variants of one's own on the GPU", "[norm][cuda]") {
 }
 
 TEST_CASE("norm: what the GPU has no kernel for it says", "[norm][cuda][errors]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Tensor x = Tensor::zeros({4, 3}, DType::float32, Device::cuda);
   const NormTraits clamped{.name = "own", .group = Group::batch, .clamp = true};
   NormInputs o;
@@ -226,7 +227,7 @@ TEST_CASE("norm: what the GPU has no kernel for it says", "[norm][cuda][errors]"
 }
 
 TEST_CASE("norm: running statistics live on the GPU", "[norm][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Shape shape = GENERATE(Shape{50, 3, 1}, Shape{300, 2, 150}, Shape{2, 2, 1});
   const bool std_eps = GENERATE(false, true);
   const DType dtype = GENERATE(DType::float64, DType::float32);
@@ -259,7 +260,7 @@ TEST_CASE("norm: running statistics live on the GPU", "[norm][cuda]") {
 }
 
 TEST_CASE("norm: huge means, constant rows and NaN on the GPU", "[norm][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const NormTraits v = any_row_variant();
   CAPTURE(std::string(v.name));
   if (v.scale != Scale::std) return;
@@ -304,7 +305,7 @@ TEST_CASE("norm: zero rows on the GPU", "[norm][cuda]") {
 }
 
 TEST_CASE("norm: the GPU gives the same bits twice", "[norm][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const std::string name = GENERATE("layernorm", "topk", "dyt", "scalenorm", "batchnorm");
   CAPTURE(name);
   const NormTraits v = norm_variant(name);

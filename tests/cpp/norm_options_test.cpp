@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "catch.h"
+#include "device.h"
 #include "errors.h"
 #include "kernel_checks.h"
 #include "norm_inputs.h"
@@ -134,7 +135,7 @@ TEST_CASE("norm: instancenorm uses its running statistics outside training", "[n
 }
 
 TEST_CASE("norm: running statistics of instancenorm on the GPU", "[norm][options][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const DType dtype = GENERATE(DType::float32, DType::float64, DType::bfloat16);
   const DType wide = dtype == DType::float64 ? dtype : DType::float32;
   const int64_t places = GENERATE(2, 7, 600);
@@ -165,7 +166,7 @@ TEST_CASE("norm: no elements leave the running statistics alone", "[norm][option
   const Shape shape = GENERATE(Shape{0, 3, 4}, Shape{5, 3, 0}, Shape{0, 3, 0});
   const DType dtype = GENERATE(DType::float32, DType::float64);
   for (const Device device : {Device::cpu, Device::cuda}) {
-    if (device == Device::cuda && !cuda::is_available()) continue;
+    if (device == Device::cuda && !test::has_device()) continue;
     CAPTURE(name, shape.str(), name_of(dtype), name_of(device));
     NormInputs o = running(3, dtype, device);
     o.gain = Tensor::ones({3}, dtype, device).set_requires_grad();

@@ -1,6 +1,7 @@
 #include <limits>
 
 #include "catch.h"
+#include "device.h"
 #include "norm_exact.h"
 #include "norm_inputs.h"
 
@@ -169,7 +170,7 @@ TEST_CASE("norm range: rows of every scale", "[norm][range]") {
 }
 
 TEST_CASE("norm range: rows of every scale on the GPU", "[norm][range][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const NormTraits v = any_row_variant();
   const DType dtype = GENERATE(DType::float32, DType::float64, DType::bfloat16);
   const bool std_eps = GENERATE(false, true);
@@ -196,11 +197,11 @@ TEST_CASE("norm range: channels of every scale", "[norm][range][cuda]") {
   const NormInputs o = options_of(norm_variant(name), std_eps, eps);
   const Tensor x = channels_at(scales, S, dtype);
   check_channels(name, x, o, Device::cpu);
-  if (cuda::is_available() && (S < 700 || eps == 0)) check_channels(name, x, o, Device::cuda);
+  if (test::has_device() && (S < 700 || eps == 0)) check_channels(name, x, o, Device::cuda);
 }
 
 TEST_CASE("norm range: long rows, shared rows and residuals on the GPU", "[norm][range][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const NormTraits& v = norm_variant("layernorm");
   const int64_t H = GENERATE(2000, 17000, 33000, 140000);
   CAPTURE(H);
@@ -217,7 +218,7 @@ TEST_CASE("norm range: long rows, shared rows and residuals on the GPU", "[norm]
 
 TEST_CASE("norm range: one large entry, and infinities", "[norm][range][cuda]") {
   for (const Device device : {Device::cpu, Device::cuda}) {
-    if (device == Device::cuda && !cuda::is_available()) continue;
+    if (device == Device::cuda && !test::has_device()) continue;
     Tensor x = rows_at({1, 1, 1}, 50, 0, DType::float32);
     x.data<float>()[7] = 3e38f;
     x.data<float>()[60] = -1e25f;

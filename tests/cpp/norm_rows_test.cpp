@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "device.h"
 #include "errors.h"
 #include "norm_cases.h"
 
@@ -53,7 +54,7 @@ TEST_CASE("norm: a residual is added first", "[norm][cuda]") {
   const std::vector<Tensor> a = run_it(op(true)), b = run_it(op(false));
   for (size_t i = 0; i < a.size(); ++i) CHECK(max_difference(a[i], b[i]) == 0);
 
-  if (!cuda::is_available() || v.group == Group::batch || v.scale == Scale::tanh ||
+  if (!test::has_device() || v.group == Group::batch || v.scale == Scale::tanh ||
       v.scale == Scale::none || v.clamp)
     return;  // composed there, of ops that have tests of their own
   CHECK(cuda_difference(op(true), {x, residual}) < 1e-12);

@@ -283,7 +283,7 @@ TEST_CASE("a scalar has axes 0 and -1 for what reduces", "[numbers]") {
 }
 
 TEST_CASE("conversions and numbers on the GPU", "[numbers][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const auto there = [](const Tensor& x, DType dtype) {
     return x.to(Device::cuda).to(dtype).to_vector();
   };

@@ -1,6 +1,7 @@
 #include "op_table.h"
 
 #include "catch.h"
+#include "device.h"
 #include "kernel_checks.h"
 
 // Every row of op_table.h.
@@ -59,12 +60,6 @@ double difference(const std::vector<Tensor>& got, const std::vector<Tensor>& wan
   return most;
 }
 
-bool no_device() {
-  if (cuda::is_available()) return false;
-  WARN("skipped: no device");
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("ops: gradients are those of central differences", "[ops][grad]") {
@@ -106,7 +101,7 @@ TEST_CASE("ops: dtypes without a kernel are refused by name", "[ops][error]") {
 }
 
 TEST_CASE("ops: the GPU agrees with the CPU", "[ops][cuda]") {
-  if (no_device()) return;
+  if (!test::has_device()) return;
   for (const OpRow& row : op_table()) {
     for (const Inputs& inputs : row.inputs) {
       CAPTURE(row.name, shapes_of(inputs));
@@ -129,7 +124,7 @@ TEST_CASE("ops: the GPU agrees with the CPU", "[ops][cuda]") {
 }
 
 TEST_CASE("ops: the GPU reads elements from any address", "[ops][cuda]") {
-  if (no_device()) return;
+  if (!test::has_device()) return;
   for (const OpRow& row : op_table())
     for (const Inputs& inputs : row.inputs) {
       const auto shifted = [&](const Inputs& in) {

@@ -147,7 +147,7 @@ TEST_CASE("optim: Adam and AdamW follow their papers", "[optim]") {
 }
 
 TEST_CASE("optim: the GPU's steps follow the papers too", "[optim][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const auto error = [](const auto& make, const auto& plain) {
     return error_against(make, plain, Device::cuda);
   };
@@ -163,7 +163,7 @@ TEST_CASE("optim: the GPU's steps follow the papers too", "[optim][cuda]") {
 }
 
 TEST_CASE("optim: parameters of one device, their state where they go", "[optim][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   Tensor here = parameter({3}, 1), there = normal({3}, 1).to(Device::cuda).set_requires_grad();
   CHECK(contains(error_of<DeviceError>([&] { here.set_grad(there.detach()); }), "must be on cpu"));
   CHECK(contains(error_of<DeviceError>([&] {
@@ -396,7 +396,7 @@ TEST_CASE("optim: clip_grad_norm", "[optim]") {
 }
 
 TEST_CASE("optim: the GPU clips without looking", "[optim][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   std::vector<Tensor> here, there;
   const auto add = [&](const Tensor& gradient) {
     for (auto [all, device] : {std::pair(&here, Device::cpu), std::pair(&there, Device::cuda)}) {

@@ -125,7 +125,7 @@ TEST_CASE("the parser's network refuses what does not fit", "[parse]") {
 }
 
 TEST_CASE("a parser's network learns on the GPU as on the CPU", "[parse][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   Generator generator(5);
   const Tensor features = randint(0, 30, {20, 48}, generator).to(DType::int32);
   const Tensor masks = Tensor::of<int32_t>({2, 3}, {1, 1, 0, 1, 1, 1}).to(DType::boolean);

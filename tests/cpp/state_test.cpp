@@ -46,7 +46,7 @@ struct PlainAdam {
 };
 
 std::vector<Device> devices() {
-  return cuda::is_available() ? std::vector{Device::cpu, Device::cuda} : std::vector{Device::cpu};
+  return test::has_device() ? std::vector{Device::cpu, Device::cuda} : std::vector{Device::cpu};
 }
 
 }  // namespace
@@ -94,7 +94,7 @@ TEST_CASE("state: SGD's first momentum is the first gradient", "[state][optim][c
 }
 
 TEST_CASE("state: a captured step counts each parameter's own", "[state][optim][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const auto train = [](bool captured) {
     Tensor a = leaf({1, 2}, DType::float32, Device::cuda),
            b = leaf({3}, DType::float32, Device::cuda);
@@ -123,7 +123,7 @@ TEST_CASE("state: a captured step counts each parameter's own", "[state][optim][
 }
 
 TEST_CASE("state: a graph whose parameters' steps drift apart says so", "[state][optim][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   Tensor a = leaf({1}, DType::float32, Device::cuda), b = leaf({3}, DType::float32, Device::cuda);
   Adam adam({a, b}, 0.1);
   cuda::Graph graph;

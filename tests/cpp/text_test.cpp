@@ -10,6 +10,7 @@
 #include <random>
 
 #include "catch.h"
+#include "device.h"
 #include "errors.h"
 #include "normlab/cuda.h"
 #include "normlab/ops.h"
@@ -607,7 +608,7 @@ TEST_CASE("model files: damaged bytes are an error or a model, never a crash", "
 }
 
 TEST_CASE("a classifier learns on the GPU as on the CPU", "[text][cuda]") {
-  if (!cuda::is_available()) return;
+  if (!test::has_device()) return;
   const Packed sentences = text::pack({{1, 2, 3}, {4}, {0, 0, 2, 1, 4, 3, 2}});
   const Tensor labels = integers({2, 0, 1});
   std::vector<std::vector<double>> results[2];

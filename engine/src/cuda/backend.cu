@@ -5,8 +5,8 @@
 #include <mutex>
 
 #include "cuda/blas.h"
+#include "cuda/elements.h"
 #include "cuda/interface_hash.h"
-#include "cuda/launch.h"
 #include "cuda/value_check.h"
 
 // The device, its stream and its memory.
@@ -207,21 +207,7 @@ Failure download(void* to, const void* from, int64_t bytes) {
 
 template <class T>
 __global__ void fill_kernel(T* to, T element, int64_t count) {
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
-       i += step)
-    to[i] = element;
-}
-
-template <class T>
-Failure fill_with(void* to, const void* element, int64_t count) {
-  constexpr int kThreads = 256;
-  constexpr int64_t kMostBlocks = 4096;
-  T value;
-  std::memcpy(&value, element, sizeof value);
-  const int64_t blocks = (count + kThreads - 1) / kThreads;
-  const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
-  return launch(fill_kernel<T>, grid, kThreads, static_cast<T*>(to), value, count);
+  for (int64_t i = element_index(); i < count; i += element_step()) to[i] = element;
 }
 
 /// Whether all bytes of an element are the same: those of zero are, and those of a single one.
@@ -236,16 +222,12 @@ Failure fill(void* to, const void* element, int64_t size, int64_t count) {
   if (count == 0) return nullptr;
   if (is_one_byte(element, size))
     return set_bytes(to, *static_cast<const unsigned char*>(element), size * count);
-  switch (size) {
-    case 2:
-      return fill_with<uint16_t>(to, element, count);
-    case 4:
-      return fill_with<uint32_t>(to, element, count);
-    case 8:
-      return fill_with<uint64_t>(to, element, count);
-    default:
-      return "an element must have 1, 2, 4 or 8 bytes";
-  }
+  return for_item(size, [&]<class T>() {
+    T value;
+    std::memcpy(&value, element, sizeof value);
+    return launch(fill_kernel<T>, element_blocks(count), kElementThreads, static_cast<T*>(to),
+                  value, count);
+  });
 }
 
 constexpr Backend kBackend = {
@@ -267,6 +249,7 @@ constexpr Backend kBackend = {
     .shape = &shape_functions,
     .matmul = &matmul_functions,
     .conv = &conv_functions,
+    .pool = &pool_functions,
     .softmax = &softmax_functions,
     .attention = &attention_functions,
     .segments = &segment_functions,

@@ -8,9 +8,9 @@
 
 namespace normlab::cuda {
 
-/// V neighbouring elements, loaded and stored at once.
+/// V neighbouring elements, loaded and stored at once, or 16 bytes at a time.
 template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
+struct alignas(sizeof(T) * V <= 16 ? sizeof(T) * V : 16) Pack {
   T of[V];
 };
 
@@ -22,10 +22,10 @@ bool aligned_for(int V, const T* p) {
 
 inline constexpr int kElementThreads = 256;
 
-/// Blocks of kElementThreads for n elements: no more than fill the device twice.
-inline unsigned element_blocks(int64_t n) {
+/// Blocks for n elements, `each` a block: no more than fill the device twice.
+inline unsigned element_blocks(int64_t n, int64_t each = kElementThreads) {
   const int64_t most = int64_t{multiprocessors()} * 16;
-  const int64_t needed = (n + kElementThreads - 1) / kElementThreads;
+  const int64_t needed = (n + each - 1) / each;
   return static_cast<unsigned>(needed < most ? needed : most);
 }
 inline __device__ int64_t element_index() {
@@ -33,6 +33,37 @@ inline __device__ int64_t element_index() {
 }
 inline __device__ int64_t element_step() {
   return static_cast<int64_t>(gridDim.x) * blockDim.x;
+}
+
+/// a / b for numbers that are not negative. Twice as fast where both have 32 bits.
+inline __device__ int64_t divide(int64_t a, int64_t b) {
+  if ((a | b) >> 32 == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
+  return a / b;
+}
+
+/// Calls body.operator()<U>() with the unsigned integer of so many bytes, for elements that are
+/// moved, never looked at.
+template <class Body>
+Failure for_item(int64_t bytes, const Body& body) {
+  switch (bytes) {
+    case 1:
+      return body.template operator()<uint8_t>();
+    case 2:
+      return body.template operator()<uint16_t>();
+    case 4:
+      return body.template operator()<uint32_t>();
+    case 8:
+      return body.template operator()<uint64_t>();
+    default:
+      return "an element must have 1, 2, 4 or 8 bytes";
+  }
+}
+/// The same with the widest unit of up to 16 bytes that divides all addresses and lengths of rows
+/// in `bits`.
+template <class Body>
+Failure for_unit(uintptr_t bits, const Body& body) {
+  if (bits % 16 == 0) return body.template operator()<Pack<uint32_t, 4>>();
+  return for_item(static_cast<int64_t>(bits & (~bits + 1)), body);
 }
 
 template <int N, class Index>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cuda/launch.h"
+#include "cuda/elements.h"
 
 // Matrix products whose operands are computed on the way: convolutions without an im2col matrix,
 // and what cuBLASLt does not take.
@@ -23,18 +23,6 @@
 namespace normlab::cuda {
 
 inline constexpr int kTileThreads = 256, kPlaceStep = 16, kDeepest = 32;
-
-/// V neighbours, read or written at once.
-template <class T, int V>
-struct alignas(sizeof(T) * V <= 16 ? sizeof(T) * V : 16) Packed {
-  T of[V];
-};
-
-/// a / b for numbers that are not negative. Twice as fast where both have 32 bits.
-inline __device__ int64_t divide(int64_t a, int64_t b) {
-  if ((a | b) >> 32 == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
-  return a / b;
-}
 
 /// One thread's part of the two slices on their way to shared memory.
 template <class Problem, int Side>
@@ -116,13 +104,13 @@ struct TileLoader {
 /// sum += the product of two slices, for one thread's Each x Each results.
 template <int Depth, class T, int Each, class Slices>
 __device__ void multiply_slices(const Slices& slices, T (&sum)[Each][Each]) {
-  using Pack = Packed<T, Each>;
+  using Side = Pack<T, Each>;
   const int row = static_cast<int>(threadIdx.x) / 16 * Each;
   const int column = static_cast<int>(threadIdx.x) % 16 * Each;
 #pragma unroll
   for (int k = 0; k < Depth; ++k) {
-    const Pack a = *reinterpret_cast<const Pack*>(&slices.a[k][row]);
-    const Pack b = *reinterpret_cast<const Pack*>(&slices.b[k][column]);
+    const Side a = *reinterpret_cast<const Side*>(&slices.a[k][row]);
+    const Side b = *reinterpret_cast<const Side*>(&slices.b[k][column]);
 #pragma unroll
     for (int i = 0; i < Each; ++i)
 #pragma unroll

@@ -67,19 +67,11 @@ void add_bias_and_activate(T* z, const T* bias, T* before, int64_t rows, int64_t
 template void add_bias_and_activate(float*, const float*, float*, int64_t, int64_t, Activation);
 template void add_bias_and_activate(double*, const double*, double*, int64_t, int64_t, Activation);
 
-template <class T>
-void activation_backward(const T* dz, const T* kept, T* dx, int64_t n, Activation activation) {
-  const bool active = activation != Activation::none;
-  const UnaryGradLoop slope = active ? op_of(activation).backward[kIndex<T>] : nullptr;
-  parallel_blocks(n, kBlock, kCost, [&](int64_t begin, int64_t end) {
-    if (slope)
-      slope(dz + begin, kept + begin, kept + begin, dx + begin, end - begin);
-    else
-      std::copy_n(dz + begin, end - begin, dx + begin);
-  });
+Tensor activation_gradient(const char* name, Activation activation, const Tensor& dz,
+                           const Saved& kept) {
+  if (activation == Activation::none) return dz;
+  return unary_gradient(name, static_cast<Unary>(activation), dz, kept.get());
 }
-template void activation_backward(const float*, const float*, float*, int64_t, Activation);
-template void activation_backward(const double*, const double*, double*, int64_t, Activation);
 
 const char* name_of(Activation activation) {
   return activation == Activation::none ? "none" : op_of(activation).name;

@@ -24,17 +24,4 @@ __device__ T activate(Activation activation, T x) {
   }
 }
 
-/// dz * act'(x), where `kept` is x if keeps_input(activation), else the result.
-template <size_t I = 0, class T>
-__device__ T activation_gradient(Activation activation, T dz, T kept) {
-  if constexpr (I == kUnaryOps) {
-    return dz;
-  } else {
-    if constexpr (kIsActivation<I>)
-      if (activation == static_cast<Activation>(I))
-        return decltype(UnaryRowAt<I>::dx)()(dz, kept, kept);
-    return activation_gradient<I + 1>(activation, dz, kept);
-  }
-}
-
 }  // namespace normlab::cuda

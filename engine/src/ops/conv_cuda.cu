@@ -1,8 +1,7 @@
-#include "cuda/column_sums.h"
 #include "cuda/tile_product.h"
 #include "ops/activation_cuda.h"
 #include "ops/conv_cuda.h"
-#include "ops/pool_cuda.h"
+#include "ops/reduce_cuda.h"
 
 // Convolution as matrix products whose operands are gathered from the images by the kernel: one for
 // the result, one for each gradient. The gradient of the bias is a last column of dw, as if every
@@ -241,7 +240,7 @@ struct WeightGradient {
   const T* x;
   Gradient<T> gradient;
   T *dw, *db;
-  int64_t part_size;  ///< elements from one part's sums to the next's
+  int64_t dw_part, db_part;  ///< elements from one part's sums to the next's
 
   struct Row {
     int64_t at;  ///< the channel in the first image, or -1
@@ -253,7 +252,7 @@ struct WeightGradient {
   };
   struct Target {
     T* first;
-    int64_t step;
+    int64_t step, part;
   };
   __device__ Row row(int64_t group, int64_t m) const {
     return {m < M ? (group * M + m) * s.out : -1};
@@ -279,11 +278,11 @@ struct WeightGradient {
   }
   __device__ Target target(int64_t group, int64_t n) const {
     const int64_t columns = s.w_output, j = n + first;
-    if (j < columns) return {dw + group * M * columns + j, columns};
-    return {db + group * M, 1};
+    if (j < columns) return {dw + group * M * columns + j, columns, dw_part};
+    return {db + group * M, 1, db_part};
   }
   __device__ void store(const Target& to, int64_t m, int64_t part, T sum) const {
-    to.first[part * part_size + m * to.step] = sum;
+    to.first[part * to.part + m * to.step] = sum;
   }
 };
 
@@ -350,13 +349,14 @@ Failure weight_gradient(const ConvArgs& a) {
   p.first = dw ? 0 : columns;
   p.x = static_cast<const T*>(a.x);
   p.gradient = gradient_of<T>(a);
-  const int64_t weights = dw ? s.weights() : 0;
+  p.dw_part = dw ? s.weights() : 0;
+  p.db_part = db ? s.O : 0;
   p.dw = a.parts > 1 ? partials : dw;
-  p.db = a.parts > 1 ? partials + weights : db;
-  p.part_size = weights + (db ? s.O : 0);
-  const Failure failure = multiply_in_tiles(p, a.parts);
+  p.db = a.parts > 1 ? partials + a.parts * p.dw_part : db;
+  Failure failure = multiply_in_tiles(p, a.parts);
   if (failure || a.parts == 1) return failure;
-  return sum_columns<T>(partials, a.parts, p.part_size, {dw, weights, db});
+  failure = sum_columns<T>(p.dw, a.parts, p.dw_part, dw);
+  return failure ? failure : sum_columns<T>(p.db, a.parts, p.db_part, db);
 }
 
 /// Enough parts to keep the device busy, of at least 64 places each.
@@ -390,10 +390,6 @@ const ConvFunctions conv_functions = {
     .forward = conv_forward,
     .backward = conv_backward,
     .parts = conv_parts,
-    .max_pool = max_pool,
-    .max_pool_backward = max_pool_backward,
-    .avg_pool = avg_pool,
-    .avg_pool_backward = avg_pool_backward,
 };
 
 }  // namespace normlab::cuda

@@ -30,27 +30,11 @@ struct ConvArgs {
   int64_t parts;
 };
 
-/// One pooling of planes.
-struct PoolArgs {
-  DType dtype;
-  PoolShape shape;
-  const void* x;  ///< forward
-  void* z;
-  const void* dz;  ///< backward
-  void* dx;
-  int32_t* winner;  ///< [planes, OH, OW]: the greatest element's place in its plane; max only
-};
-
-/// Convolution and pooling.
 struct ConvFunctions {
   Failure (*forward)(const ConvArgs& args);
   Failure (*backward)(const ConvArgs& args);
   /// Partial sums that backward wants for dw and db.
   int64_t (*parts)(const ConvShape& shape);
-  Failure (*max_pool)(const PoolArgs& args);
-  Failure (*max_pool_backward)(const PoolArgs& args);
-  Failure (*avg_pool)(const PoolArgs& args);
-  Failure (*avg_pool_backward)(const PoolArgs& args);
 };
 
 }  // namespace normlab::cuda

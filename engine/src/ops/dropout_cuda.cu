@@ -28,19 +28,16 @@ struct Philox {
   }
 };
 
-constexpr int kThreads = 256, kWords = 4;
-constexpr int64_t kMostBlocks = 8192;
+constexpr int kWords = 4;
 
 /// A thread for each of Philox's blocks.
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) dropout_kernel(DropoutArgs a) {
+__global__ void __launch_bounds__(kElementThreads) dropout_kernel(DropoutArgs a) {
   const T* x = static_cast<const T*>(a.x);
   T* z = static_cast<T*>(a.z);
   const auto scale = static_cast<compute_t<T>>(a.scale);
   const uint64_t first = a.block + (a.replay ? *a.replay : 0);
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t b = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; b * kWords < a.n;
-       b += step) {
+  for (int64_t b = element_index(); b * kWords < a.n; b += element_step()) {
     const Philox random(a.seed, first + static_cast<uint64_t>(b));
 #pragma unroll
     for (int w = 0; w < kWords; w += V) {
@@ -59,11 +56,10 @@ __global__ void __launch_bounds__(kThreads) dropout_kernel(DropoutArgs a) {
 template <class T>
 Failure dropout_as(const DropoutArgs& a) {
   constexpr int V = sizeof(T) == 8 ? 2 : kWords;
-  const int64_t blocks = (a.n + kThreads * kWords - 1) / (kThreads * kWords);
-  const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
   const bool in_vectors = aligned_for(V, static_cast<const T*>(a.x)) &&
                           aligned_for(V, static_cast<const T*>(a.z)) && a.n % V == 0;
-  return launch(in_vectors ? dropout_kernel<T, V> : dropout_kernel<T, 1>, grid, kThreads, a);
+  return launch(in_vectors ? dropout_kernel<T, V> : dropout_kernel<T, 1>,
+                element_blocks(a.n, kElementThreads * kWords), kElementThreads, a);
 }
 
 Failure dropout(const DropoutArgs& a) {

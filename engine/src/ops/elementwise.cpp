@@ -42,22 +42,6 @@ const cuda::ElementwiseFunctions& on_gpu() {
   return *cuda::backend().elementwise;
 }
 
-Tensor unary_gradient(Unary which, const Tensor& dz, const Tensor& kept) {
-  const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
-  Tensor dx = Tensor::empty(dz.shape(), dz.dtype(), dz.device());
-  if (dz.device() == Device::cuda) {
-    cuda::call(op.name, on_gpu().unary_backward, which, dz.dtype(), device_data(dz),
-               kept ? device_data(kept) : nullptr, device_data(dx), dz.numel());
-    return dx;
-  }
-  const UnaryGradLoop loop = op.backward[index_of(dz.dtype())];
-  parallel_blocks(dz.numel(), kBlock, op.cost, [&](int64_t begin, int64_t end) {
-    const void* value = kept ? at(kept, begin) : nullptr;
-    loop(at(dz, begin), value, value, at(dx, begin), end - begin);
-  });
-  return dx;
-}
-
 /// An operand kept for backward of a binary op: its values only if a derivative reads them.
 struct KeptOperand {
   Shape shape;
@@ -295,7 +279,7 @@ Tensor apply(Unary which, const Tensor& x) {
   if (op.reads == Reads::no_derivative) return record_no_derivative(op.name, z, {x});
   const Saved kept = op.reads == Reads::x ? Saved(x) : op.reads == Reads::z ? Saved(z) : Saved();
   return record(op.name, z, {x}, [which, kept, reads = op.reads](const Tensor& dz, Needs) -> Grads {
-    return {unary_gradient(which, dz, reads == Reads::nothing ? Tensor() : kept.get())};
+    return {unary_gradient(op.name, which, dz, reads == Reads::nothing ? Tensor() : kept.get())};
   });
 }
 
@@ -382,6 +366,22 @@ Tensor compare(const Tensor& a, const Operand& other, Comparison op) {
 Tensor logical_not(const Tensor& x) {
   return apply_comparison("logical_not", x, scalar_for("logical_not", 0, x.dtype()),
                           Comparison::eq);
+}
+
+Tensor unary_gradient(const char* name, Unary which, const Tensor& dz, const Tensor& kept) {
+  const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
+  Tensor dx = Tensor::empty(dz.shape(), dz.dtype(), dz.device());
+  if (dz.device() == Device::cuda) {
+    cuda::call(name, on_gpu().unary_backward, which, dz.dtype(), device_data(dz),
+               kept ? device_data(kept) : nullptr, device_data(dx), dz.numel());
+    return dx;
+  }
+  const UnaryGradLoop loop = op.backward[index_of(dz.dtype())];
+  parallel_blocks(dz.numel(), kBlock, op.cost, [&](int64_t begin, int64_t end) {
+    const void* value = kept ? at(kept, begin) : nullptr;
+    loop(at(dz, begin), value, value, at(dx, begin), end - begin);
+  });
+  return dx;
 }
 
 void cuda::add_in_place(const Tensor& into, const Tensor& from) {

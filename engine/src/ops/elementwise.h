@@ -76,6 +76,10 @@ NORMLAB_KERNEL_TABLE(ElementwiseOps, elementwise_ops)
 /// only scalar_for() makes.
 cuda::Source source_of(const Tensor& x);
 
+/// dz times the derivative of a unary op within the op `name`; `kept` is x or z, as the derivative
+/// reads, or undefined if it reads neither.
+Tensor unary_gradient(const char* name, Unary which, const Tensor& dz, const Tensor& kept);
+
 /// DeviceError and DtypeError unless a and b are of one device and dtype.
 void check_same(const char* op, const Tensor& a, const Tensor& b);
 /// b, or its number: a tensor of one element counts as a number beside x if it requires no gradient

@@ -276,15 +276,11 @@ Failure run_compare(Comparison op, DType dtype, const JoinedAxes& axes, Source a
   return kLaunches.compare[static_cast<int>(op)][static_cast<int>(dtype)](axes, a, b, z);
 }
 
-template <class T, int V>
-Failure select(const JoinedAxes& axes, Source mask, Source a, Source b, void* z) {
-  return map<Select, V>(axes, static_cast<T*>(z), input<uint8_t>(mask), input<T>(a), input<T>(b));
-}
 Failure run_select(int64_t item, const JoinedAxes& axes, Source mask, Source a, Source b, void* z) {
-  return item == 8   ? select<uint64_t, 2>(axes, mask, a, b, z)
-         : item == 4 ? select<uint32_t, 4>(axes, mask, a, b, z)
-         : item == 2 ? select<uint16_t, 4>(axes, mask, a, b, z)
-                     : select<uint8_t, 4>(axes, mask, a, b, z);
+  return for_item(item, [&]<class T>() {
+    constexpr int V = sizeof(T) == 8 ? 2 : 4;
+    return map<Select, V>(axes, static_cast<T*>(z), input<uint8_t>(mask), input<T>(a), input<T>(b));
+  });
 }
 
 Failure add_in_place(DType dtype, void* into, const void* from, int64_t n) {

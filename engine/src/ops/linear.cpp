@@ -1,10 +1,9 @@
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
-#include "cuda/library.h"
 #include "ops/activation.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
-#include "ops/matmul_cuda.h"
+#include "ops/reduce.h"
 
 namespace normlab {
 namespace {
@@ -82,58 +81,6 @@ Tensor weight_gradient(const Tensor& dpre, const Tensor& x, const LinearShape& n
   return dw;
 }
 
-/// The gradient before the activation, dz itself if there is none, and that of the bias.
-struct BeforeActivation {
-  Tensor dpre, dbias;
-};
-
-/// As before_activation(), in one pass.
-BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
-                                          Activation activation, const LinearShape& n,
-                                          bool with_bias) {
-  BeforeActivation result{dz, {}};
-  const cuda::MatmulFunctions& gpu = *cuda::backend().matmul;
-  cuda::ActivationGradArgs args{};
-  args.dtype = dz.dtype();
-  args.activation = activation;
-  args.rows = n.rows;
-  args.width = n.out;
-  args.dz = device_data(dz);
-  args.parts = gpu.parts(n.rows, n.out);
-  Tensor input, partials;
-  if (activation != Activation::none) {
-    input = kept.get();
-    result.dpre = Tensor::empty(dz.shape(), dz.dtype(), Device::cuda);
-    args.kept = device_data(input);
-    args.dx = device_data(result.dpre);
-  }
-  if (with_bias) {
-    const DType dtype = computed_in(dz.dtype());
-    result.dbias = Tensor::empty({n.out}, dtype, Device::cuda);
-    args.dbias = device_data(result.dbias);
-    if (args.parts > 1) partials = Tensor::empty({args.parts, n.out}, dtype, Device::cuda);
-    args.partials = device_data_or_null<void>(partials);
-  }
-  if (args.dx || args.dbias) cuda::call("linear", gpu.activation_backward, args);
-  return result;
-}
-
-BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activation activation,
-                                   const LinearShape& n, bool with_bias) {
-  if (dz.device() == Device::cuda)
-    return before_activation_on_gpu(dz, kept, activation, n, with_bias);
-  BeforeActivation result{dz, {}};
-  if (activation != Activation::none) {
-    result.dpre = Tensor::empty(dz.shape(), dz.dtype());
-    dispatch_floating("linear", dz.dtype(), [&]<class T>() {
-      activation_backward(dz.data<T>(), kept.get().data<T>(), result.dpre.data<T>(), dz.numel(),
-                          activation);
-    });
-  }
-  if (with_bias) result.dbias = sum(result.dpre.reshape({n.rows, n.out}), {0});
-  return result;
-}
-
 /// The weight has x's dtype; the bias of bfloat16 may be float32.
 Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   const LinearShape n = {x.shape().numel(0, x.rank() - 1), weight.size(1), weight.size(0)};
@@ -150,11 +97,11 @@ Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation
   const DType bias_dtype = bias.defined() ? bias.dtype() : x.dtype();
   return record("linear", std::move(z), {x, weight, bias},
                 [=](const Tensor& dz, Needs needs) -> Grads {
-                  const auto [dpre, dbias] = before_activation(dz, kept, activation, n, needs[2]);
+                  const Tensor dpre = activation_gradient("linear", activation, dz, kept);
                   Grads grads(3);
                   if (needs[0]) grads[0] = input_gradient(dpre, kept_weight.get(), n);
                   if (needs[1]) grads[1] = weight_gradient(dpre, kept_x.get(), n);
-                  if (needs[2]) grads[2] = dbias.to(bias_dtype);
+                  if (needs[2]) grads[2] = column_sums("linear", dpre, n.out).to(bias_dtype);
                   return grads;
                 });
 }

@@ -86,7 +86,7 @@ Alignments alignments(const MatrixProduct& a, const void* to) {
           alignment(to, a.M * a.N * size)};
 }
 
-Key key_of(const MatrixProduct& a, const BlasEpilogue& e, const void* to) {
+Key key_of(const MatrixProduct& a, const void* bias, const void* to) {
   const bool batched = a.batch > 1;
   const Alignments aligned = alignments(a, to);
   return {static_cast<int64_t>(a.dtype),
@@ -99,7 +99,7 @@ Key key_of(const MatrixProduct& a, const BlasEpilogue& e, const void* to) {
           a.batch,
           batched ? a.a_step : 0,
           batched ? a.b_step : 0,
-          e.bias != nullptr,
+          bias != nullptr,
           aligned.a,
           aligned.b,
           aligned.result};
@@ -142,19 +142,19 @@ cublasStatus_t describe(cublasLtMatrixLayout_t layout, cudaDataType stored, int6
   return status.first;
 }
 
-cublasStatus_t describe(Plan& plan, const MatrixProduct& a, const BlasEpilogue& e) {
+cublasStatus_t describe(Plan& plan, const MatrixProduct& a, const void* bias) {
   const Precision& p = precision_of(a.dtype);
   const cublasOperation_t left = a.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t right = a.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const cublasLtEpilogue_t epilogue = e.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  const cublasLtEpilogue_t epilogue = bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   Status status;
   status(cublasLtMatmulDescInit(&plan.operation, a.tf32 ? p.compute_tf32 : p.compute, p.scale));
   status(set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, left));
   status(set(&plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, right));
   status(set(&plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue));
   // Of its address only the alignment counts here.
-  const auto* bias = reinterpret_cast<const void*>(kMostAlignment);
-  if (e.bias) status(set(&plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
+  const auto* any = reinterpret_cast<const void*>(kMostAlignment);
+  if (bias) status(set(&plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, any));
   status(describe(&plan.left, p.stored, a.b_transposed ? a.N : a.K, a.b_transposed ? a.K : a.N,
                   a.batch, a.b_step));
   status(describe(&plan.right, p.stored, a.a_transposed ? a.K : a.M, a.a_transposed ? a.M : a.K,
@@ -208,13 +208,13 @@ bool keeps_the_end(const cublasLtMatmulAlgo_t& algorithm, const MatrixProduct& a
 }
 
 /// Fills in the plan; a failure only if something broke.
-Failure choose(Plan& plan, const MatrixProduct& a, const BlasEpilogue& e, const void* to) {
+Failure choose(Plan& plan, const MatrixProduct& a, const void* bias, const void* to) {
   cublasLtMatmulPreferenceOpaque_t preference{};
   constexpr int kAsked = 8;
   cublasLtMatmulHeuristicResult_t results[kAsked]{};
   int found = 0;
   Status status;
-  status(describe(plan, a, e));
+  status(describe(plan, a, bias));
   status(prefer(&preference, a, to));
   if (status.first == CUBLAS_STATUS_SUCCESS)
     status(cublasLtMatmulAlgoGetHeuristic(the_handle, &plan.operation, &plan.left, &plan.right,
@@ -232,12 +232,12 @@ Failure choose(Plan& plan, const MatrixProduct& a, const BlasEpilogue& e, const 
 }
 
 /// The plan for a call, made at the first one of its kind. Under the mutex.
-Failure plan_for(const MatrixProduct& a, const BlasEpilogue& e, const void* to, Plan** plan) {
-  const Key key = key_of(a, e, to);
+Failure plan_for(const MatrixProduct& a, const void* bias, const void* to, Plan** plan) {
+  const Key key = key_of(a, bias, to);
   auto at = the_plans.find(key);
   if (at == the_plans.end()) {
     Plan fresh{};
-    if (const Failure failure = choose(fresh, a, e, to)) return failure;
+    if (const Failure failure = choose(fresh, a, bias, to)) return failure;
     if (the_plans.size() >= kMostPlans) the_plans.clear();
     at = the_plans.emplace(key, fresh).first;
   }
@@ -247,11 +247,11 @@ Failure plan_for(const MatrixProduct& a, const BlasEpilogue& e, const void* to, 
 
 /// Whether the library's own limits leave the product out: it counts elements in 32 bits, has
 /// matrices along an axis of the grid, which ends at 65,535, and reads a bias in vectors.
-bool beyond_library(const MatrixProduct& a, const BlasEpilogue& e) {
+bool beyond_library(const MatrixProduct& a, const void* bias) {
   constexpr int64_t kMostMatrices = 65535;
   const bool counts =
       std::max({a.M * a.K, a.K * a.N, a.M * a.N}) <= INT32_MAX && a.batch <= kMostMatrices;
-  return !counts || (e.bias && alignment(e.bias) < static_cast<int64_t>(kMostAlignment));
+  return !counts || (bias && alignment(bias) < static_cast<int64_t>(kMostAlignment));
 }
 
 }  // namespace
@@ -261,18 +261,16 @@ Failure open_blas() {
   return failure_of(cudaMalloc(&the_workspace, kWorkspace));
 }
 
-Failure blas_multiply(const MatrixProduct& args, const BlasEpilogue& epilogue, void* to,
-                      bool* done) {
+Failure blas_multiply(const MatrixProduct& args, const void* bias, void* to, bool* done) {
   *done = false;
-  if (beyond_library(args, epilogue)) return nullptr;
+  if (beyond_library(args, bias)) return nullptr;
   const OnDevice here;
   const std::lock_guard lock(the_mutex);
   Plan* plan = nullptr;
-  if (const Failure failure = plan_for(args, epilogue, to, &plan)) return failure;
+  if (const Failure failure = plan_for(args, bias, to, &plan)) return failure;
   if (!plan->found) return nullptr;
   Status status;
-  if (epilogue.bias)
-    status(set(&plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, epilogue.bias));
+  if (bias) status(set(&plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
   const double one64 = 1, zero64 = 0;
   const float one32 = 1, zero32 = 0;
   const bool wide = precision_of(args.dtype).scale == CUDA_R_64F;

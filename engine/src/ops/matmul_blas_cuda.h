@@ -4,14 +4,8 @@
 
 namespace normlab::cuda {
 
-/// What cuBLASLt does to a product on its way out: + bias [N] unless null.
-struct BlasEpilogue {
-  const void* bias = nullptr;
-};
-
-/// Queues to = the product of `args` with that epilogue. Sets *done = false and does nothing where
-/// cuBLASLt has no algorithm for it. No length may be 0.
-Failure blas_multiply(const MatrixProduct& args, const BlasEpilogue& epilogue, void* to,
-                      bool* done);
+/// Queues to = the product of `args`, + bias [N] unless null. Sets *done = false and does nothing
+/// where cuBLASLt has no algorithm for it. No length may be 0.
+Failure blas_multiply(const MatrixProduct& args, const void* bias, void* to, bool* done);
 
 }  // namespace normlab::cuda

@@ -75,20 +75,15 @@ void route_clamped(const NormProblem<float>& p, int64_t row, float* dx) {
   dx[bottom] += to_bottom;
 }
 
-/// kRows rows at once, so that each vector of gain, dgain and dbias is touched once for all.
+/// Sums of dy and dy * y of kRows rows at once, so that each vector of gain, dgain and dbias is
+/// touched once for all.
 template <Factor kFactor, bool Params, bool Stream, bool Clamp, int kRows>
-inline void backward_rows(const NormProblem<float>& p, int64_t row,
-                          const NormParamGrads<float>& grads) {
+inline void sum_rows(const NormProblem<float>& p, const Input<Clamp> (&x)[kRows],
+                     const Standardize (&y_of)[kRows], const float* dz,
+                     const NormParamGrads<float>& grads, double (&sum_dy)[kRows],
+                     double (&sum_dy_y)[kRows]) {
   const vfloat C = broadcast(static_cast<float>(p.settings.C)),
                Ck = broadcast(static_cast<float>(p.settings.C * p.settings.k));
-  const float* dz = p.dz + row * p.H;
-  Input<Clamp> x[kRows];
-  Standardize y_of[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    x[r] = Input<Clamp>(p, row + r);
-    y_of[r] = Standardize(p, row + r);
-  }
-  double sum_dy[kRows] = {}, sum_dy_y[kRows] = {};
   for (int64_t from = 0; from < p.H; from += kBlock) {
     const int64_t to = p.H - from < kBlock ? p.H : from + kBlock;
     LaneSum a[kRows], b[kRows];
@@ -117,6 +112,20 @@ inline void backward_rows(const NormProblem<float>& p, int64_t row,
       sum_dy_y[r] += b[r].total();
     }
   }
+}
+
+template <Factor kFactor, bool Params, bool Stream, bool Clamp, int kRows>
+inline void backward_rows(const NormProblem<float>& p, int64_t row,
+                          const NormParamGrads<float>& grads) {
+  const float* dz = p.dz + row * p.H;
+  Input<Clamp> x[kRows];
+  Standardize y_of[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    x[r] = Input<Clamp>(p, row + r);
+    y_of[r] = Standardize(p, row + r);
+  }
+  double sum_dy[kRows] = {}, sum_dy_y[kRows] = {};
+  sum_rows<kFactor, Params, Stream>(p, x, y_of, dz, grads, sum_dy, sum_dy_y);
   if (!p.dx) return;
   for (int r = 0; r < kRows; ++r) {
     const StatTerms terms(p, row + r, sum_dy[r], sum_dy_y[r]);

@@ -7,7 +7,7 @@
 #include "core/onednn.h"
 #include "core/tensor_impl.h"
 #include "cuda/library.h"
-#include "ops/conv_cuda.h"
+#include "ops/pool_cuda.h"
 #include "ops/pool_padding.h"
 
 namespace normlab {
@@ -112,31 +112,15 @@ void for_planes(const char* op, const PoolShape& s, const Body& body) {
 
 // --- on the GPU -------------------------------------------------------------------------------
 
-using PoolCall = cuda::Failure (*)(const cuda::PoolArgs&);
-
-/// x -> z; winner only for max.
-void forward_on_gpu(const char* op, PoolCall function, const PoolShape& s, const Tensor& x,
-                    const Tensor& z, const Tensor& winner) {
-  cuda::PoolArgs args{};
-  args.dtype = x.dtype();
-  args.shape = s;
-  args.x = device_data(x);
-  args.z = device_data(z);
-  args.winner = device_data_or_null<int32_t>(winner);
+/// x -> z or dz -> dx; winner only for max.
+void run_on_gpu(const char* op, cuda::Failure (*function)(const cuda::PoolArgs&),
+                const PoolShape& s, const Tensor& from, const Tensor& to, const Tensor& winner) {
+  const cuda::PoolArgs args{.dtype = from.dtype(),
+                            .shape = s,
+                            .from = device_data(from),
+                            .to = device_data(to),
+                            .winner = device_data_or_null<int32_t>(winner)};
   cuda::call(op, function, args);
-}
-
-Tensor backward_on_gpu(const char* op, PoolCall function, const PoolShape& s, const Tensor& dz,
-                       const Tensor& winner, const Shape& shape) {
-  Tensor dx = Tensor::empty(shape, dz.dtype(), Device::cuda);
-  cuda::PoolArgs args{};
-  args.dtype = dz.dtype();
-  args.shape = s;
-  args.dz = device_data(dz);
-  args.dx = device_data(dx);
-  args.winner = device_data_or_null<int32_t>(winner);
-  cuda::call(op, function, args);
-  return dx;
 }
 
 // --- on the CPU -------------------------------------------------------------------------------
@@ -154,7 +138,7 @@ void max_planes(const PoolShape& s, const PoolShape& of, const T* x, T* z, int32
 Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
   if (x.device() == Device::cuda) {
     Tensor winner = Tensor::empty(z.shape(), DType::int32, Device::cuda);
-    forward_on_gpu("max_pool2d", cuda::backend().conv->max_pool, s, x, z, winner);
+    run_on_gpu("max_pool2d", cuda::backend().pool->max, s, x, z, winner);
     return winner;
   }
   if (pairs) {
@@ -176,10 +160,11 @@ Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
 
 Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, const Shape& shape,
                     bool pairs) {
-  if (dz.device() == Device::cuda)
-    return backward_on_gpu("max_pool2d", cuda::backend().conv->max_pool_backward, s, dz, winner,
-                           shape);
-  Tensor dx = Tensor::empty(shape, dz.dtype());
+  Tensor dx = Tensor::empty(shape, dz.dtype(), dz.device());
+  if (dx.device() == Device::cuda) {
+    run_on_gpu("max_pool2d", cuda::backend().pool->max_backward, s, dz, dx, winner);
+    return dx;
+  }
   if (pairs) {
     for_planes("max_pool2d", s,
                [&, from = dz.data<float>(), to = dx.data<float>(), w = winner.data<uint8_t>()](
@@ -201,7 +186,7 @@ Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, 
 template <class T>
 void mean_forward(const PoolShape& s, const Tensor& x, Tensor& z) {
   if (x.device() == Device::cuda)
-    return forward_on_gpu("avg_pool2d", cuda::backend().conv->avg_pool, s, x, z, {});
+    return run_on_gpu("avg_pool2d", cuda::backend().pool->mean, s, x, z, {});
   PoolShape of = padded_shape(s);
   const Tensor table = origins(of);
   for_planes("avg_pool2d", s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
@@ -222,11 +207,13 @@ Tensor shares(const PoolShape& s, const Tensor& dz) {
 
 template <class T>
 Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
-  if (dz.device() == Device::cuda)
-    return backward_on_gpu("avg_pool2d", cuda::backend().conv->avg_pool_backward, s, dz, {}, shape);
+  Tensor dx = Tensor::empty(shape, dz.dtype(), dz.device());
+  if (dx.device() == Device::cuda) {
+    run_on_gpu("avg_pool2d", cuda::backend().pool->mean_backward, s, dz, dx, {});
+    return dx;
+  }
   const PoolShape of = padded_shape(s);
   const Tensor g = s.divisor == 0 ? shares<T>(s, dz) : dz;
-  Tensor dx = Tensor::empty(shape, dz.dtype());
   for_planes("avg_pool2d", s, [&, from = g.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
     const onednn::Scratch plane = padded_plane<T>(s);
     without_padding(s, to + in, plane.as<T>(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
@@ -78,12 +79,12 @@ Tensor gpu_scratch(AxisView view) {
 /// scale * sum of x over one group of axes, or of (x - center)^2 where a center is given; integers
 /// give int64.
 Tensor sum_pass(const char* op, const Tensor& x, const Tensor& center, AxisView view, double scale,
-                const Shape& result) {
-  Tensor z =
-      Tensor::empty(result, carries_gradient(x.dtype()) ? x.dtype() : DType::int64, x.device());
+                const Shape& result, std::optional<DType> dtype = std::nullopt) {
+  const DType own = carries_gradient(x.dtype()) ? x.dtype() : DType::int64;
+  Tensor z = Tensor::empty(result, dtype.value_or(own), x.device());
   if (x.device() == Device::cuda) {
     cuda::call(op, on_gpu().sum, x.dtype(), device_data(x), center ? device_data(center) : nullptr,
-               view, scale, device_data(gpu_scratch(view)), device_data(z));
+               view, scale, device_data(gpu_scratch(view)), z.dtype(), device_data(z));
     return z;
   }
   dispatch(x.dtype(), [&]<class T>() {
@@ -231,6 +232,11 @@ Tensor logsumexp_backward(const Tensor& x, const Tensor& z, const Tensor& dz,
 }
 
 }  // namespace
+
+Tensor column_sums(const char* name, const Tensor& x, int64_t width) {
+  const AxisView view = {1, width > 0 ? x.numel() / width : 0, width};
+  return sum_pass(name, x, {}, view, 1.0, {width}, computed_in(x.dtype()));
+}
 
 Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
   const Plan p = plan("sum", x.shape(), axes, keepdim);

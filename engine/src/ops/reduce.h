@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/isa.h"
+#include "normlab/tensor.h"
 #include "ops/axis.h"
 
 namespace normlab {
@@ -21,6 +22,9 @@ struct ReduceKernels {
   void (*max)(const float* x, AxisView view, float* z, int64_t* place);
 };
 NORMLAB_KERNEL_TABLE(ReduceKernels, reduce_kernels)
+
+/// Sums of the columns of x [..., width] within the op `name`, those of bfloat16 in float32.
+Tensor column_sums(const char* name, const Tensor& x, int64_t width);
 
 /// Plain loops for every element type: the specification of the fast kernels.
 namespace reference {

@@ -16,11 +16,11 @@ namespace {
 template <class T>
 using sum_t = std::conditional_t<std::is_floating_point_v<compute_t<T>>, double, int64_t>;
 
-template <class T>
+template <class T, class Real = T>
 struct Sum {
   using Total = sum_t<T>;
   static constexpr bool kReal = std::is_floating_point_v<compute_t<T>>;
-  using Result = std::conditional_t<kReal, T, int64_t>;
+  using Result = std::conditional_t<kReal, Real, int64_t>;
   const T* x;
   double scale;
   Result* z;
@@ -175,33 +175,18 @@ Failure reduce(const Op& op, AxisView view, void* scratch) {
                 Again<Op>{op, partials}, static_cast<Total*>(nullptr));
 }
 
-/// Calls body.operator()<T>(); bool is read as uint8.
-template <class Body>
-Failure for_numbers(DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::float64:
-      return body.template operator()<double>();
-    case DType::int32:
-      return body.template operator()<int32_t>();
-    case DType::int64:
-      return body.template operator()<int64_t>();
-    case DType::uint8:
-    case DType::boolean:
-      return body.template operator()<uint8_t>();
-    default:
-      return body.template operator()<float>();
-  }
-}
-
 Failure sum(DType dtype, const void* x, const void* center, AxisView view, double scale,
-            void* scratch, void* z) {
-  const auto run = [&]<class T>() {
-    const Sum<T> op{static_cast<const T*>(x), scale, static_cast<typename Sum<T>::Result*>(z)};
+            void* scratch, DType z_dtype, void* z) {
+  const auto run = [&]<class T, class Real = T>() {
+    using Op = Sum<T, Real>;
+    const Op op{static_cast<const T*>(x), scale, static_cast<typename Op::Result*>(z)};
     if constexpr (std::is_floating_point_v<T>)
       if (center) return reduce(SumOfSquares<T>{op, static_cast<const T*>(center)}, view, scratch);
     return reduce(op, view, scratch);
   };
-  return dtype == DType::bfloat16 ? run.template operator()<bfloat16>() : for_numbers(dtype, run);
+  if (dtype != DType::bfloat16) return for_numbers(dtype, run);
+  return z_dtype == DType::float32 ? run.template operator()<bfloat16, float>()
+                                   : run.template operator()<bfloat16>();
 }
 
 Failure max(DType dtype, const void* x, AxisView view, void* scratch, void* z, int64_t* place) {
@@ -269,6 +254,16 @@ Failure max_backward(DType dtype, const void* dz, const int64_t* place, AxisView
 }
 
 }  // namespace
+
+template <class T>
+Failure sum_columns(const T* from, int64_t rows, int64_t width, T* to) {
+  if (width == 0) return nullptr;
+  const Distribution at{{1, rows, width}, 32, false, rows, 1};
+  return launch(reduce_kernel<Sum<T>>, static_cast<unsigned>(at.blocks()), kThreads, at,
+                Sum<T>{from, 1, to}, static_cast<double*>(nullptr));
+}
+template Failure sum_columns(const float*, int64_t, int64_t, float*);
+template Failure sum_columns(const double*, int64_t, int64_t, double*);
 
 const ReduceFunctions reduce_functions = {
     .scratch = scratch,

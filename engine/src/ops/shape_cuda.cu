@@ -8,11 +8,6 @@
 namespace normlab::cuda {
 namespace {
 
-/// Bytes that are moved, never looked at.
-template <int Bytes>
-using Unit =
-    std::conditional_t<Bytes % 4 == 0, Pack<uint32_t, (Bytes + 3) / 4>, Pack<uint8_t, Bytes>>;
-
 // --- copies along joined axes -------------------------------------------------------------------
 
 /// T is one element, or a vector of neighbours.
@@ -131,10 +126,10 @@ Failure copy_tiles(const void* from, void* to, const JoinedAxes& axes, int unit)
                 tiles, static_cast<const T*>(from), static_cast<T*>(to));
 }
 
-template <int Item>
+/// T: an element.
+template <class T>
 Failure copy_items(const void* from, void* to, const JoinedAxes& axes) {
-  using T = Unit<Item>;
-  constexpr int V = 16 / Item;
+  constexpr int Item = sizeof(T), V = 16 / Item;
   if (in_vectors(V, Item, 1, to, axes)) {
     JoinedAxes vectors = axes;
     vectors.lengths[0] /= V;
@@ -142,7 +137,7 @@ Failure copy_items(const void* from, void* to, const JoinedAxes& axes) {
     if (axes.steps[0][0] == 0) return walk(repeat_kernel<T, V>, vectors, from, to);
     if (in_vectors(V, Item, 0, from, axes)) {
       count_vectors(V, 0, vectors);
-      return walk(copy_kernel<Unit<16>>, vectors, from, to);
+      return walk(copy_kernel<Pack<T, V>>, vectors, from, to);
     }
   }
   const int unit = source_axis(axes);
@@ -152,10 +147,7 @@ Failure copy_items(const void* from, void* to, const JoinedAxes& axes) {
 
 Failure copy(int64_t item, const void* from, void* to, const JoinedAxes& axes) {
   if (axes.numel() == 0) return nullptr;
-  return item == 8   ? copy_items<8>(from, to, axes)
-         : item == 4 ? copy_items<4>(from, to, axes)
-         : item == 2 ? copy_items<2>(from, to, axes)
-                     : copy_items<1>(from, to, axes);
+  return for_item(item, [&]<class T>() { return copy_items<T>(from, to, axes); });
 }
 
 // --- other dtypes -------------------------------------------------------------------------------
@@ -187,25 +179,9 @@ __global__ void __launch_bounds__(kElementThreads)
   for (int64_t i = element_index(); i < n; i += element_step()) to[i] = converted<To>(from[i]);
 }
 
-/// Calls body.operator()<T>() with the C++ type of dtype.
 template <class Body>
 Failure for_dtype(DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::float64:
-      return body.template operator()<double>();
-    case DType::int32:
-      return body.template operator()<int32_t>();
-    case DType::int64:
-      return body.template operator()<int64_t>();
-    case DType::uint8:
-      return body.template operator()<uint8_t>();
-    case DType::boolean:
-      return body.template operator()<bool>();
-    case DType::bfloat16:
-      return body.template operator()<bfloat16>();
-    default:
-      return body.template operator()<float>();
-  }
+  return dtype == DType::bfloat16 ? body.template operator()<bfloat16>() : for_numbers(dtype, body);
 }
 
 Failure convert(DType from_dtype, const void* from, DType to_dtype, void* to, int64_t n) {
@@ -228,22 +204,16 @@ __global__ void __launch_bounds__(kElementThreads)
     to[rows[i / row] * row + i % row] = values[i];
 }
 
-template <class T>
-Failure scatter_as(const int64_t* rows, const void* values, int64_t n, int64_t row_bytes,
-                   void* to) {
-  const int64_t row = row_bytes / static_cast<int64_t>(sizeof(T));
-  return launch(scatter_kernel<T>, element_blocks(n * row), kElementThreads, rows,
-                static_cast<const T*>(values), n * row, row, static_cast<T*>(to));
-}
-
 Failure scatter_rows(const int64_t* rows, const void* values, int64_t n, int64_t row_bytes,
                      void* to) {
   if (n * row_bytes == 0) return nullptr;
   const auto all = reinterpret_cast<uintptr_t>(values) | reinterpret_cast<uintptr_t>(to) |
                    static_cast<uintptr_t>(row_bytes);
-  return all % 16 == 0  ? scatter_as<Unit<16>>(rows, values, n, row_bytes, to)
-         : all % 4 == 0 ? scatter_as<Unit<4>>(rows, values, n, row_bytes, to)
-                        : scatter_as<Unit<1>>(rows, values, n, row_bytes, to);
+  return for_unit(all, [&]<class T>() {
+    const int64_t row = row_bytes / static_cast<int64_t>(sizeof(T));
+    return launch(scatter_kernel<T>, element_blocks(n * row), kElementThreads, rows,
+                  static_cast<const T*>(values), n * row, row, static_cast<T*>(to));
+  });
 }
 
 }  // namespace
