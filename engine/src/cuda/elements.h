@@ -16,7 +16,7 @@ struct alignas(sizeof(T) * V <= 16 ? sizeof(T) * V : 16) Pack {
 
 /// Whether packs of V elements may start at p.
 template <class T>
-bool aligned_for(int V, const T* p) {
+__host__ __device__ bool aligned_for(int V, const T* p) {
   return reinterpret_cast<uintptr_t>(p) % (sizeof(T) * static_cast<size_t>(V)) == 0;
 }
 

@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include "cuda/launch.h"
+#include "cuda/row_reduce.h"
 #include "cuda/value_check.h"
-#include "ops/attention_cuda.h"
+#include "ops/attention_tiles_cuda.h"
 
 // Attention within packed sentences without a matrix of scores (Dao et al. 2022): a block has a few
 // rows in shared memory, queries or keys, and lets the other side of their sentence pass by in
@@ -12,134 +12,6 @@
 
 namespace normlab::cuda {
 namespace {
-
-constexpr int kTile = 32;
-constexpr unsigned kAll = 0xffffffffu;
-
-/// How heads of up to D elements are cut up, T being what they are computed in. Shared memory stays
-/// below 99 KB, what every GPU has.
-template <class T, int D>
-struct Cut {
-  static constexpr int kBytes = D * static_cast<int>(sizeof(T));
-  static constexpr int kRows = sizeof(T) == 4 ? 8 : 4;  ///< of a warp
-  static constexpr int kWarps = kBytes <= 512 ? 4 : kBytes <= 1024 ? 2 : 1;
-  static constexpr int kThreads = 32 * kWarps;
-  static constexpr int kBlockRows = kRows * kWarps;
-  static constexpr bool kTwoTiles = kBytes <= 512;  ///< else both sides share one
-  static constexpr int kVector = 16 / static_cast<int>(sizeof(T));
-  static constexpr int kStride = D + kVector;  ///< of a tile: lanes meet no bank twice
-  static constexpr int kColumns = D / 32;      ///< of a lane
-  static constexpr int kTileSize = kTile * kStride;
-  static constexpr int kScores = kBlockRows * kTile;
-  /// For so many sets of rows and of scores.
-  static constexpr size_t bytes(int sets) {
-    const int tiles = kTwoTiles ? 2 : 1;
-    return sizeof(T) * static_cast<size_t>(sets * (kBlockRows * D + kScores) + tiles * kTileSize);
-  }
-};
-
-template <class T>
-struct alignas(16) Vector {
-  T of[16 / sizeof(T)];
-};
-template <class T>
-__device__ Vector<T> vector_at(const T* at) {
-  return *reinterpret_cast<const Vector<T>*>(at);
-}
-
-__device__ int lane() {
-  return static_cast<int>(threadIdx.x) % 32;
-}
-__device__ int warp() {
-  return static_cast<int>(threadIdx.x) / 32;
-}
-
-/// One head's rows somewhere in memory.
-template <class T>
-struct Rows {
-  T* first;
-  int64_t step;
-  __device__ T* at(int64_t row) const { return first + row * step; }
-};
-
-enum Part { kQuery, kKey, kValue };
-
-/// Those of this block's head. `Void` is const where T is.
-template <class T, class Void>
-__device__ Rows<T> part_of(const AttentionArgs& a, Void* qkv, Part part) {
-  const int64_t size = a.heads * a.depth;
-  return {static_cast<T*>(qkv) + part * size + blockIdx.y * a.depth, 3 * size};
-}
-template <class T, class Void>
-__device__ Rows<T> head_of(const AttentionArgs& a, Void* z) {
-  return {static_cast<T*>(z) + blockIdx.y * a.depth, a.heads * a.depth};
-}
-
-/// Copies `there` rows from `first` on into shared memory; zeros up to `count` rows of D elements.
-template <class T, int D, class S>
-__device__ void load(T* to, int stride, const Rows<const S>& from, int64_t first, int64_t there,
-                     int count, int64_t depth) {
-  for (int i = threadIdx.x; i < count * D; i += Cut<T, D>::kThreads) {
-    const int row = i / D, d = i % D;
-    to[row * stride + d] = row < there && d < depth ? widened(from.at(first + row)[d]) : T(0);
-  }
-}
-
-template <class T, int D, class S>
-__device__ void load_rows(T* to, const Rows<const S>& from, int64_t first, const AttentionArgs& a) {
-  load<T, D>(to, D, from, first, a.rows - first, Cut<T, D>::kBlockRows, a.depth);
-}
-template <class T, int D, class S>
-__device__ void load_tile(T* to, const Rows<const S>& from, int64_t first, int64_t end,
-                          const AttentionArgs& a) {
-  load<T, D>(to, Cut<T, D>::kStride, from, first, end - first, kTile, a.depth);
-}
-
-/// Dot products of the warp's rows with the lane's row of the tile.
-template <class T, int D>
-__device__ void dot(const T* rows, const T* tile, int64_t depth, T (&products)[Cut<T, D>::kRows]) {
-  using C = Cut<T, D>;
-  const T* mine = tile + lane() * C::kStride;
-#pragma unroll
-  for (int r = 0; r < C::kRows; ++r) products[r] = 0;
-#pragma unroll 4
-  for (int d = 0; d < depth; d += C::kVector) {
-    const Vector<T> x = vector_at(mine + d);
-#pragma unroll
-    for (int r = 0; r < C::kRows; ++r) {
-      const Vector<T> y = vector_at(rows + r * D + d);
-#pragma unroll
-      for (int v = 0; v < C::kVector; ++v) products[r] += x.of[v] * y.of[v];
-    }
-  }
-}
-
-/// sums[r] += the rows of the tile, weighted with the warp's scores [kRows, kTile].
-template <class T, int D>
-__device__ void add_weighted(const T* scores, const T* tile, int64_t rows,
-                             T (&sums)[Cut<T, D>::kRows][Cut<T, D>::kColumns]) {
-  using C = Cut<T, D>;
-  for (int j = 0; j < kTile && j < rows; j += C::kVector) {
-    Vector<T> weights[C::kRows];
-#pragma unroll
-    for (int r = 0; r < C::kRows; ++r) weights[r] = vector_at(scores + r * kTile + j);
-#pragma unroll
-    for (int v = 0; v < C::kVector; ++v)
-#pragma unroll
-      for (int c = 0; c < C::kColumns; ++c) {
-        const T x = tile[(j + v) * C::kStride + 32 * c + lane()];
-#pragma unroll
-        for (int r = 0; r < C::kRows; ++r) sums[r][c] += weights[r].of[v] * x;
-      }
-  }
-}
-
-template <class T, int D, class S>
-__device__ void store(const T (&sums)[Cut<T, D>::kColumns], T factor, S* to, int64_t depth) {
-#pragma unroll
-  for (int c = 0; c < Cut<T, D>::kColumns; ++c)
-    if (32 * c + lane() < depth) to[32 * c + lane()] = static_cast<S>(sums[c] * factor);
-}
 
 /// The sentence of a row; -1 for all threads of the block if the offsets are bad, which the first
 /// block reports. Called once a kernel.
@@ -161,7 +33,7 @@ __device__ int64_t sentence_of(const AttentionArgs& a, int64_t row, const Checke
 
 /// NaN for what cannot be known.
 template <class T>
-__device__ void spoil(const AttentionArgs& a, const Rows<T>& of, int64_t first, int count) {
+__device__ void spoil(const AttentionArgs& a, const HeadRows<T>& of, int64_t first, int count) {
   for (int64_t i = threadIdx.x; i < count * a.depth; i += blockDim.x)
     if (first + i / a.depth < a.rows) of.at(first + i / a.depth)[i % a.depth] = static_cast<T>(NAN);
 }
@@ -187,11 +59,7 @@ struct Softmax {
   /// Of a row's scores with the tile's keys, one a lane, -infinity where there is none: weights.
   /// Totals are the lane's own until the end.
   __device__ T weight(int r, T score) {
-    T most = score;
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2)
-      most = static_cast<T>(fmax(most, __shfl_xor_sync(kAll, most, step)));
-    most = static_cast<T>(fmax(most, greatest[r]));
+    const T most = static_cast<T>(fmax(max_of_lanes(score), greatest[r]));
     const T factor = most == greatest[r] ? T(1) : exp(greatest[r] - most);
     const T weight = score == -static_cast<T>(INFINITY) ? T(0) : exp(score - most);
     greatest[r] = most;
@@ -200,66 +68,57 @@ struct Softmax {
     for (int c = 0; c < C::kColumns; ++c) sums[r][c] *= factor;
     return weight;
   }
-
-  __device__ T total_of(int r) const {
-    T sum = total[r];
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kAll, sum, step);
-    return sum;
-  }
 };
+
+/// Lets the keys and values [begin, end) pass by the block's queries; `busy`: this warp's are among
+/// them.
+template <class S, int D, class T = compute_t<S>>
+__device__ void attend(const AttentionArgs& a, const Room<T, D, 1>& room, int64_t begin,
+                       int64_t end, bool busy, Softmax<T, D>& softmax) {
+  using C = Cut<T, D>;
+  const HeadRows<const S> k = part_of<const S>(a, a.qkv, kKey),
+                          v = part_of<const S>(a, a.qkv, kValue);
+  const T scale = static_cast<T>(a.scale);
+  for (int64_t tile = begin; tile < end; tile += kTile) {
+    const int64_t there = end - tile;
+    load_tiles<T, D>(room.tile, k, room.partners, v, tile, end, a);
+    if (busy) {
+      T scores[C::kRows], *weights = room.my_scores(0);
+      dot<T, D>(room.my_rows(0), room.tile, a.depth, scores);
+#pragma unroll
+      for (int r = 0; r < C::kRows; ++r)
+        weights[r * kTile + lane()] =
+            softmax.weight(r, lane() < there ? scores[r] * scale : -static_cast<T>(INFINITY));
+      __syncwarp();
+    }
+    exchange_tile<T, D>(room.partners, v, tile, end, a);
+    if (busy) add_weighted<T, D>(room.my_scores(0), room.partners, there, softmax.sums);
+  }
+}
 
 template <class S, int D>
 __global__ void __launch_bounds__(Cut<compute_t<S>, D>::kThreads)
     attention_forward(AttentionArgs a, Checker checker) {
   using T = compute_t<S>;
   using C = Cut<T, D>;
-  T* queries = dynamic_shared<T>();
-  T* keys = queries + C::kBlockRows * D;
-  T* values = C::kTwoTiles ? keys + C::kTileSize : keys;
-  T* my_queries = queries + warp() * C::kRows * D;
-  T* my_weights = values + C::kTileSize + warp() * C::kRows * kTile;
-  const Rows<const S> q = part_of<const S>(a, a.qkv, kQuery), k = part_of<const S>(a, a.qkv, kKey),
-                      v = part_of<const S>(a, a.qkv, kValue);
-  const Rows<S> z = head_of<S>(a, a.z);
+  const Room<T, D, 1> room;
+  const HeadRows<S> z = head_of<S>(a, a.z);
   T* log_sum = static_cast<T*>(a.log_sum) + blockIdx.y * a.rows;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * C::kBlockRows;
   const int64_t mine = first + warp() * C::kRows;
-  const T scale = static_cast<T>(a.scale);
   const int64_t sentence = sentence_of(a, first, checker);
   if (sentence < 0) return spoil(a, z, first, C::kBlockRows);
-  load_rows<T, D>(queries, q, first, a);
+  load_rows<T, D>(room.rows, part_of<const S>(a, a.qkv, kQuery), first, a);
   // A tile of queries may reach over several sentences: each is a job of its own.
   for (int64_t s = sentence; s < a.sentences && a.offsets[s] < first + C::kBlockRows; ++s) {
     const int64_t begin = a.offsets[s], end = a.offsets[s + 1];
     const bool busy = mine < end && mine + C::kRows > begin;
     Softmax<T, D> softmax;
-    for (int64_t tile = begin; tile < end; tile += kTile) {
-      const int64_t there = end - tile;
-      __syncthreads();  // the last tile has been read
-      load_tile<T, D>(keys, k, tile, end, a);
-      if (C::kTwoTiles) load_tile<T, D>(values, v, tile, end, a);
-      __syncthreads();
-      if (busy) {
-        T scores[C::kRows];
-        dot<T, D>(my_queries, keys, a.depth, scores);
-#pragma unroll
-        for (int r = 0; r < C::kRows; ++r)
-          my_weights[r * kTile + lane()] =
-              softmax.weight(r, lane() < there ? scores[r] * scale : -static_cast<T>(INFINITY));
-        __syncwarp();
-      }
-      if (!C::kTwoTiles) {
-        __syncthreads();
-        load_tile<T, D>(values, v, tile, end, a);
-        __syncthreads();
-      }
-      if (busy) add_weighted<T, D>(my_weights, values, there, softmax.sums);
-    }
+    attend<S, D>(a, room, begin, end, busy, softmax);
     if (!busy) continue;
 #pragma unroll
     for (int r = 0; r < C::kRows; ++r) {
-      const T total = softmax.total_of(r);
+      const T total = sum_of_lanes(softmax.total[r]);
       const int64_t row = mine + r;
       if (row < begin || row >= end) continue;
       store<T, D>(softmax.sums[r], 1 / total, z.at(row), a.depth);
@@ -282,8 +141,7 @@ __global__ void __launch_bounds__(32 * kDeltaWarps) find_delta(AttentionArgs a) 
   const S *z = head_of<S>(a, a.z).at(row), *dz = head_of<const S>(a, a.dz).at(row);
   T sum = 0;
   for (int64_t d = lane(); d < a.depth; d += 32) sum += widened(z[d]) * widened(dz[d]);
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kAll, sum, step);
+  sum = sum_of_lanes(sum);
   if (lane() == 0) static_cast<T*>(a.delta)[blockIdx.y * a.rows + row] = sum;
 }
 
@@ -299,76 +157,85 @@ __device__ Query<T> query_at(const AttentionArgs& a, int64_t row, bool there) {
   return {static_cast<const T*>(a.log_sum)[at], static_cast<const T*>(a.delta)[at]};
 }
 
-/// The gradients of the block's rows: of queries, which the keys and values pass by, or (Keys) of
-/// keys and values, which the queries and dz pass by.
+/// Gradients of the warp's rows and of their partners, as far as they are summed.
+template <class T, int D>
+struct RowGradients {
+  using C = Cut<T, D>;
+  Query<T> queries[C::kRows];  ///< the rows, unless they are keys
+  T drows[C::kRows][C::kColumns], dpartners[C::kRows][C::kColumns];
+};
+
+/// Weights and gradients of the scores of the warp's rows with the tile at `at`, a lane for each of
+/// its rows.
+template <int D, bool Keys, class T>
+__device__ void find_dscores(const AttentionArgs& a, const Room<T, D, 2>& room,
+                             const Query<T> (&queries)[Cut<T, D>::kRows], int64_t at, bool inside,
+                             const T (&scores)[Cut<T, D>::kRows]) {
+  using C = Cut<T, D>;
+  const T scale = static_cast<T>(a.scale);
+  T dweights[C::kRows], *weights = room.my_scores(0), *dscores = room.my_scores(1);
+  dot<T, D>(room.my_rows(1), room.partners, a.depth, dweights);
+  const Query<T> of_lane = query_at<T>(a, at + lane(), Keys && inside);
+#pragma unroll
+  for (int r = 0; r < C::kRows; ++r) {
+    const Query<T> query = Keys ? of_lane : queries[r];
+    const T weight = inside ? exp(scale * scores[r] - query.log_sum) : T(0);
+    if (Keys) weights[r * kTile + lane()] = weight;
+    dscores[r * kTile + lane()] = inside ? scale * weight * (dweights[r] - query.delta) : T(0);
+  }
+  __syncwarp();
+}
+
+/// Lets the other side [begin, end) pass by the block's rows.
+template <class S, int D, bool Keys, class T = compute_t<S>>
+__device__ void add_gradients(const AttentionArgs& a, const Room<T, D, 2>& room, int64_t begin,
+                              int64_t end, bool busy, RowGradients<T, D>& sums) {
+  using C = Cut<T, D>;
+  const HeadRows<const S> passing = part_of<const S>(a, a.qkv, Keys ? kQuery : kKey),
+                          partners =
+                              Keys ? head_of<const S>(a, a.dz) : part_of<const S>(a, a.qkv, kValue);
+  for (int64_t at = begin; at < end; at += kTile) {
+    const int64_t there = end - at;
+    load_tiles<T, D>(room.tile, passing, room.partners, partners, at, end, a);
+    T scores[C::kRows];
+    if (busy) dot<T, D>(room.my_rows(0), room.tile, a.depth, scores);
+    exchange_tile<T, D>(room.partners, partners, at, end, a);
+    if (busy) {
+      find_dscores<D, Keys>(a, room, sums.queries, at, lane() < there, scores);
+      if (Keys) add_weighted<T, D>(room.my_scores(0), room.partners, there, sums.dpartners);
+    }
+    exchange_tile<T, D>(room.tile, passing, at, end, a);
+    if (busy) add_weighted<T, D>(room.my_scores(1), room.tile, there, sums.drows);
+  }
+}
+
+/// The gradients of the block's rows: queries with their dz, which the keys and values pass by, or
+/// (Keys) keys with their values, which the queries and dz pass by.
 template <class S, int D, bool Keys>
 __device__ void gradients_of_rows(const AttentionArgs& a, int64_t sentence) {
   using T = compute_t<S>;
   using C = Cut<T, D>;
-  T* rows = dynamic_shared<T>();                                 // queries or keys
-  T* partners = rows + C::kBlockRows * D;                        // their dz or values
-  T* tile = partners + C::kBlockRows * D;                        // keys or queries
-  T* tile_partners = C::kTwoTiles ? tile + C::kTileSize : tile;  // values or dz
-  T* weights = tile_partners + C::kTileSize + warp() * C::kRows * kTile;
-  T* dscores = weights + C::kScores;
-  const int at_warp = warp() * C::kRows * D;
-  const Rows<const S> q = part_of<const S>(a, a.qkv, kQuery), k = part_of<const S>(a, a.qkv, kKey),
-                      v = part_of<const S>(a, a.qkv, kValue), dz = head_of<const S>(a, a.dz);
-  const Rows<const S> passing = Keys ? q : k, passing_partners = Keys ? dz : v;
+  const Room<T, D, 2> room;
+  const HeadRows<const S> dz = head_of<const S>(a, a.dz), v = part_of<const S>(a, a.qkv, kValue);
+  const HeadRows<S> to = part_of<S>(a, a.dqkv, Keys ? kKey : kQuery),
+                    to_partners = part_of<S>(a, a.dqkv, kValue);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * C::kBlockRows;
   const int64_t mine = first + warp() * C::kRows;
-  const T scale = static_cast<T>(a.scale);
-  load_rows<T, D>(rows, Keys ? k : q, first, a);
-  load_rows<T, D>(partners, Keys ? v : dz, first, a);
-  Query<T> queries[C::kRows];  // the rows, unless they are keys
-#pragma unroll
-  for (int r = 0; r < C::kRows; ++r) queries[r] = query_at<T>(a, mine + r, mine + r < a.rows);
+  load_rows<T, D>(room.rows, part_of<const S>(a, a.qkv, Keys ? kKey : kQuery), first, a);
+  load_rows<T, D>(room.rows + C::kBlockRows * D, Keys ? v : dz, first, a);
   for (int64_t s = sentence; s < a.sentences && a.offsets[s] < first + C::kBlockRows; ++s) {
     const int64_t begin = a.offsets[s], end = a.offsets[s + 1];
     const bool busy = mine < end && mine + C::kRows > begin;
-    T drows[C::kRows][C::kColumns] = {}, dpartners[C::kRows][C::kColumns] = {};
-    for (int64_t at = begin; at < end; at += kTile) {
-      const int64_t there = end - at;
-      const bool inside = lane() < there;
-      __syncthreads();  // the last tile has been read
-      load_tile<T, D>(tile, passing, at, end, a);
-      if (C::kTwoTiles) load_tile<T, D>(tile_partners, passing_partners, at, end, a);
-      __syncthreads();
-      T scores[C::kRows], dweights[C::kRows];
-      if (busy) dot<T, D>(rows + at_warp, tile, a.depth, scores);
-      if (!C::kTwoTiles) {
-        __syncthreads();
-        load_tile<T, D>(tile_partners, passing_partners, at, end, a);
-        __syncthreads();
-      }
-      if (busy) {
-        dot<T, D>(partners + at_warp, tile_partners, a.depth, dweights);
-        const Query<T> of_lane = query_at<T>(a, at + lane(), Keys && inside);
+    RowGradients<T, D> sums{};
 #pragma unroll
-        for (int r = 0; r < C::kRows; ++r) {
-          const Query<T> query = Keys ? of_lane : queries[r];
-          const T weight = inside ? exp(scale * scores[r] - query.log_sum) : T(0);
-          if (Keys) weights[r * kTile + lane()] = weight;
-          dscores[r * kTile + lane()] =
-              inside ? scale * weight * (dweights[r] - query.delta) : T(0);
-        }
-        __syncwarp();
-        if (Keys) add_weighted<T, D>(weights, tile_partners, there, dpartners);
-      }
-      if (!C::kTwoTiles) {
-        __syncthreads();
-        load_tile<T, D>(tile, passing, at, end, a);
-        __syncthreads();
-      }
-      if (busy) add_weighted<T, D>(dscores, tile, there, drows);
-    }
-    const Rows<S> to = part_of<S>(a, a.dqkv, Keys ? kKey : kQuery),
-                  to_partners = part_of<S>(a, a.dqkv, kValue);
+    for (int r = 0; r < C::kRows; ++r)
+      sums.queries[r] = query_at<T>(a, mine + r, !Keys && mine + r < a.rows);
+    add_gradients<S, D, Keys>(a, room, begin, end, busy, sums);
 #pragma unroll
     for (int r = 0; r < C::kRows; ++r) {
       if (mine + r < begin || mine + r >= end) continue;
-      store<T, D>(drows[r], T(1), to.at(mine + r), a.depth);
-      if (Keys) store<T, D>(dpartners[r], T(1), to_partners.at(mine + r), a.depth);
+      store<T, D>(sums.drows[r], T(1), to.at(mine + r), a.depth);
+      if (Keys) store<T, D>(sums.dpartners[r], T(1), to_partners.at(mine + r), a.depth);
     }
   }
 }

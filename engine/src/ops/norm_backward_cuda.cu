@@ -145,6 +145,49 @@ constexpr int kAtOnce = kLanes <= 0            ? 1
                         : E * sizeof(A) >= 32  ? 4
                                                : 5;
 
+/// The row's x, unless nothing reads it, and dz. The parameters' gradients read those of general
+/// rows once more.
+template <bool kOnce, class T, class Part>
+__device__ void load_row(const NormProblem<T>& a, int64_t row, bool reads_x, Part& part) {
+  if (reads_x)
+    part.template load<kOnce>(0, a.x + row * a.H);
+  else
+    part.leave_out(0);
+  part.template load<kOnce>(1, a.dz + row * a.H);
+}
+
+/// This thread's sums of dy and dy * y, and, with kSums, those of the columns.
+template <int V, bool kSums, class Row, class Part, class Sums, class A>
+__device__ void sum_part(const Row& row, const Part& part, Sums& column_sums, A (&total)[2]) {
+  part.each([&](int column, auto& values) {
+    A y[V], dy[V];
+    row.at(column, values, y, dy);
+    if constexpr (kSums) column_sums.add(column, values[1], y);
+#pragma unroll
+    for (int k = 0; k < V; ++k) {
+      total[0] += dy[k];
+      total[1] += dy[k] * y[k];
+    }
+  });
+}
+
+/// dx of this thread's elements, from the row's sums.
+template <int V, class T, class Row, class Part, class Reducer, class A>
+__device__ void write_dx(const NormProblem<T>& a, int64_t at, const Row& row, const Part& part,
+                         Reducer& reducer, const A (&total)[2]) {
+  const StatGradients<A> through(a, row.stats.coef, total[0], total[1]);
+  A clamped[2] = {0, 0};
+  if (row.clamp.on()) sum_clamped<V>(row, part, through, reducer, clamped);
+  T* dx = a.dx + at * a.H;
+  part.each([&](int column, auto& values) {
+    A out[V];
+    row.dx(column, values, through, out);
+    if (row.clamp.on()) route_clamped(row, a.extremes + 2 * at, column, values[0], clamped, out);
+    scale_back(row.stats, out);
+    store_values<T, V>(dx + column, out);
+  });
+}
+
 /// Rows in turn. kSums: each column has parameters of its own whose gradients are wanted.
 template <class T, int V, int E, int kLanes, bool kSums, bool kGeneral>
 __global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kLanes>,
@@ -159,47 +202,21 @@ __global__ void __launch_bounds__(kBackwardThreadsOf<T, E, kLanes>,
   A* const shared = dynamic_shared<A>() + room_in_dynamic<A, kLanes> / sizeof(A);
   std::conditional_t<kSums, ColumnSums<A, V>, NoSums> column_sums(strip, columns, shared);
   SharedByRows<T> row_sums;
+  const bool shared_by_rows = kGeneral && sums_rows(a);
   for (int64_t first = rows.first; first < a.rows; first += rows.step) {
     const bool inside = first + threadIdx.y < a.rows;
     const int64_t row = inside ? first + threadIdx.y : 0;
     RowPart<T, V, E, kLanes, 2, kGeneral> part(strip, inside ? H : 0, in_shared);
-    // The parameters' gradients read x and dz of general rows once more.
-    if (reads_x)
-      part.template load<!kGeneral>(0, a.x + row * a.H);
-    else
-      part.leave_out(0);
-    part.template load<!kGeneral>(1, a.dz + row * a.H);
+    load_row<!kGeneral>(a, row, reads_x, part);
     const RowGradient<T, V, kGeneral> gradient(a, row, segment, reads_x);
     A total[2] = {0, 0};
-    part.each([&](int column, auto& values) {
-      A y[V], dy[V];
-      gradient.at(column, values, y, dy);
-      if constexpr (kSums) column_sums.add(column, values[1], y);
-#pragma unroll
-      for (int k = 0; k < V; ++k) {
-        total[0] += dy[k];
-        total[1] += dy[k] * y[k];
-      }
-    });
-    const bool shared_by_rows = kGeneral && sums_rows(a);
+    sum_part<V, kSums>(gradient, part, column_sums, total);
     if (a.via_mean() || a.via_scale() || shared_by_rows) reducer.sum(total);
     if (shared_by_rows && inside && threadIdx.x == 0) row_sums.add(a, row, total[0], total[1]);
-    if (!a.dx) continue;
-    const StatGradients<A> through(a, gradient.stats.coef, total[0], total[1]);
-    A clamped[2] = {0, 0};
-    if (gradient.clamp.on()) sum_clamped<V>(gradient, part, through, reducer, clamped);
-    T* dx = a.dx + row * a.H;
-    part.each([&](int column, auto& values) {
-      A out[V];
-      gradient.dx(column, values, through, out);
-      if (gradient.clamp.on())
-        route_clamped(gradient, a.extremes + 2 * row, column, values[0], clamped, out);
-      scale_back(gradient.stats, out);
-      store_values<T, V>(dx + column, out);
-    });
+    if (a.dx) write_dx<V>(a, row, gradient, part, reducer, total);
   }
   if constexpr (kSums) column_sums.write(a.scratch + rows.first / blockDim.y * 2 * H, H);
-  if (kGeneral && sums_rows(a) && threadIdx.x == 0) row_sums.write(a);
+  if (shared_by_rows && threadIdx.x == 0) row_sums.write(a);
 }
 
 // --- launching --------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+#include "cuda/row_reduce.h"
 #include "ops/norm_cuda.h"
 #include "ops/norm_math_cuda.h"
 
@@ -69,24 +70,11 @@ struct Elements {
   }
 };
 
-/// Joins what a channel's threads have, over threadIdx.y. Every thread of the block must call it.
+/// Joins what a channel's threads have. Every thread of the block must call it.
 template <class A, int K, class Join>
 __device__ void join_channel(A (&values)[K], const Join& join) {
   __shared__ A room[K][kThreads];
-  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
-#pragma unroll
-  for (int k = 0; k < K; ++k) room[k][thread] = values[k];
-  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.y < half)
-#pragma unroll
-      for (int k = 0; k < K; ++k)
-        room[k][thread] = join(room[k][thread], room[k][thread + half * blockDim.x]);
-  }
-  __syncthreads();
-#pragma unroll
-  for (int k = 0; k < K; ++k) values[k] = room[k][threadIdx.x];
-  __syncthreads();  // the room may be used again
+  join_over_y(values, room, join);
 }
 
 template <class A, int K>

@@ -11,20 +11,6 @@ namespace {
 /// unrolled would wait for each. Behind the end the first is read again.
 constexpr int kBatch = 4;
 
-/// This block's sum of `value` over threadIdx.y, for threadIdx.y = 0, and in room[threadIdx.x];
-/// blockDim.y is a power of two. `room` has one place a thread.
-template <class A>
-__device__ A sum_of_lanes(A value, A* room) {
-  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
-  room[thread] = value;
-  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.y < half) room[thread] += room[thread + half * blockDim.x];
-  }
-  __syncthreads();
-  return room[thread];
-}
-
 // --- over parts -------------------------------------------------------------------------------
 
 constexpr int kPartThreads = 1024;
@@ -40,31 +26,31 @@ struct Parts {
 /// thread; the last block sums the alphas.
 template <class A>
 __global__ void __launch_bounds__(kPartThreads) sum_over_parts(Parts<A> a) {
-  __shared__ A room[kPartThreads];
+  __shared__ A room[1][kPartThreads];
   const bool alphas = a.dalpha && blockIdx.x == gridDim.x - 1;
   const int64_t columns = 2 * a.width;
   const int64_t j = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  A sum = 0;
+  A sum[1] = {0};
   if (alphas) {
     for (int64_t i = threadIdx.y * blockDim.x + threadIdx.x; i < a.alpha_count; i += kPartThreads)
-      sum += a.alphas[i];
+      sum[0] += a.alphas[i];
   } else if (j < columns) {
 #pragma unroll 4
     for (int64_t part = threadIdx.y; part < a.parts; part += blockDim.y)
-      sum += a.partials[part * columns + j];
+      sum[0] += a.partials[part * columns + j];
   }
-  sum = sum_of_lanes(sum, room);
+  join_over_y(sum, room, [](A x, A y) { return x + y; });
   if (threadIdx.y > 0) return;
   if (alphas) {
     // One row of sums is left; a warp or less.
     A total = 0;
     if (threadIdx.x == 0)
-      for (unsigned i = 0; i < blockDim.x; ++i) total += room[i];
+      for (unsigned i = 0; i < blockDim.x; ++i) total += room[0][i];
     if (threadIdx.x == 0) a.dalpha[0] = total;
   } else if (j < a.width) {
-    if (a.dgain) a.dgain[j] = sum;
+    if (a.dgain) a.dgain[j] = sum[0];
   } else if (j < columns) {
-    if (a.dbias) a.dbias[j - a.width] = sum;
+    if (a.dbias) a.dbias[j - a.width] = sum[0];
   }
 }
 

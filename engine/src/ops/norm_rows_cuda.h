@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/cluster.h"
+#include "cuda/row_reduce.h"
 #include "ops/norm_cuda.h"
 #include "ops/norm_math_cuda.h"
 
@@ -35,14 +36,6 @@ __device__ BlockColumns columns_of_block(int H) {
 }
 
 // --- sums over a row --------------------------------------------------------------------------
-
-template <int kLanes = 32, class A>
-__device__ A sum_of_lanes(A value) {
-#pragma unroll
-  for (int step = kLanes / 2; step > 0; step /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, step);
-  return value;
-}
 
 /// Room for RowReducer, in shared memory: a block has at most 32 warps.
 template <class A>

@@ -55,49 +55,70 @@ __device__ inline unsigned find_digit(const int (&counts)[kDigits], int& before)
   return static_cast<unsigned>(__shfl_sync(0xffffffffu, digit, holder));
 }
 
+/// Eight bits of the key, or behind all of these of the index.
+struct Digit {
+  bool of_key;
+  int shift;
+  explicit __device__ Digit(int place) : of_key(place >= 32), shift(of_key ? place - 32 : place) {}
+
+  template <class Key>
+  __device__ uint32_t of(Key key, uint32_t index) const {
+    return (of_key ? static_cast<uint32_t>(key >> shift) : index >> shift) & (kDigits - 1);
+  }
+};
+
+/// Counts the digits of a row's entries that fit the searches so far.
+template <class T, class Key>
+__device__ void count_digits(const T* x, uint32_t H, Digit digit, const Search<Key> (&search)[2],
+                             int (&counts)[2][kDigits]) {
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * kDigits; i += kThreads)
+    counts[i / kDigits][i % kDigits] = 0;
+  __syncthreads();
+  for (uint32_t j = threadIdx.x; j < H; j += kThreads) {
+    const Key key = key_of(static_cast<accumulate_t<T>>(x[j]));
+    for (int side = 0; side < 2; ++side) {
+      const Key k = side == 0 ? static_cast<Key>(~key) : key;
+      if (search[side].fits(k, j)) atomicAdd(&counts[side][digit.of(k, j)], 1);
+    }
+  }
+  __syncthreads();
+}
+
+/// Takes each search's digit into it, a warp for each.
+template <class Key>
+__device__ void take_digits(Digit digit, const int (&counts)[2][kDigits],
+                            Search<Key> (&search)[2]) {
+  const auto side = threadIdx.x / 32;
+  if (side < 2) {
+    Search<Key> s = search[side];
+    const unsigned found = find_digit(counts[side], s.before);
+    if (digit.of_key) {
+      s.key |= static_cast<Key>(found) << digit.shift;
+      s.key_mask |= Key{255} << digit.shift;
+    } else {
+      s.index |= found << digit.shift;
+      s.index_mask |= 255u << digit.shift;
+    }
+    if (threadIdx.x % 32 == 0) search[side] = s;
+  }
+  __syncthreads();
+}
+
 /// One row a block. Search 0 is for the largest: its keys are turned round.
 template <class T>
 __global__ void __launch_bounds__(kThreads) extremes_of_rows(NormProblem<T> a) {
-  using A = accumulate_t<T>;
-  using Key = decltype(key_of(A{}));
+  using Key = decltype(key_of(accumulate_t<T>{}));
   __shared__ int counts[2][kDigits];
   __shared__ Search<Key> search[2];
   const T* x = a.x + static_cast<int64_t>(blockIdx.x) * a.H;
   const auto H = static_cast<uint32_t>(a.H);
   if (threadIdx.x < 2) search[threadIdx.x] = {0, 0, 0, 0, static_cast<int>(a.clamp) - 1};
-
   // Digits of the key, then as many of the index as there are.
   for (int place = 8 * sizeof(Key) + 24; place >= 0; place -= 8) {
-    const bool of_key = place >= 32;
-    const int shift = of_key ? place - 32 : place;
-    if (!of_key && (H - 1) >> shift == 0 && shift > 0) continue;
-    for (int i = static_cast<int>(threadIdx.x); i < 2 * kDigits; i += kThreads)
-      counts[i / kDigits][i % kDigits] = 0;
-    __syncthreads();
-    for (uint32_t j = threadIdx.x; j < H; j += kThreads) {
-      const Key key = key_of(static_cast<A>(x[j]));
-      for (int side = 0; side < 2; ++side) {
-        const Key k = side == 0 ? static_cast<Key>(~key) : key;
-        if (!search[side].fits(k, j)) continue;
-        atomicAdd(&counts[side][(of_key ? static_cast<uint32_t>(k >> shift) : j >> shift) & 255],
-                  1);
-      }
-    }
-    __syncthreads();
-    const auto side = threadIdx.x / 32;
-    if (side < 2) {
-      Search<Key> s = search[side];
-      const unsigned digit = find_digit(counts[side], s.before);
-      if (of_key) {
-        s.key |= static_cast<Key>(digit) << shift;
-        s.key_mask |= Key{255} << shift;
-      } else {
-        s.index |= digit << shift;
-        s.index_mask |= 255u << shift;
-      }
-      if (threadIdx.x % 32 == 0) search[side] = s;
-    }
-    __syncthreads();
+    const Digit digit(place);
+    if (!digit.of_key && (H - 1) >> digit.shift == 0 && digit.shift > 0) continue;
+    count_digits(x, H, digit, search, counts);
+    take_digits(digit, counts, search);
   }
   if (threadIdx.x < 2)
     a.extremes[int64_t{2} * blockIdx.x + threadIdx.x] =

@@ -80,8 +80,8 @@ void Adam::step() {
   const Kernels& kernels = optim_kernels_for_cpu();
   update_all(slots, [&]<class T>(size_t k, int64_t begin, int64_t n, T* w, const T* g) {
     const size_t i = slots[k].index;
-    kernels.of<T>().adam(rounded<T>(steps[k]), w, g, exp_avg_[i].data<T>() + begin,
-                         exp_avg_sq_[i].data<T>() + begin, n);
+    kernels.update.of<T>().adam(rounded<T>(steps[k]), {w, g, exp_avg_[i].data<T>() + begin,
+                                                       exp_avg_sq_[i].data<T>() + begin, n});
   });
   for (const Slot& slot : slots) ++steps_[slot.index];
 }
@@ -111,7 +111,7 @@ void Adam::launch(const std::vector<Slot>& part) {
   };
   const auto next = [this, first] { return rounded<T>(next_step(first)); };
   const auto* replayed = at_replay<AdamStep<T>>("Adam", alive_, in_place, next, done);
-  cuda::call("Adam", cuda::backend().optim->of<T>().adam, next(), replayed, tensors.data(),
+  cuda::call("Adam", cuda::backend().optim->update.of<T>().adam, next(), replayed, tensors.data(),
              static_cast<int64_t>(tensors.size()));
   if (!replayed) done();
 }

@@ -67,8 +67,7 @@ Tensor clip_on_gpu(const std::vector<Tensor>& gradients, double max_norm) {
   if (tensors.empty()) return Tensor::zeros({}, DType::float64, Device::cuda);
   const cuda::OptimFunctions& optim = *cuda::backend().optim;
   const auto count = static_cast<int64_t>(tensors.size());
-  const Tensor parts =
-      Tensor::empty({optim.clip_parts(tensors.data(), count)}, DType::float64, Device::cuda);
+  const Tensor parts = Tensor::empty({optim.clip_parts(count)}, DType::float64, Device::cuda);
   const Tensor norm = Tensor::empty({}, DType::float64, Device::cuda);
   cuda::call("clip_grad_norm", optim.clip, tensors.data(), count, max_norm,
              static_cast<double*>(device_data(parts)), static_cast<double*>(device_data(norm)));

@@ -7,9 +7,11 @@ namespace normlab::NORMLAB_ISA {
 namespace {
 
 template <class T>
-void adam(const optim::AdamStep<T>& step, T* __restrict w, const T* __restrict g, T* __restrict avg,
-          T* __restrict sq, int64_t n) {
+void adam(const optim::AdamStep<T>& step, const optim::Parameter<T>& p) {
   const optim::AdamStep<T> s = step;
+  T* __restrict w = p.w, * __restrict avg = p.first, * __restrict sq = p.second;
+  const T* __restrict g = p.g;
+  const int64_t n = p.n;
   for (int64_t i = 0; i < n; ++i) {
     const T d = g[i] + s.l2 * w[i];
     const T m = avg[i] + s.rate1 * (d - avg[i]);
@@ -21,9 +23,11 @@ void adam(const optim::AdamStep<T>& step, T* __restrict w, const T* __restrict g
 }
 
 template <class T>
-void sgd(const optim::SgdStep<T>& step, T* __restrict w, const T* __restrict g,
-         T* __restrict velocity, int64_t n) {
+void sgd(const optim::SgdStep<T>& step, const optim::Parameter<T>& p) {
   const optim::SgdStep<T> s = step;
+  T* __restrict w = p.w, * __restrict velocity = p.first;
+  const T* __restrict g = p.g;
+  const int64_t n = p.n;
   if (!velocity) {
     for (int64_t i = 0; i < n; ++i) w[i] -= s.lr * (g[i] + s.l2 * w[i]);
     return;
@@ -59,6 +63,6 @@ void scale(float* x, float factor, int64_t n) {
 }  // namespace
 
 extern const optim::Kernels optim_kernels = {
-    {adam<float>, sgd<float>}, {adam<double>, sgd<double>}, square_sum, scale};
+    {{adam<float>, sgd<float>}, {adam<double>, sgd<double>}}, square_sum, scale};
 
 }  // namespace normlab::NORMLAB_ISA

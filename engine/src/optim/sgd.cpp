@@ -55,7 +55,7 @@ void SGD::step() {
   update_all(slots, [&]<class T>(size_t k, int64_t begin, int64_t n, T* w, const T* g) {
     const size_t i = slots[k].index;
     T* velocity = momentum_[i] ? momentum_[i].data<T>() + begin : nullptr;
-    kernels.of<T>().sgd(rounded<T>(next_step(i)), w, g, velocity, n);
+    kernels.update.of<T>().sgd(rounded<T>(next_step(i)), {w, g, velocity, nullptr, n});
   });
 }
 
@@ -76,7 +76,7 @@ void SGD::launch(const std::vector<Slot>& part) {
   };
   const auto next = [this, first] { return rounded<T>(next_step(first)); };
   const auto* replayed = at_replay<SgdStep<T>>("SGD", alive_, in_place, next, done);
-  cuda::call("SGD", cuda::backend().optim->of<T>().sgd, next(), replayed, tensors.data(),
+  cuda::call("SGD", cuda::backend().optim->update.of<T>().sgd, next(), replayed, tensors.data(),
              static_cast<int64_t>(tensors.size()));
   if (!replayed) done();
 }

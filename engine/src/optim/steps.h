@@ -1,6 +1,32 @@
 #pragma once
 
+#include <cstdint>
+
 namespace normlab::optim {
+
+/// A parameter, or a part of one, with its gradient and what the optimizer keeps of it; null:
+/// nothing.
+template <class T>
+struct Parameter {
+  T* w;
+  const T* g;
+  T *first, *second;  ///< Adam's moments; SGD's momentum is the first
+  int64_t n;
+};
+
+/// A table of functions for each type of parameters.
+template <template <class> class Functions>
+struct ByType {
+  Functions<float> float32;
+  Functions<double> float64;
+  template <class T>
+  const Functions<T>& of() const {
+    if constexpr (sizeof(T) == 8)
+      return float64;
+    else
+      return float32;
+  }
+};
 
 /// One step's constants for parameters of type T. What depends on the step number is computed once,
 /// in double.

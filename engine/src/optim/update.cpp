@@ -79,13 +79,13 @@ void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept) {
 }
 
 template <class T>
-std::vector<cuda::OptimTensor<T>> gpu_tensors(const std::vector<Slot>& slots,
-                                              const std::vector<Tensor>& first,
-                                              const std::vector<Tensor>& second) {
+std::vector<Parameter<T>> gpu_tensors(const std::vector<Slot>& slots,
+                                      const std::vector<Tensor>& first,
+                                      const std::vector<Tensor>& second) {
   const auto pointer = [](const std::vector<Tensor>& all, size_t i) {
     return all.empty() ? nullptr : device_data_or_null<T>(all[i]);
   };
-  std::vector<cuda::OptimTensor<T>> tensors;
+  std::vector<Parameter<T>> tensors;
   for (const Slot& slot : slots)
     tensors.push_back({static_cast<T*>(device_data(slot.parameter)),
                        static_cast<const T*>(device_data(slot.dense)), pointer(first, slot.index),
@@ -93,11 +93,11 @@ std::vector<cuda::OptimTensor<T>> gpu_tensors(const std::vector<Slot>& slots,
   return tensors;
 }
 
-template std::vector<cuda::OptimTensor<float>> gpu_tensors(const std::vector<Slot>&,
-                                                           const std::vector<Tensor>&,
-                                                           const std::vector<Tensor>&);
-template std::vector<cuda::OptimTensor<double>> gpu_tensors(const std::vector<Slot>&,
-                                                            const std::vector<Tensor>&,
-                                                            const std::vector<Tensor>&);
+template std::vector<Parameter<float>> gpu_tensors(const std::vector<Slot>&,
+                                                   const std::vector<Tensor>&,
+                                                   const std::vector<Tensor>&);
+template std::vector<Parameter<double>> gpu_tensors(const std::vector<Slot>&,
+                                                    const std::vector<Tensor>&,
+                                                    const std::vector<Tensor>&);
 
 }  // namespace normlab::optim

@@ -92,14 +92,14 @@ Device device_of(const char* op, const char* what, const std::vector<Tensor>& te
 void follow(const std::vector<Tensor>& parameters, std::vector<Tensor>& kept);
 /// What the kernels take. The moments may be empty.
 template <class T>
-std::vector<cuda::OptimTensor<T>> gpu_tensors(const std::vector<Slot>& slots,
-                                              const std::vector<Tensor>& first,
-                                              const std::vector<Tensor>& second);
+std::vector<Parameter<T>> gpu_tensors(const std::vector<Slot>& slots,
+                                      const std::vector<Tensor>& first,
+                                      const std::vector<Tensor>& second);
 /// ArgumentError if a captured step's parameters, or what is kept of them, have other memory by
 /// now.
 template <class T>
-void check_in_place(const char* op, const std::vector<cuda::OptimTensor<T>>& captured,
-                    const std::vector<cuda::OptimTensor<T>>& now) {
+void check_in_place(const char* op, const std::vector<Parameter<T>>& captured,
+                    const std::vector<Parameter<T>>& now) {
   const auto memory = [](const auto& t) { return std::tie(t.w, t.first, t.second); };
   for (size_t i = 0; i < captured.size(); ++i)
     check<ArgumentError>(memory(captured[i]) == memory(now[i]), "replay", "the parameters of ", op,
