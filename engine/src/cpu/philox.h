@@ -11,7 +11,7 @@ inline constexpr uint32_t kPhiloxMultipliers[2] = {0xD2511F53, 0xCD9E8D57};
 inline constexpr uint32_t kPhiloxKeySteps[2] = {0x9E3779B9, 0xBB67AE85};
 
 /// Philox4x32-10 (Salmon et al., SC 2011) of one counter.
-inline PhiloxWords philox(PhiloxWords c, uint32_t key0, uint32_t key1) {
+constexpr PhiloxWords philox(PhiloxWords c, uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{kPhiloxMultipliers[0]} * c[0];
     const uint64_t b = uint64_t{kPhiloxMultipliers[1]} * c[2];
@@ -24,7 +24,7 @@ inline PhiloxWords philox(PhiloxWords c, uint32_t key0, uint32_t key1) {
 }
 
 /// A block of a generator's stream: the counter is its number, the key the seed.
-inline PhiloxWords philox_block(uint64_t seed, uint64_t block) {
+constexpr PhiloxWords philox_block(uint64_t seed, uint64_t block) {
   return philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0},
                 static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
 }

@@ -66,27 +66,23 @@ Failure for_unit(uintptr_t bits, const Body& body) {
   return for_item(static_cast<int64_t>(bits & (~bits + 1)), body);
 }
 
-template <int N, class Index>
-__device__ void walk_to(const JoinedAxes& axes, Index rest, int64_t (&at)[N]) {
+/// Where element `rest` of those that the axes span lies in the first N tensors.
+template <int N>
+__device__ void walk_to(const JoinedAxes& axes, int64_t rest, int64_t (&at)[N]) {
   for (int k = 0; k < N; ++k) at[k] = 0;
   for (int axis = 0; axis < axes.rank; ++axis) {
-    const auto length = static_cast<Index>(axes.lengths[axis]);
-    const Index next = axis + 1 < axes.rank ? rest / length : 0;
-    const auto i = static_cast<int64_t>(rest - next * length);
+    const int64_t next = axis + 1 < axes.rank ? divide(rest, axes.lengths[axis]) : 0;
+    const int64_t i = rest - next * axes.lengths[axis];
     for (int k = 0; k < N; ++k) at[k] += i * axes.steps[k][axis];
     rest = next;
   }
 }
 
-/// Where element i of the n that the axes span lies in the first N tensors.
+/// The same, quickly where there is one axis.
 template <int N>
-__device__ void places_of(const JoinedAxes& axes, int64_t n, int64_t i, int64_t (&at)[N]) {
-  if (axes.rank == 1)
-    for (int k = 0; k < N; ++k) at[k] = i * axes.steps[k][0];
-  else if (n <= UINT32_MAX)  // divisions of 32 bits are several times as fast
-    walk_to<N, uint32_t>(axes, static_cast<uint32_t>(i), at);
-  else
-    walk_to<N, uint64_t>(axes, static_cast<uint64_t>(i), at);
+__device__ void places_of(const JoinedAxes& axes, int64_t i, int64_t (&at)[N]) {
+  if (axes.rank > 1) return walk_to(axes, i, at);
+  for (int k = 0; k < N; ++k) at[k] = i * axes.steps[k][0];
 }
 
 /// Axes of `tensors` arrays of n elements each.

@@ -136,21 +136,12 @@ Failure for_stored(DType dtype, const Body& body) {
                                   : for_floating(dtype, body);
 }
 
-/// Calls body.operator()<T>() with the C++ type of any dtype but bfloat16.
+/// Calls body.operator()<T>() with the integer type; bool is read as uint8.
 template <class Body>
-Failure for_numbers(DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::int32:
-      return body.template operator()<int32_t>();
-    case DType::int64:
-      return body.template operator()<int64_t>();
-    case DType::uint8:
-      return body.template operator()<uint8_t>();
-    case DType::boolean:
-      return body.template operator()<bool>();
-    default:
-      return for_floating(dtype, body);
-  }
+Failure for_integers(DType dtype, const Body& body) {
+  if (dtype == DType::int32) return body.template operator()<int32_t>();
+  if (dtype == DType::int64) return body.template operator()<int64_t>();
+  return body.template operator()<uint8_t>();
 }
 
 }  // namespace normlab::cuda

@@ -168,7 +168,6 @@ struct Forward {
 };
 
 // --- dx [C, places of x] = w^T [C, (o, ky, kx)] dz [(o, ky, kx), places of x]
-// ---------------------
 
 template <class Type>
 struct InputGradient {
@@ -226,7 +225,6 @@ struct InputGradient {
 };
 
 // --- dw, db [O, (c, ky, kx) and 1] = dz [O, places] x^T [places, (c, ky, kx) and 1]
-// ---------------
 
 template <class Type>
 struct WeightGradient {
@@ -286,22 +284,28 @@ struct WeightGradient {
   }
 };
 
-// --- launching
-// ------------------------------------------------------------------------------------
+// --- launching --------------------------------------------------------------------------------
 
 constexpr char kTooLarge[] =
     "the GPU takes at most 2^30 images, places along a padded axis, and weights a channel";
+
+/// What all three products have; K goes over so many times [Y, X]. False if 32 bits do not hold it.
+template <class Problem>
+bool set_up(Problem& p, const ConvShape& s, int64_t M, int64_t N, int64_t times, int64_t Y,
+            int64_t X) {
+  p.M = M;
+  p.N = N;
+  p.K = times * Y * X;
+  p.matrices = s.groups;
+  p.walk = Walk::over(Y, X);
+  return lengths_of(s, &p.s);
+}
 
 template <class T>
 Failure forward(const ConvArgs& a) {
   const ConvShape& s = a.shape;
   Forward<T> p{};
-  p.M = s.group_O();
-  p.N = s.N * s.OH * s.OW;
-  p.K = s.group_C() * s.KH * s.KW;
-  p.matrices = s.groups;
-  if (!lengths_of(s, &p.s)) return kTooLarge;
-  p.walk = Walk::over(s.KH, s.KW);
+  if (!set_up(p, s, s.group_O(), s.N * s.OH * s.OW, s.group_C(), s.KH, s.KW)) return kTooLarge;
   p.x = static_cast<const T*>(a.x);
   p.w = static_cast<const T*>(a.w);
   p.bias = static_cast<const T*>(a.bias);
@@ -320,12 +324,7 @@ template <class T>
 Failure input_gradient(const ConvArgs& a) {
   const ConvShape& s = a.shape;
   InputGradient<T> p{};
-  p.M = s.group_C();
-  p.N = s.N * s.H * s.W;
-  p.K = s.group_O() * s.KH * s.KW;
-  p.matrices = s.groups;
-  if (!lengths_of(s, &p.s)) return kTooLarge;
-  p.walk = Walk::over(s.KH, s.KW);
+  if (!set_up(p, s, s.group_C(), s.N * s.H * s.W, s.group_O(), s.KH, s.KW)) return kTooLarge;
   p.w = static_cast<const T*>(a.w);
   p.gradient = gradient_of<T>(a);
   p.dx = static_cast<T*>(a.dx);
@@ -340,12 +339,8 @@ Failure weight_gradient(const ConvArgs& a) {
   T* const partials = static_cast<T*>(a.partials);
   T *const dw = static_cast<T*>(a.dw), *const db = static_cast<T*>(a.db);
   WeightGradient<T> p{};
-  p.M = s.group_O();
-  p.N = (dw ? columns : 0) + (db ? 1 : 0);
-  p.K = s.N * s.OH * s.OW;
-  p.matrices = s.groups;
-  if (!lengths_of(s, &p.s)) return kTooLarge;
-  p.walk = Walk::over(s.OH, s.OW);
+  const int64_t width = (dw ? columns : 0) + (db ? 1 : 0);
+  if (!set_up(p, s, s.group_O(), width, s.N, s.OH, s.OW)) return kTooLarge;
   p.first = dw ? 0 : columns;
   p.x = static_cast<const T*>(a.x);
   p.gradient = gradient_of<T>(a);

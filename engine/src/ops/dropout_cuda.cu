@@ -5,29 +5,6 @@
 namespace normlab::cuda {
 namespace {
 
-/// cpu/philox.h's numbers.
-struct Philox {
-  uint32_t word[4];
-
-  __device__ Philox(uint64_t seed, uint64_t block)
-      : word{static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0} {
-    constexpr uint32_t kBy0 = kPhiloxMultipliers[0], kBy1 = kPhiloxMultipliers[1];
-    constexpr uint32_t kStep0 = kPhiloxKeySteps[0], kStep1 = kPhiloxKeySteps[1];
-    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
-#pragma unroll
-    for (int round = 0; round < 10; ++round) {
-      const uint32_t high0 = __umulhi(kBy0, word[0]), low0 = kBy0 * word[0];
-      const uint32_t high1 = __umulhi(kBy1, word[2]), low1 = kBy1 * word[2];
-      word[0] = high1 ^ word[1] ^ key0;
-      word[1] = low1;
-      word[2] = high0 ^ word[3] ^ key1;
-      word[3] = low0;
-      key0 += kStep0;
-      key1 += kStep1;
-    }
-  }
-};
-
 constexpr int kWords = 4;
 
 /// A thread for each of Philox's blocks.
@@ -38,7 +15,7 @@ __global__ void __launch_bounds__(kElementThreads) dropout_kernel(DropoutArgs a)
   const auto scale = static_cast<compute_t<T>>(a.scale);
   const uint64_t first = a.block + (a.replay ? *a.replay : 0);
   for (int64_t b = element_index(); b * kWords < a.n; b += element_step()) {
-    const Philox random(a.seed, first + static_cast<uint64_t>(b));
+    const PhiloxWords random = philox_block(a.seed, first + static_cast<uint64_t>(b));
 #pragma unroll
     for (int w = 0; w < kWords; w += V) {
       const int64_t i = b * kWords + w;
@@ -46,8 +23,7 @@ __global__ void __launch_bounds__(kElementThreads) dropout_kernel(DropoutArgs a)
       Pack<T, V> v = *reinterpret_cast<const Pack<T, V>*>(x + i);
 #pragma unroll
       for (int k = 0; k < V; ++k)
-        v.of[k] =
-            random.word[w + k] >= a.threshold ? static_cast<T>(widened(v.of[k]) * scale) : T(0);
+        v.of[k] = random[w + k] >= a.threshold ? static_cast<T>(widened(v.of[k]) * scale) : T(0);
       *reinterpret_cast<Pack<T, V>*>(z + i) = v;
     }
   }

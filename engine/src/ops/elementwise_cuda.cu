@@ -35,10 +35,10 @@ __device__ Pack<T, V> load(const Input<T>& x, int64_t at, int64_t step) {
 
 /// z[i] and its V - 1 next neighbours.
 template <class F, int V, class Z, class... X, size_t... K>
-__device__ void map_at(const JoinedAxes& axes, int64_t n, int64_t i, Z* z,
-                       std::index_sequence<K...>, const Input<X>&... x) {
+__device__ void map_at(const JoinedAxes& axes, int64_t i, Z* z, std::index_sequence<K...>,
+                       const Input<X>&... x) {
   int64_t at[sizeof...(X)];
-  places_of(axes, n, i, at);
+  places_of(axes, i, at);
   const auto store = [&](const Pack<X, V>&... v) {
     Pack<Z, V> out;
 #pragma unroll
@@ -55,10 +55,10 @@ __global__ void __launch_bounds__(kElementThreads)
   constexpr auto k = std::index_sequence_for<X...>();
   const int64_t vectors = n / V;
   for (int64_t i = element_index(); i < vectors; i += element_step())
-    map_at<F, V>(axes, n, i * V, z, k, x...);
+    map_at<F, V>(axes, i * V, z, k, x...);
   if constexpr (V > 1)
     for (int64_t i = vectors * V + element_index(); i < n; i += element_step())
-      map_at<F, 1>(axes, n, i, z, k, x...);
+      map_at<F, 1>(axes, i, z, k, x...);
 }
 
 /// Whether vectors of V elements of operand k lie as one in memory, or are one element.
@@ -153,127 +153,85 @@ struct Add {
 
 // --- launches, by op and dtype ------------------------------------------------------------------
 
-template <class T>
-constexpr int kIndex = static_cast<int>(dtype_of<T>);
-
-template <size_t I, class T>
-Failure unary(const void* x, void* z, int64_t n) {
-  return map<UnaryForward<I>, kWidth<T>>(flat_axes(n, 1), static_cast<T*>(z), array<T>(x));
-}
-template <size_t I, class T>
-Failure unary_backward(const void* dz, const void* kept, void* dx, int64_t n) {
-  constexpr Reads reads = std::get<I>(kUnary).reads;
-  T* out = static_cast<T*>(dx);
-  if constexpr (reads == Reads::nothing)
-    return map<UnaryBackward<I>, kWidth<T>>(flat_axes(n, 1), out, array<T>(dz));
-  else
-    return map<UnaryBackward<I>, kWidth<T>>(flat_axes(n, 2), out, array<T>(dz), array<T>(kept));
-}
-template <size_t I, class T>
-Failure binary(const JoinedAxes& axes, Source a, Source b, void* z) {
-  return map<BinaryForward<I>, kWidth<T>>(axes, static_cast<T*>(z), input<T>(a), input<T>(b));
-}
-template <size_t I, bool OfA, class T>
-Failure binary_backward(const JoinedAxes& axes, const void* dz, Source a, Source b, void* dx) {
-  return map<BinaryBackward<I, OfA>, kWidth<T>>(axes, static_cast<T*>(dx), array<T>(dz),
-                                                input<T>(a), input<T>(b));
-}
-template <size_t I, class T>
-Failure compare(const JoinedAxes& axes, Source a, Source b, void* z) {
-  return map<Compare<I>, kWidth<T>>(axes, static_cast<bool*>(z), input<T>(a), input<T>(b));
+/// Calls body.operator()<I>() with the row's number as a constant.
+template <size_t kRows, class Body>
+Failure for_row(size_t row, const Body& body) {
+  Failure failure = nullptr;
+  const auto try_all = [&]<size_t... I>(std::index_sequence<I...>) {
+    ((I == row ? void(failure = body.template operator()<I>()) : void()), ...);
+  };
+  try_all(std::make_index_sequence<kRows>());
+  return failure;
 }
 
-struct UnaryLaunches {
-  Failure (*forward[kDTypes])(const void* x, void* z, int64_t n);
-  Failure (*backward[kDTypes])(const void* dz, const void* kept, void* dx, int64_t n);
-};
-struct BinaryLaunches {
-  Failure (*forward[kDTypes])(const JoinedAxes& axes, Source a, Source b, void* z);
-  Failure (*backward[2][kDTypes])(const JoinedAxes& axes, const void* dz, Source a, Source b,
-                                  void* dx);
-};
-using CompareLaunch = Failure (*)(const JoinedAxes& axes, Source a, Source b, void* z);
-
-/// Calls add.operator()<T>() for the types of a row.
-template <Domain domain, class Add>
-constexpr void for_types(const Add& add) {
-  add.template operator()<float>();
-  add.template operator()<double>();
-  add.template operator()<bfloat16>();
-  if constexpr (domain == Domain::numeric) {
-    add.template operator()<int32_t>();
-    add.template operator()<int64_t>();
-    add.template operator()<uint8_t>();
-  }
+/// Calls body.operator()<T>() with the type of dtype, one that a row of the domain takes; bool is
+/// read as uint8.
+template <Domain domain, class Body>
+Failure for_types(DType dtype, const Body& body) {
+  if constexpr (domain == Domain::numeric)
+    if (!carries_gradient(dtype)) return for_integers(dtype, body);
+  return for_stored(dtype, body);
 }
-
-template <size_t I>
-constexpr UnaryLaunches unary_launches() {
-  UnaryLaunches launches{};
-  constexpr Domain domain = std::get<I>(kUnary).domain;
-  for_types<domain>([&]<class T>() { launches.forward[kIndex<T>] = unary<I, T>; });
-  if constexpr (std::get<I>(kUnary).reads != Reads::no_derivative)
-    for_types<Domain::floating>(
-        [&]<class T>() { launches.backward[kIndex<T>] = unary_backward<I, T>; });
-  return launches;
-}
-
-constexpr bool has_kernel(Reads reads) {
-  return reads != Reads::passes && reads != Reads::no_derivative;
-}
-
-template <size_t I>
-constexpr BinaryLaunches binary_launches() {
-  BinaryLaunches launches{};
-  constexpr Domain domain = std::get<I>(kBinary).domain;
-  for_types<domain>([&]<class T>() { launches.forward[kIndex<T>] = binary<I, T>; });
-  if constexpr (has_kernel(std::get<I>(kBinary).da_reads))
-    for_types<Domain::floating>(
-        [&]<class T>() { launches.backward[0][kIndex<T>] = binary_backward<I, true, T>; });
-  if constexpr (has_kernel(std::get<I>(kBinary).db_reads))
-    for_types<Domain::floating>(
-        [&]<class T>() { launches.backward[1][kIndex<T>] = binary_backward<I, false, T>; });
-  return launches;
-}
-
-struct Launches {
-  UnaryLaunches unary[kUnaryOps];
-  BinaryLaunches binary[kBinaryOps];
-  CompareLaunch compare[kComparisons][kDTypes];
-};
-
-template <size_t... U, size_t... B, size_t... C>
-constexpr Launches all_launches(std::index_sequence<U...>, std::index_sequence<B...>,
-                                std::index_sequence<C...>) {
-  return {{unary_launches<U>()...},
-          {binary_launches<B>()...},
-          {{compare<C, float>, compare<C, double>, compare<C, int32_t>, compare<C, int64_t>,
-            compare<C, uint8_t>, compare<C, uint8_t>, compare<C, bfloat16>}...}};
-}
-constexpr Launches kLaunches =
-    all_launches(std::make_index_sequence<kUnaryOps>(), std::make_index_sequence<kBinaryOps>(),
-                 std::make_index_sequence<kComparisons>());
 
 Failure run_unary(Unary op, DType dtype, const void* x, void* z, int64_t n) {
-  return kLaunches.unary[static_cast<int>(op)].forward[static_cast<int>(dtype)](x, z, n);
+  return for_row<kUnaryOps>(static_cast<size_t>(op), [&]<size_t I>() {
+    return for_types<std::get<I>(kUnary).domain>(dtype, [&]<class T>() {
+      return map<UnaryForward<I>, kWidth<T>>(flat_axes(n, 1), static_cast<T*>(z), array<T>(x));
+    });
+  });
 }
+
 Failure run_unary_backward(Unary op, DType dtype, const void* dz, const void* kept, void* dx,
                            int64_t n) {
-  const UnaryLaunches& launches = kLaunches.unary[static_cast<int>(op)];
-  return launches.backward[static_cast<int>(dtype)](dz, kept, dx, n);
+  return for_row<kUnaryOps>(static_cast<size_t>(op), [&]<size_t I>() {
+    return for_stored(dtype, [&]<class T>() -> Failure {
+      constexpr Reads reads = std::get<I>(kUnary).reads;
+      using F = UnaryBackward<I>;
+      T* out = static_cast<T*>(dx);
+      if constexpr (reads == Reads::nothing)
+        return map<F, kWidth<T>>(flat_axes(n, 1), out, array<T>(dz));
+      else if constexpr (reads != Reads::no_derivative)
+        return map<F, kWidth<T>>(flat_axes(n, 2), out, array<T>(dz), array<T>(kept));
+      return nullptr;
+    });
+  });
 }
+
 Failure run_binary(Binary op, DType dtype, const JoinedAxes& axes, Source a, Source b, void* z) {
-  const BinaryLaunches& launches = kLaunches.binary[static_cast<int>(op)];
-  return launches.forward[static_cast<int>(dtype)](axes, a, b, z);
+  return for_row<kBinaryOps>(static_cast<size_t>(op), [&]<size_t I>() {
+    return for_types<std::get<I>(kBinary).domain>(dtype, [&]<class T>() {
+      return map<BinaryForward<I>, kWidth<T>>(axes, static_cast<T*>(z), input<T>(a), input<T>(b));
+    });
+  });
+}
+
+template <size_t I, bool OfA>
+Failure binary_backward(DType dtype, const JoinedAxes& axes, const void* dz, Source a, Source b,
+                        void* dx) {
+  constexpr Reads reads = OfA ? std::get<I>(kBinary).da_reads : std::get<I>(kBinary).db_reads;
+  if constexpr (reads == Reads::passes || reads == Reads::no_derivative)
+    return nullptr;
+  else
+    return for_stored(dtype, [&]<class T>() {
+      return map<BinaryBackward<I, OfA>, kWidth<T>>(axes, static_cast<T*>(dx), array<T>(dz),
+                                                    input<T>(a), input<T>(b));
+    });
 }
 Failure run_binary_backward(Binary op, bool of_a, DType dtype, const JoinedAxes& axes,
                             const void* dz, Source a, Source b, void* dx) {
-  const BinaryLaunches& launches = kLaunches.binary[static_cast<int>(op)];
-  return launches.backward[of_a ? 0 : 1][static_cast<int>(dtype)](axes, dz, a, b, dx);
+  return for_row<kBinaryOps>(static_cast<size_t>(op), [&]<size_t I>() {
+    return of_a ? binary_backward<I, true>(dtype, axes, dz, a, b, dx)
+                : binary_backward<I, false>(dtype, axes, dz, a, b, dx);
+  });
 }
+
 Failure run_compare(Comparison op, DType dtype, const JoinedAxes& axes, Source a, Source b,
                     void* z) {
-  return kLaunches.compare[static_cast<int>(op)][static_cast<int>(dtype)](axes, a, b, z);
+  return for_row<kComparisons>(static_cast<size_t>(op), [&]<size_t I>() {
+    return for_types<Domain::numeric>(dtype, [&]<class T>() {
+      return map<Compare<I>, kWidth<T>>(axes, static_cast<bool*>(z), input<T>(a), input<T>(b));
+    });
+  });
 }
 
 Failure run_select(int64_t item, const JoinedAxes& axes, Source mask, Source a, Source b, void* z) {

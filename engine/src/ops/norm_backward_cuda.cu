@@ -352,9 +352,6 @@ int64_t rows_backward_scratch(const NormProblem<T>& a) {
 #define NORMLAB_INSTANTIATE(T)                           \
   template Failure rows_backward(const NormProblem<T>&); \
   template int64_t rows_backward_scratch(const NormProblem<T>&);
-NORMLAB_INSTANTIATE(float)
-NORMLAB_INSTANTIATE(double)
-NORMLAB_INSTANTIATE(bfloat16)
-#undef NORMLAB_INSTANTIATE
+NORMLAB_FOR_NORM_TYPES(NORMLAB_INSTANTIATE)
 
 }  // namespace normlab::cuda

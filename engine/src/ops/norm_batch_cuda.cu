@@ -346,9 +346,6 @@ Failure update_running_of_rows(const NormProblem<T>& a) {
   template Failure batch_forward(const NormProblem<T>&);  \
   template Failure batch_backward(const NormProblem<T>&); \
   template Failure update_running_of_rows(const NormProblem<T>&);
-NORMLAB_INSTANTIATE(float)
-NORMLAB_INSTANTIATE(double)
-NORMLAB_INSTANTIATE(bfloat16)
-#undef NORMLAB_INSTANTIATE
+NORMLAB_FOR_NORM_TYPES(NORMLAB_INSTANTIATE)
 
 }  // namespace normlab::cuda

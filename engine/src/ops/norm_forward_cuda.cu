@@ -191,9 +191,6 @@ Failure rows_forward(const NormProblem<T>& a) {
 }
 
 #define NORMLAB_INSTANTIATE(T) template Failure rows_forward(const NormProblem<T>&);
-NORMLAB_INSTANTIATE(float)
-NORMLAB_INSTANTIATE(double)
-NORMLAB_INSTANTIATE(bfloat16)
-#undef NORMLAB_INSTANTIATE
+NORMLAB_FOR_NORM_TYPES(NORMLAB_INSTANTIATE)
 
 }  // namespace normlab::cuda

@@ -287,6 +287,10 @@ __device__ A gradient_of_y(const NormProblem<T>& a, A dz, A y, A w) {
   return a.traits.output == Output::adaptive ? dz * phi_of(a, y) : dz * w;
 }
 
+/// For what each file instantiates.
+#define NORMLAB_FOR_NORM_TYPES(instantiate) \
+  instantiate(float) instantiate(double) instantiate(bfloat16)
+
 // --- the steps beside the main kernels -----------------------------------------------------------
 
 /// norm_forward_cuda.cu, norm_backward_cuda.cu: statistics along a row.

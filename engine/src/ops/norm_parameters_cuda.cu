@@ -213,9 +213,6 @@ Failure sum_long_columns(const NormProblem<T>& a) {
   template Failure sum_segments(const NormProblem<T>&);                                       \
   template int64_t column_scratch(const NormProblem<T>&);                                     \
   template Failure sum_long_columns(const NormProblem<T>&);
-NORMLAB_INSTANTIATE(float)
-NORMLAB_INSTANTIATE(double)
-NORMLAB_INSTANTIATE(bfloat16)
-#undef NORMLAB_INSTANTIATE
+NORMLAB_FOR_NORM_TYPES(NORMLAB_INSTANTIATE)
 
 }  // namespace normlab::cuda

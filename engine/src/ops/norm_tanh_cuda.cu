@@ -154,9 +154,6 @@ Failure tanh_backward(const NormProblem<T>& a) {
   template Failure tanh_forward(const NormProblem<T>&); \
   template int64_t tanh_scratch(const NormProblem<T>&); \
   template Failure tanh_backward(const NormProblem<T>&);
-NORMLAB_INSTANTIATE(float)
-NORMLAB_INSTANTIATE(double)
-NORMLAB_INSTANTIATE(bfloat16)
-#undef NORMLAB_INSTANTIATE
+NORMLAB_FOR_NORM_TYPES(NORMLAB_INSTANTIATE)
 
 }  // namespace normlab::cuda

@@ -175,6 +175,11 @@ Failure reduce(const Op& op, AxisView view, void* scratch) {
                 Again<Op>{op, partials}, static_cast<Total*>(nullptr));
 }
 
+template <class Body>
+Failure for_numbers(DType dtype, const Body& body) {
+  return carries_gradient(dtype) ? for_floating(dtype, body) : for_integers(dtype, body);
+}
+
 Failure sum(DType dtype, const void* x, const void* center, AxisView view, double scale,
             void* scratch, DType z_dtype, void* z) {
   const auto run = [&]<class T, class Real = T>() {
@@ -216,13 +221,12 @@ struct MaxBackward {
 };
 
 /// dx[at] = f(at, i, k) for the i-th of the elements that make result k.
-template <class T, class F, class Index>
+template <class T, class F>
 __global__ void __launch_bounds__(kElementThreads)
-    spread_kernel(F f, Index size, Index n, Index inner, T* dx) {
-  const auto step = static_cast<Index>(element_step());
-  for (auto at = static_cast<Index>(element_index()); at < size; at += step) {
-    const Index row = at / inner, o = row / n;
-    dx[at] = f(at, row - o * n, o * inner + (at - row * inner));
+    spread_kernel(F f, const __grid_constant__ AxisView view, int64_t size, T* dx) {
+  for (int64_t at = element_index(); at < size; at += element_step()) {
+    const int64_t row = divide(at, view.inner), o = divide(row, view.n);
+    dx[at] = f(at, row - o * view.n, o * view.inner + (at - row * view.inner));
   }
 }
 
@@ -230,12 +234,7 @@ template <class T, class F>
 Failure spread(const F& f, AxisView view, T* dx) {
   const int64_t size = view.outer * view.n * view.inner;
   if (size == 0) return nullptr;
-  const unsigned blocks = element_blocks(size);
-  if (size <= INT32_MAX)  // divisions of 32 bits are several times as fast
-    return launch(spread_kernel<T, F, uint32_t>, blocks, kElementThreads, f, size, view.n,
-                  view.inner, dx);
-  return launch(spread_kernel<T, F, uint64_t>, blocks, kElementThreads, f, size, view.n, view.inner,
-                dx);
+  return launch(spread_kernel<T, F>, element_blocks(size), kElementThreads, f, view, size, dx);
 }
 
 Failure var_backward(DType dtype, const void* x, const void* mean, const void* dz, AxisView view,

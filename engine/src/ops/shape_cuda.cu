@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(kElementThreads)
     copy_kernel(const __grid_constant__ JoinedAxes axes, int64_t n, const T* from, T* to) {
   for (int64_t i = element_index(); i < n; i += element_step()) {
     int64_t at[2];
-    places_of(axes, n, i, at);
+    places_of(axes, i, at);
     to[at[1]] = from[at[0]];
   }
 }
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kElementThreads)
                   Pack<T, V>* to) {
   for (int64_t i = element_index(); i < n; i += element_step()) {
     int64_t at[2];
-    places_of(axes, n, i, at);
+    places_of(axes, i, at);
     const T element = from[at[0]];
     Pack<T, V> all;
 #pragma unroll
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kTile* kTileRows)
     const int64_t left = int64_t{tile - rest * tiles.across} * kTile;
     const int64_t top = int64_t{rest - other * tiles.down} * kTile;
     int64_t at[2];
-    walk_to<2, uint32_t>(tiles.others, other, at);
+    walk_to(tiles.others, other, at);
     for (int r = y; r < kTile; r += kTileRows)
       if (left + r < tiles.width && top + x < tiles.height)
         shared[r][x] = from[at[0] + (left + r) * tiles.from_step + top + x];
@@ -181,7 +181,8 @@ __global__ void __launch_bounds__(kElementThreads)
 
 template <class Body>
 Failure for_dtype(DType dtype, const Body& body) {
-  return dtype == DType::bfloat16 ? body.template operator()<bfloat16>() : for_numbers(dtype, body);
+  if (dtype == DType::boolean) return body.template operator()<bool>();
+  return carries_gradient(dtype) ? for_stored(dtype, body) : for_integers(dtype, body);
 }
 
 Failure convert(DType from_dtype, const void* from, DType to_dtype, void* to, int64_t n) {
