@@ -11,7 +11,7 @@ namespace normlab::test {
 inline bool has_device() {
   if (cuda::is_available()) return true;
   static std::string last;
-  const std::string now = Catch::getResultCapture().getCurrentTestName();
+  const std::string now(Catch::getResultCapture().getCurrentTestName());
   if (last != now) WARN("skipped: no device (" << cuda::why_not() << ")");
   last = now;
   return false;
