@@ -137,7 +137,7 @@ Failure copy_items(const void* from, void* to, const JoinedAxes& axes) {
     if (axes.steps[0][0] == 0) return walk(repeat_kernel<T, V>, vectors, from, to);
     if (in_vectors(V, Item, 0, from, axes)) {
       count_vectors(V, 0, vectors);
-      return walk(copy_kernel<Pack<T, V>>, vectors, from, to);
+      return walk(copy_kernel<Pack<uint32_t, 4>>, vectors, from, to);
     }
   }
   const int unit = source_axis(axes);
