@@ -5,6 +5,7 @@
 #include "cuda/library.h"
 #include "ops/activation.h"
 #include "ops/conv_cuda.h"
+#include "ops/elementwise.h"
 
 namespace normlab {
 namespace {

@@ -278,8 +278,8 @@ Tensor apply(Unary which, const Tensor& x) {
   if (!needs_grad({x})) return z;
   if (op.reads == Reads::no_derivative) return record_no_derivative(op.name, z, {x});
   const Saved kept = op.reads == Reads::x ? Saved(x) : op.reads == Reads::z ? Saved(z) : Saved();
-  return record(op.name, z, {x}, [which, kept, reads = op.reads](const Tensor& dz, Needs) -> Grads {
-    return {unary_gradient(op.name, which, dz, reads == Reads::nothing ? Tensor() : kept.get())};
+  return record(op.name, z, {x}, [&op, which, kept](const Tensor& dz, Needs) -> Grads {
+    return {unary_gradient(op.name, which, dz, op.reads == Reads::nothing ? Tensor() : kept.get())};
   });
 }
 
