@@ -27,9 +27,7 @@ void bind_stepped(py::module_& m, const char* doc) {
       py::arg("dtype") = py::none(), py::arg("device") = "cpu", doc);
 }
 
-}  // namespace
-
-void bind_factories(py::module_& m) {
+void bind_conversions(py::module_& m) {
   m.def(
       "tensor",
       [](const Any& array, bool requires_grad, std::optional<DType> dtype,
@@ -70,6 +68,9 @@ it must be contiguous and of a supported dtype; what the engine does with it wai
 computes it, and the memory is given back when the engine is done with it. DeviceError if it is
 neither in the CPU's nor in the first GPU's memory.
 )doc");
+}
+
+void bind_filled(py::module_& m) {
   bind_factory<&Tensor::zeros>(m, "zeros", "Zeros, float32 by default.");
   bind_factory<&Tensor::ones>(m, "ones", "Ones, float32 by default.");
   bind_factory<&Tensor::empty>(m, "empty", "Uninitialised elements, float32 by default.");
@@ -84,9 +85,7 @@ neither in the CPU's nor in the first GPU's memory.
       py::arg("shape"), py::arg("value"), py::kw_only(), py::arg("dtype") = py::none(),
       py::arg("device") = "cpu", py::arg("requires_grad") = false,
       "A tensor of one value everywhere, float32 by default. ArgumentError if an integer dtype "
-      "does "
-      "not "
-      "hold the value exactly.");
+      "does not hold the value exactly.");
   m.def(
       "arange",
       [](int64_t n, std::optional<DType> dtype, const std::string& device) {
@@ -97,6 +96,13 @@ neither in the CPU's nor in the first GPU's memory.
   bind_stepped<int64_t>(m, "start, start + step, ... before stop, as NumPy's.");
   bind_stepped<double>(m,
                        "start, start + step, ... before stop, in fractions; float32 by default.");
+}
+
+}  // namespace
+
+void bind_factories(py::module_& m) {
+  bind_conversions(m);
+  bind_filled(m);
 }
 
 }  // namespace normlab::bindings

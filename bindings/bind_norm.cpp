@@ -1,57 +1,19 @@
 #include <algorithm>
 
 #include "modules.h"
+#include "names.h"
 #include "norm_arguments.h"
 
 namespace normlab::bindings {
 namespace {
 
-// No default: the compiler warns of an enumerator without a name.
-const char* name_of(Scale scale) {
-  switch (scale) {
-    case Scale::none:
-      return "none";
-    case Scale::std:
-      return "std";
-    case Scale::rms:
-      return "rms";
-    case Scale::l2:
-      return "l2";
-    case Scale::tanh:
-      return "tanh";
-  }
-  return "";
-}
-const char* name_of(Output output) {
-  switch (output) {
-    case Output::plain:
-      return "plain";
-    case Output::affine:
-      return "affine";
-    case Output::gain:
-      return "gain";
-    case Output::bias:
-      return "bias";
-    case Output::adaptive:
-      return "adaptive";
-    case Output::residual:
-      return "residual";
-  }
-  return "";
-}
-const char* name_of(Group group) {
-  switch (group) {
-    case Group::row:
-      return "row";
-    case Group::channels:
-      return "channels";
-    case Group::channel:
-      return "channel";
-    case Group::batch:
-      return "batch";
-  }
-  return "";
-}
+// Names of the enumerators, each at its place.
+constexpr std::array kScales{"none", "std", "rms", "l2", "tanh"};
+static_assert(kScales.size() == static_cast<size_t>(Scale::tanh) + 1);
+constexpr std::array kOutputs{"plain", "affine", "gain", "bias", "adaptive", "residual"};
+static_assert(kOutputs.size() == static_cast<size_t>(Output::residual) + 1);
+constexpr std::array kGroups{"row", "channels", "channel", "batch"};
+static_assert(kGroups.size() == static_cast<size_t>(Group::batch) + 1);
 
 py::tuple variant_names() {
   py::tuple names(std::size(kNormVariants));
@@ -63,11 +25,11 @@ py::typing::Dict<py::str, py::object> traits_of(const std::string& name) {
   const NormTraits& t = norm_variant(name);
   py::typing::Dict<py::str, py::object> d;
   d["name"] = std::string(t.name);
-  d["scale"] = name_of(t.scale);
+  d["scale"] = name_in(kScales, t.scale);
   d["grad_mean"] = t.grad_mean;
   d["grad_scale"] = t.grad_scale;
-  d["output"] = name_of(t.output);
-  d["group"] = name_of(t.group);
+  d["output"] = name_in(kOutputs, t.output);
+  d["group"] = name_in(kGroups, t.group);
   d["clamp"] = t.clamp;
   d["scalar_gain"] = t.scalar_gain;
   return d;

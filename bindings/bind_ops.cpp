@@ -1,4 +1,5 @@
 #include "bind_ops.h"
+#include "names.h"
 
 namespace normlab::bindings {
 namespace {
@@ -29,13 +30,7 @@ Args:
 )doc");
 }
 
-Reduction reduction_named(const std::string& name) {
-  if (name == "mean") return Reduction::mean;
-  if (name == "sum") return Reduction::sum;
-  check<ArgumentError>(name == "none", "cross_entropy",
-                       "reduction must be 'mean', 'sum' or 'none', got '", name, "'");
-  return Reduction::none;
-}
+constexpr std::array kReductions{"none", "sum", "mean"};
 
 void bind_losses(py::module_& m, TensorClass& c) {
   const auto axis = py::arg("axis") = -1;
@@ -48,7 +43,8 @@ void bind_losses(py::module_& m, TensorClass& c) {
          const std::optional<Tensor>& weight) {
         return cross_entropy(
             logits, targets,
-            {label_smoothing, ignore_index, reduction_named(reduction), tensor_or_none(weight)});
+            {label_smoothing, ignore_index, named<Reduction>("reduction", reduction, kReductions),
+             tensor_or_none(weight)});
       },
       py::arg("logits"), py::arg("targets"), py::kw_only(), py::arg("label_smoothing") = 0.0,
       py::arg("ignore_index") = py::none(), py::arg("reduction") = "mean",

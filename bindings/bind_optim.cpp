@@ -13,14 +13,12 @@ using optim::SGDOptions;
 constexpr const char* kParameters =
     "\n\nArgs:\n"
     "    params: ``net.parameters()``, or any tensors. Or ``net.named_parameters()``: the state "
-    "goes "
-    "by these names, otherwise by those of the greatest module that has listed them. Or "
-    "dicts, "
-    "a group each: ``{\"params\": ..., \"lr\": ...}`` and other options for its parameters alone.\n"
+    "goes by these names, otherwise by those of the greatest module that has listed them. Or "
+    "dicts, a group each: ``{\"params\": ..., \"lr\": ...}`` and other options for its parameters "
+    "alone.\n"
     "\n\nRaises:\n"
     "    ArgumentError: no parameters, one given twice, or one that requires no gradient; an "
-    "option "
-    "that a group does not take.\n"
+    "option that a group does not take.\n"
     "    DtypeError: a parameter that is neither float32 nor float64.\n";
 
 // --- options by their names -------------------------------------------------------------------

@@ -98,8 +98,7 @@ Args:
            py::arg("extras") = py::tuple())
       .def_property_readonly(
           "words", [](const Sentence& s) { return s.words; }, "A list of its words.")
-      .def_property_readonly(
-          "comments", [](const Sentence& s) { return s.comments; }, "Lines that begin with \"#\".")
+      .def_readonly("comments", &Sentence::comments, "Lines that begin with \"#\".")
       .def_property_readonly(
           "extras",
           [](const Sentence& s) {

@@ -52,14 +52,10 @@ Raises:
           "Of a treebank: all its tags and labels, and the words that occur at least ``least`` "
           "times. The root's label is the most frequent one of words with head 0; ArgumentError if "
           "there is none.")
-      .def_property_readonly(
-          "words", [](const Vocabulary& v) { return v.words(); }, "All but the special ones.")
-      .def_property_readonly(
-          "tags", [](const Vocabulary& v) { return v.tags(); }, "All but the special ones.")
-      .def_property_readonly(
-          "labels", [](const Vocabulary& v) { return v.labels(); }, "All but null.")
-      .def_property_readonly(
-          "root", [](const Vocabulary& v) { return v.root(); }, "The label of the root's arc.")
+      .def_property_readonly("words", &Vocabulary::words, "All but the special ones.")
+      .def_property_readonly("tags", &Vocabulary::tags, "All but the special ones.")
+      .def_property_readonly("labels", &Vocabulary::labels, "All but null.")
+      .def_property_readonly("root", &Vocabulary::root, "The label of the root's arc.")
       .def_property_readonly(
           "least", [](const Vocabulary& v) { return v.options().least; }, "As it was given.")
       .def_property_readonly(

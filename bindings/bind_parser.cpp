@@ -40,13 +40,10 @@ Raises:
           },
           py::arg("sentences"), py::kw_only(), py::arg("least") = 2,
           "Of a treebank: its tags, and the words and affixes that occur at least ``least`` times.")
-      .def_property_readonly(
-          "words", [](const TagVocabulary& v) { return v.words(); }, "All but the special ones.")
-      .def_property_readonly(
-          "affixes", [](const TagVocabulary& v) { return v.affixes(); },
-          "Prefixes and suffixes, but the special ones.")
-      .def_property_readonly(
-          "tags", [](const TagVocabulary& v) { return v.tags(); }, "The classes: UPOS|XPOS.")
+      .def_property_readonly("words", &TagVocabulary::words, "All but the special ones.")
+      .def_property_readonly("affixes", &TagVocabulary::affixes,
+                             "Prefixes and suffixes, but the special ones.")
+      .def_property_readonly("tags", &TagVocabulary::tags, "The classes: UPOS|XPOS.")
       .def("features", &tag_features, py::arg("sentence"),
            "int32 ``(words, 19)``: rows of the words two before to two after each word, of the "
            "shapes of it and its neighbours, of its suffixes of 1 to 4 characters, its neighbours' "
@@ -57,6 +54,9 @@ Raises:
                std::to_string(v.affixes().size()) + " affixes, " + std::to_string(v.tags().size()) +
                " tags)";
       });
+}
+
+void bind_tag_examples(py::module_& m) {
   py::class_<TagExamples>(m, "TagExamples", "The result of :func:`tag_examples`.")
       .def_property_readonly(
           "features", [](const TagExamples& e) { return e.features; },
@@ -164,8 +164,7 @@ Args:
       .def(py::init(&make_model), py::arg("network").none(false), py::arg("vocabulary"),
            py::arg("tagger") = py::none(), py::arg("tag_vocabulary") = py::none(),
            py::arg("notes") = py::dict())
-      .def_property_readonly(
-          "network", [](const Model& model) { return model.network; }, "The parser's network.")
+      .def_readonly("network", &Model::network, "The parser's network.")
       .def_readonly("vocabulary", &Model::vocabulary, "Its vocabulary.")
       .def_property_readonly(
           "tagger",
@@ -179,13 +178,15 @@ Args:
             return model.tagger ? std::optional(model.tagger->vocabulary) : std::nullopt;
           },
           "A copy of the tagger's vocabulary, or None.")
-      .def_property_readonly(
-          "notes", [](const Model& model) { return model.notes; }, "A copy of the notes.")
+      .def_readonly("notes", &Model::notes, "A copy of the notes.")
       .def("__repr__", [](const Model& model) {
         return "Model(" + std::to_string(model.vocabulary.words().size()) + " words, " +
                std::to_string(model.vocabulary.labels().size()) + " labels, " +
                (model.tagger ? "with" : "without") + " tagger)";
       });
+}
+
+void bind_model_files(py::module_& m) {
   m.def(
       "save_model",
       [](const std::filesystem::path& path, const Model& model) {
@@ -325,8 +326,10 @@ Raises:
 
 void bind_parser(py::module_& parse) {
   bind_tags(parse);
+  bind_tag_examples(parse);
   bind_network(parse);
   bind_model(parse);
+  bind_model_files(parse);
   bind_parsing(parse);
 }
 

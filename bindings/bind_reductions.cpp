@@ -3,23 +3,21 @@
 namespace normlab::bindings {
 namespace {
 
-void bind_axis_reductions(py::module_& m, TensorClass& c) {
+/// A function of a tensor, the axes and keepdim, as Python calls it.
+auto over_axes(Tensor (*function)(const Tensor&, const std::vector<int>&, bool)) {
+  return [function](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
+    return function(x, list_of(axes), keep);
+  };
+}
+
+void bind_sums(py::module_& m, TensorClass& c) {
   const auto axis = py::arg("axis") = py::none();
   const auto keepdim = py::arg("keepdim") = false;
-  bind_both(
-      m, c, "sum",
-      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
-        return sum(x, list_of(axes), keep);
-      },
-      axis, keepdim, "Sum over the axes (an int, several, or None: all).");
-  bind_both(
-      m, c, "mean",
-      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
-        return mean(x, list_of(axes), keep);
-      },
-      axis, keepdim,
-      "Mean over the axes (an int, several, or None: all); of integers and bools float32. "
-      "ShapeError if empty.");
+  bind_both(m, c, "sum", over_axes(sum), axis, keepdim,
+            "Sum over the axes (an int, several, or None: all).");
+  bind_both(m, c, "mean", over_axes(mean), axis, keepdim,
+            "Mean over the axes (an int, several, or None: all); of integers and bools float32. "
+            "ShapeError if empty.");
   bind_both(
       m, c, "var",
       [](const Tensor& x, const std::optional<Axes>& axes, bool keep, int correction) {
@@ -28,6 +26,11 @@ void bind_axis_reductions(py::module_& m, TensorClass& c) {
       // By name alone: in PyTorch, var(1, True) divides by n - 1.
       axis, py::kw_only(), keepdim, py::arg("correction") = 0,
       "Mean of squared deviations from the mean, divided by n - correction.");
+}
+
+void bind_maxima(py::module_& m, TensorClass& c) {
+  const auto axis = py::arg("axis") = py::none();
+  const auto keepdim = py::arg("keepdim") = false;
   bind_both(
       m, c, "max",
       [](const Tensor& x, std::optional<int> at, bool keep) {
@@ -52,13 +55,9 @@ void bind_axis_reductions(py::module_& m, TensorClass& c) {
 }
 
 void bind_lengths(py::module_& m, TensorClass& c) {
-  bind_both(
-      m, c, "logsumexp",
-      [](const Tensor& x, const std::optional<Axes>& axes, bool keep) {
-        return logsumexp(x, list_of(axes), keep);
-      },
-      py::arg("axis") = py::none(), py::arg("keepdim") = false,
-      R"doc(log(sum(exp(x))) over the axes (an int, several, or None: all).
+  bind_both(m, c, "logsumexp", over_axes(logsumexp), py::arg("axis") = py::none(),
+            py::arg("keepdim") = false,
+            R"doc(log(sum(exp(x))) over the axes (an int, several, or None: all).
 
 Shifted by the greatest element, so that it neither overflows nor underflows; -inf where all
 elements are, or where there is none. The gradient is softmax(x): 0 where the result is -inf, shared
@@ -78,7 +77,8 @@ Raises:
 }  // namespace
 
 void bind_reductions(py::module_& m, TensorClass& c) {
-  bind_axis_reductions(m, c);
+  bind_sums(m, c);
+  bind_maxima(m, c);
   bind_lengths(m, c);
 }
 

@@ -22,23 +22,8 @@ gradient; what shared storage has each its own afterwards. ``copy.copy`` shares.
 py::object item(const Tensor& given) {
   check(given.numel() == 1, "item", "needs a tensor of one element, got shape ", given.shape());
   const Tensor x = on_cpu(given);
-  switch (x.dtype()) {
-    case DType::float32:
-      return py::float_(*x.data<float>());
-    case DType::float64:
-      return py::float_(*x.data<double>());
-    case DType::int32:
-      return py::int_(*x.data<int32_t>());
-    case DType::int64:
-      return py::int_(*x.data<int64_t>());
-    case DType::uint8:
-      return py::int_(*x.data<uint8_t>());
-    case DType::boolean:
-      return py::bool_(*x.data<bool>());
-    case DType::bfloat16:
-      return py::float_(x.item());
-  }
-  return py::none();
+  if (x.dtype() == DType::bfloat16) return py::float_(x.item());  // NumPy has none
+  return numpy_view(x).attr("item")();
 }
 
 std::string repr(const Tensor& x) {
@@ -119,8 +104,8 @@ py::tuple state_of(const Tensor& x) {
 }
 
 Tensor of_bits(const py::array_t<uint16_t, py::array::c_style>& bits) {
-  const std::vector<int64_t> lengths(bits.shape(), bits.shape() + bits.ndim());
-  const Tensor x = Tensor::empty(Shape(std::span<const int64_t>(lengths)), DType::bfloat16);
+  const std::span<const int64_t> lengths(bits.shape(), static_cast<size_t>(bits.ndim()));
+  const Tensor x = Tensor::empty(Shape(lengths), DType::bfloat16);
   std::copy_n(bits.data(), bits.size(), static_cast<uint16_t*>(x.raw()));
   return x;
 }
@@ -246,6 +231,9 @@ Raises:
   c.def(
       "astype", [](const Tensor& x, DType dtype) { return x.to(dtype); }, py::arg("dtype"),
       ReleaseGil(), "A copy with another dtype; the tensor itself if it has that already.");
+}
+
+void bind_elements(TensorClass& c) {
   // Returning a reference to the object gives Python the same object.
   c.def(
       "copy_", [](Tensor& x, const Tensor& other) -> Tensor& { return x.copy_(other), x; },
@@ -274,6 +262,9 @@ first axis with step 1 share storage; everything else copies. All of it is recor
                      "a leaf, nl.where(mask, a, b) or nl.masked_fill(t, mask, value) for a new "
                      "tensor, or write into t.numpy()");
   });
+}
+
+void bind_copies(TensorClass& c) {
   c.def("__copy__", [](const Tensor& x) { return x; });
   c.def(
       "__deepcopy__",
@@ -292,6 +283,8 @@ TensorClass bind_tensor(py::module_& m) {
   bind_attributes(c);
   bind_conversions(c);
   bind_storage(c);
+  bind_elements(c);
+  bind_copies(c);
   return c;
 }
 

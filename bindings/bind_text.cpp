@@ -244,13 +244,10 @@ Args:
            }),
            py::arg("classifier").none(false), py::arg("vocabulary"), py::arg("labels"),
            py::arg("notes") = py::dict())
-      .def_property_readonly(
-          "classifier", [](const Model& model) { return model.classifier; }, "The classifier.")
+      .def_readonly("classifier", &Model::classifier, "The classifier.")
       .def_readonly("vocabulary", &Model::vocabulary, "The vocabulary.")
-      .def_property_readonly(
-          "labels", [](const Model& model) { return model.labels; }, "A name for each class.")
-      .def_property_readonly(
-          "notes", [](const Model& model) { return model.notes; }, "A copy of the notes.")
+      .def_readonly("labels", &Model::labels, "A name for each class.")
+      .def_readonly("notes", &Model::notes, "A copy of the notes.")
       .def("logits", &Model::logits, py::arg("lines"), ReleaseGil(),
            R"doc(Logits ``(n, classes)`` of n lines of text, without gradients, dropout off.
 
@@ -264,6 +261,9 @@ text, with its number, and for a vocabulary or labels that are not the classifie
         return "Model(" + std::to_string(model.labels.size()) + " labels, " +
                std::to_string(model.vocabulary.size()) + " words)";
       });
+}
+
+void bind_model_files(py::module_& m) {
   m.def(
       "save_model",
       [](const std::filesystem::path& path, const Model& model) {
@@ -296,6 +296,7 @@ void bind_text(py::module_& text) {
   bind_batches(text);
   bind_classifier(text);
   bind_model(text);
+  bind_model_files(text);
 }
 
 }  // namespace normlab::bindings

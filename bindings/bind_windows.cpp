@@ -1,8 +1,9 @@
 #include "windows.h"
 
 namespace normlab::bindings {
+namespace {
 
-void bind_windows(py::module_& m) {
+void bind_convolution(py::module_& m) {
   m.def(
       "conv2d",
       [](const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, Pair stride,
@@ -34,6 +35,9 @@ Returns:
 Raises:
     ShapeError: C or O is no multiple of groups, or the kernel does not fit into the padded x.
 )doc");
+}
+
+void bind_pooling(py::module_& m) {
   m.def(
       "max_pool2d",
       [](const Tensor& x, Pair kernel, std::optional<Pair> stride, Pair padding) {
@@ -66,6 +70,13 @@ Args:
     count_include_pad: whether what is padding counts, as zeros, in the mean; False divides by the
         number of the other elements.
 )doc");
+}
+
+}  // namespace
+
+void bind_windows(py::module_& m) {
+  bind_convolution(m);
+  bind_pooling(m);
 }
 
 }  // namespace normlab::bindings

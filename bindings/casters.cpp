@@ -7,22 +7,11 @@ namespace {
 std::optional<DType> same_dtype(const py::dtype& dtype) {
   const char order = dtype.byteorder();
   if (order != '=' && order != '|') return std::nullopt;
-  const auto size = dtype.itemsize();
-  switch (dtype.kind()) {
-    case 'f':
-      if (size == 4) return DType::float32;
-      if (size == 8) return DType::float64;
-      break;
-    case 'i':
-      if (size == 4) return DType::int32;
-      if (size == 8) return DType::int64;
-      break;
-    case 'u':
-      if (size == 1) return DType::uint8;
-      break;
-    case 'b':
-      return DType::boolean;
-  }
+  constexpr std::tuple<char, int, DType> kTypes[] = {
+      {'f', 4, DType::float32}, {'f', 8, DType::float64}, {'i', 4, DType::int32},
+      {'i', 8, DType::int64},   {'u', 1, DType::uint8},   {'b', 1, DType::boolean}};
+  for (const auto& [kind, size, ours] : kTypes)
+    if (dtype.kind() == kind && dtype.itemsize() == size) return ours;
   return std::nullopt;
 }
 
@@ -68,8 +57,7 @@ bool is_shareable(const py::array& array) {
 }
 
 Shape shape_of(const py::array& array) {
-  const std::vector<int64_t> lengths(array.shape(), array.shape() + array.ndim());
-  return Shape(std::span<const int64_t>(lengths));
+  return Shape(std::span<const int64_t>(array.shape(), static_cast<size_t>(array.ndim())));
 }
 
 /// An int, exactly; a double beyond int64; nullopt beyond that too.
@@ -293,8 +281,8 @@ std::optional<std::vector<int64_t>> integers_from(py::handle source) {
     return std::nullopt;
   if (PySequence_Size(source.ptr()) < 0) {  // a scalar tensor or array
     PyErr_Clear();
-    const auto value = integer(source);
-    return value ? std::optional(std::vector{*value}) : std::nullopt;
+    if (const auto value = integer(source)) return std::vector{*value};
+    return std::nullopt;
   }
   std::vector<int64_t> values;
   // An object, not a handle: arrays make their items as they are asked for.

@@ -2,27 +2,10 @@
 
 // Shared by the bindings of nl.parse.
 
-#include <array>
-
 #include "modules.h"
+#include "names.h"
 
 namespace normlab::bindings {
-
-/// The enumerator whose name is at its place in the list.
-template <class Enum, size_t N>
-Enum named(const char* what, const std::string& name, const std::array<const char*, N>& names) {
-  std::string all;
-  for (size_t i = 0; i < N; ++i) {
-    if (name == names[i]) return static_cast<Enum>(i);
-    all += (i > 0 ? ", " : "") + ("'" + std::string(names[i]) + "'");
-  }
-  fail<ArgumentError>(what, "must be one of ", all, ", got '", name, "'");
-}
-
-template <class Enum, size_t N>
-const char* name_in(const std::array<const char*, N>& names, Enum value) {
-  return names[static_cast<size_t>(value)];
-}
 
 /// Names of parse::Format.
 inline constexpr std::array kFormats{"conllu", "conllx", "raw", "tokenized"};

@@ -4,9 +4,11 @@ Loaded when the first such call comes.
 """
 
 import ast
+import math
 import os
-import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from functools import partial
 from inspect import Parameter, Signature
 from typing import Any, NamedTuple
 
@@ -28,8 +30,11 @@ def error_of(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> E
         kwargs: The others.
     """
     overloads = signatures(function)
-    if not function.__wrapped__.__name__:
-        return _accessor_error(function.__name__, overloads[0], args)
+    if not function.__wrapped__.__name__:  # of a property: the value set, or the object read
+        *_, parameter = overloads[0].parameters.values()
+        name = function.__name__ if len(args) > 1 else f"{function.__name__}: self"
+        fault = _faults([(name, args[-1], _wanted(parameter))])[0]
+        return fault.kind(fault.said)
     if "self" in overloads[0].parameters:
         overloads = [s.replace(parameters=list(s.parameters.values())[1:]) for s in overloads]
         args = args[1:]
@@ -45,15 +50,6 @@ def error_of(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> E
     return kind(f"{said}; {hint}" if hint and hint not in said else said)
 
 
-def _accessor_error(name: str, signature: Signature, args: Sequence[Any]) -> Exception:
-    """The error for the value that a property was set to, or for the object it was read from."""
-    *_, parameter = signature.parameters.values()
-    name = name if len(args) > 1 else f"{name}: self"
-    wanted = _wanted(parameter)
-    fault = _fault(name, args[-1], wanted) or _Fault(_must_be(name, wanted, args[-1]))
-    return fault.kind(fault.said)
-
-
 def _complaints(
     name: str, signatures: Sequence[Signature], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> "list[_Fault]":
@@ -67,7 +63,9 @@ def _complaints(
         except TypeError as error:
             reason = reason or f"{error}; {_takes(signature)}"
         else:
-            found.append(_faults(signature, given))
+            wanted = {name: _wanted(signature.parameters[name]) for name in given}
+            called = {name: "the arguments" if name == "args" else name for name in given}
+            found.append(_faults([(called[n], given[n], wanted[n]) for n in given]))
     # The overload whose arguments fit but for an item inside is the one that was meant.
     return max(found, key=lambda faults: max(f.depth for f in faults), default=[_Fault(reason)])
 
@@ -103,13 +101,10 @@ class _Fault(NamedTuple):
     kind: type[Exception] = DtypeError
 
 
-def _faults(signature: Signature, given: Mapping[str, Any]) -> list[_Fault]:
-    """A fault for each argument that does not fit, or for all if each seems to fit."""
-    wanted = {name: _wanted(signature.parameters[name]) for name in given}
-    called = {name: "the arguments" if name == "args" else name for name in given}
-    faults = [_fault(called[name], value, wanted[name]) for name, value in given.items()]
-    return list(filter(None, faults)) or [
-        _Fault(_must_be(called[name], wanted[name], value)) for name, value in given.items()
+def _faults(given: Sequence[tuple[str, Any, str]]) -> list[_Fault]:
+    """A fault for each (name, value, annotation) that does not fit, or for all if each seems to."""
+    return [fault for each in given if (fault := _fault(*each))] or [
+        _Fault(_must_be(name, value, wanted)) for name, value, wanted in given
     ]
 
 
@@ -123,53 +118,37 @@ def _fault(name: str, value: Any, wanted: str) -> _Fault | None:
     """None if the value fits, as far as can be seen."""
     if isinstance(value, tuple) and wanted == "int":  # the lengths of a shape, one by one
         fits = all(hasattr(item, "__index__") for item in value)
-        return None if fits else _Fault(_must_be(name, wanted, value))
-    return _unfit(name, value, ast.parse(wanted, mode="eval").body)
+        return None if fits else _Fault(_must_be(name, value, wanted))
+    plain = wanted.replace("PathLike | str | bytes", "PathLike")  # a str is a path there, no text
+    fault = _unfit(name, value, ast.parse(plain, mode="eval").body)
+    return fault if fault is None or fault.depth else _Fault(_must_be(name, value, wanted))
 
 
 def _unfit(name: str, value: Any, wanted: ast.expr) -> _Fault | None:
-    faults = []
-    for one in _alternatives(wanted):
-        fault = _unfit_one(name, value, one)
-        if fault is None:
+    if isinstance(wanted, ast.BinOp):  # a union: the part that fits best says what is wrong
+        left, right = (_unfit(name, value, part) for part in (wanted.left, wanted.right))
+        if left is None or right is None:
             return None
-        faults.append(fault)
-    deepest = max(faults, key=lambda fault: fault.depth)
-    return deepest if deepest.depth else _Fault(_must_be(name, ast.unparse(wanted), value))
-
-
-def _alternatives(wanted: ast.expr) -> list[ast.expr]:
-    if not isinstance(wanted, ast.BinOp):
-        return [wanted]
-    all_of_them = [*_alternatives(wanted.left), *_alternatives(wanted.right)]
-    paths = [one for one in all_of_them if ast.unparse(one) == "PathLike"]
-    return paths or all_of_them  # a str is a path there, and no text
-
-
-def _unfit_one(name: str, value: Any, wanted: ast.expr) -> _Fault | None:
-    """The fault for an annotation that is no union."""
-    kind = ast.unparse(wanted)
-    if isinstance(wanted, ast.Subscript):
-        kind = ast.unparse(wanted.value)
+        deepest = max(left, right, key=lambda fault: fault.depth)
+        return deepest if deepest.depth else _Fault(_must_be(name, value, ast.unparse(wanted)))
+    kind = ast.unparse(wanted.value if isinstance(wanted, ast.Subscript) else wanted)
+    misfit = _Fault(_must_be(name, value, ast.unparse(wanted)))
+    if isinstance(wanted, ast.Subscript) and kind in _CONTAINERS:
         inner = wanted.slice.elts if isinstance(wanted.slice, ast.Tuple) else [wanted.slice]
-        if kind in _CONTAINERS:
-            items = _items(name, value, kind, inner)
-            if items is None:
-                return _Fault(name)
-            fault = next(filter(None, (_unfit(*item) for item in items)), None)
-            return fault and fault._replace(depth=fault.depth + 1)
-    fits, check = _KINDS.get(kind, (lambda value: kind in _class_names(value), _check_nothing))
-    if not fits(value):
-        return _Fault(name)
+        items = _items(name, value, kind, inner)
+        if items is None:
+            return misfit
+        fault = next(filter(None, (_unfit(*item) for item in items)), None)
+        return fault and fault._replace(depth=fault.depth + 1)
     try:
-        check(value)
+        _CONVERSIONS.get(kind, partial(_of_class, kind))(value)
     except (Error, MemoryError) as error:
-        return _Fault(f"{name} must {error}", 1, type(error))
+        return _Fault(f"{name} must be {kind}; {error}", 1, type(error))
+    except (TypeError, AttributeError):
+        return misfit
+    except (ValueError, OverflowError) as error:
+        return _Fault(f"{name} must be {kind}, got {_said(value)}: {error}", 1, ArgumentError)
     return None
-
-
-def _class_names(value: Any) -> set[str]:
-    return {"None"} if value is None else {kind.__name__ for kind in type(value).__mro__}
 
 
 _CONTAINERS = frozenset(("Sequence", "Iterable", "list", "set", "Set", "Mapping", "dict", "tuple"))
@@ -183,8 +162,7 @@ def _items(
         if not isinstance(value, Mapping):
             return None
         keys = [(f"a key of {name}", key, inner[0]) for key in value]
-        values = [(f"{name}[{_said(key)}]", value[key], inner[1]) for key in value]
-        return [item for pair in zip(keys, values, strict=True) for item in pair]
+        return keys + [(f"{name}[{_said(key)}]", item, inner[1]) for key, item in value.items()]
     wanted = Sequence if kind == "tuple" else Iterable
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, wanted):
         return None
@@ -196,62 +174,38 @@ def _items(
     return [(f"{name}[{i}]", *pair) for i, pair in enumerate(zip(items, inner, strict=True))]
 
 
-def _check_nothing(value: Any) -> None:
-    """For types all of whose values fit."""
+def _of_class(kind: str, value: Any) -> None:
+    names = {"None"} if value is None else {each.__name__ for each in type(value).__mro__}
+    if kind not in names:
+        raise TypeError
 
 
-def _check_text(value: str | bytes) -> None:
-    if isinstance(value, str) and (at := re.search("[\ud800-\udfff]", value)):
-        place = f"{at.start()} of {_said(value)}"
-        raise ArgumentError(f"be text; there is half a surrogate pair at {place}")
+def _path(value: Any) -> None:
+    if b"\0" in os.fsencode(value):
+        raise ValueError("a path has no NUL characters")
 
 
-def _check_path(value: Any) -> None:
-    try:
-        path = os.fsencode(value)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"be a path: {error}") from None
-    if b"\0" in path:
-        raise ArgumentError(f"be a path, without NUL characters, got {_said(os.fspath(value))}")
-
-
-def _check_int(value: Any) -> None:
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ArgumentError(f"fit 64 bits, got {_said(value)}")
-
-
-def _check_float(value: Any) -> None:
-    if isinstance(value, int) and abs(value) >= 2**1024:
-        raise ArgumentError(f"fit a float, got an integer of {value.bit_length()} bits")
-
-
-def _check_tensor(value: Any) -> None:
-    if isinstance(value, Tensor):
-        return
-    try:
+def _tensor(value: Any) -> None:
+    if not isinstance(value, Tensor):
+        _of_class("ndarray", value)
         Tensor(value)
-    except (Error, MemoryError) as error:
-        raise type(error)(f"be Tensor; {error}") from None
 
 
-def _is_number(value: Any, conversion: str) -> bool:
-    return hasattr(value, "__index__") or hasattr(value, conversion)
-
-
-_KINDS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any], None]]] = {
-    **dict.fromkeys(("Any", "object", "DTypeLike", "ArrayLike"), (lambda _: True, _check_nothing)),
-    "str": (lambda value: isinstance(value, str | bytes), _check_text),
-    "PathLike": (lambda value: isinstance(value, str | bytes | os.PathLike), _check_path),
-    "int": (lambda v: not isinstance(v, float) and _is_number(v, "__int__"), _check_int),
-    "float": (lambda value: _is_number(value, "__float__"), _check_float),
-    "bool": (lambda value: value is None or hasattr(value, "__bool__"), _check_nothing),
-    "Tensor": (lambda value: bool({"Tensor", "ndarray"} & _class_names(value)), _check_tensor),
-    "Callable": (callable, _check_nothing),
+_CONVERSIONS: Mapping[str, Callable[[Any], object]] = {
+    **dict.fromkeys(("Any", "object", "DTypeLike", "ArrayLike"), lambda value: value),
+    "str": lambda value: isinstance(value, bytes) or str.encode(value),
+    "PathLike": _path,
+    "int": lambda value: array("q", [value]),
+    "float": math.fabs,
+    "bool": lambda value: value is None or type(value).__bool__,
+    "Tensor": _tensor,
+    "Callable": lambda value: type(value).__call__,
 }
-"""For each annotation: whether a value's type fits, and the check of the value."""
+"""For each annotation, what raises a TypeError or AttributeError for a value of another type, and
+another error for one that is not allowed."""
 
 
-def _must_be(name: str, wanted: str, value: Any) -> str:
+def _must_be(name: str, value: Any, wanted: str) -> str:
     said = f"{name} must be {wanted}, got {_said(value)}"
     return f"{said}; {TYPES[wanted]}" if wanted in TYPES else said
 
@@ -262,6 +216,8 @@ def _said(value: Any) -> str:
         inside = ", ".join(map(_said, value))
         comma = "," if len(value) == 1 else ""
         return f"({inside}{comma})" if isinstance(value, tuple) else f"[{inside}]"
+    if isinstance(value, int) and value.bit_length() > 999:
+        return f"an integer of {value.bit_length()} bits"
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return text if len(text := repr(value)) <= _SHORT else f"{text[:_SHORT]}..."
     return type(value).__name__

@@ -1,20 +1,21 @@
 """Reads the tensors of files that ``torch.save`` has written, and runs nothing of them.
 
 Such a file is a zip archive: ``NAME/data.pkl``, a pickle in which tensors are calls of PyTorch's
-functions on numbered storages, and ``NAME/data/0``, ``NAME/data/1``, ... with their bytes. Python's
-own pickle would import and call whatever the file names. Here a small machine of its own knows the
-few instructions that build dicts, lists, numbers and text, and a few names, each of which stands
-for a fixed function of this module. All else is an error that says what the file asked for.
+functions on numbered storages, and ``NAME/data/0``, ``NAME/data/1``, ... with their bytes. An
+Unpickler reads it that knows the instructions for dicts, lists, numbers and text alone. A name in
+the file stands for a function of this module. All else is an error that says what the file asked
+for.
 """
 
 import io
+import math
+import pickle
 import pickletools
 import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -24,8 +25,11 @@ _MOST_PICKLE = 100_000_000
 _MOST_ENTRIES = 1_000_000
 _MOST_DEPTH = 64
 _MOST_AXES = 8
-
-_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+_DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, TypeError, ValueError),
+    *(pickle.UnpicklingError, struct.error),
+)
+"""What Python raises where a pickle is damaged."""
 
 _STORAGES: Mapping[str, tuple[str, str]] = {
     "FloatStorage": ("<f4", "float32"),
@@ -58,11 +62,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with _Archive(path) as archive:
-            return _flat(_Machine(archive).run(archive.pickle))
+            pickled = io.BytesIO(archive.read("data.pkl", _MOST_PICKLE))
+            return _flat(_Unpickler(pickled).load(), _Tensors(archive))
     except _BadFileError as error:
         raise FileError(f'load: "{path}": {error}') from None
     except OSError as error:
         raise FileError(f'load: "{path}": {error.strerror or error}') from error
+    except _DAMAGE as error:
+        reason = str(error) or "it ends too early"
+        raise FileError(f'load: "{path}": data.pkl is damaged: {reason}') from None
 
 
 class _BadFileError(Exception):
@@ -90,13 +98,12 @@ class _Archive:
             _bad("is a zip archive, but none that torch.save has written: it has no data.pkl")
         self._root = pickles[0].removesuffix("data.pkl")
         self._entries = {entry.filename: entry for entry in entries}
-        size = sum(entry.file_size for entry in entries)
-        if len(self._entries) != len(entries) or size > path.stat().st_size:
+        self.size = sum(entry.file_size for entry in entries)
+        if len(self._entries) != len(entries) or self.size > path.stat().st_size:
             _bad("its entries overlap")
         order = self.read("byteorder", 16) if f"{self._root}byteorder" in self._entries else b""
         if order not in (b"", b"little"):
             _bad("its numbers are not little-endian")
-        self.pickle = self.read("data.pkl", _MOST_PICKLE)
 
     def read(self, name: str, most: int | None = None) -> bytes:
         """An entry's bytes, at most so many."""
@@ -119,295 +126,171 @@ class _Archive:
         self._file.close()
 
 
-# --- what a pickle may name ----------------------------------------------------------------------
+# --- the pickle ----------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class _Storage:
-    """Bytes of the archive: one for every number, however often the pickle names it."""
-
-    key: str
-    kind: str
-    array: np.ndarray[Any, Any]
+_INSTRUCTIONS = frozenset(
+    [
+        *("PROTO", "FRAME", "STOP", "MARK", "POP", "NONE", "NEWTRUE", "NEWFALSE"),
+        *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES"),
+        *("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("APPEND", "APPENDS", "SETITEM", "SETITEMS"),
+        *("BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET"),
+        *("GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "BUILD"),
+    ]
+)
+"""Those that data are made of."""
 
 
 class _Dict(dict[Any, Any]):
-    """An OrderedDict of the file. What it is told about itself is dropped."""
+    """Keys are text or numbers, as in all states: the hash of deep tuples could take forever."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, (str, int, float, bool, type(None))):
+            _bad("a dict has a key that is neither text nor a number")
+        super().__setitem__(key, value)
 
 
-@dataclass(frozen=True)
-class _Name:
-    """A class or function that the pickle names, and what stands for it."""
+class _Storage(NamedTuple):
+    """Bytes of the archive, by their number."""
 
-    name: str
-    call: Callable[..., Any] | None = None
-
-
-def _make_dict(*items: Any) -> _Dict:
-    if len(items) > 1 or (items and not isinstance(items[0], (list, dict))):
-        _bad("an OrderedDict is made of something else than pairs")
-    try:
-        return _Dict(*items)
-    except (TypeError, ValueError):
-        _bad("an OrderedDict is made of something else than pairs")
+    kind: Any
+    key: Any
+    count: Any
 
 
-def _make_size(*lengths: Any) -> tuple[Any, ...]:
-    if len(lengths) != 1 or not isinstance(lengths[0], tuple):
-        _bad("a torch.Size is made of something else than a tuple")
-    return lengths[0]
+class _View(NamedTuple):
+    """A tensor as the pickle describes it."""
+
+    storage: Any
+    offset: Any
+    shape: Any
+    strides: Any
 
 
-def _make_parameter(data: Any = None, *_: Any) -> Any:
-    if not isinstance(data, Tensor):
-        _bad("a parameter is made of something else than a tensor")
-    return data
+def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _View:
+    return _View(storage, offset, shape, strides)
 
 
-def _count(value: Any, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+_NAMES: Mapping[str, Any] = {
+    "collections.OrderedDict": lambda: _Dict(),  # PyTorch fills it afterwards
+    "torch.Size": lambda lengths: lengths,
+    "torch._utils._rebuild_parameter": lambda data, *_: data,
+    "torch._utils._rebuild_tensor": _view,
+    "torch._utils._rebuild_tensor_v2": _view,
+    **{f"torch.{kind}": kind for kind in _STORAGES},
+}
+"""What stands for each name that a pickle may have."""
+
+
+# Not the one in C: that takes as much memory as the number of a memo's place says, and any key for
+# its dicts.
+class _Unpickler(pickle._Unpickler):
+    """Makes containers, numbers, text and views."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The function or the kind of storage that stands for a name."""
+        asked = f"{module}.{name}"
+        if asked not in _NAMES:
+            _bad(f"data.pkl asks for {asked[:100]}, which is no tensor: nothing is run")
+        return _NAMES[asked]
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """The storage of an id."""
+        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
+            _bad("data.pkl names a storage in a way that is not known")
+        return _Storage(pid[1], pid[2], pid[4])
+
+    def _refuse(self, name: str) -> NoReturn:
+        _bad(f"data.pkl has the instruction {name}, which data do not need")
+
+
+def _step(opcode: pickletools.OpcodeInfo) -> Callable[[Any], None]:
+    """What an instruction does."""
+    if opcode.name not in _INSTRUCTIONS:
+        return lambda unpickler: unpickler._refuse(opcode.name)
+    if opcode.name == "EMPTY_DICT":
+        return lambda unpickler: unpickler.append(_Dict())
+    if opcode.name == "BUILD":  # an OrderedDict's attributes, such as _metadata, are dropped
+        return lambda unpickler: unpickler.stack.pop()
+    return pickle._Unpickler.dispatch[ord(opcode.code)]
+
+
+_Unpickler.dispatch = {ord(opcode.code): _step(opcode) for opcode in pickletools.opcodes}
+
+
+# --- tensors -------------------------------------------------------------------------------------
+
+
+def _check_count(value: Any, what: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
         _bad(f"a tensor's {what} is no whole number from 0 on")
-    return value
 
 
-class _Machine:
-    """Runs the instructions that data are made of."""
+class _Tensors:
+    """The tensors of views: one for all that are equal, on one array for each storage."""
 
     def __init__(self, archive: _Archive):
         self._archive = archive
-        self._storages: dict[str, _Storage] = {}
-        self._tensors: dict[Any, Tensor] = {}
-        self._copied = 0
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
-        self._memo: dict[int, Any] = {}
-        self._names = {
-            "collections OrderedDict": _make_dict,
-            "torch Size": _make_size,
-            "torch._utils _rebuild_tensor": self._tensor,
-            "torch._utils _rebuild_tensor_v2": self._tensor,
-            "torch._utils _rebuild_parameter": _make_parameter,
-            **dict.fromkeys(f"torch {kind}" for kind in _STORAGES),
-        }
+        self._storages: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
+        self._tensors: dict[tuple[Any, ...], Tensor] = {}
+        self._taken = 0
 
-    def run(self, pickle: bytes) -> Any:
-        """What the pickle stands for."""
-        stream = io.BytesIO(pickle)
-        while True:
-            code = stream.read(1)
-            known = _OPCODES.get(code.decode("latin-1")) if code else None
-            step = getattr(self, f"_do_{known.name.lower()}", None) if known else None
-            if known is None or (step is None and known.name != "STOP"):
-                said = known.name if known else repr(code)
-                _bad(f"data.pkl has the instruction {said}, which data do not need")
-            try:
-                argument = known.arg.reader(stream) if known.arg else None
-                if known.name == "STOP":
-                    return self._pop()
-                assert step is not None
-                step(argument) if known.arg else step()
-            except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
-                _bad(f"data.pkl is damaged: {known.name}: {error}")
-
-    # Constants.
-
-    def _push(self, value: Any) -> None:
-        self._stack.append(value)
-
-    _do_binunicode = _do_short_binunicode = _do_binunicode8 = _push
-    _do_binint = _do_binint1 = _do_binint2 = _do_long1 = _do_binfloat = _push
-    _do_binbytes = _do_short_binbytes = _push
-
-    def _do_proto(self, version: int) -> None:
-        if version > 5:
-            _bad(f"data.pkl is of protocol {version}")
-
-    def _do_frame(self, _: int) -> None:
-        pass
-
-    def _do_none(self) -> None:
-        self._push(None)
-
-    def _do_newtrue(self) -> None:
-        self._push(True)
-
-    def _do_newfalse(self) -> None:
-        self._push(False)
-
-    # Containers.
-
-    def _pop(self) -> Any:
-        if self._marks and len(self._stack) <= self._marks[-1]:
-            _bad("data.pkl is damaged: it takes more than is there")
-        return self._stack.pop()
-
-    def _top(self, kind: type) -> Any:
-        """The container below, which must be of that kind."""
-        if not self._stack or not isinstance(self._stack[-1], kind):
-            _bad(f"data.pkl is damaged: it fills something that is no {kind.__name__}")
-        return self._stack[-1]
-
-    def _marked(self) -> list[Any]:
-        mark = self._marks.pop()
-        items = self._stack[mark:]
-        del self._stack[mark:]
-        return items
-
-    def _do_mark(self) -> None:
-        self._marks.append(len(self._stack))
-
-    def _do_pop(self) -> None:
-        self._pop()
-
-    def _do_empty_dict(self) -> None:
-        self._push({})
-
-    def _do_empty_list(self) -> None:
-        self._push([])
-
-    def _do_empty_tuple(self) -> None:
-        self._push(())
-
-    def _do_tuple(self) -> None:
-        self._push(tuple(self._marked()))
-
-    def _do_tuple1(self) -> None:
-        self._push((self._pop(),))
-
-    def _do_tuple2(self) -> None:
-        second, first = self._pop(), self._pop()
-        self._push((first, second))
-
-    def _do_tuple3(self) -> None:
-        third, second, first = self._pop(), self._pop(), self._pop()
-        self._push((first, second, third))
-
-    def _do_append(self) -> None:
-        item = self._pop()
-        self._top(list).append(item)
-
-    def _do_appends(self) -> None:
-        items = self._marked()
-        self._top(list).extend(items)
-
-    def _do_setitem(self) -> None:
-        value, key = self._pop(), self._pop()
-        self._top(dict)[_key(key)] = value
-
-    def _do_setitems(self) -> None:
-        items = self._marked()
-        keys = map(_key, items[::2])
-        self._top(dict).update(zip(keys, items[1::2], strict=True))
-
-    # Memory.
-
-    def _do_binput(self, place: int) -> None:
-        self._memo[place] = self._stack[-1]
-
-    _do_long_binput = _do_binput
-
-    def _do_memoize(self) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
-
-    def _do_binget(self, place: int) -> None:
-        self._push(self._memo[place])
-
-    _do_long_binget = _do_binget
-
-    # Names and what they make.
-
-    def _do_global(self, name: str) -> None:
-        if name not in self._names:
-            shown = name.replace(" ", ".")[:100]
-            _bad(f"data.pkl asks for {shown}, which is no tensor: nothing is run")
-        self._push(_Name(name, self._names[name]))
-
-    def _do_stack_global(self) -> None:
-        name, module = self._pop(), self._pop()
-        self._do_global(f"{module} {name}")
-
-    def _do_binpersid(self) -> None:
-        self._push(self._storage(self._pop()))
-
-    def _do_reduce(self) -> None:
-        arguments, made_by = self._pop(), self._pop()
-        if not isinstance(made_by, _Name) or made_by.call is None:
-            _bad("data.pkl calls what is no function")
-        self._push(made_by.call(*arguments))
-
-    def _do_build(self) -> None:
-        self._pop()  # an OrderedDict's attributes, such as _metadata
-        self._top(_Dict)
-
-    def _storage(self, id_: Any) -> _Storage:
-        if not isinstance(id_, tuple) or len(id_) != 5 or id_[0] != "storage":
-            _bad("data.pkl names a storage in a way that is not known")
-        _, kind, key, _, count = id_
-        if not isinstance(kind, _Name) or not kind.name.startswith("torch ") or kind.call:
-            _bad("a storage has no type")
-        name = kind.name.removeprefix("torch ")
-        if not isinstance(key, str) or not key.isdigit():
-            _bad("a storage has no number")
-        found = self._storages.get(key)
-        if found is None:
-            stored = _STORAGES[name][0]
-            content = self._archive.read(f"data/{key}")
-            if len(content) != _count(count, "storage") * np.dtype(stored).itemsize:
-                _bad(f"data/{key} has {len(content)} bytes for {count} elements of torch.{name}")
-            found = _Storage(key, name, np.frombuffer(bytearray(content), stored))
-            self._storages[key] = found
-        if found.kind != name:
-            _bad(f"data/{key} is of two types")
-        return found
-
-    def _tensor(self, *arguments: Any) -> Tensor:
-        """torch._utils._rebuild_tensor_v2: (storage, offset, shape, strides, ...)."""
-        if len(arguments) < 4 or not isinstance(arguments[0], _Storage):
+    def tensor(self, view: _View) -> Tensor:
+        """The tensor, made at most once."""
+        storage, offset, shape, strides = view
+        if not isinstance(storage, _Storage):
             _bad("a tensor is made of something else than a storage")
-        storage, offset, shape, strides = arguments[:4]
         if not isinstance(shape, tuple) or not isinstance(strides, tuple):
             _bad("a tensor has no shape and strides")
         if len(shape) != len(strides) or len(shape) > _MOST_AXES:
             _bad(f"a tensor has {len(shape)} axes and {len(strides)} strides, at most {_MOST_AXES}")
-        lengths = tuple(_count(length, "shape") for length in shape)
-        steps = tuple(_count(stride, "stride") for stride in strides)
-        place = storage.key, _count(offset, "offset"), lengths, steps
+        _check_count(offset, "offset")
+        for length, stride in zip(shape, strides, strict=True):
+            _check_count(length, "shape")
+            _check_count(stride, "stride")
+        array = self._array(storage)
+        place = storage.key, offset, shape, strides
         if place not in self._tensors:
-            self._tensors[place] = self._view(storage, *place[1:])
+            self._tensors[place] = _converted(self._elements(array, view), storage)
         return self._tensors[place]
 
-    def _view(
-        self, storage: _Storage, offset: int, shape: Sequence[int], strides: Sequence[int]
-    ) -> Tensor:
-        array = storage.array
-        empty = 0 in shape
+    def _array(self, storage: _Storage) -> np.ndarray[Any, Any]:
+        """The storage's elements as they lie in the file."""
+        kind, key, count = storage
+        if not isinstance(kind, str) or kind not in _STORAGES:
+            _bad("a storage has no type")
+        if not isinstance(key, str) or not key.isdigit():
+            _bad("a storage has no number")
+        if key not in self._storages:
+            stored = np.dtype(_STORAGES[kind][0])
+            content = self._archive.read(f"data/{key}")
+            _check_count(count, "storage")
+            if len(content) != count * stored.itemsize:
+                _bad(f"data/{key} has {len(content)} bytes for {count} elements of torch.{kind}")
+            self._storages[key] = kind, np.frombuffer(bytearray(content), stored)
+        if self._storages[key][0] != kind:
+            _bad(f"data/{key} is of two types")
+        return self._storages[key][1]
+
+    def _elements(self, array: np.ndarray[Any, Any], view: _View) -> np.ndarray[Any, Any]:
+        """The view's elements in their order, on the storage's memory where they lie so."""
+        storage, offset, shape, strides = view
+        if 0 in shape:
+            return np.empty(shape, array.dtype)
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        count = int(np.prod(shape, dtype=object)) if not empty else 0
-        if not empty and (last >= len(array) or count > len(array)):
+        count = math.prod(shape)
+        if last >= len(array) or count > len(array):
             _bad(
-                f"a tensor of shape {tuple(shape)} with strides {tuple(strides)} at {offset} does "
-                f"not lie within the {len(array)} elements of data/{storage.key}"
+                f"a tensor of shape {shape} with strides {strides} at {offset} does not lie within "
+                f"the {len(array)} elements of data/{storage.key}"
             )
-        if empty:
-            view = np.empty(shape, array.dtype)
-        else:
-            steps = tuple(step * array.itemsize for step in strides)
-            view = np.ndarray(shape, array.dtype, array, offset * array.itemsize, steps)
-        if not view.flags.c_contiguous:
-            self._copied += view.nbytes
-            if self._copied > 16 * self._archive_bytes() + (1 << 20):
-                _bad("its tensors take far more memory than the file has bytes")
-        return _converted(np.ascontiguousarray(view).reshape(shape), storage)
-
-    def _archive_bytes(self) -> int:
-        return sum(storage.array.nbytes for storage in self._storages.values())
-
-
-def _key(key: Any) -> Any:
-    """Keys are text or numbers, as in all states."""
-    if not isinstance(key, (str, int, float, bool, type(None))):
-        _bad("a dict has a key that is neither text nor a number")
-    return key
+        self._taken += count * array.itemsize
+        if self._taken > 16 * self._archive.size + (1 << 20):
+            _bad("its tensors take far more memory than the file has bytes")
+        steps = tuple(step * array.itemsize for step in strides)
+        elements = np.ndarray(shape, array.dtype, array, offset * array.itemsize, steps)
+        return np.ascontiguousarray(elements).reshape(shape)
 
 
 def _converted(array: np.ndarray[Any, Any], storage: _Storage) -> Tensor:
@@ -433,7 +316,7 @@ def _is_text(value: Any) -> bool:
 # --- names ---------------------------------------------------------------------------------------
 
 
-def _flat(root: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _flat(root: Any, made: _Tensors) -> tuple[dict[str, Tensor], dict[str, str]]:
     """What is in containers, by names with dots."""
     tensors: dict[str, Tensor] = {}
     others: dict[str, str] = {}
@@ -449,11 +332,11 @@ def _flat(root: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
             _bad(f"{name!r} is no text that can be written")
         if name in tensors or name in others:
             _bad(f"two of its entries have the name {name!r}")
-        if isinstance(value, Tensor):
-            tensors[name] = value
+        if isinstance(value, _View):
+            tensors[name] = made.tensor(value)
         elif isinstance(value, dict):
             left += [((*path, str(key)), each) for key, each in value.items()]
-        elif isinstance(value, (list, tuple)):
+        elif type(value) in (list, tuple):
             left += [((*path, str(i)), each) for i, each in enumerate(value)]
         elif isinstance(value, (str, int, float, bool)):
             others[name] = str(value)

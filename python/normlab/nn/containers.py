@@ -10,16 +10,17 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Module)
 
 
-def _check_module(owner: str, value: Any) -> None:
+def _check_module(owner: Module, value: Any) -> None:
     if not isinstance(value, Module):
-        raise DtypeError(f"{owner}: takes modules, got {type(value).__name__}")
+        raise DtypeError(f"{type(owner).__name__}: takes modules, got {type(value).__name__}")
 
 
-def _check_parameter(owner: str, value: Any) -> None:
+def _check_parameter(owner: Module, value: Any) -> None:
+    name = type(owner).__name__
     if not isinstance(value, Tensor):
-        raise DtypeError(f"{owner}: takes tensors, got {type(value).__name__}")
+        raise DtypeError(f"{name}: takes tensors, got {type(value).__name__}")
     if not value.is_leaf:
-        raise ArgumentError(f"{owner}: takes leaves, not results of recorded operations")
+        raise ArgumentError(f"{name}: takes leaves, not results of recorded operations")
 
 
 class _Container(Module, Generic[T]):
@@ -197,8 +198,7 @@ class ModuleList(_List[M]):
         DtypeError: Something else.
     """
 
-    def _check(self, value: Any) -> None:
-        _check_module(type(self).__name__, value)
+    _check = _check_module
 
 
 class ModuleDict(_Dict[M]):
@@ -212,8 +212,7 @@ class ModuleDict(_Dict[M]):
         ArgumentError: Such a name.
     """
 
-    def _check(self, value: Any) -> None:
-        _check_module(type(self).__name__, value)
+    _check = _check_module
 
 
 class ParameterList(_List[Tensor]):
@@ -223,8 +222,7 @@ class ParameterList(_List[Tensor]):
         parts: Leaves, which then require a gradient.
     """
 
-    def _check(self, value: Any) -> None:
-        _check_parameter(type(self).__name__, value)
+    _check = _check_parameter
 
 
 class ParameterDict(_Dict[Tensor]):
@@ -234,5 +232,4 @@ class ParameterDict(_Dict[Tensor]):
         parts: A dict, or pairs, of leaves, which then require a gradient.
     """
 
-    def _check(self, value: Any) -> None:
-        _check_parameter(type(self).__name__, value)
+    _check = _check_parameter
