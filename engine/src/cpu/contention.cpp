@@ -36,4 +36,9 @@ void Contention::report(int used, int late, Clock::time_point time) {
   until_.store(now + next + now % (next / 4), std::memory_order_relaxed);
 }
 
+void Contention::forget() {
+  until_ = 0;
+  last_late_ = 0;
+}
+
 }  // namespace normlab

@@ -18,6 +18,8 @@ class Contention {
   int allowed(int wanted, Clock::time_point now) const;
   /// Says that `late` of `used` threads were late.
   void report(int used, int late, Clock::time_point now);
+  /// As on a machine about which nothing is known.
+  void forget();
 
  private:
   using Rep = Clock::rep;

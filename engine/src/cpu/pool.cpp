@@ -251,6 +251,7 @@ void unlock() {
 }
 
 bool forget_threads() {
+  the_contention.forget();
   return the_number.exchange(0) > 0;
 }
 
