@@ -48,8 +48,8 @@ class Root {
   double quota() const { return cpu_quota(path_); }
 
  private:
-  std::filesystem::path path_ = std::filesystem::temp_directory_path() /
-                                ("normlab-root-" + std::to_string(::getpid()));
+  std::filesystem::path path_ =
+      std::filesystem::temp_directory_path() / ("normlab-root-" + std::to_string(::getpid()));
 };
 
 Contention::Clock::time_point at(int ms) {
@@ -78,7 +78,8 @@ TEST_CASE("more threads than there can be workers do the work of those that ther
 TEST_CASE("a loop within a loop runs", "[threads]") {
   const Threads set(3);
   std::atomic<int> visits{0};
-  parallel_for(10, kCostly, [&](int64_t) { parallel_for(10, kCostly, [&](int64_t) { ++visits; }); });
+  parallel_for(10, kCostly,
+               [&](int64_t) { parallel_for(10, kCostly, [&](int64_t) { ++visits; }); });
   CHECK(visits == 100);
 }
 
@@ -187,7 +188,8 @@ TEST_CASE("the number of threads says where it comes from", "[threads]") {
   CHECK_FALSE(num_threads_reason().empty());
 }
 
-TEST_CASE("a quota of processors is the least of all groups around the process", "[threads][quota]") {
+TEST_CASE("a quota of processors is the least of all groups around the process",
+          "[threads][quota]") {
   const Root root;
   CHECK(std::isinf(root.quota()));
   root.write("proc/self/cgroup", "0::/a/b\n");

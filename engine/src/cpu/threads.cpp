@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 
@@ -21,10 +22,11 @@ struct Choice {
 Choice first_choice() {
   const char* variable = std::getenv("OMP_NUM_THREADS");
   const int limit = omp_get_thread_limit();
-  if (variable && *variable)
+  if (variable && std::isdigit(static_cast<unsigned char>(*variable)))  // else OpenMP warns
     return {std::min(omp_get_max_threads(), limit), std::string("OMP_NUM_THREADS=") + variable};
   const int processors = omp_get_num_procs();
-  const std::string all = std::to_string(processors) + " processors for this process";
+  const std::string all = std::to_string(processors) +
+                          (processors == 1 ? " processor" : " processors") + " for this process";
   Choice choice{processors, all};
   if (const double quota = cpu_quota(); quota < processors)
     choice = {std::max(1, static_cast<int>(std::ceil(quota))),
