@@ -111,7 +111,10 @@ def test_info_says_where_the_number_of_threads_comes_from(
 
 def test_threads_follow_the_affinity_of_the_process() -> None:
     one = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, [{one}]); import normlab as nl; print(nl.num_threads())"
+    code = (
+        f"import os; os.sched_setaffinity(0, [{one}])\n"
+        "import normlab as nl; print(nl.num_threads())"
+    )
     env = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert done.stdout == "1\n"
