@@ -14,7 +14,8 @@ Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept fo
 )doc");
   m.def("empty_cache", &empty_cache, ReleaseGil(), "Gives cached memory back to the system.");
   m.def("set_num_threads", &set_num_threads, py::arg("n"),
-        "Sets how many CPU threads the engine uses; results do not depend on it. A process that "
+        "Sets how many CPU threads the engine uses at most; results do not depend on it. Loops use "
+        "fewer while other work holds the processors. A process that "
         "was forked from one that had several at work starts with 1, so that the workers of a "
         "pool do not crowd the machine; this call gives it threads of its own.");
   m.def("num_threads", &num_threads, "How many CPU threads the engine uses.");
@@ -39,6 +40,7 @@ void bind_info(py::module_& m) {
         d["isa"] = info.isa;
         d["onednn"] = info.onednn;
         d["threads"] = info.threads;
+        d["threads_reason"] = info.threads_reason;
         d["compiler"] = info.compiler;
         d["cuda"] = info.cuda;
         d["cuda_reason"] = info.cuda_reason;
@@ -48,8 +50,8 @@ void bind_info(py::module_& m) {
       R"doc(Facts of this build and of the machine, as a dict.
 
 Keys: ``version``, ``isa`` (instruction set of the CPU kernels: baseline, avx2 or avx512),
-``onednn`` (version of the library that is loaded), ``threads``, ``compiler``, ``cuda`` (whether
-a GPU can be used) and ``cuda_reason`` (why not).
+``onednn`` (version of the library that is loaded), ``threads``, ``threads_reason`` (where their
+number comes from), ``compiler``, ``cuda`` (whether a GPU can be used) and ``cuda_reason`` (why not).
 
 Args:
     gpu: False does not look for a GPU, which opens it; ``cuda`` is then False.

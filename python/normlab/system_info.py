@@ -31,7 +31,7 @@ def info_table(encoding: str | None = None) -> Table:
         "vector instructions": ", ".join(vector_instructions()) or "none of interest",
         "instruction set": f"{build['isa']} kernels",
         "oneDNN": str(build["onednn"]),
-        "threads": str(build["threads"]),
+        "threads": f"{build['threads']} ({build['threads_reason']})",
         "CUDA": "yes" if build["cuda"] else f"no: {build['cuda_reason']}",
         "NORMLAB_DATA": os.environ.get("NORMLAB_DATA") or "not set",
         "cache": str(cache_folder()),

@@ -79,6 +79,7 @@ def main() -> None:
                 "norm": a.norm,
                 "threads": a.threads,
                 "median_s": median,
+                "mean_s": statistics.fmean(times),
                 "items_per_s": a.batch / median,
                 "unit": "images",
                 "batch": a.batch,

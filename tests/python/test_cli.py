@@ -95,6 +95,32 @@ def test_info_says_what_is_here(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"OMP_NUM_THREADS": "3"}, "3 (OMP_NUM_THREADS=3)"),
+        ({"OMP_THREAD_LIMIT": "1"}, "1 ("),
+        ({"OMP_NUM_THREADS": "many"}, "for this process"),
+    ],
+)
+def test_info_says_where_the_number_of_threads_comes_from(
+    variables: dict[str, str], said: str
+) -> None:
+    given = {"OMP_NUM_THREADS": "", **variables}
+    assert said in normlab("info", **given).stdout
+
+
+def test_threads_follow_the_affinity_of_the_process() -> None:
+    one = min(os.sched_getaffinity(0))
+    code = (
+        f"import os; os.sched_setaffinity(0, [{one}])\n"
+        "import normlab as nl; print(nl.num_threads())"
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--norm", "layernom"], "--norm: must be of all, paper, none, layernorm"),

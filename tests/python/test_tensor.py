@@ -561,6 +561,7 @@ def test_no_subclass_and_no_empty_shell():
 
 def test_machine_functions():
     info = nl.build_info()
+    assert info["threads_reason"]
     assert set(info) >= {"version", "isa", "onednn", "threads", "compiler", "cuda", "cuda_reason"}
     assert info["version"] == nl.__version__
     assert info["isa"] in ("baseline", "avx2", "avx512")

@@ -36,6 +36,7 @@ BuildInfo build_info(bool gpu) {
           .onednn = onednn_version(),
           .compiler = compiler(),
           .threads = num_threads(),
+          .threads_reason = num_threads_reason(),
           .cuda = gpu && cuda::is_available(),
           .cuda_reason = gpu ? cuda::why_not() : ""};
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "cpu/fork.h"
 #include "cpu/parallel.h"
 
 // oneDNN as the engine uses it: every primitive runs on the thread that calls it, and the engine's

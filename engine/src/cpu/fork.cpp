@@ -3,20 +3,18 @@
 #include <omp.h>
 #include <pthread.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <new>
 
 #include "cpu/isa.h"
+#include "cpu/pool.h"
 #include "normlab/threads.h"
 
 namespace normlab {
 namespace {
 
 thread_local int the_depth = 0;  ///< of this thread's InOneDnn
-thread_local bool the_team_is_lost = false;
-std::atomic<bool> teams_have_worked{false};
 
 /// Many may be inside, or one that has closed it. Who closes waits for those who are inside only,
 /// not for those who come.
@@ -77,9 +75,11 @@ void before_fork() {
   finish_statics();
   the_gate().close(the_depth > 0 ? 1 : 0);
   for (std::mutex* const* lock = all_locks(); *lock; ++lock) (*lock)->lock();
+  pool::lock();
 }
 
 void unlock_all() {
+  pool::unlock();
   for (std::mutex* const* lock = all_locks(); *lock; ++lock) (*lock)->unlock();
 }
 
@@ -91,10 +91,8 @@ void after_fork_in_parent() {
 void after_fork_in_child() {
   unlock_all();
   the_gate().open_in_child(the_depth > 0 ? 1 : 0);
-  the_team_is_lost = true;
-  forget_stand_in();
   forget_gpu();
-  if (teams_have_worked.exchange(false)) set_num_threads(1);
+  if (pool::forget_threads()) set_num_threads(1);
 }
 
 /// What was registered last runs first before a fork. Clang's OpenMP registers handlers when it is
@@ -114,12 +112,6 @@ InOneDnn::InOneDnn() {
 
 InOneDnn::~InOneDnn() {
   if (--the_depth == 0) the_gate().leave();
-}
-
-bool opens_regions() {
-  // Read first: all threads come by here.
-  if (!teams_have_worked.load(std::memory_order_relaxed)) teams_have_worked = true;
-  return !the_team_is_lost;
 }
 
 }  // namespace normlab

@@ -2,20 +2,13 @@
 
 #include <cstdint>
 
-#include "cpu/fork.h"
+#include "cpu/pool.h"
 #include "normlab/threads.h"
 
 namespace normlab {
 
 /// Below this many elementary operations a loop is not worth waking threads for.
 inline constexpr int64_t kParallelGrain = 32768;
-
-/// body(i) for i in [0, n) on a team of OpenMP's.
-template <class Body>
-void run_on_team(int64_t n, int threads, const Body& body) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < n; ++i) body(i);
-}
 
 /// Runs body(i) for i in [0, n) on up to num_threads() threads. The chunks must not depend on the
 /// number of threads, so that results do not either. `cost` is the work of one i in elementary
@@ -26,13 +19,12 @@ void parallel_for(int64_t n, int64_t cost, const Body& body) {
   int threads = num_threads();
   if (worth < threads) threads = worth < 1 ? 1 : static_cast<int>(worth);
   if (n < threads) threads = static_cast<int>(n);
-  if (threads > 1) {
-    if (opens_regions()) return run_on_team(n, threads, body);
-    const auto work = [&] { run_on_team(n, threads, body); };
-    using Work = decltype(work);
-    if (run_elsewhere([](const void* it) { (*static_cast<Work*>(it))(); }, &work)) return;
-  }
-  for (int64_t i = 0; i < n; ++i) body(i);
+  const auto range = [](const void* it, int64_t first, int64_t last) {
+    const Body& each = *static_cast<const Body*>(it);
+    for (int64_t i = first; i < last; ++i) each(i);
+  };
+  if (threads > 1) return pool::run(n, cost, threads, range, &body);
+  range(&body, 0, n);
 }
 
 /// Calls body(begin, end) over fixed blocks of [0, n), `block` long but for the last.

@@ -116,7 +116,8 @@ def _starter(tasks: dict[str, Task[Any]]) -> Callable[..., "tuple[Pipe, BaseProc
             f"jobs: each process imports what a task is made of, but {needed[0]} was typed in or "
             "read from standard input: put it into a module, or use jobs=1"
         )
-    # Spawn, because OpenMP does not survive a fork. Workers import the script only if they need it.
+    # Spawn: a fork copies the locks of other threads as they are. Workers import the script only
+    # if they need it.
     hidden = _hidden_script if not needed else nullcontext
     context = multiprocessing.get_context("spawn")
 
