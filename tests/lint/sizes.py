@@ -20,7 +20,6 @@ PYTHON = (".py", ".pyi")
 MOST_LINES = {"file": 450, "function": 45}
 
 # "path" or "path:function", and why it may be longer.
-TO_SPLIT = "to be split"
 COMMANDS = "declares a command's options with their help"
 NAMES = "declares Python names with their docstrings"
 EXCEPTIONS: dict[str, str] = {
