@@ -9,8 +9,4 @@ int checked_axis(const char* op, const Shape& shape, int axis) {
   return axis < 0 ? axis + rank : axis;
 }
 
-AxisView view_around(const Shape& shape, int axis) {
-  return {shape.numel(0, axis), shape[axis], shape.numel(axis + 1, shape.rank())};
-}
-
 }  // namespace normlab

@@ -11,7 +11,4 @@ struct AxisView {
 
 /// Axis in [0, rank) from one in [-rank, rank); RangeError that names op and shape otherwise.
 int checked_axis(const char* op, const Shape& shape, int axis);
-/// The view around one axis in [0, rank).
-AxisView view_around(const Shape& shape, int axis);
-
 }  // namespace normlab
