@@ -186,20 +186,8 @@ Tensor reduced(const Tensor& loss, double divisor) {
 }
 
 /// Inputs of one loss, saved: backward() refuses one that has changed since.
-class Kept {
- public:
-  /// probabilities and weight may be undefined.
-  Kept(const Tensor& logits, const Tensor& probabilities, const Tensor& weight) : logits_(logits) {
-    if (probabilities.defined()) probabilities_ = Saved(probabilities);
-    if (weight.defined()) weight_ = Saved(weight);
-  }
-  Tensor logits() const { return logits_.get(); }
-  Tensor probabilities() const { return probabilities_ ? probabilities_->get() : Tensor(); }
-  Tensor weight() const { return weight_ ? weight_->get() : Tensor(); }
-
- private:
-  Saved logits_;
-  std::optional<Saved> probabilities_, weight_;
+struct Kept {
+  Saved logits, probabilities, weight;
 };
 
 /// The inputs that may need gradients; probabilities may be undefined.
@@ -239,8 +227,8 @@ cuda::LossArgs gpu_args(const Tensor& logits, const Tensor& probabilities, const
 
 Grads gpu_backward(const Kept& kept, const GpuRows& rows, CrossEntropyOptions options,
                    const Tensor& dz, Needs needs) {
-  const Tensor logits = kept.logits(), probabilities = kept.probabilities();
-  options.weight = kept.weight();
+  const Tensor logits = kept.logits.get(), probabilities = kept.probabilities.get();
+  options.weight = kept.weight.get();
   const auto wanted = [&](bool need) {
     return need ? Tensor::empty(logits.shape(), logits.dtype(), Device::cuda) : Tensor();
   };
@@ -277,8 +265,8 @@ Tensor gpu_cross_entropy(const Tensor& logits, const Tensor& classes, const Tens
   args.loss = device_data(loss);
   cuda::call(kOp, cuda::backend().softmax->loss, args);
   return record(kOp, loss, inputs_of(logits, probabilities),
-                [kept = Kept(logits, probabilities, options.weight), rows, options](
-                    const Tensor& dz, Needs needs) -> Grads {
+                [kept = Kept{Saved(logits), Saved(probabilities), Saved(options.weight)}, rows,
+                 options](const Tensor& dz, Needs needs) -> Grads {
                   return gpu_backward(kept, rows, options, dz, needs);
                 });
 }
@@ -299,15 +287,16 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
   const Reduction reduction = options.reduction;
   const int64_t rows = z.loss.numel();
   const double divisor = reduction == Reduction::mean ? mean_divisor(of, rows) : 1;
-  return record(kOp, reduction == Reduction::none ? z.loss : reduced(z.loss, divisor),
-                inputs_of(logits, shares),
-                [kept = Kept(logits, shares, options.weight), of, stats = z.stats, rows, reduction,
-                 divisor](const Tensor& dz, Needs needs) -> Grads {
-                  const Targets now{of.classes, kept.probabilities(), kept.weight(), of.weight_sum,
-                                    of.smoothing};
-                  return backward_of_rows(kept.logits(), now, stats,
-                                          row_scales(dz, rows, reduction, divisor), needs);
-                });
+  return record(
+      kOp, reduction == Reduction::none ? z.loss : reduced(z.loss, divisor),
+      inputs_of(logits, shares),
+      [kept = Kept{Saved(logits), Saved(shares), Saved(options.weight)}, of, stats = z.stats, rows,
+       reduction, divisor](const Tensor& dz, Needs needs) -> Grads {
+        const Targets now{of.classes, kept.probabilities.get(), kept.weight.get(), of.weight_sum,
+                          of.smoothing};
+        return backward_of_rows(kept.logits.get(), now, stats,
+                                row_scales(dz, rows, reduction, divisor), needs);
+      });
 }
 
 }  // namespace normlab
