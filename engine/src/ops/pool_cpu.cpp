@@ -8,21 +8,66 @@
 namespace normlab::NORMLAB_ISA {
 namespace {
 
-// --- any window: a row of results at a time, one place of the window after the other ------------
+// --- any window: a block of results at a time, one place of the window after the other ----------
 
-/// Calls body(at_x, at_z, n) for every row of results and every place of the window, in their
-/// order: n results, from at_z on, meet the plane there, at at_x and every stride_w elements
-/// further on.
+constexpr int64_t kBlock = 64;
+
+/// Calls body(begin, n) for blocks of a plane's results.
 template <class Body>
-void for_rows(const PoolShape& s, const Body& body) {
-  for (int64_t y = 0; y < s.OH; ++y) {
-    for (int64_t k = 0; k < s.KH * s.KW; ++k) {
-      const int64_t in_y = y * s.stride_h + k / s.KW - s.padding_h, first = k % s.KW - s.padding_w;
-      if (in_y < 0 || in_y >= s.H) continue;
-      const Inside x = s.padded() ? inside(s.OW, s.stride_w, first, s.W) : Inside{0, s.OW};
-      body(in_y * s.W + x.begin * s.stride_w + first, y * s.OW + x.begin, x.end - x.begin);
-    }
+void for_results(const PoolShape& s, const Body& body) {
+  const int64_t results = s.OH * s.OW;
+  for (int64_t begin = 0; begin < results; begin += kBlock)
+    body(begin, static_cast<int>(std::min(kBlock, results - begin)));
+}
+
+/// The window's place `at` against the best so far. Inlined, the loop would
+/// not be vectorised.
+template <class T>
+[[gnu::noinline]] void challenge_all(const T* __restrict from, const int32_t* __restrict origin,
+                                     int n, int32_t at, T* __restrict best,
+                                     int32_t* __restrict place) {
+  for (int j = 0; j < n; ++j) {
+    const T value = from[origin[j]];
+    const bool wins = (value > best[j]) | (value != value);
+    best[j] = wins ? value : best[j];
+    place[j] = wins ? at : place[j];
   }
+}
+
+template <class T>
+void max(const PoolShape& s, const T* x, T* z, int32_t* winner) {
+  for_results(s, [&](int64_t begin, int n) {
+    const int32_t* origin = s.origin + begin;
+    T best[kBlock];
+    int32_t place[kBlock] = {};
+    for (int j = 0; j < n; ++j) best[j] = x[origin[j]];
+    for (int64_t k = 1; k < s.KH * s.KW; ++k) {
+      const auto at = static_cast<int32_t>(k / s.KW * s.W + k % s.KW);
+      challenge_all(x + at, origin, n, at, best, place);
+    }
+    for (int j = 0; j < n; ++j) z[begin + j] = best[j];
+    for (int j = 0; j < n; ++j) winner[begin + j] = origin[j] + place[j];
+  });
+}
+
+template <class T>
+void max_backward(const PoolShape& s, const T* dz, const int32_t* winner, T* dx) {
+  std::fill_n(dx, s.H * s.W, T(0));
+  for (int64_t i = 0; i < s.OH * s.OW; ++i) dx[winner[i]] += dz[i];
+}
+
+template <class T>
+void mean(const PoolShape& s, const T* x, T* z) {
+  const T scale = T(1) / static_cast<T>(s.divisor);
+  for_results(s, [&](int64_t begin, int n) {
+    const int32_t* origin = s.origin + begin;
+    T sum[kBlock] = {};
+    for (int64_t k = 0; k < s.KH * s.KW; ++k) {
+      const T* from = x + k / s.KW * s.W + k % s.KW;
+      for (int j = 0; j < n; ++j) sum[j] += from[origin[j]];
+    }
+    for (int j = 0; j < n; ++j) z[begin + j] = sum[j] * scale;
+  });
 }
 
 /// Calls body(stride) with the stride as a constant where loops over it then vectorise.
@@ -33,63 +78,21 @@ void with_stride(int64_t stride, const Body& body) {
   body(stride);
 }
 
-/// Elements of a row, from place `at` of the plane on, against the best so far; -1 is no place.
-/// Inlined, the loop would not be vectorised.
-template <class T, class Stride>
-[[gnu::noinline]] void challenge_row(const T* __restrict from, Stride stride, int64_t n, int32_t at,
-                                     T* __restrict best, int32_t* __restrict place) {
-  for (int64_t j = 0; j < n; ++j) {
-    const T value = from[j * stride];
-    const bool wins = (value > best[j]) | (value != value) | (place[j] < 0);
-    best[j] = wins ? value : best[j];
-    place[j] = wins ? at + static_cast<int32_t>(j * stride) : place[j];
-  }
-}
-
-template <class T>
-void max(const PoolShape& s, const T* x, T* z, int32_t* winner) {
-  std::fill_n(z, s.OH * s.OW, T(0));
-  std::fill_n(winner, s.OH * s.OW, -1);
-  for_rows(s, [&](int64_t at_x, int64_t at_z, int64_t n) {
-    with_stride(s.stride_w, [&](auto stride) {
-      challenge_row(x + at_x, stride, n, static_cast<int32_t>(at_x), z + at_z, winner + at_z);
-    });
-  });
-}
-
-template <class T>
-void max_backward(const PoolShape& s, const T* dz, const int32_t* winner, T* dx) {
-  std::fill_n(dx, s.H * s.W, T(0));
-  for (int64_t i = 0; i < s.OH * s.OW; ++i) dx[winner[i]] += dz[i];
-}
-
-/// What the sum of a window is multiplied by.
-template <class T>
-T scale_of(const PoolShape& s) {
-  return s.divisor == 0 ? T(1) : T(1) / static_cast<T>(s.divisor);
-}
-
-template <class T>
-void mean(const PoolShape& s, const T* x, T* z) {
-  std::fill_n(z, s.OH * s.OW, T(0));
-  for_rows(s, [&](int64_t at_x, int64_t at_z, int64_t n) {
-    with_stride(s.stride_w, [&](auto stride) {
-      for (int64_t j = 0; j < n; ++j) z[at_z + j] += x[at_x + j * stride];
-    });
-  });
-  const T scale = scale_of<T>(s);
-  for (int64_t i = 0; i < s.OH * s.OW; ++i) z[i] *= scale;
-}
-
 template <class T>
 void mean_backward(const PoolShape& s, const T* dz, T* dx) {
-  const T scale = scale_of<T>(s);
+  const T scale = s.divisor == 0 ? T(1) : T(1) / static_cast<T>(s.divisor);
   std::fill_n(dx, s.H * s.W, T(0));
-  for_rows(s, [&](int64_t at_x, int64_t at_z, int64_t n) {
-    with_stride(s.stride_w, [&](auto stride) {
-      for (int64_t j = 0; j < n; ++j) dx[at_x + j * stride] += scale * dz[at_z + j];
-    });
-  });
+  for (int64_t y = 0; y < s.OH; ++y, dz += s.OW) {
+    for (int64_t k = 0; k < s.KH * s.KW; ++k) {
+      const int64_t in_y = y * s.stride_h + k / s.KW - s.padding_h, first = k % s.KW - s.padding_w;
+      if (in_y < 0 || in_y >= s.H) continue;
+      const Inside x = s.padded() ? inside(s.OW, s.stride_w, first, s.W) : Inside{0, s.OW};
+      T* to = dx + in_y * s.W + first;
+      with_stride(s.stride_w, [&](auto stride) {
+        for (int64_t j = x.begin; j < x.end; ++j) to[j * stride] += scale * dz[j];
+      });
+    }
+  }
 }
 
 // --- 2 x 2, stride 2: both rows at once ---------------------------------------------------------
