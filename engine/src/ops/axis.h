@@ -1,6 +1,6 @@
 #pragma once
 
-#include "normlab/tensor.h"
+#include <cstdint>
 
 namespace normlab {
 
@@ -9,6 +9,4 @@ struct AxisView {
   int64_t outer = 1, n = 1, inner = 1;
 };
 
-/// Axis in [0, rank) from one in [-rank, rank); RangeError that names op and shape otherwise.
-int checked_axis(const char* op, const Shape& shape, int axis);
 }  // namespace normlab

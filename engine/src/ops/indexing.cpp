@@ -8,7 +8,6 @@
 #include "cpu/parallel.h"
 #include "cuda/library.h"
 #include "normlab/ops.h"
-#include "ops/axis.h"
 #include "ops/indexing_cuda.h"
 
 namespace normlab {
@@ -267,7 +266,7 @@ SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
-  const int a = checked_axis("gather", x.shape(), axis);
+  const int a = x.shape().wrap(axis, "gather");
   check_gather(x, a, index);
   check_index("gather", x, index);
   if (x.device() == Device::cuda) return gather_on_gpu(x, a, index);

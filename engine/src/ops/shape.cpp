@@ -10,7 +10,6 @@
 #include "cpu/parallel.h"
 #include "cuda/library.h"
 #include "normlab/ops.h"
-#include "ops/axis.h"
 #include "ops/broadcast.h"
 #include "ops/shape_cuda.h"
 
@@ -191,7 +190,7 @@ std::vector<int> checked_order(const Shape& shape, const std::vector<int>& order
                        rank, " axes of shape ", shape, ", got ", order.size());
   std::vector<bool> seen(rank);
   for (int i = 0; i < rank; ++i) {
-    axes[i] = checked_axis("transpose", shape, order[i]);
+    axes[i] = shape.wrap(order[i], "transpose");
     check<ArgumentError>(!seen[axes[i]], "transpose", "order must name every axis of shape ", shape,
                          " once, got axis ", order[i], " twice");
     seen[axes[i]] = true;
@@ -238,8 +237,8 @@ Tensor transpose(const Tensor& x, const std::vector<int>& order) {
 
 Tensor flatten(const Tensor& x, int from, int to) {
   if (x.rank() == 0) return x.reshape({1});
-  const int first = checked_axis("flatten", x.shape(), from);
-  const int last = checked_axis("flatten", x.shape(), to);
+  const int first = x.shape().wrap(from, "flatten");
+  const int last = x.shape().wrap(to, "flatten");
   check<ArgumentError>(first <= last, "flatten", "axis `from` must not come after `to`, got ", from,
                        " and ", to, " for shape ", x.shape());
   Shape shape = x.shape().sub(0, first);
@@ -260,7 +259,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 
 Tensor concat(const std::vector<Tensor>& parts, int axis) {
   check<ArgumentError>(!parts.empty(), "concat", "needs at least one part, got none");
-  const int a = checked_axis("concat", parts[0].shape(), axis);
+  const int a = parts[0].shape().wrap(axis, "concat");
   const Tensor z = Tensor::empty(concat_shape(parts, a), parts[0].dtype(), parts[0].device());
   int64_t begin = 0;
   std::vector<Shape> shapes;
@@ -281,7 +280,7 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
 }
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
-  const int a = checked_axis("slice", x.shape(), axis);
+  const int a = x.shape().wrap(axis, "slice");
   const int64_t n = x.size(a);
   check<ArgumentError>(step > 0, "slice", "step must be positive, got ", step);
   check<RangeError>(0 <= begin && begin <= end && end <= n, "slice", "elements [", begin, ", ", end,
