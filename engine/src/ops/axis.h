@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdint>
+#include "normlab/tensor.h"
 
 namespace normlab {
 
