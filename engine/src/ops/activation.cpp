@@ -2,8 +2,12 @@
 
 #include <algorithm>
 
+#include "core/dispatch.h"
+#include "core/tensor_impl.h"
 #include "cpu/parallel.h"
+#include "cuda/library.h"
 #include "ops/elementwise.h"
+#include "ops/matmul_cuda.h"
 
 namespace normlab {
 namespace {
@@ -67,19 +71,33 @@ void add_bias_and_activate(T* z, const T* bias, T* before, int64_t rows, int64_t
 template void add_bias_and_activate(float*, const float*, float*, int64_t, int64_t, Activation);
 template void add_bias_and_activate(double*, const double*, double*, int64_t, int64_t, Activation);
 
-template <class T>
-void activation_backward(const T* dz, const T* kept, T* dx, int64_t n, Activation activation) {
-  const bool active = activation != Activation::none;
-  const UnaryGradLoop slope = active ? op_of(activation).backward[kIndex<T>] : nullptr;
-  parallel_blocks(n, kBlock, kCost, [&](int64_t begin, int64_t end) {
-    if (slope)
-      slope(dz + begin, kept + begin, kept + begin, dx + begin, end - begin);
-    else
-      std::copy_n(dz + begin, end - begin, dx + begin);
+Tensor before_activation(const char* op, const Tensor& dz, const Saved& kept,
+                         Activation activation) {
+  if (activation == Activation::none) return dz;
+  const Tensor& known = kept.get();
+  Tensor dx = Tensor::empty(dz.shape(), dz.dtype(), dz.device());
+  if (dz.device() == Device::cuda) {
+    cuda::ActivationGradArgs args{};
+    args.dtype = dz.dtype();
+    args.activation = activation;
+    args.rows = 1;
+    args.width = dz.numel();
+    args.dz = device_data(dz);
+    args.kept = device_data(known);
+    args.dx = device_data(dx);
+    cuda::call(op, cuda::backend().matmul->activation_backward, args);
+    return dx;
+  }
+  dispatch_floating(op, dz.dtype(), [&]<class T>() {
+    const T *g = dz.data<T>(), *from = known.data<T>();
+    T* to = dx.data<T>();
+    parallel_blocks(dz.numel(), kBlock, kCost, [&](int64_t begin, int64_t end) {
+      op_of(activation)
+          .backward[kIndex<T>](g + begin, from + begin, from + begin, to + begin, end - begin);
+    });
   });
+  return dx;
 }
-template void activation_backward(const float*, const float*, float*, int64_t, Activation);
-template void activation_backward(const double*, const double*, double*, int64_t, Activation);
 
 const char* name_of(Activation activation) {
   return activation == Activation::none ? "none" : op_of(activation).name;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "normlab/autograd.h"
 #include "normlab/ops.h"
 
 // Activations of plain arrays, for the ops that fuse them.
@@ -18,8 +19,9 @@ template <class T>
 void add_bias_and_activate(T* z, const T* bias, T* before, int64_t rows, int64_t width,
                            Activation activation);
 
-/// dx = dz * act'(x) for n numbers, where `kept` is x if keeps_input(activation), else z.
-template <class T>
-void activation_backward(const T* dz, const T* kept, T* dx, int64_t n, Activation activation);
+/// dz * act'(x) on the device of dz, where `kept` is x if keeps_input(activation), else z; without
+/// an activation dz itself.
+Tensor before_activation(const char* op, const Tensor& dz, const Saved& kept,
+                         Activation activation);
 
 }  // namespace normlab

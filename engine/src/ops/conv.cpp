@@ -166,21 +166,6 @@ Tensor forward_on_gpu(const Convolution& call, const Tensor& x, const Tensor& we
   return z;
 }
 
-/// dz times the activation's derivative.
-Tensor before_activation_on_gpu(const Tensor& dz, const Tensor& kept, Activation activation) {
-  Tensor dpre = Tensor::empty(dz.shape(), dz.dtype(), Device::cuda);
-  cuda::ActivationGradArgs args{};
-  args.dtype = dz.dtype();
-  args.activation = activation;
-  args.rows = 1;
-  args.width = dz.numel();
-  args.dz = device_data(dz);
-  args.kept = device_data(kept);
-  args.dx = device_data(dpre);
-  cuda::call("conv2d", cuda::backend().matmul->activation_backward, args);
-  return dpre;
-}
-
 Grads backward_on_gpu(const Convolution& call, const Kept& kept, const Tensor& dz, Needs needs) {
   const ConvShape& s = call.s;
   const cuda::ConvFunctions& gpu = *cuda::backend().conv;
@@ -188,10 +173,7 @@ Grads backward_on_gpu(const Convolution& call, const Kept& kept, const Tensor& d
     return need ? Tensor::empty(shape, dz.dtype(), Device::cuda) : Tensor();
   };
   const bool relu = call.activation == Activation::relu;  // the kernels' own
-  const Tensor known =
-      call.activation == Activation::none ? Tensor() : kept.activation.get().detach();
-  const Tensor dpre =
-      known.defined() && !relu ? before_activation_on_gpu(dz, known, call.activation) : dz;
+  const Tensor dpre = relu ? dz : before_activation("conv2d", dz, kept.activation, call.activation);
   const Tensor x = needs[1] ? kept.x.get() : Tensor(), w = needs[0] ? kept.weight.get() : Tensor();
   const Tensor dx = wanted(needs[0], {s.N, s.C, s.H, s.W});
   const Tensor dw = wanted(needs[1], weight_shape(s)), db = wanted(needs[2], {s.O});
@@ -201,7 +183,7 @@ Grads backward_on_gpu(const Convolution& call, const Kept& kept, const Tensor& d
   args.x = device_data_or_null<void>(x);
   args.w = device_data_or_null<void>(w);
   args.dz = device_data(dpre);
-  args.relu_z = relu ? device_data(known) : nullptr;
+  args.relu_z = relu ? device_data(kept.activation.get()) : nullptr;
   args.dx = device_data_or_null<void>(dx);
   args.dw = device_data_or_null<void>(dw);
   args.db = device_data_or_null<void>(db);
@@ -261,12 +243,8 @@ template <class T>
 Grads backward(const Convolution& call, const Kept& kept, const Tensor& dz, Needs needs) {
   const ConvShape& s = call.s;
   const bool fused = call.fused() && (call.direct_weights || !needs[1]);
-  Tensor dpre = dz;
-  if (!fused && call.activation != Activation::none) {
-    dpre = Tensor::empty(dz.shape(), dz.dtype());
-    activation_backward(dz.data<T>(), kept.activation.get().data<T>(), dpre.data<T>(), dz.numel(),
-                        call.activation);
-  }
+  const Tensor dpre =
+      fused ? dz : before_activation("conv2d", dz, kept.activation, call.activation);
   ConvGrads<T> grads;
   const Tensor dx = wanted(needs[0], {s.N, s.C, s.H, s.W}, grads.dx);
   const Tensor dw = wanted(needs[1], weight_shape(s), grads.dw);

@@ -87,7 +87,7 @@ struct BeforeActivation {
   Tensor dpre, dbias;
 };
 
-/// As before_activation(), in one pass.
+/// As gradients_before(), in one pass.
 BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
                                           Activation activation, const LinearShape& n,
                                           bool with_bias) {
@@ -118,18 +118,11 @@ BeforeActivation before_activation_on_gpu(const Tensor& dz, const Saved& kept,
   return result;
 }
 
-BeforeActivation before_activation(const Tensor& dz, const Saved& kept, Activation activation,
-                                   const LinearShape& n, bool with_bias) {
+BeforeActivation gradients_before(const Tensor& dz, const Saved& kept, Activation activation,
+                                  const LinearShape& n, bool with_bias) {
   if (dz.device() == Device::cuda)
     return before_activation_on_gpu(dz, kept, activation, n, with_bias);
-  BeforeActivation result{dz, {}};
-  if (activation != Activation::none) {
-    result.dpre = Tensor::empty(dz.shape(), dz.dtype());
-    dispatch_floating("linear", dz.dtype(), [&]<class T>() {
-      activation_backward(dz.data<T>(), kept.get().data<T>(), result.dpre.data<T>(), dz.numel(),
-                          activation);
-    });
-  }
+  BeforeActivation result{before_activation("linear", dz, kept, activation), {}};
   if (with_bias) result.dbias = sum(result.dpre.reshape({n.rows, n.out}), {0});
   return result;
 }
@@ -150,7 +143,7 @@ Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation
   const DType bias_dtype = bias.defined() ? bias.dtype() : x.dtype();
   return record("linear", std::move(z), {x, weight, bias},
                 [=](const Tensor& dz, Needs needs) -> Grads {
-                  const auto [dpre, dbias] = before_activation(dz, kept, activation, n, needs[2]);
+                  const auto [dpre, dbias] = gradients_before(dz, kept, activation, n, needs[2]);
                   Grads grads(3);
                   if (needs[0]) grads[0] = input_gradient(dpre, kept_weight.get(), n);
                   if (needs[1]) grads[1] = weight_gradient(dpre, kept_x.get(), n);
