@@ -44,7 +44,8 @@ Tensor record_no_derivative(const char* op, Tensor z, std::vector<Tensor> inputs
 /// True if record() would put a node on the tape. An op may skip work for backward otherwise.
 bool needs_grad(std::initializer_list<Tensor> inputs);
 
-/// A tensor kept for backward. get() throws GradError if it was changed in place meanwhile.
+/// A tensor kept for backward; undefined stays undefined. get() throws GradError if it was changed
+/// in place meanwhile.
 class Saved {
  public:
   Saved() = default;

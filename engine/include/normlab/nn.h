@@ -72,7 +72,8 @@ class Module : public std::enable_shared_from_this<Module> {
  private:
   template <class Visit>
   void walk(const std::string& prefix, const Visit& visit) const;
-  std::vector<std::pair<std::string, Tensor>> list_parameters() const;
+  using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+  NamedTensors list(NamedTensors Module::*of) const;
   std::vector<std::pair<std::string, Tensor>> parameters_, buffers_;
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> modules_;
   bool training_ = true;

@@ -81,8 +81,8 @@ class Shape {
   int64_t numel() const;
   /// Product of the lengths of axes [from, to).
   int64_t numel(int from, int to) const;
-  /// Axis in [0, rank) from one in [-rank, rank). RangeError outside.
-  int wrap(int axis) const;
+  /// Axis in [0, rank) from one in [-rank, rank). RangeError outside, which names `op`.
+  int wrap(int axis, const char* op = "shape") const;
 
   const int64_t* begin() const { return dims_; }
   const int64_t* end() const { return dims_ + rank_; }

@@ -269,11 +269,12 @@ bool needs_grad(std::initializer_list<Tensor> inputs) {
 }
 
 // Detached: a closure that held the producing nodes would free them recursively.
-Saved::Saved(const Tensor& x) : x_(x.detach()), version_(x.version()) {}
+Saved::Saved(const Tensor& x) : x_(x ? x.detach() : x), version_(x ? x.version() : 0) {}
 
 const Tensor& Saved::get() const {
-  check<GradError>(x_.version() == version_, "backward", "a tensor of shape ", x_.shape(),
-                   " that backward needs was changed in place after the forward pass");
+  if (x_)
+    check<GradError>(x_.version() == version_, "backward", "a tensor of shape ", x_.shape(),
+                     " that backward needs was changed in place after the forward pass");
   return x_;
 }
 

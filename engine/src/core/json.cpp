@@ -3,8 +3,6 @@
 #include <algorithm>
 
 namespace normlab {
-namespace {
-
 void append_utf8(std::string& out, uint32_t code) {
   if (code < 0x80) {
     out += static_cast<char>(code);
@@ -15,8 +13,6 @@ void append_utf8(std::string& out, uint32_t code) {
   out += static_cast<char>(mark | code >> (6 * tail));
   for (int i = tail - 1; i >= 0; --i) out += static_cast<char>(0x80 | (code >> (6 * i) & 0x3F));
 }
-
-}  // namespace
 
 void JsonReader::fail(const char* expected) const {
   normlab::fail<JsonError>("JSON", "expected ", expected, " at byte ", at_);

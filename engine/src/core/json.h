@@ -68,6 +68,8 @@ std::string json_quoted(std::string_view text);
 /// Quoted for an error message, whatever its bytes; shortened after `most` of them.
 std::string json_excerpt(std::string_view text, size_t most = 80);
 bool is_utf8(std::string_view text);
+/// Appends the code point, below 0x110000, as UTF-8.
+void append_utf8(std::string& out, uint32_t code);
 /// Bytes of the UTF-8 character at text[at], 0 if it is not valid (overlong, surrogate, cut off).
 size_t utf8_length(std::string_view text, size_t at);
 

@@ -13,10 +13,10 @@ Shape::Shape(std::span<const int64_t> dims) {
   rank_ = static_cast<int>(dims.size());
 }
 
-int Shape::wrap(int axis) const {
+int Shape::wrap(int axis, const char* op) const {
   const int wrapped = axis < 0 ? axis + rank_ : axis;
-  check<RangeError>(wrapped >= 0 && wrapped < rank_, "shape", "axis must be in [", -rank_, ", ",
-                    rank_, ") for shape ", *this, ", got ", axis);
+  check<RangeError>(wrapped >= 0 && wrapped < rank_, op, "axis must be in [", -rank_, ", ", rank_,
+                    ") for shape ", *this, ", got ", axis);
   return wrapped;
 }
 

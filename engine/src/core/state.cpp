@@ -1,8 +1,8 @@
 #include "core/state.h"
 
-#include <bit>
-#include <cstring>
+#include <type_traits>
 
+#include "core/dispatch.h"
 #include "core/json.h"
 #include "core/tensor_impl.h"
 
@@ -17,29 +17,17 @@ std::string absent(const char* what, const TensorMap& a, const TensorMap& b) {
   return names;
 }
 
-/// Whether an element has the exponent that infinities and NaN have.
-template <class Bits>
-bool any_nonfinite(const unsigned char* x, int64_t n, Bits exponent) {
-  bool found = false;
-  for (int64_t i = 0; i < n; ++i) {
-    Bits bits;
-    std::memcpy(&bits, x + i * static_cast<int64_t>(sizeof bits), sizeof bits);
-    found |= (bits & exponent) == exponent;
-  }
-  return found;
-}
-
-/// The same for elements [begin, begin + n) of a tensor on the CPU that can carry a gradient.
+/// Whether one of the elements [begin, begin + n) of a tensor on the CPU is an infinity or NaN.
 bool any_nonfinite(const Tensor& x, int64_t begin, int64_t n) {
-  const auto* p = static_cast<const unsigned char*>(x.raw()) + begin * size_of(x.dtype());
-  switch (x.dtype()) {
-    case DType::float32:
-      return any_nonfinite<uint32_t>(p, n, 0x7f800000);
-    case DType::float64:
-      return any_nonfinite<uint64_t>(p, n, 0x7ff0000000000000);
-    default:
-      return any_nonfinite<uint16_t>(p, n, 0x7f80);
-  }
+  return dispatch_stored(x.dtype(), [&]<class T>() {
+    const T* p = x.data<T>() + begin;
+    bool found = false;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto value = static_cast<std::conditional_t<sizeof(T) == 8, double, float>>(p[i]);
+      found |= value - value != 0;
+    }
+    return found;
+  });
 }
 
 /// The first element that is an infinity or NaN, -1 if there is none.

@@ -25,23 +25,9 @@ int64_t size_of(DType dtype) {
 }
 
 const char* name_of(DType dtype) {
-  switch (dtype) {
-    case DType::float32:
-      return "float32";
-    case DType::float64:
-      return "float64";
-    case DType::int32:
-      return "int32";
-    case DType::int64:
-      return "int64";
-    case DType::uint8:
-      return "uint8";
-    case DType::boolean:
-      return "bool";
-    case DType::bfloat16:
-      return "bfloat16";
-  }
-  return "unknown";
+  constexpr const char* kNames[] = {"float32", "float64", "int32",   "int64",
+                                    "uint8",   "bool",    "bfloat16"};
+  return kNames[static_cast<int>(dtype)];
 }
 
 std::ostream& operator<<(std::ostream& out, DType dtype) {

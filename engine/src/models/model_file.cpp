@@ -79,7 +79,7 @@ void write_norm(const NormSpec& spec, const std::string& prefix, Metadata& metad
   for_each_setting(spec.variant, [&](const char* name, auto member, SettingRange, bool) {
     const auto& value = spec.settings.*member;
     if (is_optional(name) && value == usual.*member) return;
-    metadata[prefix + name] = settings::text_of(value);
+    write_setting(prefix + name, value, metadata);
   });
 }
 
@@ -88,10 +88,7 @@ NormSpec take_norm(const std::string& prefix, Metadata& metadata) {
   for_each_setting(spec.variant, [&](const char* name, auto member, SettingRange, bool) {
     const std::string key = prefix + name;
     if (is_optional(name) && !metadata.contains(key)) return;
-    const std::string text = take_entry(metadata, key);
-    auto& value = spec.settings.*member;
-    check<ArgumentError>(settings::value_from(text, value), key.c_str(), "must be ",
-                         settings::kind_of(value), ", is ", json_excerpt(text));
+    take_setting(key, spec.settings.*member, metadata);
   });
   return taken_settings("Norm", spec);
 }

@@ -104,49 +104,25 @@ const char* kind_of(const T&) {
 
 }  // namespace settings
 
+/// Adds a setting.
+template <class T>
+void write_setting(const std::string& key, const T& value, Metadata& metadata) {
+  using settings::text_of;  // or that of the value's own namespace
+  metadata[key] = text_of(value);
+}
+/// Takes a setting out. ArgumentError if it is missing or no such value.
+template <class T>
+void take_setting(const std::string& key, T& value, Metadata& metadata) {
+  using settings::value_from;
+  const std::string text = take_entry(metadata, key);
+  check<ArgumentError>(value_from(text, value), key.c_str(), "must be ", settings::kind_of(value),
+                       ", is ", json_excerpt(text));
+}
+
 /// A norm's variant as prefix + "norm", and its settings as prefix + their names.
 void write_norm(const NormSpec& spec, const std::string& prefix, Metadata& metadata);
 /// Takes them out. A setting that the variant does not take is passed over: earlier versions wrote
 /// any. ArgumentError for one that is missing or no such value.
 NormSpec take_norm(const std::string& prefix, Metadata& metadata);
-
-/// One member of `Options`, as text and from text.
-template <class Options>
-struct Setting {
-  const char* name;
-  std::string (*text)(const Options&);
-  void (*read)(const std::string& key, const std::string& text, Options&);
-};
-
-/// `Member` returns a reference to the member of the options that it is given.
-template <class Options, class Member>
-constexpr Setting<Options> setting(const char* name, Member) {
-  return {name,
-          [](const Options& options) {
-            using settings::text_of;  // or that of the member's own namespace
-            return text_of(Member{}(options));
-          },
-          [](const std::string& key, const std::string& text, Options& options) {
-            using settings::value_from;
-            auto& value = Member{}(options);
-            check<ArgumentError>(value_from(text, value), key.c_str(), "must be ",
-                                 settings::kind_of(value), ", is ", json_excerpt(text));
-          }};
-}
-
-/// Adds every setting as prefix + name.
-template <class Options, size_t N>
-void write_settings(const Setting<Options> (&all)[N], const Options& options,
-                    const std::string& prefix, Metadata& metadata) {
-  for (const Setting<Options>& one : all) metadata[prefix + one.name] = one.text(options);
-}
-
-/// Takes every setting out. ArgumentError for one that is missing or no such value.
-template <class Options, size_t N>
-void take_settings(const Setting<Options> (&all)[N], const std::string& prefix, Metadata& metadata,
-                   Options& options) {
-  for (const Setting<Options>& one : all)
-    one.read(prefix + one.name, take_entry(metadata, prefix + one.name), options);
-}
 
 }  // namespace normlab

@@ -75,16 +75,16 @@ void Module::walk(const std::string& prefix, const Visit& visit) const {
 }
 
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() const {
-  std::vector<std::pair<std::string, Tensor>> all = list_parameters();
+  NamedTensors all = list(&Module::parameters_);
   for (const auto& [name, tensor] : all) suggest_name(tensor, name);
   return all;
 }
 
-std::vector<std::pair<std::string, Tensor>> Module::list_parameters() const {
-  std::vector<std::pair<std::string, Tensor>> all;
+Module::NamedTensors Module::list(NamedTensors Module::*of) const {
+  NamedTensors all;
   std::unordered_set<const TensorImpl*> seen;
   walk("", [&](const std::string& prefix, const Module& module) {
-    for (const auto& [name, tensor] : module.parameters_)
+    for (const auto& [name, tensor] : module.*of)
       if (seen.insert(tensor.impl().get()).second) all.emplace_back(prefix + name, tensor);
   });
   return all;
@@ -97,13 +97,7 @@ std::vector<Tensor> Module::parameters() const {
 }
 
 std::vector<std::pair<std::string, Tensor>> Module::named_buffers() const {
-  std::vector<std::pair<std::string, Tensor>> all;
-  std::unordered_set<const TensorImpl*> seen;
-  walk("", [&](const std::string& prefix, const Module& module) {
-    for (const auto& [name, tensor] : module.buffers_)
-      if (seen.insert(tensor.impl().get()).second) all.emplace_back(prefix + name, tensor);
-  });
-  return all;
+  return list(&Module::buffers_);
 }
 
 std::vector<std::pair<std::string, std::shared_ptr<Module>>> Module::named_modules() const {
@@ -115,7 +109,7 @@ std::vector<std::pair<std::string, std::shared_ptr<Module>>> Module::named_modul
 
 int64_t Module::num_parameters() const {
   int64_t n = 0;
-  for (const auto& [name, tensor] : list_parameters()) n += tensor.numel();
+  for (const auto& [name, tensor] : list(&Module::parameters_)) n += tensor.numel();
   return n;
 }
 
@@ -125,7 +119,7 @@ void Module::train(bool on) {
 }
 
 void Module::zero_grad() {
-  for (auto& [name, tensor] : list_parameters()) tensor.zero_grad();
+  for (auto& [name, tensor] : list(&Module::parameters_)) tensor.zero_grad();
 }
 
 namespace {
@@ -168,7 +162,7 @@ void Module::to(DType dtype) {
 
 TensorMap Module::state(bool copy) const {
   TensorMap all;
-  for (const auto& [name, tensor] : list_parameters()) all[name] = tensor;
+  for (const auto& [name, tensor] : list(&Module::parameters_)) all[name] = tensor;
   for (const auto& [name, tensor] : named_buffers()) all[name] = tensor;
   return copy ? copied(all) : all;
 }
@@ -208,7 +202,7 @@ std::shared_ptr<Module> Module::register_module(const std::string& name,
   on_register(name, module);
   if (find_name(modules_, name) == modules_.end()) unregister(name);
   put(modules_, name, module);
-  for (const auto& [part, tensor] : module->list_parameters())
+  for (const auto& [part, tensor] : module->list(&Module::parameters_))
     suggest_name(tensor, name + "." + part);
   return module;
 }

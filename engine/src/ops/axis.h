@@ -9,9 +9,4 @@ struct AxisView {
   int64_t outer = 1, n = 1, inner = 1;
 };
 
-/// Axis in [0, rank) from one in [-rank, rank); RangeError that names op and shape otherwise.
-int checked_axis(const char* op, const Shape& shape, int axis);
-/// The view around one axis in [0, rank).
-AxisView view_around(const Shape& shape, int axis);
-
 }  // namespace normlab

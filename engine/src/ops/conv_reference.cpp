@@ -6,16 +6,6 @@
 namespace normlab {
 namespace {
 
-/// Output places [begin, end) whose input place, at * stride + offset, lies in [0, n).
-struct Inside {
-  int64_t begin, end;
-};
-Inside inside(int64_t outputs, int64_t stride, int64_t offset, int64_t n) {
-  const int64_t begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-  const int64_t end = n - 1 - offset < 0 ? 0 : (n - 1 - offset) / stride + 1;
-  return {std::min(begin, outputs), std::max(std::min(end, outputs), std::min(begin, outputs))};
-}
-
 /// Calls body(k, at_x, at_z, n) for every kernel place k and output row: n products along the row,
 /// from those places of an input and an output plane on; input places are stride_w apart.
 template <class Body>

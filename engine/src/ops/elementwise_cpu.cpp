@@ -76,6 +76,18 @@ void compare(const LoopOperand& a, const LoopOperand& b, void* z, int64_t n) {
     for (int64_t i = 0; i < n; ++i) out[i] = f(pa[i], pb[i]);
 }
 
+/// Calls add.operator()<T>() for the element types of the domain.
+template <Domain domain, class Add>
+constexpr void for_types(const Add& add) {
+  add.template operator()<float>();
+  add.template operator()<double>();
+  if constexpr (domain == Domain::numeric) {
+    add.template operator()<int32_t>();
+    add.template operator()<int64_t>();
+    add.template operator()<uint8_t>();
+  }
+}
+
 template <size_t I>
 constexpr UnaryOp unary_op() {
   constexpr auto& row = std::get<I>(kUnary);
@@ -83,17 +95,8 @@ constexpr UnaryOp unary_op() {
   UnaryOp op{row.name, row.summary, row.reads, row.cost, row.activation, {}, {}};
   const auto add = [&]<class T>() { op.forward[kIndex<T>] = unary<I, T>; };
   const auto add_grad = [&]<class T>() { op.backward[kIndex<T>] = unary_grad<I, T>; };
-  add.template operator()<float>();
-  add.template operator()<double>();
-  if constexpr (row.domain == Domain::numeric) {
-    add.template operator()<int32_t>();
-    add.template operator()<int64_t>();
-    add.template operator()<uint8_t>();
-  }
-  if constexpr (row.reads != Reads::no_derivative) {
-    add_grad.template operator()<float>();
-    add_grad.template operator()<double>();
-  }
+  for_types<row.domain>(add);
+  if constexpr (row.reads != Reads::no_derivative) for_types<Domain::floating>(add_grad);
   return op;
 }
 
@@ -107,15 +110,8 @@ constexpr BinaryOp binary_op() {
     op.da[kIndex<T>] = binary_da<I, T>;
     op.db[kIndex<T>] = binary_db<I, T>;
   };
-  add.template operator()<float>();
-  add.template operator()<double>();
-  if constexpr (row.domain == Domain::numeric) {
-    add.template operator()<int32_t>();
-    add.template operator()<int64_t>();
-    add.template operator()<uint8_t>();
-  }
-  add_grad.template operator()<float>();
-  add_grad.template operator()<double>();
+  for_types<row.domain>(add);
+  for_types<Domain::floating>(add_grad);
   return op;
 }
 

@@ -63,17 +63,18 @@ void for_positions(const FeaturePairs& pairs, const Body& body) {
   }
 }
 
+/// x from that row of its first axis on.
+Tensor rows_from(const Tensor& x, int64_t row) {
+  return x.detach().slice(row, x.size(0));
+}
+
 /// products [pairs, H]: each pair's row times its position's weight.
-template <class T>
 Tensor products_of(const FeaturePairs& pairs, const Tensor& rows, const Tensor& weight,
                    const Lengths& n) {
-  Tensor products = Tensor::empty({pairs.size(), n.width}, rows.dtype());
+  const Tensor products = Tensor::empty({pairs.size(), n.width}, rows.dtype());
   for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
-    MatrixProduct p;
-    p.dtype = dtype_of<T>;
-    p.a = rows.data<T>() + begin * n.inner;
-    p.b = weight.data<T>() + position * n.inner * n.width;
-    p.c = products.data<T>() + begin * n.width;
+    MatrixProduct p =
+        product_of(rows_from(rows, begin), rows_from(weight, position), rows_from(products, begin));
     p.M = count;
     p.N = n.width;
     p.K = n.inner;
@@ -133,17 +134,13 @@ Tensor pair_gradients(const FeaturePairs& pairs, const Tensor& dz) {
   return sums;
 }
 
-template <class T>
 Tensor weight_gradient(const FeaturePairs& pairs, const Tensor& rows, const Tensor& sums,
                        const Lengths& n) {
-  Tensor dweight = Tensor::empty({n.positions, n.inner, n.width}, rows.dtype());
+  const Tensor dweight = Tensor::empty({n.positions, n.inner, n.width}, rows.dtype());
   for (int64_t position = 0; position < n.positions; ++position) {
     const int64_t begin = pairs.begins[static_cast<size_t>(position)];
-    MatrixProduct p;
-    p.dtype = dtype_of<T>;
-    p.a = rows.data<T>() + begin * n.inner;
-    p.b = sums.data<T>() + begin * n.width;
-    p.c = dweight.data<T>() + position * n.inner * n.width;
+    MatrixProduct p =
+        product_of(rows_from(rows, begin), rows_from(sums, begin), rows_from(dweight, position));
     p.a_transposed = true;
     p.M = n.inner;
     p.N = n.width;
@@ -154,16 +151,12 @@ Tensor weight_gradient(const FeaturePairs& pairs, const Tensor& rows, const Tens
 }
 
 /// The gradient of the pairs' rows, [pairs, E].
-template <class T>
 Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor& weight,
                      const Lengths& n) {
-  Tensor drows = Tensor::empty({pairs.size(), n.inner}, sums.dtype());
+  const Tensor drows = Tensor::empty({pairs.size(), n.inner}, sums.dtype());
   for_positions(pairs, [&](int64_t position, int64_t begin, int64_t count) {
-    MatrixProduct p;
-    p.dtype = dtype_of<T>;
-    p.a = sums.data<T>() + begin * n.width;
-    p.b = weight.data<T>() + position * n.inner * n.width;
-    p.c = drows.data<T>() + begin * n.inner;
+    MatrixProduct p =
+        product_of(rows_from(sums, begin), rows_from(weight, position), rows_from(drows, begin));
     p.b_transposed = true;
     p.M = count;
     p.N = n.inner;
@@ -248,7 +241,7 @@ Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor&
   return dispatch_floating(kOp, table.dtype(), [&]<class T>() {
     const Tensor rows = take(table.detach(), index);
     Tensor z = Tensor::empty({pairs->batch, n.width}, table.dtype());
-    gather(products_of<T>(*pairs, rows, weight, n), *pairs,
+    gather(products_of(*pairs, rows, weight, n), *pairs,
            bias ? bias.data<T>() : static_cast<const T*>(nullptr), z);
     return record(
         kOp, std::move(z), {table, weight, bias},
@@ -256,8 +249,8 @@ Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor&
           Grads grads(3);
           const Tensor sums = pair_gradients<T>(*pairs, dz);
           if (needs[0])
-            grads[0] = summed_rows(row_gradients<T>(*pairs, sums, kept.get(), n), index, shape);
-          if (needs[1]) grads[1] = weight_gradient<T>(*pairs, rows, sums, n);
+            grads[0] = summed_rows(row_gradients(*pairs, sums, kept.get(), n), index, shape);
+          if (needs[1]) grads[1] = weight_gradient(*pairs, rows, sums, n);
           if (needs[2]) grads[2] = sum(dz, {0});
           return grads;
         });

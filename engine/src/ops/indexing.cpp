@@ -1,17 +1,13 @@
 #include "ops/indexing.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cstring>
-#include <utility>
 
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
 #include "cpu/parallel.h"
 #include "cuda/library.h"
 #include "normlab/ops.h"
-#include "ops/axis.h"
 #include "ops/indexing_cuda.h"
 
 namespace normlab {
@@ -68,28 +64,14 @@ Tensor taken(const Tensor& x, const Tensor& index) {
   return z;
 }
 
-/// Places of the indices other than `without`, sorted by index, equal ones as they came (radix
-/// sort).
-std::vector<int64_t> sorted_places(const int64_t* index, int64_t count, int64_t n,
+/// Places of the indices other than `without`, sorted by index, equal ones as they came.
+std::vector<int64_t> sorted_places(const int64_t* index, int64_t count,
                                    std::optional<int64_t> without) {
-  constexpr int kBits = 11;
   std::vector<int64_t> places;
   places.reserve(static_cast<size_t>(count));
   for (int64_t k = 0; k < count; ++k)
     if (!without || index[k] != *without) places.push_back(k);
-  std::vector<int64_t> sorted(places.size());
-  const int bits = std::bit_width(static_cast<uint64_t>(n > 0 ? n - 1 : 0));
-  for (int shift = 0; shift < bits; shift += kBits) {
-    std::array<int64_t, 1 << kBits> first{};
-    const auto digit = [&](int64_t k) {
-      return static_cast<size_t>(index[k] >> shift) & ((1 << kBits) - 1);
-    };
-    for (const int64_t k : places) ++first[digit(k)];
-    int64_t begin = 0;
-    for (int64_t& f : first) begin += std::exchange(f, begin);
-    for (const int64_t k : places) sorted[static_cast<size_t>(first[digit(k)]++)] = k;
-    places.swap(sorted);
-  }
+  std::ranges::stable_sort(places, {}, [index](int64_t k) { return index[k]; });
   return places;
 }
 
@@ -256,7 +238,7 @@ Tensor taken_on_gpu(const char* op, const Tensor& x, const Tensor& index, cuda::
 SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
                        std::optional<int64_t> without) {
   const int64_t* at = index.data<int64_t>();
-  const std::vector<int64_t> places = sorted_places(at, index.numel(), shape[0], without);
+  const std::vector<int64_t> places = sorted_places(at, index.numel(), without);
   const std::vector<int64_t> begins = runs_of(at, places);
   const int64_t rows = static_cast<int64_t>(begins.size()) - 1,
                 width = shape.numel(1, shape.rank());
@@ -284,7 +266,7 @@ SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
-  const int a = checked_axis("gather", x.shape(), axis);
+  const int a = x.shape().wrap(axis, "gather");
   check_gather(x, a, index);
   check_index("gather", x, index);
   if (x.device() == Device::cuda) return gather_on_gpu(x, a, index);

@@ -3,7 +3,6 @@
 
 #include "core/dispatch.h"
 #include "normlab/ops.h"
-#include "ops/axis.h"
 
 namespace normlab {
 namespace {
@@ -34,8 +33,7 @@ Tensor l2_normalize(const Tensor& x, int axis, double eps) {
                     x.dtype());
   check<ArgumentError>(eps >= 0 && std::isfinite(eps), "l2_normalize",
                        "eps must be finite and not negative, got ", eps);
-  if (x.rank() > 0 || (axis != 0 && axis != -1))
-    axis = checked_axis("l2_normalize", x.shape(), axis);
+  if (x.rank() > 0 || (axis != 0 && axis != -1)) axis = x.shape().wrap(axis, "l2_normalize");
   if (x.dtype() == DType::bfloat16)
     return l2_normalize(x.to(DType::float32), axis, eps).to(DType::bfloat16);
   if (x.numel() == 0) return x.clone();

@@ -157,7 +157,7 @@ Grads backward_of_rows(const Tensor& logits, const Targets& targets, const Tenso
   const auto wanted = [&](bool need) {
     return need ? Tensor::empty(logits.shape(), logits.dtype()) : Tensor();
   };
-  Tensor dx = wanted(needs[0]), dt = wanted(targets.probabilities.defined() && needs[1]);
+  Tensor dx = wanted(needs[0]), dt = wanted(needs[1]);
   dispatch_floating(kOp, logits.dtype(), [&]<class T>() {
     const LossRows<T> rows = rows_of<T>(logits, targets);
     const T *from = logits.data<T>(), *s = stats.data<T>(), *g = scale.data<T>();
@@ -170,8 +170,7 @@ Grads backward_of_rows(const Tensor& logits, const Targets& targets, const Tenso
       if (dt.defined()) reference::cross_entropy_target_gradient(from, rows, s, g, dt.data<T>());
     }
   });
-  if (targets.probabilities.defined()) return {dx, dt};
-  return {dx};
+  return {dx, dt};
 }
 
 /// The sum of the rows' losses (those that are ignored are 0) divided by `divisor`.
@@ -186,27 +185,9 @@ Tensor reduced(const Tensor& loss, double divisor) {
 }
 
 /// Inputs of one loss, saved: backward() refuses one that has changed since.
-class Kept {
- public:
-  /// probabilities and weight may be undefined.
-  Kept(const Tensor& logits, const Tensor& probabilities, const Tensor& weight) : logits_(logits) {
-    if (probabilities.defined()) probabilities_ = Saved(probabilities);
-    if (weight.defined()) weight_ = Saved(weight);
-  }
-  Tensor logits() const { return logits_.get(); }
-  Tensor probabilities() const { return probabilities_ ? probabilities_->get() : Tensor(); }
-  Tensor weight() const { return weight_ ? weight_->get() : Tensor(); }
-
- private:
-  Saved logits_;
-  std::optional<Saved> probabilities_, weight_;
+struct Kept {
+  Saved logits, probabilities, weight;
 };
-
-/// The inputs that may need gradients; probabilities may be undefined.
-std::vector<Tensor> inputs_of(const Tensor& logits, const Tensor& probabilities) {
-  if (probabilities.defined()) return {logits, probabilities};
-  return {logits};
-}
 
 // --- on the GPU -------------------------------------------------------------------------------
 
@@ -239,19 +220,18 @@ cuda::LossArgs gpu_args(const Tensor& logits, const Tensor& probabilities, const
 
 Grads gpu_backward(const Kept& kept, const GpuRows& rows, CrossEntropyOptions options,
                    const Tensor& dz, Needs needs) {
-  const Tensor logits = kept.logits(), probabilities = kept.probabilities();
-  options.weight = kept.weight();
+  const Tensor logits = kept.logits.get(), probabilities = kept.probabilities.get();
+  options.weight = kept.weight.get();
   const auto wanted = [&](bool need) {
     return need ? Tensor::empty(logits.shape(), logits.dtype(), Device::cuda) : Tensor();
   };
-  const Tensor dx = wanted(needs[0]), dt = wanted(probabilities.defined() && needs[1]);
+  const Tensor dx = wanted(needs[0]), dt = wanted(needs[1]);
   cuda::LossArgs args = gpu_args(logits, probabilities, rows, options);
   args.dz = device_data(dz);
   args.dlogits = device_data_or_null<void>(dx);
   args.dtargets = device_data_or_null<void>(dt);
   cuda::call(kOp, cuda::backend().softmax->loss_backward, args);
-  if (probabilities.defined()) return {dx, dt};
-  return {dx};
+  return {dx, dt};
 }
 
 /// One of classes and probabilities is undefined.
@@ -276,9 +256,9 @@ Tensor gpu_cross_entropy(const Tensor& logits, const Tensor& classes, const Tens
   args.losses = device_data(losses);
   args.loss = device_data(loss);
   cuda::call(kOp, cuda::backend().softmax->loss, args);
-  return record(kOp, loss, inputs_of(logits, probabilities),
-                [kept = Kept(logits, probabilities, options.weight), rows, options](
-                    const Tensor& dz, Needs needs) -> Grads {
+  return record(kOp, loss, {logits, probabilities},
+                [kept = Kept{Saved(logits), Saved(probabilities), Saved(options.weight)}, rows,
+                 options](const Tensor& dz, Needs needs) -> Grads {
                   return gpu_backward(kept, rows, options, dz, needs);
                 });
 }
@@ -299,15 +279,15 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
   const Reduction reduction = options.reduction;
   const int64_t rows = z.loss.numel();
   const double divisor = reduction == Reduction::mean ? mean_divisor(of, rows) : 1;
-  return record(kOp, reduction == Reduction::none ? z.loss : reduced(z.loss, divisor),
-                inputs_of(logits, shares),
-                [kept = Kept(logits, shares, options.weight), of, stats = z.stats, rows, reduction,
-                 divisor](const Tensor& dz, Needs needs) -> Grads {
-                  const Targets now{of.classes, kept.probabilities(), kept.weight(), of.weight_sum,
-                                    of.smoothing};
-                  return backward_of_rows(kept.logits(), now, stats,
-                                          row_scales(dz, rows, reduction, divisor), needs);
-                });
+  return record(
+      kOp, reduction == Reduction::none ? z.loss : reduced(z.loss, divisor), {logits, shares},
+      [kept = Kept{Saved(logits), Saved(shares), Saved(options.weight)}, of, stats = z.stats, rows,
+       reduction, divisor](const Tensor& dz, Needs needs) -> Grads {
+        const Targets now{of.classes, kept.probabilities.get(), kept.weight.get(), of.weight_sum,
+                          of.smoothing};
+        return backward_of_rows(kept.logits.get(), now, stats,
+                                row_scales(dz, rows, reduction, divisor), needs);
+      });
 }
 
 }  // namespace normlab

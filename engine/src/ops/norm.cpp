@@ -170,20 +170,14 @@ Tensor normalized(const Tensor& x, const Tensor& first, const Residual& residual
   if (!needs_grad({x, t.gain, t.bias, t.alpha})) return z;
 
   // The closure keeps what the formula needs and nothing that would tie it to the tape.
-  const auto saved = [](const Tensor& tensor) {
-    return tensor.defined() ? std::optional(Saved(tensor)) : std::nullopt;
-  };
-  const auto get = [](const std::optional<Saved>& tensor) {
-    return tensor ? tensor->get() : Tensor();
-  };
   const Shape row = x.shape().sub(x.rank() - t.axes, x.rank());
   return record(
       "normalize", z, {x, t.gain, t.bias, t.alpha},
-      [=, rows = Saved(rows), gain = saved(t.gain), alpha = saved(t.alpha),
+      [=, rows = Saved(rows), gain = Saved(t.gain), alpha = Saved(t.alpha),
        parameter = norm_parameter_shape(plan.traits, row)](const Tensor& dz, Needs needs) -> Grads {
         const Tensor g = swapped ? channels_first(dz, plan) : dz;
         Grads grads =
-            backward(plan, rows.get(), statistics, get(gain), get(alpha), g, needs, parameter);
+            backward(plan, rows.get(), statistics, gain.get(), alpha.get(), g, needs, parameter);
         if (swapped && grads[0].defined())
           grads[0] = channels_back(grads[0].dense, plan, dz.shape());
         return grads;

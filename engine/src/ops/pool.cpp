@@ -81,14 +81,6 @@ const T* with_padding(const PoolShape& s, const T* x, T value, T* padded) {
   return padded;
 }
 
-/// Calls body(to) where dx itself, or a padded plane that it is cut out of, is to be written.
-template <class T, class Body>
-void without_padding(const PoolShape& s, T* dx, T* padded, const Body& body) {
-  if (!s.padded()) return body(dx);
-  body(padded);
-  cut_plane(s, padded, dx);
-}
-
 /// Array that PoolShape::origin points to.
 Tensor origins(PoolShape& s) {
   Tensor table = Tensor::empty({s.OH, s.OW}, DType::int32);
@@ -196,15 +188,6 @@ void mean_forward(const PoolShape& s, const Tensor& x, Tensor& z) {
   });
 }
 
-/// dz divided by what forward divided by.
-template <class T>
-Tensor shares(const PoolShape& s, const Tensor& dz) {
-  Tensor share = dz.detach().clone();
-  for_planes("avg_pool2d", s,
-             [&, of = share.data<T>()](int64_t, int64_t out) { divide_by_counts(s, of + out); });
-  return share;
-}
-
 template <class T>
 Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
   Tensor dx = Tensor::empty(shape, dz.dtype(), dz.device());
@@ -212,12 +195,10 @@ Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
     run_on_gpu("avg_pool2d", cuda::backend().pool->mean_backward, s, dz, dx, {});
     return dx;
   }
-  const PoolShape of = padded_shape(s);
-  const Tensor g = s.divisor == 0 ? shares<T>(s, dz) : dz;
+  Tensor g = s.divisor == 0 ? dz.detach().clone() : dz;
   for_planes("avg_pool2d", s, [&, from = g.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
-    const onednn::Scratch plane = padded_plane<T>(s);
-    without_padding(s, to + in, plane.as<T>(),
-                    [&](T* where) { kernels(T()).mean_backward(of, from + out, where); });
+    if (s.divisor == 0) divide_by_counts(s, from + out);  // as forward did
+    kernels(T()).mean_backward(s, from + out, to + in);
   });
   return dx;
 }

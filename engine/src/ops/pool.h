@@ -14,6 +14,7 @@ struct PoolKernels {
   void (*max)(const PoolShape&, const T* x, T* z, int32_t* winner);
   void (*max_backward)(const PoolShape&, const T* dz, const int32_t* winner, T* dx);
   void (*mean)(const PoolShape&, const T* x, T* z);
+  /// Of planes that may have padding.
   void (*mean_backward)(const PoolShape&, const T* dz, T* dx);
 };
 NORMLAB_KERNEL_TABLE(PoolKernels<float>, pool_f32)

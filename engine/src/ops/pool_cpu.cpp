@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "cpu/simd.h"
 #include "ops/pool.h"
@@ -79,13 +80,16 @@ void with_stride(int64_t stride, const Body& body) {
 
 template <class T>
 void mean_backward(const PoolShape& s, const T* dz, T* dx) {
-  const T scale = T(1) / static_cast<T>(s.divisor);
+  const T scale = s.divisor == 0 ? T(1) : T(1) / static_cast<T>(s.divisor);
   std::fill_n(dx, s.H * s.W, T(0));
   for (int64_t y = 0; y < s.OH; ++y, dz += s.OW) {
     for (int64_t k = 0; k < s.KH * s.KW; ++k) {
-      T* to = dx + (y * s.stride_h + k / s.KW) * s.W + k % s.KW;
+      const int64_t in_y = y * s.stride_h + k / s.KW - s.padding_h, first = k % s.KW - s.padding_w;
+      if (in_y < 0 || in_y >= s.H) continue;
+      const Inside x = s.padded() ? inside(s.OW, s.stride_w, first, s.W) : Inside{0, s.OW};
+      T* to = dx + in_y * s.W + first;
       with_stride(s.stride_w, [&](auto stride) {
-        for (int64_t j = 0; j < s.OW; ++j) to[j * stride] += scale * dz[j];
+        for (int64_t j = x.begin; j < x.end; ++j) to[j * stride] += scale * dz[j];
       });
     }
   }
@@ -95,37 +99,28 @@ void mean_backward(const PoolShape& s, const T* dz, T* dx) {
 
 /// Shuffles of N lanes: the even and odd ones of two vectors, and two vectors interleaved.
 template <int N>
-struct Pairs;
-template <>
-struct Pairs<4> {
-  typedef float Value __attribute__((vector_size(16)));
-  typedef int32_t Index __attribute__((vector_size(16)));
-  typedef uint8_t Bytes __attribute__((vector_size(4)));
-  static Value even(Value a, Value b) { return __builtin_shufflevector(a, b, 0, 2, 4, 6); }
-  static Value odd(Value a, Value b) { return __builtin_shufflevector(a, b, 1, 3, 5, 7); }
-  static Value low(Value a, Value b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
-  static Value high(Value a, Value b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
-};
-#if defined(__AVX__)
-template <>
-struct Pairs<8> {
-  typedef float Value __attribute__((vector_size(32)));
-  typedef int32_t Index __attribute__((vector_size(32)));
-  typedef uint8_t Bytes __attribute__((vector_size(8)));
-  static Value even(Value a, Value b) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+struct Pairs {
+  typedef float Value __attribute__((vector_size(4 * N)));
+  typedef int32_t Index __attribute__((vector_size(4 * N)));
+  typedef uint8_t Bytes __attribute__((vector_size(N)));
+
+  static Value even(Value a, Value b) { return every_other<0>(a, b, Lanes()); }
+  static Value odd(Value a, Value b) { return every_other<1>(a, b, Lanes()); }
+  static Value low(Value a, Value b) { return interleaved<0>(a, b, Lanes()); }
+  static Value high(Value a, Value b) { return interleaved<N / 2>(a, b, Lanes()); }
+
+ private:
+  using Lanes = std::make_integer_sequence<int, N>;
+
+  template <int first, int... I>
+  static Value every_other(Value a, Value b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (2 * I + first)...);
   }
-  static Value odd(Value a, Value b) {
-    return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-  }
-  static Value low(Value a, Value b) {
-    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-  }
-  static Value high(Value a, Value b) {
-    return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  template <int first, int... I>
+  static Value interleaved(Value a, Value b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (first + I / 2 + I % 2 * N)...);
   }
 };
-#endif
 
 /// Vectors of any width without alignment.
 template <class V>

@@ -32,13 +32,6 @@ void pad_plane(const PoolShape& s, const T* x, T value, T* to) {
   std::fill_n(to, s.padding_h * (s.W + 2 * s.padding_w), value);
 }
 
-template <class T>
-void cut_plane(const PoolShape& s, const T* padded, T* to) {
-  const int64_t step = s.W + 2 * s.padding_w;
-  const T* from = padded + s.padding_h * step + s.padding_w;
-  for (int64_t y = 0; y < s.H; ++y) std::copy_n(from + y * step, s.W, to + y * s.W);
-}
-
 void cut_winners(const PoolShape& s, int32_t* winner) {
   const int64_t step = s.W + 2 * s.padding_w;
   for (int64_t i = 0; i < s.OH * s.OW; ++i) {
@@ -59,8 +52,6 @@ void divide_by_counts(const PoolShape& s, T* z) {
 
 template void pad_plane(const PoolShape&, const float*, float, float*);
 template void pad_plane(const PoolShape&, const double*, double, double*);
-template void cut_plane(const PoolShape&, const float*, float*);
-template void cut_plane(const PoolShape&, const double*, double*);
 template void divide_by_counts(const PoolShape&, float*);
 template void divide_by_counts(const PoolShape&, double*);
 

@@ -2,7 +2,7 @@
 
 #include "ops/window_shapes.h"
 
-// Padding for the CPU's kernels, which know none: each plane is copied into a larger one.
+// Padding for the CPU's forward kernels, which know none: each plane is copied into a larger one.
 namespace normlab {
 
 /// Shape for the kernels: planes with the padding in them.
@@ -11,9 +11,6 @@ PoolShape padded_shape(PoolShape s);
 /// A plane x [H, W] in the middle of `to`, `value` around it.
 template <class T>
 void pad_plane(const PoolShape& s, const T* x, T value, T* to);
-/// The middle of a padded plane.
-template <class T>
-void cut_plane(const PoolShape& s, const T* padded, T* to);
 
 /// winner [OH, OW]: places of a padded plane become places of the plane itself. The padding was
 /// -infinity, so it wins only as the first of a window that holds nothing greater: then the

@@ -28,7 +28,7 @@ std::vector<bool> marked(const char* op, const Shape& shape, const std::vector<i
   std::vector<bool> reduced(std::max(shape.rank(), 1), axes.empty());
   for (const int axis : axes) {
     const bool of_scalar = shape.rank() == 0 && (axis == 0 || axis == -1);
-    const int a = of_scalar ? 0 : checked_axis(op, shape, axis);
+    const int a = of_scalar ? 0 : shape.wrap(axis, op);
     check<ArgumentError>(!reduced[a], op, "axes must differ, got axis ", axis, " of shape ", shape,
                          " twice");
     reduced[a] = true;

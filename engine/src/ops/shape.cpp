@@ -1,7 +1,6 @@
 #include "ops/shape.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "core/dispatch.h"
@@ -11,7 +10,6 @@
 #include "cpu/parallel.h"
 #include "cuda/library.h"
 #include "normlab/ops.h"
-#include "ops/axis.h"
 #include "ops/broadcast.h"
 #include "ops/shape_cuda.h"
 
@@ -23,32 +21,28 @@ struct Axis {
   int64_t length, from, to;
 };
 
-/// The axes of a copy whose source has `strides` and whose result is row-major; axes that can be
-/// walked as one are joined.
-std::vector<Axis> joined_axes(const Shape& shape, const std::vector<int64_t>& strides) {
-  std::vector<Axis> axes;  // last axis first
-  int64_t to = 1;
-  for (int i = shape.rank() - 1; i >= 0; --i) {
-    if (shape[i] == 1) continue;
-    if (!axes.empty() && strides[i] == axes.back().from * axes.back().length)
-      axes.back().length *= shape[i];
-    else
-      axes.push_back({shape[i], strides[i], to});
-    to *= shape[i];
-  }
-  std::ranges::reverse(axes);
-  if (axes.empty()) axes.push_back({1, 1, 1});
-  return axes;
+/// The axes as a list, innermost first.
+std::vector<Axis> list_of(const JoinedAxes& axes) {
+  std::vector<Axis> list;
+  for (int i = 0; i < axes.rank; ++i)
+    list.push_back({axes.lengths[i], axes.steps[0][i], axes.steps[1][i]});
+  return list;
+}
+
+/// Takes one axis out of the list.
+Axis remove(std::vector<Axis>& axes, size_t i) {
+  const Axis axis = axes[i];
+  axes.erase(axes.begin() + static_cast<int64_t>(i));
+  return axis;
 }
 
 /// Where element k of the space spanned by `axes` lies in source and result.
 Axis place_of(const std::vector<Axis>& axes, int64_t k) {
   Axis place{1, 0, 0};
-  for (size_t i = axes.size(); i-- > 0;) {
-    const int64_t at = i > 0 ? k % axes[i].length : k;
-    place.from += at * axes[i].from;
-    place.to += at * axes[i].to;
-    k /= axes[i].length;
+  for (const Axis& axis : axes) {
+    place.from += k % axis.length * axis.from;
+    place.to += k % axis.length * axis.to;
+    k /= axis.length;
   }
   return place;
 }
@@ -61,20 +55,18 @@ int64_t size_of_space(const std::vector<Axis>& axes) {
 
 template <class T>
 void copy_row(const T* from, T* to, const Axis& row) {
-  if (row.from == 1)
+  if (row.from == 1 && row.to == 1)
     std::copy_n(from, row.length, to);
-  else if (row.from == 0)
+  else if (row.from == 0 && row.to == 1)
     std::fill_n(to, row.length, *from);
   else
-    for (int64_t i = 0; i < row.length; ++i) to[i] = from[i * row.from];
+    for (int64_t i = 0; i < row.length; ++i) to[i * row.to] = from[i * row.from];
 }
 
 /// Copies row by row of the result.
 template <class T>
 void copy_rows(const T* from, T* to, std::vector<Axis> axes) {
-  const Axis row = axes.back();
-  axes.pop_back();
-  if (axes.empty()) axes.push_back({1, 0, 0});
+  const Axis row = remove(axes, 0);
   parallel_for(size_of_space(axes), row.length, [&](int64_t k) {
     const Axis at = place_of(axes, k);
     copy_row(from + at.from, to + at.to, row);
@@ -98,10 +90,7 @@ void copy_tile(const T* from, int64_t from_step, T* to, int64_t to_step, int64_t
 template <class T>
 void copy_tiles(const T* from, T* to, std::vector<Axis> axes, size_t source_axis) {
   const int64_t side = sizeof(T) == 4 ? shape_kernels_for_cpu().side : 8;
-  const Axis row = axes.back(), column = axes[source_axis];
-  axes.pop_back();
-  axes.erase(axes.begin() + static_cast<int64_t>(source_axis));
-  if (axes.empty()) axes.push_back({1, 0, 0});
+  const Axis column = remove(axes, source_axis), row = remove(axes, 0);
   const int64_t strips = (column.length + side - 1) / side;
   parallel_for(size_of_space(axes) * strips, side * row.length, [&](int64_t k) {
     const Axis at = place_of(axes, k / strips);
@@ -112,23 +101,45 @@ void copy_tiles(const T* from, T* to, std::vector<Axis> axes, size_t source_axis
   });
 }
 
-/// Copies elements of a space of that shape, wherever they lie in two tensors on the GPU; offsets
-/// and strides in elements.
-void copy_on_gpu(const char* op, const Tensor& from, int64_t from_offset,
-                 const std::vector<int64_t>& from_strides, const Tensor& to, int64_t to_offset,
-                 const std::vector<int64_t>& to_strides, const Shape& shape) {
+template <class T>
+void copy_on_cpu(const void* from, void* to, const std::vector<Axis>& axes) {
+  const auto unit = std::ranges::find(axes, 1, &Axis::from);
+  const auto* source = static_cast<const T*>(from);
+  if (axes[0].from > 1 && axes[0].to == 1 && unit != axes.end())
+    copy_tiles(source, static_cast<T*>(to), axes, static_cast<size_t>(unit - axes.begin()));
+  else
+    copy_rows(source, static_cast<T*>(to), axes);
+}
+
+/// Elements within a tensor: the first one's place, and how far apart they lie along each axis.
+struct Stretch {
+  const Tensor& tensor;
+  int64_t offset;
+  std::vector<int64_t> strides;
+
+  void* first() const {
+    return static_cast<char*>(device_data(tensor)) + offset * size_of(tensor.dtype());
+  }
+};
+
+/// Copies the elements of a space of that shape, on the tensors' device.
+void copy_stretch(const char* op, const Stretch& from, const Stretch& to, const Shape& shape) {
+  if (shape.numel() == 0) return;
   JoinedAxes axes;
   axes.tensors = 2;
   for (int i = shape.rank() - 1; i >= 0; --i) {
-    const int64_t steps[2] = {from_strides[i], to_strides[i]};
+    const int64_t steps[2] = {from.strides[i], to.strides[i]};
     if (shape[i] != 1) axes.add(shape[i], steps);
   }
   axes.finish();
-  const int64_t item = size_of(from.dtype());
-  const auto at = [&](const Tensor& x, int64_t offset) {
-    return static_cast<char*>(device_data(x)) + offset * item;
-  };
-  cuda::call(op, cuda::backend().shape->copy, item, at(from, from_offset), at(to, to_offset), axes);
+  const int64_t item = size_of(from.tensor.dtype());
+  if (from.tensor.device() == Device::cuda)
+    return cuda::call(op, cuda::backend().shape->copy, item, from.first(), to.first(), axes);
+  const auto copy = item == 8   ? copy_on_cpu<uint64_t>
+                    : item == 4 ? copy_on_cpu<uint32_t>
+                    : item == 2 ? copy_on_cpu<uint16_t>
+                                : copy_on_cpu<uint8_t>;
+  copy(from.first(), to.first(), list_of(axes));
 }
 
 std::vector<int64_t> strides_of(const Shape& shape) {
@@ -137,26 +148,23 @@ std::vector<int64_t> strides_of(const Shape& shape) {
   return strides;
 }
 
-/// The tensor of that shape whose elements lie `strides` apart in x, `offset` elements from its
-/// start; a copy, off the tape.
-Tensor strided_copy(const char* op, const Tensor& x, int64_t offset, const Shape& shape,
-                    const std::vector<int64_t>& strides) {
-  Tensor z = Tensor::empty(shape, x.dtype(), x.device());
-  if (z.numel() == 0) return z;
-  if (x.device() == Device::cuda) {
-    copy_on_gpu(op, x, offset, strides, z, 0, strides_of(shape), shape);
-    return z;
-  }
-  const std::vector<Axis> axes = joined_axes(shape, strides);
-  const auto unit = std::ranges::find(axes, 1, &Axis::from);
-  const bool tiles = axes.back().from > 1 && unit != axes.end();
-  dispatch(x.dtype(), [&]<class T>() {
-    const T* from = x.data<T>() + offset;
-    if (tiles)
-      copy_tiles(from, z.data<T>(), axes, static_cast<size_t>(unit - axes.begin()));
-    else
-      copy_rows(from, z.data<T>(), axes);
-  });
+/// All of a tensor.
+Stretch whole(const Tensor& x) {
+  return {x, 0, strides_of(x.shape())};
+}
+
+/// The part of x of that length along `axis`: elements begin, begin + step, ...
+Stretch part_of(const Tensor& x, int axis, int64_t begin, int64_t step, int64_t length) {
+  Stretch part = whole(x);
+  part.offset = begin * part.strides[axis];
+  if (length > 1) part.strides[axis] *= step;  // a lone element may have a step of any size
+  return part;
+}
+
+/// The elements as a tensor of that shape; a copy, off the tape.
+Tensor copy_of(const char* op, const Stretch& from, const Shape& shape) {
+  const Tensor z = Tensor::empty(shape, from.tensor.dtype(), from.tensor.device());
+  copy_stretch(op, from, whole(z), shape);
   return z;
 }
 
@@ -168,7 +176,7 @@ Tensor permuted(const Tensor& x, const std::vector<int>& order) {
     shape.push_back(x.size(axis));
     strides.push_back(from[axis]);
   }
-  return strided_copy("transpose", x, 0, shape, strides);
+  return copy_of("transpose", {x, 0, strides}, shape);
 }
 
 std::vector<int> checked_order(const Shape& shape, const std::vector<int>& order) {
@@ -182,69 +190,12 @@ std::vector<int> checked_order(const Shape& shape, const std::vector<int>& order
                        rank, " axes of shape ", shape, ", got ", order.size());
   std::vector<bool> seen(rank);
   for (int i = 0; i < rank; ++i) {
-    axes[i] = checked_axis("transpose", shape, order[i]);
+    axes[i] = shape.wrap(order[i], "transpose");
     check<ArgumentError>(!seen[axes[i]], "transpose", "order must name every axis of shape ", shape,
                          " once, got axis ", order[i], " twice");
     seen[axes[i]] = true;
   }
   return axes;
-}
-
-/// `count` rows of `bytes` each, at those distances.
-void copy_spaced(const char* from, int64_t from_step, char* to, int64_t to_step, int64_t bytes,
-                 int64_t count) {
-  if (bytes == 0) return;
-  parallel_for(count, bytes / 4, [&](int64_t i) {
-    std::memcpy(to + i * to_step, from + i * from_step, static_cast<size_t>(bytes));
-  });
-}
-
-/// Copies between `part`, whole along `axis`, and the stretch of `whole` from `begin` on.
-void copy_part(const char* op, const Tensor& from, const Tensor& to, int axis, int64_t begin,
-               bool out) {
-  const Tensor &whole = out ? from : to, &part = out ? to : from;
-  const AxisView view = view_around(part.shape(), axis);
-  if (from.device() == Device::cuda) {
-    const std::vector<int64_t> in_whole = strides_of(whole.shape()),
-                               in_part = strides_of(part.shape());
-    const int64_t offset = begin * in_whole[axis];
-    if (out)
-      copy_on_gpu(op, from, offset, in_whole, to, 0, in_part, part.shape());
-    else
-      copy_on_gpu(op, from, 0, in_part, to, offset, in_whole, part.shape());
-    return;
-  }
-  const int64_t inner = view.inner * size_of(part.dtype());
-  const int64_t step = whole.size(axis) * inner, bytes = view.n * inner;
-  char* const in_whole = static_cast<char*>(whole.raw()) + begin * inner;
-  char* const in_part = static_cast<char*>(part.raw());
-  if (out)
-    copy_spaced(in_whole, step, in_part, bytes, bytes, view.outer);
-  else
-    copy_spaced(in_part, bytes, in_whole, step, bytes, view.outer);
-}
-
-/// Zeros of `shape` but for the elements begin, begin + step, ... along `axis`, which are dz.
-Tensor slice_backward(const Tensor& dz, const Shape& shape, int axis, int64_t begin, int64_t step) {
-  Tensor dx = Tensor::zeros(shape, dz.dtype(), dz.device());
-  if (step == 1) {
-    copy_part("slice", dz, dx, axis, begin, false);
-    return dx;
-  }
-  if (dz.device() == Device::cuda) {
-    std::vector<int64_t> strides = strides_of(shape);
-    const int64_t offset = begin * strides[axis];
-    if (dz.size(axis) > 1) strides[axis] *= step;  // a lone element may have a step of any size
-    copy_on_gpu("slice", dz, 0, strides_of(dz.shape()), dx, offset, strides, dz.shape());
-    return dx;
-  }
-  const AxisView view = view_around(dz.shape(), axis);
-  const int64_t row = view.inner * size_of(dz.dtype());
-  for (int64_t o = 0; o < view.outer; ++o)
-    copy_spaced(static_cast<const char*>(dz.raw()) + o * view.n * row, row,
-                static_cast<char*>(dx.raw()) + (o * shape[axis] + begin) * row, step * row, row,
-                view.n);
-  return dx;
 }
 
 Shape concat_shape(const std::vector<Tensor>& parts, int axis) {
@@ -272,7 +223,7 @@ Tensor expand(const Tensor& x, const Shape& shape) {
   for (int i = 0; i < x.rank(); ++i)
     if (x.size(i) == 1) strides[i] = 0;
   strides.insert(strides.begin(), shape.rank() - x.rank(), 0);
-  return strided_copy("expand", x, 0, shape, strides);
+  return copy_of("expand", {x, 0, strides}, shape);
 }
 
 Tensor transpose(const Tensor& x, const std::vector<int>& order) {
@@ -286,8 +237,8 @@ Tensor transpose(const Tensor& x, const std::vector<int>& order) {
 
 Tensor flatten(const Tensor& x, int from, int to) {
   if (x.rank() == 0) return x.reshape({1});
-  const int first = checked_axis("flatten", x.shape(), from);
-  const int last = checked_axis("flatten", x.shape(), to);
+  const int first = x.shape().wrap(from, "flatten");
+  const int last = x.shape().wrap(to, "flatten");
   check<ArgumentError>(first <= last, "flatten", "axis `from` must not come after `to`, got ", from,
                        " and ", to, " for shape ", x.shape());
   Shape shape = x.shape().sub(0, first);
@@ -308,12 +259,12 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 
 Tensor concat(const std::vector<Tensor>& parts, int axis) {
   check<ArgumentError>(!parts.empty(), "concat", "needs at least one part, got none");
-  const int a = checked_axis("concat", parts[0].shape(), axis);
+  const int a = parts[0].shape().wrap(axis, "concat");
   const Tensor z = Tensor::empty(concat_shape(parts, a), parts[0].dtype(), parts[0].device());
   int64_t begin = 0;
   std::vector<Shape> shapes;
   for (const Tensor& part : parts) {
-    copy_part("concat", part, z, a, begin, false);
+    copy_stretch("concat", whole(part), part_of(z, a, begin, 1, part.size(a)), part.shape());
     begin += part.size(a);
     shapes.push_back(part.shape());
   }
@@ -322,28 +273,26 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
     int64_t begin = 0;
     for (size_t k = 0; k < shapes.size(); begin += shapes[k++][a]) {
       if (!needs[k]) continue;
-      const Tensor dx = Tensor::empty(shapes[k], dz.dtype(), dz.device());
-      copy_part("concat", dz, dx, a, begin, true);
-      grads[k] = dx;
+      grads[k] = copy_of("concat", part_of(dz, a, begin, 1, shapes[k][a]), shapes[k]);
     }
     return grads;
   });
 }
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end, int64_t step) {
-  const int a = checked_axis("slice", x.shape(), axis);
+  const int a = x.shape().wrap(axis, "slice");
   const int64_t n = x.size(a);
   check<ArgumentError>(step > 0, "slice", "step must be positive, got ", step);
   check<RangeError>(0 <= begin && begin <= end && end <= n, "slice", "elements [", begin, ", ", end,
                     ") must lie within the ", n, " of axis ", a, " of shape ", x.shape());
   Shape shape = x.shape();
   shape[a] = (end - begin) / step + ((end - begin) % step != 0);
-  std::vector<int64_t> strides = strides_of(x.shape());
-  const int64_t offset = begin * strides[a];
-  if (shape[a] > 1) strides[a] *= step;  // a lone element may have a step of any size
-  return record("slice", strided_copy("slice", x, offset, shape, strides), {x},
+  return record("slice", copy_of("slice", part_of(x, a, begin, step, shape[a]), shape), {x},
                 [from = x.shape(), a, begin, step](const Tensor& dz, Needs) -> Grads {
-                  return {slice_backward(dz, from, a, begin, step)};
+                  const Tensor dx = Tensor::zeros(from, dz.dtype(), dz.device());
+                  copy_stretch("slice", whole(dz), part_of(dx, a, begin, step, dz.size(a)),
+                               dz.shape());
+                  return {dx};
                 });
 }
 

@@ -6,7 +6,6 @@
 #include "core/tensor_impl.h"
 #include "cuda/library.h"
 #include "normlab/ops.h"
-#include "ops/axis.h"
 #include "ops/softmax_cuda.h"
 
 namespace normlab {
@@ -58,7 +57,7 @@ Tensor over_axis(const char* op, const Tensor& x, int axis, bool log) {
   check<DtypeError>(is_computable(x), op, "x must be float32 or float64, got ", x.dtype());
   if (x.rank() == 0 && (axis == 0 || axis == -1))  // as of a reduction
     return over_last_axis(op, x.reshape({1}), log).reshape({});
-  const int a = checked_axis(op, x.shape(), axis);
+  const int a = x.shape().wrap(axis, op);
   if (a == x.rank() - 1) return over_last_axis(op, x, log);
   std::vector<int> swap(x.rank());
   std::iota(swap.begin(), swap.end(), 0);

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .._core import FileError
 from .idx import read_idx
 from .places import Source, find
-from .splits import in_short
+from .splits import InSplits
 
 _VALID = 5_000  # the last of the training images validate, as in the paper
 
@@ -38,7 +38,7 @@ class Split:
 
 
 @dataclass(frozen=True, repr=False)
-class ImageData:
+class ImageData(InSplits):
     """A data set of images in the paper's three splits.
 
     Attributes:
@@ -53,8 +53,6 @@ class ImageData:
     valid: Split
     test: Split
     generated: bool = False
-
-    __repr__ = in_short
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,19 @@
-"""The repr of data sets."""
+"""What all data sets share."""
 
-from collections.abc import Sized
-from typing import Protocol
+from typing import Any
 
 
-class _InSplits(Protocol):
+class InSplits:
+    """A data set in three splits."""
+
     name: str
     origin: str
 
     @property
-    def train(self) -> Sized: ...
-    @property
-    def valid(self) -> Sized: ...
-    @property
-    def test(self) -> Sized: ...
+    def splits(self) -> dict[str, Any]:
+        """The three by name: train, valid, test."""
+        return {name: getattr(self, name) for name in ("train", "valid", "test")}
 
-
-def in_short(data: _InSplits) -> str:
-    """Name, sizes and origin in one line."""
-    names = ("train", "valid", "test")
-    sizes = ", ".join(f"{name} {len(getattr(data, name)):,}" for name in names)
-    return f"{type(data).__name__}({data.name!r}: {sizes}; {data.origin})"
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        return f"{type(self).__name__}({self.name!r}: {sizes}; {self.origin})"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .._core import FileError
 from .packed import read_file, read_members
 from .places import Source, find
-from .splits import in_short
+from .splits import InSplits
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class TextSplit:
 
 
 @dataclass(frozen=True, repr=False)
-class TextData:
+class TextData(InSplits):
     """A data set of labelled sentences in the paper's three splits.
 
     Attributes:
@@ -62,8 +62,6 @@ class TextData:
     valid: TextSplit
     test: TextSplit
     generated: bool = False
-
-    __repr__ = in_short
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..parse import Reader, Sentence
 from .fetch import RemoteFile
 from .packed import opened
 from .places import Source, at_home, find, in_text, is_folder, listed
-from .splits import in_short
+from .splits import InSplits
 
 # Release 2.16, CC BY-SA 4.0. The sums are those of the official files.
 EN_EWT = Source(
@@ -49,7 +49,7 @@ _MOST_IN_LINE = (1 << 20) + 2  # more than the reader takes, so that it says so
 
 
 @dataclass(frozen=True, repr=False)
-class Treebank:
+class Treebank(InSplits):
     """Sentences with their trees, in three splits.
 
     Attributes:
@@ -62,8 +62,6 @@ class Treebank:
     train: list[Sentence]
     valid: list[Sentence]
     test: list[Sentence]
-
-    __repr__ = in_short
 
 
 def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treebank:

@@ -20,8 +20,8 @@ from .. import (
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
 from ..settings import Settings
 from .checks import check_classes
-from .loops import classified, fingerprint, shuffled, slices, train_pass, trained_items
-from .task import NormChoice, Score, SplitName, Tick
+from .loops import LoadedData, TaskOfSteps, classified, fingerprint, slices
+from .task import NormChoice, Score, SplitName
 
 _CLASSES = 10
 _EVALUATION_BATCH = 500
@@ -43,15 +43,10 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class ImageTensors:
-    """The three splits as the network takes them; see task.Dataset."""
+class ImageTensors(LoadedData):
+    """The three splits as the network takes them."""
 
-    origin: str
-    fingerprint: str
-    warning: str
-    train_items: int
     splits: Mapping[str, Examples]
-    device: str = "cpu"
 
     def to(self, device: str) -> "ImageTensors":
         """See task.Dataset."""
@@ -59,11 +54,10 @@ class ImageTensors:
         return replace(self, splits=splits, device=device)
 
 
-class ImageTask:
+class ImageTask(TaskOfSteps[ImageTensors]):
     """conv 5x5 - pool - norm - conv 5x5 - pool - norm - linear, accuracy in per cent."""
 
     metric = "accuracy"
-    unit = "%"
     model = (
         "conv 5×5 1→20, ReLU, max-pool 2, norm (20×12×12), conv 5×5 20→50, ReLU, max-pool 2, "
         "norm (50×4×4), linear 800→10"
@@ -94,7 +88,7 @@ class ImageTask:
                 raise
             data = self._standin()
         warning = _STANDIN if data.generated else ""
-        splits = {"train": data.train, "valid": data.valid, "test": data.test}
+        splits = data.splits
         labels = {name: split.labels.astype(np.int64) for name, split in splits.items()}
         counts = {name: len(split.images) for name, split in splits.items()}
         check_classes(data.origin, "images", counts, labels, _CLASSES)
@@ -133,27 +127,14 @@ class ImageTask:
         """Adam with its usual constants."""
         return optim.Adam(model.parameters(), lr=settings.lr)
 
-    def train_epoch(
-        self,
-        model: nn.Module,
-        optimizer: optim.Optimizer,
-        data: ImageTensors,
-        settings: Settings,
-        epoch: int,
-        tick: Tick,
-    ) -> Score:
-        """One pass; the score is of each batch before the step on it."""
-        model.train()
+    def step(
+        self, model: nn.Module, data: ImageTensors, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See loops.Step."""
         train = data.splits["train"]
-        n = trained_items(settings, data)
-
-        def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            labels = take(train.labels, index)
-            logits = model(take(train.images, index))
-            return cross_entropy(logits, labels), logits, labels
-
-        batches = shuffled(n, settings.batch, data.device)
-        return train_pass(optimizer, batches, n, step, tick, capture=True)
+        labels = take(train.labels, index)
+        logits = model(take(train.images, index))
+        return cross_entropy(logits, labels), logits, labels
 
     def evaluate(self, model: nn.Module, data: ImageTensors, split: SplitName) -> Score:
         """Mean loss and accuracy of a whole split."""

@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from .. import Tensor, argmax, cross_entropy, cuda, no_grad, optim, permutation, zeros
+from .. import Tensor, argmax, cross_entropy, cuda, nn, no_grad, optim, permutation, zeros
 from ..settings import Settings
 from .task import Dataset, Score, Tick
 
@@ -89,6 +92,58 @@ def fingerprint(parts: Iterable[bytes | memoryview]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """What the data of all our tasks have; see task.Dataset."""
+
+    origin: str
+    fingerprint: str
+    warning: str
+    train_items: int
+    device: str = field(default="cpu", kw_only=True)
+
+
+D = TypeVar("D", bound=LoadedData)
+
+
+class TaskOfSteps(Generic[D]):
+    """A task that trains by a step on each of an epoch's batches.
+
+    Attributes:
+        captured: On a GPU, a step is replayed as a graph for batches of one length.
+    """
+
+    unit = "%"
+    captured = True
+
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        data: D,
+        settings: Settings,
+        epoch: int,
+        tick: Tick,
+    ) -> Score:
+        """One pass; the score is of each batch before the step on it."""
+        model.train()
+        n = trained_items(settings, data)
+        batches = self.batches(model, data, settings, n)
+        step = partial(self.step, model, data)
+        return train_pass(optimizer, batches, n, step, tick, capture=self.captured)
+
+    def batches(self, model: nn.Module, data: D, settings: Settings, n: int) -> Iterable[Tensor]:
+        """Numbers of the first n training examples, in an order drawn from this thread's generator.
+
+        The model is for tasks whose batches depend on it.
+        """
+        return shuffled(n, settings.batch, data.device)
+
+    def step(self, model: nn.Module, data: D, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See Step."""
+        raise NotImplementedError
 
 
 class _OnCpu:

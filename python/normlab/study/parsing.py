@@ -23,9 +23,9 @@ from ..data import Treebank, ud
 from ..data.places import in_text
 from ..settings import Settings
 from .checks import check_counts
-from .loops import fingerprint, shuffled, slices, train_pass, trained_items
+from .loops import LoadedData, TaskOfSteps, fingerprint, shuffled, slices, train_pass
 from .norms import needs_a_batch
-from .task import NormChoice, Score, SplitName, Tick
+from .task import NormChoice, Score, SplitName
 
 _EVALUATION_BATCH = 1024
 _SPLITS = {"train": "train", "valid": "dev", "test": "test"}  # as treebanks call them
@@ -92,13 +92,9 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class TreebankTensors:
-    """A treebank as the networks take it; see task.Dataset."""
+class TreebankTensors(LoadedData):
+    """A treebank as the networks take it."""
 
-    origin: str
-    fingerprint: str
-    warning: str
-    train_items: int
     vocabulary: parse.Vocabulary
     tag_vocabulary: parse.TagVocabulary
     masks: Tensor
@@ -107,7 +103,6 @@ class TreebankTensors:
     sentences: Mapping[str, list[parse.Sentence]]
     kept: dict[str, nn.Module] = field(default_factory=dict)
     """The tagger once it is trained."""
-    device: str = "cpu"
 
     def to(self, device: str) -> "TreebankTensors":
         """See task.Dataset. The tagger, one for all variants, is trained on the CPU."""
@@ -115,12 +110,11 @@ class TreebankTensors:
         return replace(self, examples=examples, masks=self.masks.to(device), device=device)
 
 
-class ParseTask:
+class ParseTask(TaskOfSteps[TreebankTensors]):
     """48 features - hidden - norm - softmax over transitions; unlabelled attachment in per cent."""
 
     name = "parse"
     metric = "UAS"
-    unit = "%"
     scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
 
     def __init__(self, treebank: str = "en_ewt", settings: ParseSettings = _SETTINGS):
@@ -155,7 +149,7 @@ class ParseTask:
         _check_sentences(treebank, s.tag)
         vocabulary = parse.Vocabulary.of(treebank.train, least=s.least, tag=s.tag)
         tag_vocabulary = parse.TagVocabulary.of(treebank.train)
-        splits = {"train": treebank.train, "valid": treebank.valid, "test": treebank.test}
+        splits = treebank.splits
         examples = {name: parse.examples(split, vocabulary) for name, split in splits.items()}
         counts = {_SPLITS[name]: len(found) for name, found in examples.items()}
         check_counts(treebank.origin, "trees that arc-standard transitions build", counts)
@@ -197,27 +191,14 @@ class ParseTask:
         assert isinstance(settings, ParseSettings)
         return optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
 
-    def train_epoch(
-        self,
-        model: nn.Module,
-        optimizer: optim.Optimizer,
-        data: TreebankTensors,
-        settings: Settings,
-        epoch: int,
-        tick: Tick,
-    ) -> Score:
-        """One pass; the score, of single transitions, is of each batch before the step on it."""
-        model.train()
+    def step(
+        self, model: nn.Module, data: TreebankTensors, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See loops.Step; the score is of single transitions."""
         train = data.examples["train"]
-        n = trained_items(settings, data)
-
-        def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            logits = model(take(train.features, index))
-            classes, moves = take(train.classes, index), take(train.moves, index)
-            return parse.transition_loss(logits, data.masks, classes, moves), logits, classes
-
-        batches = shuffled(n, settings.batch, data.device)
-        return train_pass(optimizer, batches, n, step, tick, capture=True)
+        logits = model(take(train.features, index))
+        classes, moves = take(train.classes, index), take(train.moves, index)
+        return parse.transition_loss(logits, data.masks, classes, moves), logits, classes
 
     def evaluate(self, model: nn.Module, data: TreebankTensors, split: SplitName) -> Score:
         """Mean loss of the oracle's transitions, and the parser's UAS (CoNLL 2018)."""
@@ -256,7 +237,7 @@ class ParseTask:
 
 def _check_sentences(treebank: Treebank, tag: str) -> None:
     """FileError for what the parser cannot be trained on or measured with."""
-    splits = {"train": treebank.train, "dev": treebank.valid, "test": treebank.test}
+    splits = {_SPLITS[name]: split for name, split in treebank.splits.items()}
     counts = {name: len(split) for name, split in splits.items()}
     check_counts(treebank.origin, "sentences", counts)
     columns = _TAG_COLUMNS[tag]

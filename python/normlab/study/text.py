@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from .. import Tensor, cross_entropy, nn, optim, take, tensor, text
 from .._core import FileError
-from ..data import TextData, TextSplit, rt, sst5
+from ..data import TextData, rt, sst5
 from ..settings import Settings
 from .checks import check_classes
-from .loops import classified, fingerprint, train_pass, trained_items
+from .loops import LoadedData, TaskOfSteps, classified, fingerprint
 from .norms import needs_a_batch
-from .task import NormChoice, Score, SplitName, Tick
+from .task import NormChoice, Score, SplitName
 
 _EVALUATION_TOKENS = 4096
 _STANDIN = "stand-in reviews (generated)"
@@ -64,17 +64,12 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class TextTensors:
-    """The three splits as the network takes them; see task.Dataset."""
+class TextTensors(LoadedData):
+    """The three splits as the network takes them."""
 
-    origin: str
-    fingerprint: str
-    warning: str
-    train_items: int
     labels: tuple[str, ...]
     vocabulary: text.Vocabulary
     splits: Mapping[str, Examples]
-    device: str = "cpu"
 
     def to(self, device: str) -> "TextTensors":
         """See task.Dataset. Batches are put together on the CPU, and then go there."""
@@ -87,11 +82,11 @@ class TextTensors:
         return sentences, take(examples.labels, index).to(self.device)
 
 
-class TextTask:
+class TextTask(TaskOfSteps[TextTensors]):
     """Embedding + positions - encoder - mean over the words - linear, accuracy in per cent."""
 
     metric = "accuracy"
-    unit = "%"
+    captured = False  # no two batches are alike
     scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
 
     def __init__(
@@ -129,7 +124,7 @@ class TextTask:
         data = self._read()
         words = {
             name: [text.tokenize(line) for line in split.texts]
-            for name, split in _splits(data).items()
+            for name, split in data.splits.items()
         }
         _check(data, words)
         vocabulary = text.Vocabulary.of(words["train"], self._network.least)
@@ -142,7 +137,7 @@ class TextTask:
             vocabulary=vocabulary,
             splits={
                 name: _examples(words[name], split.labels, vocabulary)
-                for name, split in _splits(data).items()
+                for name, split in data.splits.items()
             },
         )
 
@@ -173,31 +168,23 @@ class TextTask:
             weight_decay=settings.weight_decay,
         )
 
-    def train_epoch(
-        self,
-        model: nn.Module,
-        optimizer: optim.Optimizer,
-        data: TextTensors,
-        settings: Settings,
-        epoch: int,
-        tick: Tick,
-    ) -> Score:
-        """One pass; the score is of each batch before the step on it."""
-        model.train()
-        train = data.splits["train"]
-        n = trained_items(settings, data)
+    def batches(
+        self, model: nn.Module, data: TextTensors, settings: Settings, n: int
+    ) -> list[Tensor]:
+        """Sentences of about the same length."""
+        lengths = data.splits["train"].lengths
+        batches = text.token_batches(lengths[:n], settings.batch)
+        norms = (module for _, module in model.named_modules() if isinstance(module, nn.Norm))
+        company = any(needs_a_batch(norm.variant) for norm in norms)
+        return _in_company(batches, lengths) if company else batches
 
-        def step(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            sentences, labels = data.batch("train", index)
-            logits = model(sentences)
-            return cross_entropy(logits, labels), logits, labels
-
-        batches = text.token_batches(train.lengths[:n], settings.batch)
-        if any(
-            isinstance(m, nn.Norm) and needs_a_batch(m.variant) for _, m in model.named_modules()
-        ):
-            batches = _in_company(batches, train.lengths)
-        return train_pass(optimizer, batches, n, step, tick)
+    def step(
+        self, model: nn.Module, data: TextTensors, index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See loops.Step."""
+        sentences, labels = data.batch("train", index)
+        logits = model(sentences)
+        return cross_entropy(logits, labels), logits, labels
 
     def evaluate(self, model: nn.Module, data: TextTensors, split: SplitName) -> Score:
         """Mean loss and accuracy of a whole split."""
@@ -216,13 +203,9 @@ class TextTask:
         )
 
 
-def _splits(data: TextData) -> dict[str, TextSplit]:
-    return {"train": data.train, "valid": data.valid, "test": data.test}
-
-
 def _check(data: TextData, words: Mapping[str, list[list[str]]]) -> None:
     """FileError for what would end training, or leave nothing to learn."""
-    labels = {name: split.labels for name, split in _splits(data).items()}
+    labels = {name: split.labels for name, split in data.splits.items()}
     counts = {name: len(found) for name, found in words.items()}
     check_classes(data.origin, "sentences", counts, labels, len(data.labels))
     for name, sentences in words.items():
@@ -267,7 +250,7 @@ def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
 
 def _parts(data: TextData) -> Iterator[bytes | memoryview]:
     """All data, for the fingerprint."""
-    for split in _splits(data).values():
+    for split in data.splits.values():
         yield "\n".join(split.texts).encode()
         yield np.ascontiguousarray(split.labels).data
 

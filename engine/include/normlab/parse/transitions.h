@@ -69,6 +69,7 @@ class State {
   };
   const Node& node(int32_t word) const { return nodes_[static_cast<size_t>(word + 1)]; }
   Node& node(int32_t word) { return nodes_[static_cast<size_t>(word + 1)]; }
+  void attach(int32_t child, int32_t head, int32_t label, int32_t (&side)[2]);
 
   std::vector<Node> nodes_;  // of kNone, of the root, of the words
   std::vector<int32_t> stack_;

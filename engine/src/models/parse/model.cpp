@@ -34,28 +34,32 @@ namespace {
 constexpr char kFormat[] = "normlab.parser";
 constexpr char kVersion[] = "1";
 
-constexpr Setting<NetworkOptions> kNetworkSettings[] = {
-    setting<NetworkOptions>(
-        "embedding", [](auto& o) -> auto& { return o.embedding; }),
-    setting<NetworkOptions>(
-        "hidden", [](auto& o) -> auto& { return o.hidden; }),
-    setting<NetworkOptions>(
-        "activation", [](auto& o) -> auto& { return o.activation; }),
-    setting<NetworkOptions>(
-        "dropout", [](auto& o) -> auto& { return o.dropout; }),
-    setting<NetworkOptions>(
-        "input_norm", [](auto& o) -> auto& { return o.input_norm; }),
-};
-constexpr Setting<VocabularyOptions> kVocabularySettings[] = {
-    setting<VocabularyOptions>(
-        "least", [](auto& o) -> auto& { return o.least; }),
-    setting<VocabularyOptions>(
-        "lower", [](auto& o) -> auto& { return o.lower; }),
-    setting<VocabularyOptions>(
-        "digits", [](auto& o) -> auto& { return o.digits; }),
-    setting<VocabularyOptions>(
-        "tag", [](auto& o) -> auto& { return o.tags; }),
-};
+/// Calls visit(name, member) for every setting of a network; Options may be constant.
+template <class Options, class Visit>
+void for_network_settings(Options& o, const Visit& visit) {
+  visit("embedding", o.embedding);
+  visit("hidden", o.hidden);
+  visit("activation", o.activation);
+  visit("dropout", o.dropout);
+  visit("input_norm", o.input_norm);
+}
+/// The same for a vocabulary.
+template <class Options, class Visit>
+void for_vocabulary_settings(Options& o, const Visit& visit) {
+  visit("least", o.least);
+  visit("lower", o.lower);
+  visit("digits", o.digits);
+  visit("tag", o.tags);
+}
+
+/// Visitors that add settings as prefix + name, and that take them out.
+auto writing(const std::string& prefix, Metadata& metadata) {
+  return
+      [&](const char* name, const auto& value) { write_setting(prefix + name, value, metadata); };
+}
+auto taking(const std::string& prefix, Metadata& metadata) {
+  return [&](const char* name, auto& value) { take_setting(prefix + name, value, metadata); };
+}
 
 // --- checks -----------------------------------------------------------------------------------
 
@@ -95,13 +99,13 @@ TensorMap tensors_of(const std::string& prefix, const TensorMap& tensors) {
 }
 
 void write_network(const NetworkOptions& options, const std::string& prefix, Metadata& metadata) {
-  write_settings(kNetworkSettings, options, prefix, metadata);
+  for_network_settings(options, writing(prefix, metadata));
   write_norm(options.norm, prefix, metadata);
 }
 
 NetworkOptions take_network(const std::string& prefix, Metadata& metadata) {
   NetworkOptions options;
-  take_settings(kNetworkSettings, prefix, metadata, options);
+  for_network_settings(options, taking(prefix, metadata));
   options.norm = take_norm(prefix, metadata);
   return options;
 }
@@ -125,7 +129,7 @@ std::shared_ptr<Network> read_network(const std::string& prefix, const NetworkOp
 
 Vocabulary read_vocabulary(Metadata& metadata) {
   VocabularyOptions options;
-  take_settings(kVocabularySettings, "vocabulary.", metadata, options);
+  for_vocabulary_settings(options, taking("vocabulary.", metadata));
   std::vector<std::string> words = split_lines(take_entry(metadata, "words"));
   std::vector<std::string> tags = split_lines(take_entry(metadata, "tags"));
   std::vector<std::string> labels = split_lines(take_entry(metadata, "labels"));
@@ -173,7 +177,7 @@ void save_model(const std::string& path, const Model& model) {
   metadata["tags"] = joined(model.vocabulary.tags());
   metadata["labels"] = joined(model.vocabulary.labels());
   metadata["root"] = model.vocabulary.root();
-  write_settings(kVocabularySettings, model.vocabulary.options(), "vocabulary.", metadata);
+  for_vocabulary_settings(model.vocabulary.options(), writing("vocabulary.", metadata));
   write_network(model.network->options(), "parser.", metadata);
   TensorMap tensors;
   add_tensors("parser.", *model.network, tensors);

@@ -4,6 +4,7 @@
 
 #include "core/json.h"
 #include "models/text/characters.h"
+#include "models/text/shapes.h"
 
 namespace normlab::parse {
 namespace {
@@ -11,18 +12,6 @@ namespace {
 using std::string_view;
 
 // --- characters -------------------------------------------------------------------------------
-
-/// Writes a code point over a character of as many bytes.
-void put(char* at, size_t bytes, uint32_t code) {
-  if (bytes == 1) {
-    *at = static_cast<char>(code);
-    return;
-  }
-  for (size_t i = bytes - 1; i > 0; --i, code >>= 6)
-    at[i] = static_cast<char>(0x80 | (code & 0x3F));
-  constexpr uint32_t kLead[] = {0, 0, 0xC0, 0xE0, 0xF0};
-  *at = static_cast<char>(kLead[bytes] | code);
-}
 
 /// Of the character at text[at], whatever its bytes are.
 uint32_t code_at(string_view text, size_t at, size_t length) {
@@ -46,11 +35,13 @@ std::string spelled(string_view form, bool lower_case, bool digits) {
   std::string out(form);
   for (size_t at = 0; at < out.size();) {
     const size_t length = character_at(out, at);
-    char& c = out[at];
-    if (digits && c >= '0' && c <= '9') c = '0';
+    if (digits && text::is_digit(out[at])) out[at] = '0';
     if (lower_case && length <= 3) {
       const uint32_t code = code_at(out, at, length);
-      if (const uint32_t small = text::lower(code); small != code) put(&c, length, small);
+      const uint32_t small = text::lower(code);
+      std::string letter(1, static_cast<char>(small));
+      if (length > 1) append_utf8(letter = "", small);
+      if (small != code) out.replace(at, length, letter);
     }
     at += length;
   }

@@ -3,18 +3,16 @@
 #include <algorithm>
 
 #include "models/parse/conllu.h"
+#include "models/text/shapes.h"
 
 namespace normlab::parse {
 namespace {
 
 using std::string_view;
+using text::is_digit;
 
 constexpr size_t kMostHeld = 1000;  // lines
 constexpr string_view kAsciiSpaces = " \t\n\r\f\v";
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 /// Removes the beginning whose characters fit; false if there is none.
 template <class Fits>

@@ -32,16 +32,18 @@ void State::shift() {
   stack_.push_back(next_++);
 }
 
+void State::attach(int32_t child, int32_t head, int32_t label, int32_t (&side)[2]) {
+  node(child).head = head;
+  node(child).label = label;
+  // A further child is always further out than the others on its side.
+  side[1] = side[0];
+  side[0] = child;
+}
+
 void State::left_arc(int32_t label) {
   check<ArgumentError>(stack_size() > 2, "left_arc", "two words must be on the stack, there are ",
                        stack_size() - 1);
-  const int32_t head = stack(0), child = stack(1);
-  node(child).head = head;
-  node(child).label = label;
-  // A further child on the left is always left of the others.
-  auto& left = node(head).left;
-  left[1] = left[0];
-  left[0] = child;
+  attach(stack(1), stack(0), label, node(stack(0)).left);
   stack_.erase(stack_.end() - 2);
 }
 
@@ -50,12 +52,7 @@ void State::right_arc(int32_t label) {
   check<ArgumentError>(now == Moves::any || now == Moves::arcs || now == Moves::root, "right_arc",
                        "two words must be on the stack, or one and the buffer be empty; there are ",
                        stack_size() - 1, ", and ", buffer_size(), " in the buffer");
-  const int32_t head = stack(1), child = stack(0);
-  node(child).head = head;
-  node(child).label = label;
-  auto& right = node(head).right;
-  right[1] = right[0];
-  right[0] = child;
+  attach(stack(0), stack(1), label, node(stack(1)).right);
   stack_.pop_back();
 }
 

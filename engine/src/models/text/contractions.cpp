@@ -1,7 +1,6 @@
 #include "models/text/contractions.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "models/text/shapes.h"
 
@@ -9,8 +8,6 @@ namespace normlab::text {
 namespace {
 
 using std::string_view;
-
-constexpr string_view kClitics[] = {"n't", "'s", "'re", "'ve", "'ll", "'d", "'m"};
 
 /// Words that are written as one, cut where there is a "|".
 constexpr string_view kWrittenAsOne[] = {

@@ -2,7 +2,6 @@
 
 #include "core/state.h"
 #include "models/model_file.h"
-#include "models/text/settings.h"
 #include "normlab/autograd.h"
 #include "normlab/text.h"
 
@@ -98,6 +97,20 @@ void check_labels(const std::vector<std::string>& labels) {
                          "each must have one line of text, got ", json_excerpt(label));
 }
 
+/// Calls visit(name, member) for every setting beside vocabulary, classes and norm; Options may be
+/// constant.
+template <class Options, class Visit>
+void for_settings(Options& o, const Visit& visit) {
+  visit("position_scale", o.position_scale);
+  visit("size", o.encoder.size);
+  visit("heads", o.encoder.heads);
+  visit("hidden", o.encoder.hidden);
+  visit("layers", o.encoder.layers);
+  visit("dropout", o.encoder.dropout);
+  visit("pre_norm", o.encoder.pre_norm);
+  visit("activation", o.encoder.activation);
+}
+
 struct Contents {
   Vocabulary vocabulary;
   std::vector<std::string> labels;
@@ -111,7 +124,9 @@ Contents read_metadata(Metadata metadata) {
   contents.vocabulary = Vocabulary(split_lines(take_entry(metadata, "vocabulary")));
   contents.labels = split_lines(take_entry(metadata, "labels"));
   check_labels(contents.labels);
-  contents.options = take_settings(metadata);
+  for_settings(contents.options,
+               [&](const std::string& name, auto& value) { take_setting(name, value, metadata); });
+  contents.options.encoder.norm = take_norm("", metadata);
   contents.options.vocabulary = contents.vocabulary.size();
   contents.options.classes = static_cast<int64_t>(contents.labels.size());
   contents.notes = notes_of(metadata);
@@ -158,7 +173,12 @@ Model model_of(TensorFile file) {
 void save_model(const std::string& path, const Model& model) {
   check_model("save_model", model);
   check_labels(model.labels);
-  Metadata metadata = settings_of(model.classifier->options());
+  Metadata metadata;
+  const ClassifierOptions& options = model.classifier->options();
+  for_settings(options, [&](const std::string& name, const auto& value) {
+    write_setting(name, value, metadata);
+  });
+  write_norm(options.encoder.norm, "", metadata);
   metadata["format"] = kFormat;
   metadata["version"] = kVersion;
   metadata["vocabulary"] = joined(model.vocabulary.words());

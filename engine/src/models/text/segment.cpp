@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iterator>
 
 #include "models/text/contractions.h"
 #include "models/text/shapes.h"
@@ -33,11 +32,6 @@ constexpr string_view kElided[] = {
 /// Days whose shortened names are words as well.
 constexpr string_view kDays[] = {"mon",  "tue",   "tues", "wed", "thu",
                                  "thur", "thurs", "fri",  "sat", "sun"};
-
-template <class List>
-bool has(const List& list, string_view word) {
-  return std::ranges::find(list, word) != std::end(list);
-}
 
 class Cutter {
  public:

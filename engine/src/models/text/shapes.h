@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +25,15 @@ struct Shapes {
 };
 /// ArgumentError as character_length() has it.
 Shapes shapes_of(std::string_view line);
+
+/// Ends of words that are words of their own.
+inline constexpr std::string_view kClitics[] = {"n't", "'s", "'re", "'ve", "'ll", "'d", "'m"};
+
+/// True if the list has the word.
+template <class List>
+bool has(const List& list, std::string_view word) {
+  return std::ranges::find(list, word) != std::end(list);
+}
 
 inline bool is_digit(char c) {
   return c >= '0' && c <= '9';

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iterator>
 
 #include "models/text/characters.h"
 #include "models/text/shapes.h"
@@ -78,7 +77,6 @@ std::string plain(string_view line) {
 
 // --- words ------------------------------------------------------------------------------------
 
-constexpr string_view kClitics[] = {"n't", "'s", "'re", "'ve", "'ll", "'d", "'m"};
 /// Words whose apostrophe is no quotation mark.
 constexpr string_view kWithApostrophe[] = {"'em", "'n'", "'n", "'til", "'tis", "'twas", "ol'"};
 constexpr string_view kBrackets[][2] = {
@@ -86,11 +84,6 @@ constexpr string_view kBrackets[][2] = {
 };
 constexpr string_view kMarksAnywhere = "()\";?!";
 constexpr string_view kMarksOutside = "'.-*$#%&@=+<>/\\|~^_";
-
-template <class List>
-bool has(const List& list, string_view word) {
-  return std::ranges::find(list, word) != std::end(list);
-}
 
 /// '70s, '02
 bool is_year(string_view word) {

@@ -1,7 +1,6 @@
 #include "models/text/whole.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "models/text/shapes.h"
 
@@ -38,11 +37,6 @@ constexpr string_view kUnits[] = {
     "lb",  "lbs", "oz",  "ft", "in",  "mi",  "gb", "mb", "kb", "tb", "hz", "khz",
     "mhz", "ghz", "hrs", "hr", "min", "mph", "kw", "mw", "v",  "w",  "bn",
 };
-
-template <class List>
-bool has(const List& list, string_view word) {
-  return std::ranges::find(list, word) != std::end(list);
-}
 
 /// Length of the beginning that consists of such characters.
 template <class Test>
