@@ -41,10 +41,10 @@ void bind_losses(py::module_& m, TensorClass& c) {
       [](const Tensor& logits, const Tensor& targets, double label_smoothing,
          std::optional<int64_t> ignore_index, const std::string& reduction,
          const std::optional<Tensor>& weight) {
-        return cross_entropy(
-            logits, targets,
-            {label_smoothing, ignore_index, named<Reduction>("reduction", reduction, kReductions),
-             tensor_or_none(weight)});
+        return cross_entropy(logits, targets,
+                             {label_smoothing, ignore_index,
+                              named<Reduction>("cross_entropy: reduction", reduction, kReductions),
+                              tensor_or_none(weight)});
       },
       py::arg("logits"), py::arg("targets"), py::kw_only(), py::arg("label_smoothing") = 0.0,
       py::arg("ignore_index") = py::none(), py::arg("reduction") = "mean",

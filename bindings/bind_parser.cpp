@@ -164,7 +164,8 @@ Args:
       .def(py::init(&make_model), py::arg("network").none(false), py::arg("vocabulary"),
            py::arg("tagger") = py::none(), py::arg("tag_vocabulary") = py::none(),
            py::arg("notes") = py::dict())
-      .def_readonly("network", &Model::network, "The parser's network.")
+      .def_property_readonly(
+          "network", [](const Model& model) { return model.network; }, "The parser's network.")
       .def_readonly("vocabulary", &Model::vocabulary, "Its vocabulary.")
       .def_property_readonly(
           "tagger",

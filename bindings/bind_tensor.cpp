@@ -22,8 +22,23 @@ gradient; what shared storage has each its own afterwards. ``copy.copy`` shares.
 py::object item(const Tensor& given) {
   check(given.numel() == 1, "item", "needs a tensor of one element, got shape ", given.shape());
   const Tensor x = on_cpu(given);
-  if (x.dtype() == DType::bfloat16) return py::float_(x.item());  // NumPy has none
-  return numpy_view(x).attr("item")();
+  switch (x.dtype()) {
+    case DType::float32:
+      return py::float_(*x.data<float>());
+    case DType::float64:
+      return py::float_(*x.data<double>());
+    case DType::int32:
+      return py::int_(*x.data<int32_t>());
+    case DType::int64:
+      return py::int_(*x.data<int64_t>());
+    case DType::uint8:
+      return py::int_(*x.data<uint8_t>());
+    case DType::boolean:
+      return py::bool_(*x.data<bool>());
+    case DType::bfloat16:
+      return py::float_(x.item());
+  }
+  return py::none();
 }
 
 std::string repr(const Tensor& x) {

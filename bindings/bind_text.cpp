@@ -244,7 +244,8 @@ Args:
            }),
            py::arg("classifier").none(false), py::arg("vocabulary"), py::arg("labels"),
            py::arg("notes") = py::dict())
-      .def_readonly("classifier", &Model::classifier, "The classifier.")
+      .def_property_readonly(
+          "classifier", [](const Model& model) { return model.classifier; }, "The classifier.")
       .def_readonly("vocabulary", &Model::vocabulary, "The vocabulary.")
       .def_readonly("labels", &Model::labels, "A name for each class.")
       .def_readonly("notes", &Model::notes, "A copy of the notes.")
