@@ -242,7 +242,7 @@ def test_the_lines_are_those_of_jobs(tmp_path: Path, two: Cluster) -> None:
     assert lines(tmp_path / "b") == lines(tmp_path / "a")
     assert {path.name for path in (tmp_path / "b").iterdir()} == {".lock", "results.jsonl"}
     assert len(said.moves) == 8 and all(moves[-1] == 4 for moves in said.moves.values())
-    assert f" on 1 machine at {two.address}\n" in said.text
+    assert f" on 1 machine at {two.address}, dashboard http://127.0.0.1:" in said.text
     assert f"checkpoints lie in {tmp_path / 'b'}: a run goes on anywhere\n" in said.text
 
 
@@ -257,7 +257,7 @@ def test_a_second_call_needs_no_scheduler(tmp_path: Path) -> None:
 
 
 def test_threads_are_the_hosts_cores_over_its_workers(tmp_path: Path, two: Cluster) -> None:
-    from distributed.system import CPU_COUNT
+    from dask.system import CPU_COUNT
 
     # Both have come when two runs have met.
     given = {"norms": ("none",), "scheduler": two.address}

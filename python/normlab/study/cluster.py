@@ -10,7 +10,7 @@ import secrets
 import socket
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -108,6 +108,7 @@ class _Crew:
         self._display, self._folder = display, folder
         self._news: SimpleQueue[Callable[[], Iterable[Finished]]] = SimpleQueue()
         self._hosts: dict[str, str] = {}  # by the ids of the runs that were begun there
+        self._machines = 0  # that the user knows of
         self._said: set[str] = set()
         self._bereaved: list[Run] = []  # whose worker was the last to leave, and was killed
         for topic, hear in ((TOPIC, self._hear), ("all", self._hear_of_workers)):
@@ -139,28 +140,28 @@ class _Crew:
             return ()
 
     def _later(self, hear: Callable[[Any], None]) -> Callable[[tuple[float, Any]], None]:
-        def note(event: tuple[float, Any]) -> None:
-            self._news.put(lambda: hear(event[1]) or ())
+        def heard(message: Any) -> Iterable[Finished]:
+            hear(message)
+            return ()
 
-        return note
+        return lambda event: self._news.put(partial(heard, event[1]))
 
     def _count(self) -> None:
         """Asks the scheduler for its workers."""
-        try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        except OSError as error:
-            raise self._gone() from error
-        before, self.slots = self.slots, Counter()
+        info = self._client.scheduler_info(n_workers=-1)
+        if self._client.status != "running":  # what came is what was known before
+            raise self._gone()
+        workers = info["workers"].values()
+        self.slots = Counter()
         for worker in workers:
             self.slots[worker["host"]] += worker["nthreads"]
-        if self.slots and not before:
+        if len(self.slots) > self._machines:
             where = f"{counted(len(workers), 'worker')} on {counted(len(self.slots), 'machine')}"
-            board = ""
-            with suppress(KeyError):  # the scheduler has none
-                board = f", dashboard {self._client.dashboard_link}"
-            self._display.say(f"{where} at {self._scheduler}{board}")
-        if before and not self.slots:
+            board = self._client.dashboard_link
+            self._display.say(f"{where} at {self._scheduler}, dashboard {board}")
+        elif self._machines and not self.slots:
             self._display.say("no worker is left: waiting for one")
+        self._machines = max(self._machines, len(self.slots)) if self.slots else 0
 
     def _hear(self, message: list[Any]) -> None:
         token, run_id, kind, *values = message
@@ -224,8 +225,7 @@ class _Crew:
         """The exception that ended a run, in words if it is Dask's own."""
         from distributed import KilledWorker
 
-        error = future.exception()
-        assert error is not None
+        error: BaseException = future.exception()
         if isinstance(error, KilledWorker):
             return _ended([run], f"each of {error.allowed_failures + 1} workers")
         if host := self._hosts.get(run.id):

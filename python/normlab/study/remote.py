@@ -178,8 +178,9 @@ def _clear(folder: Path, run: Run) -> bytes | None:
 
 
 def _threads(worker: "Worker", job: Job) -> int:
+    from dask.system import CPU_COUNT  # that this process may use
     from distributed.comm import get_address_host
-    from distributed.system import CPU_COUNT  # that this process may use
 
     # A host that has just joined is not in the table: one thread until its next run.
-    return max(1, CPU_COUNT // job.workers.get(get_address_host(worker.address), CPU_COUNT))
+    cores: int = CPU_COUNT
+    return max(1, cores // job.workers.get(get_address_host(worker.address), cores))
