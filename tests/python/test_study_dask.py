@@ -110,6 +110,18 @@ class Raising(Noted):
         raise OddError("neither here nor there")
 
 
+class UnpicklableError(Exception):
+    """Cannot be made again out of its text."""
+
+    def __init__(self, one: str, two: str):
+        super().__init__(one + two)
+
+
+class RaisingUnpicklable(Noted):
+    def begin(self, epoch: int, tick: Callable[[float], None]) -> None:
+        raise UnpicklableError("one ", "two")
+
+
 class Refusing(Noted):
     def begin(self, epoch: int, tick: Callable[[float], None]) -> None:
         raise nl.ArgumentError("toy: this cannot be trained")
@@ -288,6 +300,7 @@ def test_a_model_that_was_not_kept_is_trained_by_a_worker(tmp_path: Path, two: C
     ("task", "kind", "text"),
     [
         (Raising, OddError, "neither here nor there"),
+        (RaisingUnpicklable, RuntimeError, "UnpicklableError: one two"),
         (Refusing, nl.ArgumentError, "toy: this cannot be trained"),
     ],
 )
@@ -396,7 +409,8 @@ from test_study_dask import Waiting
 from normlab.cli import main
 
 normlab.report.write_report = lambda folder: []
-normlab.study.TASKS = {"mnist": lambda: Waiting(Path(sys.argv.pop()))}
+task = Waiting(Path(sys.argv.pop()))
+normlab.study.TASKS = {"mnist": lambda: task}
 main()
 """
 
@@ -449,9 +463,9 @@ def preload(folder: Path, **facts: str) -> list[str]:
     """Options of a worker whose normlab says these things of itself."""
     file = folder / "facts.py"
     file.write_text(
+        "import normlab\n"
         "from normlab.study import remote\n"
-        "true = remote.build_info\n"
-        f"remote.build_info = lambda **more: true(**more) | {facts!r}\n"
+        f"remote.build_info = lambda **more: normlab.build_info(**more) | {facts!r}\n"
     )
     return ["--preload", str(file)]
 

@@ -21,7 +21,7 @@ from .._core import ArgumentError, Error, FileError
 from .._text_format import counted
 from ..results import Result, identify
 from .display import Display
-from .remote import TOPIC, Answer, Job, train
+from .remote import TOPIC, Answer, Failure, Job, train
 from .run import Run
 from .workers import Loaded, model_of
 
@@ -103,7 +103,7 @@ class _Crew:
     ):
         self.slots: Counter[str] = Counter()
         self.at_work: dict[str, Run] = {}
-        self._futures: dict[str, Future[Answer]] = {}
+        self._futures: dict[str, Future[Answer | Failure]] = {}
         self._client, self._scheduler, self._token = client, scheduler, token
         self._display, self._folder = display, folder
         self._news: SimpleQueue[Callable[[], Iterable[Finished]]] = SimpleQueue()
@@ -215,22 +215,23 @@ class _Crew:
 
         run, future = self.at_work.pop(key), self._futures.pop(key)
         if future.status == "error":
-            raise self._explained(run, future)
+            raise self._explained(run, future.exception())
         try:
-            return [(run, future.result())]
+            answer = future.result()
         except (OSError, CancelledError) as error:
             raise self._gone() from error
+        if isinstance(answer, Failure):
+            self._display.say(f"{run.label} failed on {answer.host}")
+            raise answer.exception()
+        return [(run, answer)]
 
-    def _explained(self, run: Run, future: "Future[Answer]") -> BaseException:
-        """The exception that ended a run, in words if it is Dask's own."""
+    def _explained(self, run: Run, error: BaseException) -> BaseException:
+        """Dask's exceptions in words."""
         from distributed import KilledWorker
 
-        error: BaseException = future.exception()
         if isinstance(error, KilledWorker):
             return _ended([run], f"each of {error.allowed_failures + 1} workers")
-        if host := self._hosts.get(run.id):
-            self._display.say(f"{run.label} failed on {host}")
-        elif isinstance(error, (ImportError, AttributeError)):  # the task itself was not loaded
+        if isinstance(error, (ImportError, AttributeError)):  # the run was not even begun
             return Error(f"scheduler: {self._without_normlab()}: {error}")
         return error
 

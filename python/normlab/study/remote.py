@@ -4,6 +4,7 @@ import os
 import pickle
 import socket
 import threading
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,13 +58,53 @@ class Answer(NamedTuple):
     model: bytes | None = None
 
 
-def train(version: str, pickled: bytes) -> Answer:
+class Failure(NamedTuple):
+    """What a run raised. Dask does not deliver an exception that cannot be pickled or unpickled.
+
+    Attributes:
+        host: Where.
+        error: The exception, pickled.
+        traceback: As text.
+    """
+
+    host: str
+    error: bytes
+    traceback: str
+
+    def exception(self) -> Exception:
+        """The exception itself, or its text if it does not exist here."""
+        text = RuntimeError(self.traceback)
+        try:
+            error: Exception = pickle.loads(self.error)
+        except Exception:  # whatever an exception's class or its module raises
+            return text
+        error.__cause__ = text
+        return error
+
+
+def train(version: str, pickled: bytes) -> Answer | Failure:
     """Trains the run of a pickled Job; called by a Dask worker.
 
     Raises:
-        Error: Another version of normlab, other data or no data; names the host.
         Reschedule: Nobody wants the result: the study was stopped, or the scheduler is gone.
     """
+    from distributed import Reschedule
+
+    try:
+        return _train(version, pickled)
+    except Reschedule:
+        raise
+    except Exception as error:
+        text = traceback.format_exc()
+        try:
+            made = pickle.dumps(error)
+        except Exception:  # whatever an exception's parts raise
+            made = b""
+        return Failure(socket.gethostname(), made, text)
+
+
+def _train(version: str, pickled: bytes) -> Answer:
+    """Error: Another version of normlab, other data or no data; names the host."""
     from distributed import get_worker
 
     ours = build_info(gpu=False)["version"]
