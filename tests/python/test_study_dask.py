@@ -147,11 +147,11 @@ class Cluster:
         self.file = folder / "scheduler.json"
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, **env: str) -> "subprocess.Popen[bytes]":
+    def start(self, *words: str, **env: str) -> "subprocess.Popen[bytes]":
         """A scheduler, ready when this returns."""
         self.file.unlink(missing_ok=True)
-        words = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file"]
-        process = self._open([*words, str(self.file), "--no-dashboard"], env)
+        usual = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+        process = self._open([*usual, "--scheduler-file", str(self.file), *words], env)
         until(self.file.exists, process)
         return process
 
@@ -192,6 +192,33 @@ def until(happened: Callable[[], object], process: "subprocess.Popen[Any]") -> N
         time.sleep(0.01)
 
 
+def preload(folder: Path, code: str) -> list[str]:
+    """Options of a worker that runs this first."""
+    file = folder / "first.py"
+    file.write_text(code)
+    return ["--preload", str(file)]
+
+
+_WITHOUT_NORMLAB = """
+import importlib.metadata
+import sys
+
+
+class Without:
+    def find_spec(self, name, *_):
+        if name.startswith("normlab"):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+
+def version(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+sys.meta_path.insert(0, Without())
+importlib.metadata.version = version
+"""
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Cluster]:
     """A scheduler of the test's own."""
@@ -206,10 +233,10 @@ def own(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler and two workers that no test harms."""
+    """A scheduler, which needs no normlab, and two workers that no test harms."""
     started = Cluster(tmp_path_factory.mktemp("dask"))
     try:
-        started.start()
+        started.start(*preload(started.folder, _WITHOUT_NORMLAB))
         started.worker()
         started.worker()
         yield started
@@ -256,6 +283,14 @@ def test_the_lines_are_those_of_jobs(tmp_path: Path, two: Cluster) -> None:
     assert len(said.moves) == 8 and all(moves[-1] == 4 for moves in said.moves.values())
     assert f" on 1 machine at {two.address}, dashboard http://127.0.0.1:" in said.text
     assert f"checkpoints lie in {tmp_path / 'b'}: a run goes on anywhere\n" in said.text
+
+
+def test_threads_of_one_worker_train_the_same(tmp_path: Path, own: Cluster) -> None:
+    own.worker("--nthreads", "2")
+    given = {"norms": ("none",), "scheduler": own.address}
+    a_study(tmp_path / "out", Meeting(tmp_path), **given).run()
+    a_study(tmp_path / "jobs", norms=("none",), jobs=2).run()
+    assert lines(tmp_path / "out") == lines(tmp_path / "jobs")
 
 
 def test_both_workers_train_at_a_time(tmp_path: Path, two: Cluster) -> None:
@@ -415,8 +450,11 @@ main()
 """
 
 
-def test_ctrl_c_stops_what_runs(tmp_path: Path, own: Cluster) -> None:
-    worker = own.worker()
+@pytest.mark.parametrize("killed_by", [signal.SIGINT, signal.SIGKILL])
+def test_a_study_that_is_stopped_stops_what_runs(
+    tmp_path: Path, own: Cluster, killed_by: signal.Signals
+) -> None:
+    own.worker()
     words = ["study", "--norm", "none", "--seeds", "2", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [sys.executable, "-c", _STUDY, *words, "--scheduler", own.address, str(tmp_path)],
@@ -427,15 +465,21 @@ def test_ctrl_c_stops_what_runs(tmp_path: Path, own: Cluster) -> None:
     )
     try:
         until((tmp_path / "reached").exists, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(killed_by)
         _, stderr = process.communicate()
     finally:
         process.kill()
-    assert process.returncode == 130, stderr
-    assert stderr.startswith("Interrupted: 0 of 2 runs are finished. Nothing is lost; to go on: ")
+    if killed_by == signal.SIGINT:
+        assert process.returncode == 130, stderr
+        said = "Interrupted: 0 of 2 runs are finished. Nothing is lost; to go on: "
+        assert stderr.startswith(said)
     # The worker is free for others, though nobody has let the run go on.
     a_study(tmp_path / "other", **ONE, scheduler=own.address).run()
-    assert worker.poll() is None and epochs(tmp_path) == [1, 2]
+    (tmp_path / "go").touch()
+    a_study(tmp_path / "out", Waiting(tmp_path), **ONE, scheduler=own.address).run()
+    assert epochs(tmp_path) == [1, 2, 2, 3, 4]
+    assert lines(tmp_path / "out") == lines(tmp_path / "other")
+    assert not list((tmp_path / "out").glob(".study-*"))
 
 
 def test_a_worker_that_joins_later_is_used(tmp_path: Path, own: Cluster) -> None:
@@ -459,19 +503,26 @@ def test_other_data_is_an_error_that_names_the_host(tmp_path: Path, own: Cluster
         a_study(tmp_path / "out", Elsewhere(tmp_path), **ONE, scheduler=own.address).run()
 
 
-def preload(folder: Path, **facts: str) -> list[str]:
+def with_facts(folder: Path, **facts: str) -> list[str]:
     """Options of a worker whose normlab says these things of itself."""
-    file = folder / "facts.py"
-    file.write_text(
+    return preload(
+        folder,
         "import normlab\n"
         "from normlab.study import remote\n"
-        f"remote.build_info = lambda **more: normlab.build_info(**more) | {facts!r}\n"
+        f"remote.build_info = lambda **more: normlab.build_info(**more) | {facts!r}\n",
     )
-    return ["--preload", str(file)]
+
+
+def test_a_machine_without_normlab_is_named(tmp_path: Path, own: Cluster) -> None:
+    own.worker(*preload(tmp_path, _WITHOUT_NORMLAB))
+    version = nl.build_info()["version"]
+    said = rf"^scheduler: normlab {version} cannot be loaded by tcp://127.0.0.1:\d+: No mod"
+    with pytest.raises(nl.Error, match=said):
+        a_study(tmp_path / "out", **ONE, scheduler=own.address).run()
 
 
 def test_another_version_is_an_error_that_names_the_host(tmp_path: Path, own: Cluster) -> None:
-    own.worker(*preload(tmp_path, version="7"))
+    own.worker(*with_facts(tmp_path, version="7"))
     said = rf"^{os.uname().nodename}: has normlab 7, the study has {nl.build_info()['version']}:"
     with pytest.raises(nl.Error, match=said):
         a_study(tmp_path / "out", **ONE, scheduler=own.address).run()
@@ -479,7 +530,7 @@ def test_another_version_is_an_error_that_names_the_host(tmp_path: Path, own: Cl
 
 def test_another_instruction_set_is_a_warning(tmp_path: Path, own: Cluster) -> None:
     said = Said()
-    own.worker(*preload(tmp_path, isa="abacus"))
+    own.worker(*with_facts(tmp_path, isa="abacus"))
     a_study(tmp_path / "out", **ONE, scheduler=own.address).run(said)
     assert f"warning: {os.uname().nodename} computes with abacus, this machine with " in said.text
 
@@ -595,7 +646,7 @@ def test_what_is_no_scheduler_says_so(tmp_path: Path, wrong: Any) -> None:
 
 
 def test_jobs_and_a_scheduler_exclude_each_other(tmp_path: Path) -> None:
-    with pytest.raises(nl.ArgumentError, match="jobs: the workers of a scheduler decide"):
+    with pytest.raises(nl.ArgumentError, match="^jobs: is for this machine alone"):
         study_at(tmp_path, "tcp://head:8786", jobs=2)
     words = ["study", "--jobs", "1", "--scheduler", "tcp://head:8786", "--out", str(tmp_path)]
     done = subprocess.run([sys.executable, "-m", "normlab", *words], capture_output=True, text=True)

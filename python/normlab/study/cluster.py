@@ -6,6 +6,7 @@ Only this process writes results. `distributed` is imported on request: it is an
 import importlib.metadata
 import importlib.util
 import json
+import pickle
 import secrets
 import socket
 from collections import Counter
@@ -88,6 +89,20 @@ def run_on_cluster(
                 yield run, answer.result
 
 
+class _Call:
+    """Pickled, a call of train().
+
+    A worker on which a task's function cannot be imported ends, without a word to the study.
+    pickle.loads() is everywhere. What it cannot import is an exception of the task.
+    """
+
+    def __init__(self, *arguments: object):
+        self._arguments = arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return train, self._arguments
+
+
 class _Crew:
     """The workers of a scheduler, and the runs that they train for one study.
 
@@ -119,13 +134,11 @@ class _Crew:
 
     def send(self, job: Job) -> None:
         """Gives a run to the scheduler, which gives it to an idle worker."""
-        from distributed.protocol.pickle import dumps
-
         # The token: workers may still be at a task that an earlier study has cancelled.
         key = f"{job.run.label}, {job.run.id}, {self._token}"
-        version = build_info(gpu=False)["version"]
+        call = pickle.dumps(_Call(build_info(gpu=False)["version"], pickle.dumps(job)))
         self.at_work[key] = job.run
-        self._futures[key] = self._client.submit(train, version, dumps(job), key=key, pure=False)
+        self._futures[key] = self._client.submit(pickle.loads, call, key=key, pure=False)
         self._futures[key].add_done_callback(lambda _: self._news.put(partial(self._finish, key)))
 
     def wait(self) -> Iterable[Finished]:
@@ -240,7 +253,7 @@ class _Crew:
         version = build_info(gpu=False)["version"]
         found = self._client.run(importlib.metadata.version, "normlab", on_error="return")
         others = sorted(address for address, theirs in found.items() if theirs != version)
-        return f"normlab {version} is not installed for {', '.join(others) or 'a worker'}"
+        return f"normlab {version} cannot be loaded by {', '.join(others) or 'a worker'}"
 
     def _gone(self) -> Error:
         return Error(

@@ -86,7 +86,7 @@ class Study:
         if self.scheduler is not None:
             check_scheduler(self.scheduler)
             if self.jobs > 1:
-                raise ArgumentError("jobs: the workers of a scheduler decide; leave jobs or it out")
+                raise ArgumentError("jobs: is for this machine alone; leave out jobs or scheduler")
         if not isinstance(self.overrides, Overrides):
             raise ArgumentError(
                 f"overrides: must be Overrides, as Overrides(epochs=1) is; is {self.overrides!r}"
