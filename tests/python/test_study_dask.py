@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from test_study import Points, Toy, a_study, numbers
 
 import normlab as nl
-from normlab.study import ResultFile, Study, cluster
+from normlab.study import ResultFile, Settings, Study, cluster
 from normlab.study.display import Display
 from normlab.study.task import Score
 
@@ -348,9 +349,21 @@ def test_an_exception_in_a_run_arrives_as_itself(
     assert f"none, seed 0 failed on {os.uname().nodename}\n" in said.text
 
 
+@pytest.mark.skipif(nl.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_is_for_the_workers_to_have(tmp_path: Path, two: Cluster) -> None:
+    said = Said()
+    with pytest.raises(nl.DeviceError):
+        a_study(tmp_path, **ONE, device="cuda", scheduler=two.address).run(said)
+    assert "none, seed 0 failed on " in said.text
+
+
 def test_a_task_that_no_module_has_is_trained(tmp_path: Path, two: Cluster) -> None:
-    class Local(Toy):
+    @dataclass(frozen=True)
+    class LocalSettings(Settings):
         pass
+
+    class Local(Toy):
+        settings = LocalSettings(epochs=1, patience=1, batch=16, lr=0.02)
 
     a_study(tmp_path, Local(), **ONE, scheduler=two.address).run()
     assert len(lines(tmp_path)) == 1

@@ -136,7 +136,7 @@ class _Crew:
         """Gives a run to the scheduler, which gives it to an idle worker."""
         # The token: workers may still be at a task that an earlier study has cancelled.
         key = f"{job.run.label}, {job.run.id}, {self._token}"
-        call = pickle.dumps(_Call(build_info(gpu=False)["version"], pickle.dumps(job)))
+        call = pickle.dumps(_Call(build_info(gpu=False)["version"], _pickled(job)))
         self.at_work[key] = job.run
         self._futures[key] = self._client.submit(pickle.loads, call, key=key, pure=False)
         self._futures[key].add_done_callback(lambda _: self._news.put(partial(self._finish, key)))
@@ -170,7 +170,7 @@ class _Crew:
             self.slots[worker["host"]] += worker["nthreads"]
         if len(self.slots) > self._machines:
             where = f"{counted(len(workers), 'worker')} on {counted(len(self.slots), 'machine')}"
-            board = self._client.dashboard_link
+            board = self._client.dashboard_link if "dashboard" in info["services"] else "none"
             self._display.say(f"{where} at {self._scheduler}, dashboard {board}")
         elif self._machines and not self.slots:
             self._display.say("no worker is left: waiting for one")
@@ -276,13 +276,17 @@ def _connected(scheduler: str) -> Iterator["Client"]:
     from distributed import Client
 
     address = _address(scheduler)
+    # Made in two steps, so that one that fails can be closed. Left to the garbage collector, it
+    # may close itself while another starts, which both wait for for ever.
+    client = Client.__new__(Client)
     try:
-        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise Error(
-            f"scheduler: {scheduler} cannot be reached: {error}. Is `dask scheduler` running there?"
-        ) from error
-    try:
+        try:
+            client.__init__(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise Error(
+                f"scheduler: {scheduler} cannot be reached: {error}. Is `dask scheduler` running "
+                "there?"
+            ) from error
         yield client
     finally:
         client.close()
@@ -316,12 +320,12 @@ def _token(folder: Path) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-def _pickled(task: Any) -> bytes:
-    """The task for other processes, its classes too if no module has them."""
+def _pickled(value: Any) -> bytes:
+    """A task or a job for other processes, with those classes that no module has."""
     from cloudpickle import dumps
 
     try:
-        pickled: bytes = dumps(task)
+        pickled: bytes = dumps(value)
     except Exception as error:  # whatever the task's parts raise
         raise ArgumentError(
             f"scheduler: a task must be picklable to be sent to a worker: {error}"
