@@ -29,6 +29,9 @@ STUDY_EXAMPLES = examples(
     "normlab study --task parse --treebank ~/UD_German-GSD --C 1 --out german\n\n"
     "[dim]  Dependency parsers of a folder's CoNLL-U files; without --treebank, of UD "
     "English-EWT.[/dim]",
+    "normlab study --task rt --seeds 20 --scheduler tcp://head:8786 --out rt\n\n"
+    "[dim]  On many machines: `dask scheduler` on head, `dask worker tcp://head:8786 --nthreads 1 "
+    "--nworkers 4` on each.[/dim]",
     "normlab study --norm all --denominator std_eps --epochs 5\n\n"
     "[dim]  Every variant with the denominator of the authors' code. Other settings in the same "
     "--out are kept apart.[/dim]",
@@ -150,6 +153,14 @@ def study(
             show_default="one a thread, up to 8; 1 on a GPU",
         ),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|FILE",
+            help="Train on the workers of a Dask scheduler (tcp://head:8786, or its scheduler "
+            "file), on many machines; instead of --jobs. Needs normlab\\[dask].",
+        ),
+    ] = None,
     device: Annotated[
         Device,
         typer.Option(help="Where to train and test: the CPU, or an NVIDIA GPU."),
@@ -167,6 +178,10 @@ def study(
 
     _output.need_no_output()
     folder = values.path("--out", out)
+    if scheduler is not None and jobs is not None:
+        raise nl.ArgumentError("--jobs: is for this machine alone; leave out --jobs or --scheduler")
+    # Runs side by side do not wait for each other: faster than one run on all threads.
+    usual = min(threads or nl.num_threads(), _MOST_JOBS) if device is Device.cpu else 1
     plan = Study(
         tasks=values.tasks(task or ["mnist"], treebank),
         norms=values.norms(norm or ["paper"]),
@@ -177,11 +192,11 @@ def study(
         ),
         quick=quick,
         threads=threads,
-        # Runs side by side do not wait for each other: faster than one run on all threads.
-        jobs=jobs or (1 if device is Device.cuda else min(threads or nl.num_threads(), _MOST_JOBS)),
+        jobs=1 if scheduler is not None else jobs or usual,
         scales=values.positive("--C", scales) if scales else None,
         save=save,
         device=device.value,
+        scheduler=scheduler,
     )
     try:
         plan.run()

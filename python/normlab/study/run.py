@@ -124,13 +124,17 @@ class Trainer:
         if checkpoint.exists():
             self._restore()
 
-    def finish(self, report: Report) -> Result:
-        """Trains the remaining epochs and tests. Calls report(epochs done) now and then."""
+    def finish(self, report: Report, stored: Callable[[], None] = lambda: None) -> Result:
+        """Trains the remaining epochs and tests.
+
+        Calls report(epochs done) now and then, and stored() after each checkpoint.
+        """
         settings = self.run.settings
         report(self.progress.epochs)
         while not self.progress.finished(settings):
             self._epoch(report)
             self._store()
+            stored()
         start = time.perf_counter()
         # Of a run that diverged at once, the best weights may be NaN: its result says so.
         self.model.load_state(self.best, allow_nonfinite=self.progress.diverged)

@@ -10,6 +10,7 @@ from .. import cuda, num_threads, set_num_threads
 from .._core import ArgumentError, FileError
 from ..results import Result, ResultFile, locked
 from ..settings import finite, whole
+from .cluster import check_scheduler, run_on_cluster
 from .display import Display, display
 from .norms import norm_options
 from .plan import Choice, Overrides, choices
@@ -51,6 +52,8 @@ class Study:
         jobs: Runs at a time, sharing the threads.
         save: Keep the model of the run that is best on validation as model.safetensors.
         device: "cpu" or "cuda", where networks are trained and tested.
+        scheduler: Address or scheduler file of a Dask scheduler, whose workers train instead of
+            this process. Without `threads`, each takes its part of its host's cores.
     """
 
     tasks: Sequence[Task[Any]]
@@ -64,6 +67,7 @@ class Study:
     jobs: int = 1
     save: bool = False
     device: str = "cpu"
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         """ArgumentError for all errors that need no data."""
@@ -79,6 +83,10 @@ class Study:
             given = getattr(self, name)
             if not whole(given, 1) and (name, given) != ("threads", None):
                 raise ArgumentError(f"{name}: must be a whole number of 1 or more; is {given!r}")
+        if self.scheduler is not None:
+            check_scheduler(self.scheduler)
+            if self.jobs > 1:
+                raise ArgumentError("jobs: is for this machine alone; leave out jobs or scheduler")
         if not isinstance(self.overrides, Overrides):
             raise ArgumentError(
                 f"overrides: must be Overrides, as Overrides(epochs=1) is; is {self.overrides!r}"
@@ -92,8 +100,10 @@ class Study:
         Raises:
             FileError: No data, data that cannot be trained on, or an output folder that cannot be
                 used; before any training.
-            ArgumentError: Several jobs, but a task that other processes cannot import.
+            ArgumentError: Several jobs or a scheduler, but a task that other processes cannot
+                import; a scheduler, but no Dask.
             DeviceError: No GPU for device "cuda", with the reason; before anything else.
+            Error: A worker or the scheduler failed, with the reason.
             Interrupted: Ctrl-C. The same call goes on.
         """
         from ..report import write_report
@@ -101,20 +111,18 @@ class Study:
         check_main_part()
         if self.save and len(self.tasks) > 1:
             raise ArgumentError("save: keeps one model, so it takes one task")
-        if self.device == "cuda":
-            cuda.properties()
-        elif self.device != "cpu":
+        if self.device not in ("cpu", "cuda"):
             raise ArgumentError(f"device: must be 'cpu' or 'cuda'; is {self.device!r}")
+        here = "cpu" if self.scheduler else self.device  # GPUs are for those that train
+        if here == "cuda":
+            cuda.properties()
         if self.threads is not None:
             set_num_threads(self.threads)
         with locked(self.out):
             file = ResultFile(self.out)
             warning = file.repair()
             finished = {result["id"]: result for result in file.read()}
-            tasks = {
-                task.name: (task, task.load(quick=self.quick).to(self.device))
-                for task in self.tasks
-            }
+            tasks = {task.name: (task, task.load(quick=self.quick).to(here)) for task in self.tasks}
             plan = self._plan(tasks)
             with show or display() as shown:
                 for text in (warning, *(data.warning for _, data in tasks.values())):
@@ -165,7 +173,8 @@ class Study:
                     shown.finish(run, result)
             if best and (lost := best.missing(finished)):
                 shown.again(lost)
-                _, result = next(run_here([lost], tasks, self.out, shown, save=True))
+                with closing(self._results([lost], tasks, shown)) as results:
+                    _, result = next(results)
                 best.offer(lost, result)
                 shown.finish(lost, result)
             if best and not best.found:
@@ -186,6 +195,17 @@ class Study:
     def _results(
         self, pending: list[Run], tasks: dict[str, Loaded], shown: Display
     ) -> Generator[tuple[Run, Result], None, None]:
+        if self.scheduler is not None:
+            return run_on_cluster(
+                pending,
+                tasks,
+                self.out,
+                shown,
+                scheduler=self.scheduler,
+                threads=self.threads,
+                quick=self.quick,
+                save=self.save,
+            )
         if self.jobs == 1 or len(pending) < 2:
             return run_here(pending, tasks, self.out, shown, save=self.save)
         threads = max(1, num_threads() // self.jobs)
