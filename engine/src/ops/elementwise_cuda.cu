@@ -187,11 +187,11 @@ Failure run_unary_backward(Unary op, DType dtype, const void* dz, const void* ke
     return for_stored(dtype, [&]<class T>() -> Failure {
       constexpr Reads reads = std::get<I>(kUnary).reads;
       using F = UnaryBackward<I>;
-      T* out = static_cast<T*>(dx);
       if constexpr (reads == Reads::nothing)
-        return map<F, kWidth<T>>(flat_axes(n, 1), out, array<T>(dz));
+        return map<F, kWidth<T>>(flat_axes(n, 1), static_cast<T*>(dx), array<T>(dz));
       else if constexpr (reads != Reads::no_derivative)
-        return map<F, kWidth<T>>(flat_axes(n, 2), out, array<T>(dz), array<T>(kept));
+        return map<F, kWidth<T>>(flat_axes(n, 2), static_cast<T*>(dx), array<T>(dz),
+                                 array<T>(kept));
       return nullptr;
     });
   });
