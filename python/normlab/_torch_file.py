@@ -290,7 +290,8 @@ class _Tensors:
             _bad("its tensors take far more memory than the file has bytes")
         steps = tuple(step * array.itemsize for step in strides)
         elements = np.ndarray(shape, array.dtype, array, offset * array.itemsize, steps)
-        return np.ascontiguousarray(elements).reshape(shape)
+        copy: np.ndarray[Any, Any] = np.ascontiguousarray(elements).reshape(shape)
+        return copy
 
 
 def _converted(array: np.ndarray[Any, Any], storage: _Storage) -> Tensor:

@@ -81,7 +81,7 @@ def slices(n: int, batch: int) -> Iterator[slice]:
     return (slice(start, min(start + batch, n)) for start in range(0, n, batch))
 
 
-def trained_items(settings: Settings, data: Dataset) -> int:
+def trained_items(settings: Settings, data: "Dataset | LoadedData") -> int:
     """How many of the first training examples are used."""
     return min(settings.train_items or data.train_items, data.train_items)
 
