@@ -180,6 +180,13 @@ def _of_class(kind: str, value: Any) -> None:
         raise TypeError
 
 
+def _text(value: Any) -> None:
+    try:
+        isinstance(value, bytes) or str.encode(value)
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"there is half a surrogate pair at {error.start}") from None
+
+
 def _path(value: Any) -> None:
     if b"\0" in os.fsencode(value):
         raise ValueError("a path has no NUL characters")
@@ -193,7 +200,7 @@ def _tensor(value: Any) -> None:
 
 _CONVERSIONS: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(("Any", "object", "DTypeLike", "ArrayLike"), lambda value: value),
-    "str": lambda value: isinstance(value, bytes) or str.encode(value),
+    "str": _text,
     "PathLike": _path,
     "int": lambda value: array("q", [value]),
     "float": math.fabs,
