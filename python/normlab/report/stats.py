@@ -78,20 +78,27 @@ def sign_test(better: int, worse: int) -> float | None:
     return float(binomtest(better, better + worse).pvalue)
 
 
-def combined(several: Iterable[Sequence[float]]) -> float | None:
+def combined(several: Iterable[Sequence[float]]) -> tuple[float, int] | None:
     """Stouffer's test of several samples together, two-sided, weighted by the root of their sizes.
 
-    Each sample enters with the one-sided p-value of its t test. None if no sample has one.
+    Each sample enters with the one-sided p-value of its t test.
+
+    Returns:
+        The p-value, and 1 where the samples together lie above zero, else -1; None if no sample has
+        a test.
     """
     samples = [values for values in several if p_value(values) is not None]
     if not samples:
         return None
     from scipy.stats import combine_pvalues, ttest_1samp
 
-    greater = [float(ttest_1samp(x, 0.0, alternative="greater").pvalue) for x in samples]
-    weights = [math.sqrt(len(values)) for values in samples]
-    one_sided = float(combine_pvalues(greater, method="stouffer", weights=weights).pvalue)
-    return 2 * min(one_sided, 1 - one_sided)
+    def one_sided(side: str) -> float:
+        each = [float(ttest_1samp(x, 0.0, alternative=side).pvalue) for x in samples]
+        weights = [math.sqrt(len(values)) for values in samples]
+        return float(combine_pvalues(each, method="stouffer", weights=weights).pvalue)
+
+    above, below = one_sided("greater"), one_sided("less")  # 1 - above rounds to 0 where it is tiny
+    return min(2 * min(above, below), 1.0), 1 if above <= below else -1
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
@@ -130,5 +137,6 @@ def seeds_needed(difference: float, deviation: float) -> int | None:
     low, high = 1, _MOST_SEEDS  # power grows with n
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power(difference, deviation, middle) >= POWER else (middle, high)
+        enough = power(difference, deviation, middle) >= POWER
+        low, high = (low, middle) if enough else (middle, high)
     return high
