@@ -86,12 +86,8 @@ RESULTS: Mapping[str, PaperTask] = {
         _numbers(DIVERGES, 28.3, 28.4, 28.5, DIVERGES),
         (Filler("en_de"), Filler("multi30k", "Multi30k En-De")),
     ),
-    "de_en": PaperTask(
-        "De-En", "BLEU", _numbers(34.0, 35.5, 35.5, 35.6, 33.9), (Filler("de_en"),)
-    ),
-    "en_vi": PaperTask(
-        "En-Vi", "BLEU", _numbers(28.4, 31.2, 31.6, 31.4, 27.7), (Filler("en_vi"),)
-    ),
+    "de_en": PaperTask("De-En", "BLEU", _numbers(34.0, 35.5, 35.5, 35.6, 33.9), (Filler("de_en"),)),
+    "en_vi": PaperTask("En-Vi", "BLEU", _numbers(28.4, 31.2, 31.6, 31.4, 27.7), (Filler("en_vi"),)),
     "enwiki8": PaperTask(
         "Enwiki8",
         "bits a character",

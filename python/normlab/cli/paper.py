@@ -12,15 +12,15 @@ from normlab import _output
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show, show_markdown
-from .training import usual_jobs
+from .training import MOST_JOBS
 
 PAPER_EXAMPLES = examples(
     "normlab paper --quick\n\n"
     "[dim]  The whole table in minutes: few passes over a part of the data, generated data where "
     "there are none; everything says so.[/dim]",
     "normlab paper --seeds 10 --out paper\n\n"
-    "[dim]  The real thing, for a night. Interrupt it when you like: it leaves the table of what is "
-    "finished, and the same command goes on.[/dim]",
+    "[dim]  The real thing, for a night. Interrupt it when you like: it leaves the table of what "
+    "is finished, and the same command goes on.[/dim]",
     "normlab paper --no-training --out paper\n\n"
     "[dim]  The table of what is finished, while another process trains.[/dim]",
 )
@@ -81,7 +81,7 @@ def paper(
         out=folder,
         seeds=values.seeds(seeds or (["2"] if quick else ["5"])),
         quick=quick,
-        jobs=1 if scheduler is not None else jobs or usual_jobs(),
+        jobs=1 if scheduler is not None else jobs or min(nl.num_threads(), MOST_JOBS),
         scheduler=scheduler,
     )
     try:

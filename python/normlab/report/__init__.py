@@ -16,6 +16,7 @@ from .summary import Summary, summary
 
 __all__ = ["Group", "PictureWarning", "Summary", "groups", "summary", "write_report"]
 
+
 def write_report(folder: str | Path, results: Iterable[Result] | None = None) -> list[Path]:
     """Writes table.md, curves.png, overfitting.png and report.html; returns their paths.
 

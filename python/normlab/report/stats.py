@@ -118,11 +118,11 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 def power(difference: float, deviation: float, n: int) -> float:
     """The chance that n paired differences of that mean and deviation are told from zero."""
     from scipy.special import stdtrit
-    from scipy.stats import nct
+    from scipy.stats import ncf
 
     bound = float(stdtrit(n - 1, 1 - LEVEL / 2))
-    shift = abs(difference) / deviation * math.sqrt(n)
-    return float(nct.sf(bound, n - 1, shift) + nct.cdf(-bound, n - 1, shift))
+    # The square of a noncentral t is a noncentral F; SciPy's nct.cdf() is NaN for some large n.
+    return float(ncf.sf(bound**2, 1, n - 1, n * (difference / deviation) ** 2))
 
 
 def seeds_needed(difference: float, deviation: float) -> int | None:

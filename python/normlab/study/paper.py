@@ -1,4 +1,4 @@
-"""The paper's whole table: the studies that fill its columns, one after the other, in one folder."""
+"""The paper's whole table: the studies that fill its columns, in one folder."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

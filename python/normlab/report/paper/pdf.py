@@ -115,7 +115,10 @@ def _claim(figure: "Picture", finding: Finding) -> None:
     text = textwrap.fill(verdict(finding), _LETTERS)
     figure.text(_LEFT, _TOP - 0.03, text, fontsize=9.5, va="top", linespacing=1.4)
     rows = [
-        [textwrap.fill(cell, round(width * 130)) for cell, width in zip(cells, _WIDTHS, strict=True)]
+        [
+            textwrap.fill(cell, round(width * 130))
+            for cell, width in zip(cells, _WIDTHS, strict=True)
+        ]
         for cells in ([*HEADINGS], *map(comparison_cells, finding.comparisons))
     ]
     top = _TOP - 0.07 - _LINE * (text.count("\n") + 1)
@@ -138,9 +141,7 @@ def _grid(
         x = _LEFT
         for j, (text, width) in enumerate(zip(row, widths, strict=True)):
             weight = "bold" if i == 0 or j == 0 else "normal"
-            figure.text(
-                x, y, text, fontsize=size, va="top", fontweight=weight, linespacing=1.25
-            )
+            figure.text(x, y, text, fontsize=size, va="top", fontweight=weight, linespacing=1.25)
             x += width
         y -= line * (height + 0.7)
         _rule(figure, y + 0.35 * line, sum(widths))
@@ -164,7 +165,9 @@ def _pictures(figure: "Picture", column: Column, group: Group) -> None:
         left, right = 0.13 if row == 0 else 0.06, 0.98
         step = (right - left) / len(several)
         for i, panel in enumerate(several):
-            ax = figure.add_axes((left + i * step, bottom, step - (0.12 if row == 0 else 0.05), 0.34))
+            ax = figure.add_axes(
+                (left + i * step, bottom, step - (0.12 if row == 0 else 0.05), 0.34)
+            )
             panel.draw(ax)
             ax.set_title(panel.title)
     handles, names = figure.axes[-1].get_legend_handles_labels()
@@ -188,9 +191,7 @@ def _facts(column: Column, group: Group) -> list[str]:
 
 def _texts(title: str, paragraphs: Sequence[str]) -> Iterator[Callable[["Picture"], None]]:
     """Pages of text, as many as it needs."""
-    lines = [
-        line for text in paragraphs for line in [*textwrap.wrap(text, _LETTERS), ""]
-    ]
+    lines = [line for text in paragraphs for line in [*textwrap.wrap(text, _LETTERS), ""]]
     most = int((_TOP - 0.04 - _BOTTOM) / _LINE)
     for start in range(0, len(lines), most):
         yield partial(_text, title=title, lines=lines[start : start + most])

@@ -177,9 +177,7 @@ def findings(columns: Sequence[Column]) -> list[Finding]:
         for claim, several in zip(CLAIMS, raw, strict=True)
     ]
     overall = iter(holm([p for each in found for p in (each.signs_p, each.combined_p)]))
-    return [
-        replace(each, signs_holm=next(overall), combined_holm=next(overall)) for each in found
-    ]
+    return [replace(each, signs_holm=next(overall), combined_holm=next(overall)) for each in found]
 
 
 def compare(claim: Claim, column: Column) -> Comparison:
