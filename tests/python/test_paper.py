@@ -232,7 +232,8 @@ def test_data_in_place_of_the_papers_are_labelled_everywhere() -> None:
 
 
 def test_a_column_prefers_real_data_then_the_whole_experiment_and_names_the_rest() -> None:
-    generated = two([50.0, 51.0], [50.0, 51.0], warning="stand-in digits (generated), not MNIST")
+    said = {"warning": "stand-in digits (generated), not MNIST", "fingerprint": "g"}
+    generated = two([50.0, 51.0], [50.0, 51.0], **said)
     part = two([60.0, 61.0], [60.0, 61.0], settings={"train_items": 100})
     whole = two([99.0, 99.1], [99.0, 99.1])
     one = column([*generated, *part, *whole])
@@ -274,7 +275,7 @@ def test_page_is_one_well_formed_file() -> None:
     parser.feed(html)
     assert parser.open == [] and "<script" not in html and "url(http" not in html
     assert html.count("<svg") == 4 * 5
-    assert "<small>77.21</small>" in html and "Undecided" in html
+    assert "<small>77.21</small>" in html and "The claim holds here." in html
     assert "&lt;" in page(columns(lines("layernorm", [99.0], data="<b>"), {}), [])
 
 
