@@ -292,6 +292,22 @@ def test_pdf_has_the_numbers_of_the_table_and_is_the_same_again() -> None:
     assert pdf(found_columns, judged) == data
 
 
+def test_nothing_leaves_the_pages_of_the_pdf() -> None:
+    from normlab.report.paper.pdf import _blank, _pages
+    from normlab.report.plots import Theme
+    from normlab.viz.figures import jutting
+    from normlab.viz.settings import settings
+
+    generated = "stand-in digits (generated), not MNIST"
+    results = [*two([99.1, 99.2], [99.0, 99.1], warning=generated), *many(0.1)[-10:]]
+    theme = Theme()
+    with settings(**theme.look):
+        for draw in _pages(columns(results, untasked()), findings(columns(results, {}))):
+            figure = _blank(theme)
+            draw(figure)
+            assert [text.get_text() for text, _ in jutting(figure)] == []
+
+
 def test_results_cut_at_any_byte_lose_no_whole_line(tmp_path: Path) -> None:
     file = ResultFile(tmp_path)
     for line in two([99.0], [99.1]):

@@ -8,7 +8,7 @@ from typing import Any
 from ..data import standin_reviews, standin_treebank
 from .parsing import ParseTask, TreebankTensors
 from .task import Task
-from .text import TextTask, rt_task, sst5_task
+from .text import TextSettings, TextTask, rt_task, sst5_task
 
 _STANDIN_TREES = "stand-in trees (generated)"
 
@@ -24,6 +24,7 @@ class StandinParseTask(ParseTask):
 
 def _reviews(real: Callable[[], TextTask], classes: int) -> TextTask:
     task = real()
+    assert isinstance(task.settings, TextSettings)
     return TextTask(task.name, task.title, partial(standin_reviews, classes=classes), task.settings)
 
 

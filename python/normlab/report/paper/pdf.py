@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from ...viz.figures import Picture
 
 _SIZE = (11.69, 8.27)  # A4, across
-_LEFT, _TOP, _BOTTOM = 0.05, 0.94, 0.05
-_LETTERS = 150  # of a line of text
+_LEFT, _TOP, _BOTTOM = 0.04, 0.92, 0.05
+_LETTERS = 140  # of a line of text
 _LINE = 0.0235
-_WIDTHS = (0.2, 0.12, 0.3, 0.08, 0.08, 0.12, 0.08)  # of the columns under HEADINGS
+_WIDTHS = (0.2, 0.12, 0.27, 0.07, 0.07, 0.12, 0.07)  # of the columns under HEADINGS
 
 
 def pdf(columns: Sequence[Column], found: Sequence[Finding]) -> bytes:
@@ -83,7 +83,7 @@ def _title(column: Column) -> str:
 
 
 def _heading(figure: "Figure", title: str, below: str = "") -> None:
-    figure.text(_LEFT, _TOP, title, fontsize=15, fontweight="bold", va="bottom")
+    figure.text(_LEFT, _TOP, title, fontsize=13, fontweight="bold", va="bottom")
     if below:
         figure.text(_LEFT, _TOP - 0.01, below, fontsize=9, va="top")
 
@@ -93,16 +93,16 @@ def _table(figure: "Picture", columns: Sequence[Column]) -> None:
     _heading(
         figure, "The paper's table", f"{subtitle(columns)}. Ours, and below it [the authors']."
     )
-    head = ["\n".join(textwrap.fill(line, 15) for line in lines) for lines in headings(columns)]
+    head = ["\n".join(textwrap.fill(line, 14) for line in lines) for lines in headings(columns)]
     cells = [
-        [f"{textwrap.fill(ours(c, norm), 15)}\n[{theirs(c, norm)}]" for c in columns]
+        [f"{textwrap.fill(ours(c, norm), 14)}\n[{theirs(c, norm)}]" for c in columns]
         for norm in VARIANTS
     ]
     lines = max(text.count("\n") + 1 for text in head)
     _grid(
         figure,
         [["variant", *head], *([NAMES[n], *row] for n, row in zip(VARIANTS, cells, strict=True))],
-        [0.12, *[0.11] * len(columns)],
+        [0.115, *[0.104] * len(columns)],
         top=0.9,
         heights=[lines, *(max(text.count("\n") + 1 for text in row) for row in cells)],
         size=7.5,
@@ -111,12 +111,12 @@ def _table(figure: "Picture", columns: Sequence[Column]) -> None:
 
 def _claim(figure: "Picture", finding: Finding) -> None:
     title = claim_title(finding)
-    _heading(figure, title if len(title) < 80 else textwrap.fill(title, 80))
+    _heading(figure, textwrap.fill(title, 90))
     text = textwrap.fill(verdict(finding), _LETTERS)
     figure.text(_LEFT, _TOP - 0.03, text, fontsize=9.5, va="top", linespacing=1.4)
     rows = [
         [
-            textwrap.fill(cell, round(width * 130))
+            textwrap.fill(cell, round(width * 120))
             for cell, width in zip(cells, _WIDTHS, strict=True)
         ]
         for cells in ([*HEADINGS], *map(comparison_cells, finding.comparisons))
