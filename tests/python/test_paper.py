@@ -4,6 +4,7 @@
 import io
 import math
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -288,7 +289,7 @@ def test_pdf_has_the_numbers_of_the_table_and_is_the_same_again() -> None:
     text = "\n".join(each.extract_text() for each in pages)
     for number in ("99.23 ±", "98.83 ±", "[99.13]", "[77.21]", "[diverges]", "0.1.0", "Claim 3"):
         assert number in text
-    assert "normlab study --task mnist" in text and "2: " not in text
+    assert "normlab study --task mnist" in text
     assert pdf(found_columns, judged) == data
 
 
@@ -371,7 +372,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, filler in fillers.items()
     }
     for module in ("normlab.study.paper", "normlab.report.paper.columns"):
-        monkeypatch.setattr(f"{module}.RESULTS", paper_of_toys)
+        monkeypatch.setattr(sys.modules[module], "RESULTS", paper_of_toys)
     monkeypatch.setattr("normlab.study.TASKS", {"toy": Toy, "lacking": Lacking})
     monkeypatch.setattr("normlab.report.write_report", lambda folder: [])
 

@@ -47,9 +47,6 @@ def pdf(columns: Sequence[Column], found: Sequence[Finding]) -> bytes:
     out = io.BytesIO()
     theme = Theme()
     with settings(**theme.look):
-        import matplotlib as mpl
-
-        mpl.rcParams["pdf.fonttype"] = 42  # text that can be searched
         metadata = {"Title": "The paper's table", "CreationDate": None}
         with PdfPages(out, metadata=metadata) as pages:
             for draw in _pages(columns, found):
@@ -103,7 +100,7 @@ def _table(figure: "Picture", columns: Sequence[Column]) -> None:
         figure,
         [["variant", *head], *([NAMES[n], *row] for n, row in zip(VARIANTS, cells, strict=True))],
         [0.115, *[0.104] * len(columns)],
-        top=0.9,
+        top=0.87,
         heights=[lines, *(max(text.count("\n") + 1 for text in row) for row in cells)],
         size=7.5,
     )
