@@ -5,7 +5,7 @@ numbers from their poster.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 DIVERGES = math.nan
@@ -14,8 +14,38 @@ DIVERGES = math.nan
 NORMS = ("none", "layernorm", "layernorm_simple", "adanorm", "detachnorm")
 """The five variants of their main table."""
 
+VARIANTS = (*NORMS, "gain_only", "bias_only")
+"""The rows of our table: theirs, and the two that part gain from bias."""
+
+NAMES: Mapping[str, str] = {
+    "none": "w/o norm",
+    "layernorm": "LayerNorm",
+    "layernorm_simple": "LayerNorm-simple",
+    "adanorm": "AdaNorm",
+    "detachnorm": "DetachNorm",
+    "gain_only": "gain only",
+    "bias_only": "bias only",
+}
+"""What the paper calls them."""
+
 ADANORM_C = (0.8, 1.0, 1.5, 2.0)
 """Candidates of AdaNorm's C in their public scripts; chosen on the validation set."""
+
+
+@dataclass(frozen=True)
+class Filler:
+    """A task of ours that fills a column.
+
+    Attributes:
+        task: Its name.
+        data: Its data, in words, where they are not the paper's; else empty.
+        quick_epochs, quick_items: For `normlab paper --quick`: passes, and training examples.
+    """
+
+    task: str
+    data: str = ""
+    quick_epochs: int = 2
+    quick_items: int | None = None
 
 
 @dataclass(frozen=True)
@@ -24,32 +54,79 @@ class PaperTask:
 
     Attributes:
         title: The column's name.
+        metric: What is measured, with its unit.
         results: The number of each variant, or DIVERGES.
+        fillers: Tasks of ours for it, the best first.
+        higher_is_better: The metric's direction.
         epochs: Passes over the training data, if they tell.
     """
 
     title: str
+    metric: str
     results: Mapping[str, float]
+    fillers: Sequence[Filler] = ()
+    higher_is_better: bool = True
     epochs: int | None = None
 
+    @property
+    def sign(self) -> int:
+        """Factor under which more is better."""
+        return 1 if self.higher_is_better else -1
 
-def _task(title: str, *results: float, epochs: int | None = None) -> PaperTask:
-    return PaperTask(title, dict(zip(NORMS, results, strict=True)), epochs)
+
+def _numbers(*results: float) -> Mapping[str, float]:
+    return dict(zip(NORMS, results, strict=True))
 
 
-# BLEU, bits per character, accuracy, UAS: none, layernorm, layernorm_simple, adanorm, detachnorm.
+# none, layernorm, layernorm_simple, adanorm, detachnorm.
 RESULTS: Mapping[str, PaperTask] = {
-    "en_de": _task("En-De", DIVERGES, 28.3, 28.4, 28.5, DIVERGES),
-    "de_en": _task("De-En", 34.0, 35.5, 35.5, 35.6, 33.9),
-    "en_vi": _task("En-Vi", 28.4, 31.2, 31.6, 31.4, 27.7),
-    "enwiki8": _task("Enwiki8", 1.04, 1.07, 1.07, 1.07, 1.12),
-    "rt": _task("RT", 76.85, 77.21, 76.66, 77.50, 76.40),
-    "sst5": _task("SST5", 38.55, 39.23, 40.54, 40.54, 40.04),
-    "mnist": _task("MNIST", 99.14, 99.13, 99.09, 99.35, 99.10, epochs=20),
-    "ptb": _task("PTB", 88.31, 89.12, 89.19, 89.23, 89.79, epochs=20),
+    "en_de": PaperTask(
+        "En-De",
+        "BLEU",
+        _numbers(DIVERGES, 28.3, 28.4, 28.5, DIVERGES),
+        (Filler("en_de"), Filler("multi30k", "Multi30k En-De")),
+    ),
+    "de_en": PaperTask("De-En", "BLEU", _numbers(34.0, 35.5, 35.5, 35.6, 33.9), (Filler("de_en"),)),
+    "en_vi": PaperTask("En-Vi", "BLEU", _numbers(28.4, 31.2, 31.6, 31.4, 27.7), (Filler("en_vi"),)),
+    "enwiki8": PaperTask(
+        "Enwiki8",
+        "bits a character",
+        _numbers(1.04, 1.07, 1.07, 1.07, 1.12),
+        (Filler("enwiki8"), Filler("tinyshakespeare", "tinyshakespeare")),
+        higher_is_better=False,
+    ),
+    "rt": PaperTask(
+        "RT",
+        "accuracy, %",
+        _numbers(76.85, 77.21, 76.66, 77.50, 76.40),
+        (Filler("rt", quick_epochs=3, quick_items=1_500),),
+    ),
+    "sst5": PaperTask(
+        "SST5",
+        "accuracy, %",
+        _numbers(38.55, 39.23, 40.54, 40.54, 40.04),
+        (Filler("sst5", quick_epochs=3, quick_items=1_500),),
+    ),
+    "mnist": PaperTask(
+        "MNIST",
+        "accuracy, %",
+        _numbers(99.14, 99.13, 99.09, 99.35, 99.10),
+        (Filler("mnist", quick_items=5_000),),
+        epochs=20,
+    ),
+    "ptb": PaperTask(
+        "PTB",
+        "UAS, %",
+        _numbers(88.31, 89.12, 89.19, 89.23, 89.79),
+        (Filler("ptb"), Filler("parse", "UD English", quick_items=60_000)),
+        epochs=20,
+    ),
 }
+"""Their columns, and the tasks of ours that fill them: a new task is a Filler here."""
 
-COUNTERPARTS: Mapping[str, str] = {"parse": "ptb"}
+COUNTERPARTS: Mapping[str, str] = {
+    filler.task: name for name, each in RESULTS.items() for filler in each.fillers if filler.data
+}
 """Our tasks with their network but other data, and the column that comes nearest."""
 
 
@@ -57,3 +134,38 @@ def result(task: str, norm: str) -> float | None:
     """The authors' number for a task of ours or its counterpart; None if they give none."""
     found = RESULTS.get(COUNTERPARTS.get(task, task))
     return found.results.get(norm) if found else None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper: one variant is better or worse than another.
+
+    Attributes:
+        number: 1 to 3, as the README counts them.
+        text: In words.
+        variant, baseline: What is compared.
+        sign: 1 for better, -1 for worse.
+    """
+
+    number: int
+    text: str
+    variant: str
+    baseline: str
+    sign: int = 1
+
+
+_OVERFIT = "gain and bias add a risk of over-fitting: without them, LayerNorm is better"
+CLAIMS = (
+    Claim(
+        1,
+        "forward normalisation alone does not do: DetachNorm is worse than LayerNorm-simple",
+        "detachnorm",
+        "layernorm_simple",
+        -1,
+    ),
+    Claim(2, _OVERFIT, "layernorm_simple", "layernorm"),
+    Claim(2, "without its bias, LayerNorm is better", "gain_only", "layernorm"),
+    Claim(2, "without its gain, LayerNorm is better", "bias_only", "layernorm"),
+    Claim(3, "AdaNorm is better than LayerNorm", "adanorm", "layernorm"),
+)
+"""What is tested. The paper leaves gain and bias each alone open."""

@@ -32,6 +32,7 @@ EXCEPTIONS: dict[str, str] = {
     "bindings/bind_parse_vocabulary.cpp:bind_vocabulary": NAMES,
     "bindings/bind_parser.cpp:bind_parsing": NAMES,
     "python/normlab/cli/models.py:parse": COMMANDS,
+    "python/normlab/cli/paper.py:paper": COMMANDS,
     "python/normlab/cli/training.py:study": COMMANDS,
 }
 

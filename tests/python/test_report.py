@@ -22,7 +22,7 @@ from normlab.report.plots import (
     pair_curves,
     panels,
 )
-from normlab.report.stats import Estimate, estimate, paired_difference, t_quantile
+from normlab.report.stats import Estimate, estimate, paired_difference
 from normlab.report.table import (
     authors,
     columns,
@@ -112,8 +112,10 @@ FIVE = [
         (1000, 1.9623390808),
     ],
 )
-def test_t_quantile(freedom: int, expected: float) -> None:
-    assert t_quantile(0.975, freedom) == pytest.approx(expected, abs=1e-8)
+def test_an_interval_has_students_quantile(freedom: int, expected: float) -> None:
+    values = list(np.random.default_rng(0).normal(size=freedom + 1))
+    half = expected * np.std(values, ddof=1) / len(values) ** 0.5
+    assert estimate(values).half == pytest.approx(half, rel=1e-9)
 
 
 def test_interval_covers_the_true_mean_in_95_of_100_cases() -> None:

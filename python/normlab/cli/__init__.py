@@ -1,4 +1,4 @@
-"""The command line: normlab study, report, predict, parse, notebooks, norms, info."""
+"""The command line: normlab study, report, paper, predict, parse, notebooks, norms, info."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ from normlab._plain import one_line
 
 from .console import flag, say_error
 from .models import PARSE_EXAMPLES, PREDICT_EXAMPLES, parse, predict
+from .paper import PAPER_EXAMPLES, paper
 from .reading import NOTEBOOKS_EXAMPLES, info, norms, notebooks
 from .training import STUDY_EXAMPLES, report, study
 from .values import spread
@@ -30,6 +31,7 @@ app = typer.Typer(
     "Normalization[/bold] (NeurIPS 2019) on your own machine.",
     epilog="[bold]Start here[/bold]\n\n"
     "  normlab study --quick      [dim]five variants, three seeds, some minutes[/dim]\n\n"
+    "  normlab paper --quick      [dim]the paper's whole table, ten minutes[/dim]\n\n"
     "  normlab notebooks          [dim]seven of them, from first steps to C++[/dim]\n\n"
     "  normlab norms              [dim]what the variants are[/dim]\n\n"
     "  normlab study --help       [dim]the real thing[/dim]\n\n"
@@ -54,6 +56,7 @@ def _options(
 
 app.command(epilog=STUDY_EXAMPLES)(study)
 app.command()(report)
+app.command(epilog=PAPER_EXAMPLES)(paper)
 app.command(epilog=PREDICT_EXAMPLES)(predict)
 app.command(epilog=PARSE_EXAMPLES)(parse)
 app.command(epilog=NOTEBOOKS_EXAMPLES)(notebooks)

@@ -24,14 +24,18 @@ def examples(*commands: str) -> str:
 
 def show_table(folder: Path) -> None:
     """Prints a report's table.md, laid out if a person reads it, and names report.html."""
-    text = (folder / "table.md").read_text("utf-8")
+    show_markdown((folder / "table.md").read_text("utf-8"))
+    show(f"Pictures and all numbers: {folder / 'report.html'}")
+
+
+def show_markdown(text: str) -> None:
+    """Prints Markdown, laid out if a person reads it."""
     if sys.stdout.isatty():
         from rich.markdown import Markdown
 
         show(Markdown(plain(text, sys.stdout.encoding)))
     else:
         show(text)
-    show(f"Pictures and all numbers: {folder / 'report.html'}")
 
 
 def show(what: Any) -> None:

@@ -14,7 +14,7 @@ from normlab import _output
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show_table
 
-_MOST_JOBS = 8  # each holds the data: some 250 MB
+MOST_JOBS = 8  # each holds the data: some 250 MB
 STUDY_EXAMPLES = examples(
     "normlab study --quick\n\n"
     "[dim]  Five variants on a part of MNIST, three seeds: minutes, not the paper's numbers.[/dim]",
@@ -181,7 +181,7 @@ def study(
     if scheduler is not None and jobs is not None:
         raise nl.ArgumentError("--jobs: is for this machine alone; leave out --jobs or --scheduler")
     # Runs side by side do not wait for each other: faster than one run on all threads.
-    usual = min(threads or nl.num_threads(), _MOST_JOBS) if device is Device.cpu else 1
+    usual = min(threads or nl.num_threads(), MOST_JOBS) if device is Device.cpu else 1
     plan = Study(
         tasks=values.tasks(task or ["mnist"], treebank),
         norms=values.norms(norm or ["paper"]),

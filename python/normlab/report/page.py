@@ -34,11 +34,12 @@ class Attempt(Protocol):
         """See Attempt."""
 
 
-def _make(name: str, make: Callable[[], _T]) -> _T | None:
-    return make()
+def make(name: str, draw: Callable[[], _T]) -> _T | None:
+    """An Attempt that passes the error on."""
+    return draw()
 
 
-def page(groups: Sequence[Group], attempt: Attempt = _make) -> str:
+def page(groups: Sequence[Group], attempt: Attempt = make) -> str:
     """The whole page. It says so where a picture is missing because its attempt failed."""
     names = dict.fromkeys(group.name for group in groups)
     results = [result for group in groups for result in group.results]
@@ -65,11 +66,11 @@ def _section(group: Group, attempt: Attempt) -> dict[str, Any]:
         "colours": [colour(row, group) for row in group.rows],
         "verdict": _verdict(group),
         "columns": columns(group),
-        "figures": _figures(panels(group), group, attempt),
+        "figures": figures(panels(group), group, attempt),
         "notes": notes(group),
         "overfitting": _overfitting(group, attempt),
         "trees": attempt(f"{group.heading}: trees", partial(_trees, group)),
-        "facts": _facts(group),
+        "facts": facts(group),
     }
 
 
@@ -107,7 +108,7 @@ def _overfitting(group: Group, attempt: Attempt) -> dict[str, Any] | None:
         return None
     return {
         "verdict": found and _gap_verdict(found),
-        "figures": _figures(pictures, group, attempt),
+        "figures": figures(pictures, group, attempt),
         "columns": found and overfitting_columns(found),
         "notes": found and overfitting_notes(found),
     }
@@ -142,7 +143,8 @@ def _trees(group: Group) -> dict[str, Any] | None:
     return {"norm": best["norm"], "seed": best["seed"], "drawings": drawings}
 
 
-def _figures(panels: Sequence[Panel], group: Group, attempt: Attempt) -> list[dict[str, Any]]:
+def figures(panels: Sequence[Panel], group: Group, attempt: Attempt) -> list[dict[str, Any]]:
+    """Pictures as the template's macro takes them."""
     return [
         {"panel": panel, "svg": attempt(f"{group.heading}: {panel.title}", partial(_svg, panel))}
         for panel in panels
@@ -160,8 +162,9 @@ def _svg(panel: Panel) -> dict[str, str]:
     return {"style": style, "rest": _SHEET.sub("", svg).removeprefix("<svg")}
 
 
-def _facts(group: Group) -> dict[str, str]:
-    facts = {
+def facts(group: Group) -> dict[str, str]:
+    """Data, hardware, memory, seeds, device and settings, in words."""
+    found = {
         "Data": "; ".join(group.origins),
         "Hardware": _hardware(group),
         "Memory": _memory(group),
@@ -171,7 +174,7 @@ def _facts(group: Group) -> dict[str, str]:
             f"{name} {value}" for name, value in group.settings.items() if value is not None
         ),
     }
-    return {name: text for name, text in facts.items() if text}
+    return {name: text for name, text in found.items() if text}
 
 
 def _hardware(group: Group) -> str:

@@ -144,7 +144,10 @@ class ParseTask(TaskOfSteps[TreebankTensors]):
 
     def load(self, *, quick: bool = False) -> TreebankTensors:
         """The treebank's transitions; `quick` changes nothing, there is no stand-in."""
-        treebank = ud(self.treebank)
+        return self.tensors(ud(self.treebank))
+
+    def tensors(self, treebank: Treebank) -> TreebankTensors:
+        """The treebank as the networks take it."""
         s = self._network
         _check_sentences(treebank, s.tag)
         vocabulary = parse.Vocabulary.of(treebank.train, least=s.least, tag=s.tag)

@@ -54,6 +54,7 @@ def style(*, ink: str = "#22262e", faint: str = "#dfe2e8", paper: str = "#ffffff
         "axes.titlelocation": "left",
         "axes.titleweight": "bold",
         "svg.fonttype": "none",
+        "pdf.fonttype": 42,  # text that can be searched
         "svg.hashsalt": "normlab",
         **dict.fromkeys((*inked, "xtick.color", "ytick.color"), ink),
         **dict.fromkeys(("figure.facecolor", "axes.facecolor"), paper),

@@ -1,0 +1,113 @@
+"""normlab paper."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import normlab as nl
+from normlab import _output
+
+from . import values
+from .console import INTERRUPTED, examples, flag, say_error, show, show_markdown
+from .training import MOST_JOBS
+
+PAPER_EXAMPLES = examples(
+    "normlab paper --quick\n\n"
+    "[dim]  The whole table in minutes: few passes over a part of the data, generated data where "
+    "there are none; everything says so.[/dim]",
+    "normlab paper --seeds 10 --out paper\n\n"
+    "[dim]  The real thing, for a night. Interrupt it when you like: it leaves the table of what "
+    "is finished, and the same command goes on.[/dim]",
+    "normlab paper --no-training --out paper\n\n"
+    "[dim]  The table of what is finished, while another process trains.[/dim]",
+)
+
+
+def paper(
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER",
+            help="For results.jsonl, paper.html, paper.pdf, and the report of normlab study.",
+        ),
+    ] = "normlab-paper",
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N | LIST",
+            help="How many (5: seeds 0 to 4), or which: 0,3,7.",
+            show_default="5; 2 with --quick",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool,
+        flag(
+            "--quick",
+            help="Ten minutes on two cores: few epochs, a part of the data, C = 1; where data are "
+            "missing, generated ones, and everything says so.",
+        ),
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Runs at a time, sharing the threads.", show_default="one a thread, up to 8"
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Train on the workers of a Dask scheduler, as normlab study does.",
+        ),
+    ] = None,
+    no_training: Annotated[
+        bool, flag("--no-training", help="Only write the table of what is finished.")
+    ] = False,
+) -> None:
+    """Fill the paper's whole table, ours beside the authors', with a verdict on each claim."""
+    from normlab.study.paper import PaperStudy, untasked
+
+    _output.need_no_output()
+    folder = values.path("--out", out)
+    if scheduler is not None and jobs is not None:
+        raise nl.ArgumentError("--jobs: is for this machine alone; leave out --jobs or --scheduler")
+    if no_training:
+        _write(folder, untasked())
+        return
+    plan = PaperStudy(
+        out=folder,
+        seeds=values.seeds(seeds or (["2"] if quick else ["5"])),
+        quick=quick,
+        jobs=1 if scheduler is not None else jobs or min(nl.num_threads(), MOST_JOBS),
+        scheduler=scheduler,
+    )
+    try:
+        reasons = plan.run()
+    except KeyboardInterrupt as interrupted:
+        _finish_early(folder, str(interrupted))
+        raise typer.Exit(INTERRUPTED) from None
+    _write(folder, reasons)
+
+
+def _finish_early(folder: Path, progress: str) -> None:
+    """Writes the table of what is finished, and tells how to go on."""
+    from normlab.study.paper import untasked
+
+    command = shlex.join(["normlab", *sys.argv[1:]])
+    said = f" in this column: {progress}" if progress else ""
+    say_error(f"Interrupted{said}. Nothing is lost; to go on: {command}")
+    try:
+        _write(folder, untasked())
+    except nl.FileError as error:  # nothing is finished
+        say_error(str(error))
+
+
+def _write(folder: Path, reasons: dict[str, str]) -> None:
+    from normlab.report.paper import write_paper
+
+    paths, text = write_paper(folder, reasons)
+    show_markdown(text)
+    show(f"Table, intervals, curves and verdicts: {', '.join(map(str, paths))}")
