@@ -153,8 +153,12 @@ class Cluster:
         self.file.unlink(missing_ok=True)
         usual = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
         process = self._open([*usual, "--scheduler-file", str(self.file), *words], env)
-        until(self.file.exists, process)
+        until(self._is_written, process)
         return process
+
+    def _is_written(self) -> bool:
+        """Whether the file is there and complete: Dask does not write it in one go."""
+        return self.file.exists() and self.file.read_text().rstrip().endswith("}")
 
     @property
     def address(self) -> str:
