@@ -38,10 +38,14 @@ std::string spelled(string_view form, bool lower_case, bool digits) {
     if (digits && text::is_digit(out[at])) out[at] = '0';
     if (lower_case && length <= 3) {
       const uint32_t code = code_at(out, at, length);
-      const uint32_t small = text::lower(code);
-      std::string letter(1, static_cast<char>(small));
-      if (length > 1) append_utf8(letter = "", small);
-      if (small != code) out.replace(at, length, letter);
+      if (const uint32_t small = text::lower(code); small != code) {
+        std::string letter;
+        if (length == 1)
+          letter = static_cast<char>(small);
+        else
+          append_utf8(letter, small);
+        out.replace(at, length, letter);
+      }
     }
     at += length;
   }
