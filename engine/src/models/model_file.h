@@ -119,6 +119,16 @@ void take_setting(const std::string& key, T& value, Metadata& metadata) {
                        ", is ", json_excerpt(text));
 }
 
+/// Visitors of (name, member) that add settings as prefix + name, and that take them out. Both
+/// refer to their arguments.
+inline auto writing(const std::string& prefix, Metadata& metadata) {
+  return
+      [&](const char* name, const auto& value) { write_setting(prefix + name, value, metadata); };
+}
+inline auto taking(const std::string& prefix, Metadata& metadata) {
+  return [&](const char* name, auto& value) { take_setting(prefix + name, value, metadata); };
+}
+
 /// A norm's variant as prefix + "norm", and its settings as prefix + their names.
 void write_norm(const NormSpec& spec, const std::string& prefix, Metadata& metadata);
 /// Takes them out. A setting that the variant does not take is passed over: earlier versions wrote

@@ -52,15 +52,6 @@ void for_vocabulary_settings(Options& o, const Visit& visit) {
   visit("tag", o.tags);
 }
 
-/// Visitors that add settings as prefix + name, and that take them out.
-auto writing(const std::string& prefix, Metadata& metadata) {
-  return
-      [&](const char* name, const auto& value) { write_setting(prefix + name, value, metadata); };
-}
-auto taking(const std::string& prefix, Metadata& metadata) {
-  return [&](const char* name, auto& value) { take_setting(prefix + name, value, metadata); };
-}
-
 // --- checks -----------------------------------------------------------------------------------
 
 void check_network(const char* op, const char* what, const std::shared_ptr<Network>& network,

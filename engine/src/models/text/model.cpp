@@ -124,8 +124,7 @@ Contents read_metadata(Metadata metadata) {
   contents.vocabulary = Vocabulary(split_lines(take_entry(metadata, "vocabulary")));
   contents.labels = split_lines(take_entry(metadata, "labels"));
   check_labels(contents.labels);
-  for_settings(contents.options,
-               [&](const std::string& name, auto& value) { take_setting(name, value, metadata); });
+  for_settings(contents.options, taking("", metadata));
   contents.options.encoder.norm = take_norm("", metadata);
   contents.options.vocabulary = contents.vocabulary.size();
   contents.options.classes = static_cast<int64_t>(contents.labels.size());
@@ -175,9 +174,7 @@ void save_model(const std::string& path, const Model& model) {
   check_labels(model.labels);
   Metadata metadata;
   const ClassifierOptions& options = model.classifier->options();
-  for_settings(options, [&](const std::string& name, const auto& value) {
-    write_setting(name, value, metadata);
-  });
+  for_settings(options, writing("", metadata));
   write_norm(options.encoder.norm, "", metadata);
   metadata["format"] = kFormat;
   metadata["version"] = kVersion;
