@@ -7,6 +7,7 @@
 #include "cpu/fork.h"
 #include "device.h"
 #include "kernel_checks.h"
+#include "threads.h"
 
 using namespace normlab;
 using namespace normlab::test;
@@ -28,13 +29,6 @@ std::vector<double> compute(uint64_t seed = 0) {
   loss.backward();
   return joined({loss, sum(h, {0}), w.grad(), exp(x * 0.1)});
 }
-
-/// Sets the number of threads back at its end.
-struct Threads {
-  explicit Threads(int n) : before(num_threads()) { set_num_threads(n); }
-  ~Threads() { set_num_threads(before); }
-  int before;
-};
 
 /// Another thread that computes without a pause, new shapes all the time.
 class Busy {

@@ -10,7 +10,7 @@
 #include "cpu/contention.h"
 #include "cpu/parallel.h"
 #include "cpu/quota.h"
-#include "errors.h"
+#include "threads.h"
 
 using namespace normlab;
 using namespace normlab::test;
@@ -19,13 +19,6 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr int64_t kCostly = kParallelGrain;  ///< worth a thread of its own
-
-/// Sets the number of threads back at its end.
-struct Threads {
-  explicit Threads(int n) : before(num_threads()) { set_num_threads(n); }
-  ~Threads() { set_num_threads(before); }
-  int before;
-};
 
 /// Whether a loop of n calls its body once for each i.
 bool visits_each_once(int64_t n, int64_t cost) {

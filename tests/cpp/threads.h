@@ -1,0 +1,14 @@
+#pragma once
+
+#include "normlab/threads.h"
+
+namespace normlab::test {
+
+/// Sets the number of threads back at its end.
+struct Threads {
+  explicit Threads(int n) : before(num_threads()) { set_num_threads(n); }
+  ~Threads() { set_num_threads(before); }
+  int before;
+};
+
+}  // namespace normlab::test
