@@ -12,7 +12,7 @@ from normlab import _output
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show, show_markdown
-from .training import MOST_JOBS
+from .training import jobs_here
 
 PAPER_EXAMPLES = examples(
     "normlab paper --quick\n\n"
@@ -72,8 +72,7 @@ def paper(
 
     _output.need_no_output()
     folder = values.path("--out", out)
-    if scheduler is not None and jobs is not None:
-        raise nl.ArgumentError("--jobs: is for this machine alone; leave out --jobs or --scheduler")
+    jobs_now = jobs_here(jobs, scheduler, nl.num_threads())
     if no_training:
         _write(folder, untasked())
         return
@@ -81,7 +80,7 @@ def paper(
         out=folder,
         seeds=values.seeds(seeds or (["2"] if quick else ["5"])),
         quick=quick,
-        jobs=1 if scheduler is not None else jobs or min(nl.num_threads(), MOST_JOBS),
+        jobs=jobs_now,
         scheduler=scheduler,
     )
     try:

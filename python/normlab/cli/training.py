@@ -14,7 +14,7 @@ from normlab import _output
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show_table
 
-MOST_JOBS = 8  # each holds the data: some 250 MB
+_MOST_JOBS = 8  # each holds the data: some 250 MB
 STUDY_EXAMPLES = examples(
     "normlab study --quick\n\n"
     "[dim]  Five variants on a part of MNIST, three seeds: minutes, not the paper's numbers.[/dim]",
@@ -178,10 +178,8 @@ def study(
 
     _output.need_no_output()
     folder = values.path("--out", out)
-    if scheduler is not None and jobs is not None:
-        raise nl.ArgumentError("--jobs: is for this machine alone; leave out --jobs or --scheduler")
-    # Runs side by side do not wait for each other: faster than one run on all threads.
-    usual = min(threads or nl.num_threads(), MOST_JOBS) if device is Device.cpu else 1
+    shared = (threads or nl.num_threads()) if device is Device.cpu else 1
+    jobs_now = jobs_here(jobs, scheduler, shared)
     plan = Study(
         tasks=values.tasks(task or ["mnist"], treebank),
         norms=values.norms(norm or ["paper"]),
@@ -192,7 +190,7 @@ def study(
         ),
         quick=quick,
         threads=threads,
-        jobs=1 if scheduler is not None else jobs or usual,
+        jobs=jobs_now,
         scales=values.positive("--C", scales) if scales else None,
         save=save,
         device=device.value,
@@ -204,6 +202,16 @@ def study(
         _say_interrupted(folder, str(interrupted))
         raise typer.Exit(INTERRUPTED) from None
     show_table(folder)
+
+
+def jobs_here(jobs: int | None, scheduler: str | None, threads: int) -> int:
+    """Runs at a time in this process, by the options; ArgumentError for --jobs with --scheduler."""
+    if scheduler is None:
+        # Runs side by side do not wait for each other: faster than one run on all threads.
+        return jobs or min(threads, _MOST_JOBS)
+    if jobs is not None:
+        raise nl.ArgumentError("--jobs: is for this machine alone; leave out --jobs or --scheduler")
+    return 1
 
 
 def _say_interrupted(folder: Path, progress: str) -> None:
