@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ...paper import CLAIMS, NAMES, Claim
 from ..stats import (
@@ -131,11 +132,15 @@ class Finding:
         """Of the sign test over the columns."""
         return sign_test(*self.signs)
 
+    @cached_property
+    def together(self) -> tuple[float, int] | None:
+        """Stouffer's test of all columns together: see combined()."""
+        return combined([each.differences for each in self.counted])
+
     @property
     def combined_p(self) -> float | None:
-        """Of Stouffer's test of all columns together."""
-        found = combined([each.differences for each in self.counted])
-        return found[0] if found else None
+        """Of Stouffer's test."""
+        return self.together[0] if self.together else None
 
     @property
     def pooled(self) -> Estimate | None:
@@ -156,8 +161,8 @@ class Finding:
             generated = any(each.word != MISSING for each in self.comparisons)
             return "only stand-ins were measured" if generated else MISSING
         up, down = self.signs
-        together = combined([each.differences for each in self.counted])
-        tests = ((self.signs_holm, _sign(up - down)), (self.combined_holm, (together or (1, 0))[1]))
+        _, sign = self.together or (None, 0)
+        tests = ((self.signs_holm, _sign(up - down)), (self.combined_holm, sign))
         told = {sign for p, sign in tests if p is not None and p < LEVEL}
         if told == {self.claim.sign}:
             return "holds"
