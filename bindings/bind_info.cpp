@@ -1,8 +1,32 @@
+#include <thread>
+
 #include "bind.h"
 #include "normlab/info.h"
+#include "normlab/matmul_precision.h"
 
 namespace normlab::bindings {
 namespace {
+
+/// A MatmulPrecisionScope for `with`: one object may be entered again, and by several threads.
+class PrecisionGuard {
+ public:
+  explicit PrecisionGuard(const std::string& name) : precision_(matmul_precision_named(name)) {}
+  void enter() {
+    scopes_[std::this_thread::get_id()].push_back(
+        std::make_unique<MatmulPrecisionScope>(precision_));
+  }
+  void exit() {
+    const auto here = scopes_.find(std::this_thread::get_id());
+    check<ArgumentError>(here != scopes_.end(), "matmul_precision",
+                         "this thread leaves a block that it has not entered");
+    here->second.pop_back();
+    if (here->second.empty()) scopes_.erase(here);
+  }
+
+ private:
+  MatmulPrecision precision_;
+  std::map<std::thread::id, std::vector<std::unique_ptr<MatmulPrecisionScope>>> scopes_;
+};
 
 void bind_machine(py::module_& m) {
   m.def(
@@ -19,6 +43,35 @@ Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept fo
         "was forked from one that had several at work starts with 1, so that the workers of a "
         "pool do not crowd the machine; this call gives it threads of its own.");
   m.def("num_threads", &num_threads, "How many CPU threads the engine uses.");
+}
+
+void bind_precision(py::module_& m) {
+  m.def(
+      "get_matmul_precision", [] { return name_of(matmul_precision()); },
+      "The precision of this thread's products, \"float32\" or \"bfloat16\".");
+  m.def(
+      "set_matmul_precision",
+      [](const std::string& precision) { set_matmul_precision(matmul_precision_named(precision)); },
+      py::arg("precision"),
+      R"doc(Sets what the CPU rounds the inputs of float32 products to, in all threads.
+
+With "bfloat16" the inputs of matmul, linear, conv2d, attention and feature_linear are rounded to
+bfloat16, to nearest, ties to even. Their sums are float32, and so are parameters, statistics, norms
+and optimizers. A derivative has its forward pass's precision. Processors with AMX gain speed;
+``build_info()["bfloat16_products"]`` says what this one does. float64 and products on the GPU do not
+change.
+
+Args:
+    precision: "float32", the default, or "bfloat16".
+
+Raises:
+    ArgumentError: Any other name.
+)doc");
+  py::class_<PrecisionGuard>(m, "_MatmulPrecisionGuard",
+                             "The state of :class:`normlab.matmul_precision`.")
+      .def(py::init<const std::string&>(), py::arg("precision"))
+      .def("enter", &PrecisionGuard::enter, "Sets this thread's precision.")
+      .def("exit", &PrecisionGuard::exit, "Ends what enter() began. ArgumentError if it did not.");
 }
 
 }  // namespace
@@ -38,6 +91,7 @@ void bind_info(py::module_& m) {
         py::typing::Dict<py::str, py::object> d;
         d["version"] = info.version;
         d["isa"] = info.isa;
+        d["bfloat16_products"] = info.bfloat16_products;
         d["onednn"] = info.onednn;
         d["threads"] = info.threads;
         d["threads_reason"] = info.threads_reason;
@@ -50,6 +104,8 @@ void bind_info(py::module_& m) {
       R"doc(Facts of this build and of the machine, as a dict.
 
 Keys: ``version``, ``isa`` (instruction set of the CPU kernels: baseline, avx2 or avx512),
+``bfloat16_products`` (how :func:`set_matmul_precision` multiplies: AMX, AVX512-BF16, or float32
+after rounding),
 ``onednn`` (version of the library that is loaded), ``threads``, ``threads_reason`` (where their
 number comes from), ``compiler``, ``cuda`` (whether a GPU can be used) and ``cuda_reason`` (why not).
 
@@ -57,6 +113,7 @@ Args:
     gpu: False does not look for a GPU, which opens it; ``cuda`` is then False.
 )doc");
   bind_machine(m);
+  bind_precision(m);
 }
 
 }  // namespace normlab::bindings

@@ -201,7 +201,7 @@ sentence do not depend on its company; one without words gets those of a zero ve
       py::arg("activation") = "relu", py::arg("norm") = "layernorm",
       py::arg("dtype") = DType::float32,
       "vocabulary: its words with the unknown one. position_scale: amplitude of the sines. "
-      "dtype: what the encoder's activations are stored as, float32, or bfloat16 on the GPU; "
+      "dtype: what the encoder's activations are stored as, float32 or bfloat16; "
       "parameters and logits stay float32, and it is not saved. The rest as in "
       "nl.nn.TransformerEncoder.");
   c.def(

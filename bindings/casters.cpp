@@ -3,6 +3,10 @@
 namespace normlab::bindings {
 namespace {
 
+std::string name_of(const py::dtype& dtype) {
+  return py::str(py::object(dtype));
+}
+
 /// The engine's type for a NumPy one that it can share, else nullopt.
 std::optional<DType> same_dtype(const py::dtype& dtype) {
   const char order = dtype.byteorder();
@@ -12,11 +16,8 @@ std::optional<DType> same_dtype(const py::dtype& dtype) {
       {'i', 8, DType::int64},   {'u', 1, DType::uint8},   {'b', 1, DType::boolean}};
   for (const auto& [kind, size, ours] : kTypes)
     if (dtype.kind() == kind && dtype.itemsize() == size) return ours;
+  if (dtype.itemsize() == 2 && name_of(dtype) == "bfloat16") return DType::bfloat16;  // ml_dtypes'
   return std::nullopt;
-}
-
-std::string name_of(const py::dtype& dtype) {
-  return py::str(py::object(dtype));
 }
 
 /// The engine's type that holds a NumPy one's values best.
@@ -33,7 +34,7 @@ DType nearest_dtype(const py::dtype& dtype) {
       if (size == 1) return DType::uint8;
       return size == 2 ? DType::int32 : DType::int64;
   }
-  if (name_of(dtype) == "bfloat16") return DType::float32;
+  if (name_of(dtype) == "bfloat16") return DType::bfloat16;
   fail<DtypeError>("tensor", "elements must be real numbers or booleans",
                    dtype.kind() == 'O' ? " of at most 64 bits" : "", ", got dtype ",
                    name_of(dtype));
@@ -97,6 +98,20 @@ bool is_array_like(py::handle source) {
          py::hasattr(source, "__array_interface__");
 }
 
+/// The package ml_dtypes', which NumPy knows by then.
+py::dtype numpy_bfloat16() {
+  py::object module;
+  try {
+    module = py::module_::import("ml_dtypes");
+  } catch (const py::error_already_set& e) {
+    if (!e.matches(PyExc_ImportError)) throw;
+    fail<DtypeError>("dtype",
+                     "NumPy has no bfloat16 without the package ml_dtypes (pip install ml_dtypes); "
+                     "x.to('float32') converts");
+  }
+  return py::dtype::from_args(module.attr("bfloat16"));
+}
+
 }  // namespace
 
 py::dtype numpy_dtype(DType dtype) {
@@ -116,7 +131,7 @@ py::dtype numpy_dtype(DType dtype) {
     case DType::bfloat16:
       break;
   }
-  fail<DtypeError>("dtype", "NumPy has no bfloat16; x.to('float32') converts");
+  return numpy_bfloat16();
 }
 
 bool is_text(py::handle source, const char* text) {
@@ -169,8 +184,8 @@ Tensor tensor_from_array(const py::array& array, std::optional<DType> dtype, boo
   const DType nearest = nearest_dtype(array.dtype());  // refuses what no dtype can hold
   const DType target = dtype.value_or(nearest);
   const bool integer = !carries_gradient(target) && target != DType::boolean;
-  // NumPy would wrap integers around, and has no bfloat16 to copy into: the engine converts.
-  if (target == DType::bfloat16 || (integer && target != nearest))
+  // NumPy would wrap integers around, and may have no bfloat16 to copy into: the engine converts.
+  if (target != nearest && (integer || target == DType::bfloat16))
     return tensor_from_array(array, nearest).to(target);
   const Shape shape = shape_of(array);
   if (!copy && same_dtype(array.dtype()) == target && is_shareable(array)) {

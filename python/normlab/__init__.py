@@ -14,6 +14,7 @@ from ._attach import attach as _attach
 from ._core import *  # noqa: F403
 from ._core import __version__
 from ._grad import no_grad
+from ._precision import matmul_precision
 from .nn import functional as functional
 
 _attach()
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "cuda",
     "data",
+    "matmul_precision",
     "nn",
     "no_grad",
     "optim",

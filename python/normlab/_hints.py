@@ -17,7 +17,7 @@ _TYPES = {
 """PyTorch's names of element types, and ours."""
 _OURS = {"dtype": "float32"} | {name: name for name in ("uint8", *_TYPES.values())}
 
-_NO_HALF = 'of the short types there is bfloat16, for the GPU: `x.to("bfloat16")`'
+_NO_HALF = 'of the short types there is bfloat16: `x.to("bfloat16")`'
 _BATCHES = "draw batches of arrays or tensors with `nl.permutation(len(x))`, `nl.take(x, index)`"
 _ANY = "use `bool(x.numpy().any())`"
 _HOOK = "to watch norms, use `nl.probe(net)`"
@@ -245,7 +245,7 @@ _MODULE: Mapping[str, str] = {
     "cpu": 'use `net.to("cpu")`',
     "double": 'use `net.to("float64")`',
     "float": 'use `net.to("float32")`',
-    "half bfloat16": "parameters are float32 or float64",
+    "half bfloat16": 'of the short types there is bfloat16: `net.to("bfloat16")`',
     "modules children named_children": "use `net.named_modules()`; direct parts have no dot in it",
     "buffers": "use `net.named_buffers()`",
     "apply": "loop over `net.named_modules()`",

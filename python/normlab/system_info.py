@@ -30,6 +30,7 @@ def info_table(encoding: str | None = None) -> Table:
         "processor": processor(),
         "vector instructions": ", ".join(vector_instructions()) or "none of interest",
         "instruction set": f"{build['isa']} kernels",
+        "bfloat16 products": build["bfloat16_products"],
         "oneDNN": str(build["onednn"]),
         "threads": f"{build['threads']} ({build['threads_reason']})",
         "CUDA": "yes" if build["cuda"] else f"no: {build['cuda_reason']}",

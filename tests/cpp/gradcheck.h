@@ -54,36 +54,37 @@ inline double gradient_error(const Op& op, const std::vector<Tensor>& inputs, co
   return worst;
 }
 
-/// The greatest difference, relative to max(1, |value|), between the CPU's and the GPU's result and
-/// gradients of op on the same inputs, read as `dtype` where they are floating; 0 where there is no
-/// device, which has_device() says. Of bfloat16 the CPU's are computed in float64 from the same
-/// rounded inputs.
-inline double cuda_difference(const Op& op, const std::vector<Tensor>& inputs,
-                              DType dtype = DType::float64) {
-  if (!has_device()) return 0;
-  const auto stored = [&](const Tensor& t, Device device) {
-    const Tensor rounded = t.to(dtype);
-    const bool computed = dtype == DType::bfloat16 && device == Device::cpu;
-    return computed ? rounded.to(DType::float64) : rounded.to(device);
-  };
-  const auto run = [&](Device device) {
-    std::vector<Tensor> leaves;
-    for (const Tensor& x : inputs) {
-      Tensor t = x.detach().clone();
-      leaves.push_back(is_floating(x.dtype()) ? stored(t, device) : t.to(device));
-      if (x.requires_grad()) leaves.back().set_requires_grad();
-    }
-    const Tensor z = op(leaves);
-    if (z.device() != device) fail<DeviceError>("cuda_difference", "the result left its device");
-    std::vector<std::vector<double>> values{z.to_vector()};
-    if (!z.requires_grad()) return values;
-    Generator generator(12345);
-    z.backward(stored(randn(z.shape(), 0, 1, DType::float64, generator), device));
-    for (const Tensor& leaf : leaves)
-      values.push_back(leaf.grad() ? leaf.grad().to_vector() : std::vector<double>());
-    return values;
-  };
-  const auto want = run(Device::cpu), got = run(Device::cuda);
+/// A dtype and a device of a computation.
+struct Place {
+  DType dtype;
+  Device device = Device::cpu;
+};
+
+/// Result and gradients of op at a place, of floating inputs that are rounded to `read_as` first.
+inline std::vector<std::vector<double>> values_at(const Place& place, const Op& op,
+                                                  const std::vector<Tensor>& inputs,
+                                                  DType read_as) {
+  const auto put = [&](const Tensor& t) { return t.to(read_as).to(place.dtype).to(place.device); };
+  std::vector<Tensor> leaves;
+  for (const Tensor& x : inputs) {
+    const Tensor t = x.detach().clone();
+    leaves.push_back(is_floating(x.dtype()) ? put(t) : t.to(place.device));
+    if (x.requires_grad()) leaves.back().set_requires_grad();
+  }
+  const Tensor z = op(leaves);
+  if (z.device() != place.device) fail<DeviceError>("values_at", "the result left its device");
+  std::vector<std::vector<double>> values{z.to_vector()};
+  if (!z.requires_grad()) return values;
+  Generator generator(12345);
+  z.backward(put(randn(z.shape(), 0, 1, DType::float64, generator)));
+  for (const Tensor& leaf : leaves)
+    values.push_back(leaf.grad() ? leaf.grad().to_vector() : std::vector<double>());
+  return values;
+}
+
+/// The greatest difference relative to max(1, |value|).
+inline double greatest_difference(const std::vector<std::vector<double>>& got,
+                                  const std::vector<std::vector<double>>& want) {
   double worst = 0;
   for (size_t k = 0; k < want.size(); ++k) {
     if (got[k].size() != want[k].size()) return INFINITY;
@@ -95,6 +96,23 @@ inline double cuda_difference(const Op& op, const std::vector<Tensor>& inputs,
     }
   }
   return worst;
+}
+
+/// Between the GPU and the CPU, on the same inputs read as `dtype` where they are floating; 0 where
+/// there is no device, which has_device() says. Of bfloat16 the CPU's are computed in float64.
+inline double cuda_difference(const Op& op, const std::vector<Tensor>& inputs,
+                              DType dtype = DType::float64) {
+  if (!has_device()) return 0;
+  const DType exact = dtype == DType::bfloat16 ? DType::float64 : dtype;
+  return greatest_difference(values_at({dtype, Device::cuda}, op, inputs, dtype),
+                             values_at({exact}, op, inputs, dtype));
+}
+
+/// Between bfloat16 on the CPU and float64 of the same rounded inputs.
+inline double bfloat16_difference(const Op& op, const std::vector<Tensor>& inputs) {
+  constexpr DType kShort = DType::bfloat16;
+  return greatest_difference(values_at({kShort}, op, inputs, kShort),
+                             values_at({DType::float64}, op, inputs, kShort));
 }
 
 /// A float64 leaf of normal numbers, the same for the same seed.

@@ -92,4 +92,23 @@ inline void check_close(const Tensor& got, const Tensor& want, double tolerance)
   if (got) CHECK(max_difference(got, want) <= tolerance * scale_of(want));
 }
 
+/// normalize() as a function of x and whatever parameters o has.
+struct NormCall {
+  Op op;
+  std::vector<Tensor> inputs;
+
+  NormCall(const NormTraits& v, const Tensor& x, const NormInputs& o) {
+    inputs.push_back(x.detach().clone().set_requires_grad());
+    for (const Tensor& parameter : {o.gain, o.bias, o.alpha})
+      if (parameter) inputs.push_back(parameter.detach().clone().set_requires_grad());
+    op = [v, o](const std::vector<Tensor>& in) {
+      NormInputs own = o;
+      size_t next = 1;
+      for (Tensor* parameter : {&own.gain, &own.bias, &own.alpha})
+        if (*parameter) *parameter = in[next++];
+      return normalize(in[0], v, own);
+    };
+  }
+};
+
 }  // namespace normlab::test

@@ -12,17 +12,8 @@ namespace {
 /// How far the GPU is from the CPU, forward and backward, for x and whatever parameters o has.
 double gpu_error(const NormTraits& v, const Tensor& x, const NormInputs& o,
                  DType dtype = DType::float64) {
-  std::vector<Tensor> inputs{x.detach().clone().set_requires_grad()};
-  for (const Tensor& parameter : {o.gain, o.bias, o.alpha})
-    if (parameter) inputs.push_back(parameter.detach().clone().set_requires_grad());
-  const Op op = [&](const std::vector<Tensor>& in) {
-    NormInputs own = o;
-    size_t next = 1;
-    for (Tensor* parameter : {&own.gain, &own.bias, &own.alpha})
-      if (*parameter) *parameter = in[next++];
-    return normalize(in[0], v, own);
-  };
-  return cuda_difference(op, inputs, dtype);
+  const NormCall call(v, x, o);
+  return cuda_difference(call.op, call.inputs, dtype);
 }
 
 void check_gpu(const NormTraits& v, const Tensor& x, const NormInputs& o) {

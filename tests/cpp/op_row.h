@@ -17,7 +17,7 @@ struct OpRow {
   /// Float64 inputs: gradients of those that are small are checked against differences.
   std::vector<Inputs> inputs = {};
   double float32 = 1e-5;           ///< greatest difference from float64, on the CPU and the GPU
-  double bfloat16 = 0;             ///< the same on the GPU; 0: not taken
+  double bfloat16 = 0;             ///< the same on both; 0: not taken
   std::vector<Inputs> exact = {};  ///< inputs of other dtypes, or of any that only move elements
   std::vector<Inputs> edges = {};  ///< infinities and NaN: the GPU's results are the CPU's
   bool refuses_integers = true;

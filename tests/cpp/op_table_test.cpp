@@ -100,6 +100,15 @@ TEST_CASE("ops: dtypes without a kernel are refused by name", "[ops][error]") {
   }
 }
 
+TEST_CASE("ops: bfloat16 on the CPU is rounded float32", "[ops][bfloat16]") {
+  for (const OpRow& row : op_table())
+    for (const Inputs& inputs : row.inputs) {
+      if (row.bfloat16 == 0) continue;
+      CAPTURE(row.name, shapes_of(inputs));
+      CHECK(bfloat16_difference(row.call, inputs) < row.bfloat16);
+    }
+}
+
 TEST_CASE("ops: the GPU agrees with the CPU", "[ops][cuda]") {
   if (!test::has_device()) return;
   for (const OpRow& row : op_table()) {

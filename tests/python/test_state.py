@@ -252,9 +252,8 @@ def test_converting_while_training():
     assert optimizer.state()["0.weight.exp_avg"].dtype == "float64"
     net.to(dtype="float32", device="cpu")
     train(net, optimizer)
-    for target in ("bfloat16", "int32"):
-        with pytest.raises(nl.DtypeError, match="float32 or float64"):
-            net.to(target)
+    with pytest.raises(nl.DtypeError, match="float32, float64 or bfloat16"):
+        net.to("int32")
     with pytest.raises(nl.DtypeError, match="must be a device or a dtype, got None"):
         net.to(None)
     with pytest.raises(nl.DtypeError, match="dtype"):

@@ -43,8 +43,8 @@ class Module : public std::enable_shared_from_this<Module> {
   /// tensors stay the same objects, so optimizers and others that hold them follow. Tensors that
   /// share their storage do not move. DeviceError or OutOfMemoryError before anything is moved.
   void to(Device device);
-  /// Converts floating parameters, their gradients, and buffers to float32 or float64 in the same
-  /// way. DtypeError for another type.
+  /// Converts floating parameters, their gradients, and buffers to float32, float64 or bfloat16 in
+  /// the same way; with bfloat16, buffers to float32. DtypeError for another type.
   void to(DType dtype);
 
   /// Parameters and buffers by dotted name. They share storage with the module and follow its

@@ -175,8 +175,8 @@ struct NormParameters {
 /// first. A row of equal elements gives y = 0, with eps = 0 too; its divisor is 0 then, and dx is
 /// defined as 0. dx is infinite where 1 / sigma makes it so. No elements at all leave the running
 /// statistics as they are.
-/// @param x  [..., row], float32 or float64; on the GPU also bfloat16, with parameters in bfloat16
-///           or float32 and running statistics in float32.
+/// @param x  [..., row], float32, float64 or bfloat16; beside bfloat16 parameters are bfloat16 or
+///           float32 and running statistics float32.
 /// @return   shape and dtype of x; x itself for "none".
 /// @throws ShapeError  gain, bias, alpha or running statistics of another shape; no such axes; one
 ///                     element a row under std_eps; groups that do not divide the channels.

@@ -252,8 +252,8 @@ enum class Activation : uint8_t {
 Activation activation_named(const std::string& name);
 const char* name_of(Activation activation);
 /// act(x weight^T + bias): x [..., in], weight [out, in], bias [out] or undefined -> [..., out].
-/// On the GPU x may be bfloat16, weight and bias bfloat16 or float32: both are rounded to bfloat16,
-/// sums, with the bias, are float32 until they are stored, and gradients have the dtypes of what
+/// Beside x in bfloat16, weight and bias are bfloat16 or float32: both are rounded to bfloat16.
+/// Sums, with the bias, are float32 until they are stored, and gradients have the dtypes of what
 /// they belong to.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               Activation activation = Activation::none);

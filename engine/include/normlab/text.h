@@ -112,7 +112,7 @@ struct ClassifierOptions {
   int64_t classes = 2;
   double position_scale = 1.0;  ///< amplitude of the sines
   nn::TransformerOptions encoder = {};
-  /// Type of the encoder's stored activations: float32, or bfloat16 on the GPU. Parameters and
+  /// Type of the encoder's stored activations: float32 or bfloat16. Parameters and
   /// logits stay float32. Not saved: a model may be read for another device.
   DType dtype = DType::float32;
 };

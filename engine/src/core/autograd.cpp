@@ -5,9 +5,11 @@
 #include <cstring>
 
 #include "core/accumulate.h"
+#include "core/bfloat16.h"
 #include "core/gpu.h"
 #include "core/tensor_impl.h"
 #include "cpu/parallel.h"
+#include "normlab/matmul_precision.h"
 
 namespace normlab {
 
@@ -31,7 +33,8 @@ struct Node {
   Backward backward;
   bool has_derivative = true;
   bool released = false;
-  Gradient pending;  ///< what has arrived so far, during a walk
+  MatmulPrecision precision = matmul_precision();  ///< of the forward pass, and so of this one
+  Gradient pending;                                ///< what has arrived so far, during a walk
 
   ~Node() { release(); }
 
@@ -111,7 +114,10 @@ void add_blocks(void (*add)(T*, const T*, int64_t), T* into, const T* from, int6
 void add_in_place(Tensor& into, const Tensor& from) {
   if (into.device() == Device::cuda) return cuda::add_in_place(into, from);
   const AccumulateKernels& kernels = accumulate_kernels_for_cpu();
-  if (into.dtype() == DType::float32)
+  if (into.dtype() == DType::bfloat16)
+    add_blocks(bfloat16_kernels_for_cpu().add, into.data<bfloat16>(), from.data<bfloat16>(),
+               from.numel());
+  else if (into.dtype() == DType::float32)
     add_blocks(kernels.add_float, into.data<float>(), from.data<float>(), from.numel());
   else
     add_blocks(kernels.add_double, into.data<double>(), from.data<double>(), from.numel());
@@ -196,6 +202,7 @@ class Walk {
                      "' has no derivative; detach() its input if none is wanted");
     std::unique_ptr<bool[]> needs(new bool[node.edges.size()]);
     for (size_t i = 0; i < node.edges.size(); ++i) needs[i] = node.edges[i].needed();
+    const MatmulPrecisionScope precision(node.precision);
     Grads grads = node.backward(dz, Needs(needs.get(), node.edges.size()));
     dz = Tensor();
     check<GradError>(grads.size() == node.edges.size(), node.op, "its derivative gave ",

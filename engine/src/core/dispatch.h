@@ -11,7 +11,7 @@ template <class Body>
 auto dispatch(DType dtype, const Body& body) {
   switch (dtype) {
     case DType::bfloat16:
-      fail<DtypeError>("dtype", "the CPU does not compute in bfloat16; to('float32') converts");
+      fail<DtypeError>("dtype", "this operation does not take bfloat16; to('float32') converts");
     case DType::float64:
       return body.template operator()<double>();
     case DType::int32:
@@ -35,9 +35,9 @@ auto dispatch_stored(DType dtype, const Body& body) {
   return dispatch(dtype, body);
 }
 
-/// Whether ops compute with x as with real numbers: float32 and float64, bfloat16 on the GPU.
-inline bool is_computable(const Tensor& x) {
-  return is_floating(x.dtype()) || (x.dtype() == DType::bfloat16 && x.device() == Device::cuda);
+/// True for bfloat16 on the CPU, which stores it and computes in float32.
+inline bool is_stored_only(const Tensor& x) {
+  return x.dtype() == DType::bfloat16 && x.device() == Device::cpu;
 }
 
 /// What sums, statistics and biases of a floating dtype are kept in.
@@ -53,7 +53,7 @@ auto dispatch_floating(const char* op, DType dtype, const Body& body) {
   return body.template operator()<float>();
 }
 
-/// The same with bfloat16, for what computes on the GPU or only passes pointers on.
+/// The same with bfloat16.
 template <class Body>
 auto dispatch_computable(const char* op, DType dtype, const Body& body) {
   if (dtype == DType::bfloat16) return body.template operator()<bfloat16>();

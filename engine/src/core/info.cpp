@@ -4,6 +4,7 @@
 
 #include "cpu/isa.h"
 #include "normlab/cuda.h"
+#include "normlab/matmul_precision.h"
 #include "normlab/tensor.h"
 
 namespace normlab {
@@ -33,6 +34,7 @@ const char* version() {
 BuildInfo build_info(bool gpu) {
   return {.version = version(),
           .isa = name_of(isa()),
+          .bfloat16_products = bfloat16_products(),
           .onednn = onednn_version(),
           .compiler = compiler(),
           .threads = num_threads(),

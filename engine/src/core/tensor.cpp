@@ -8,6 +8,7 @@
 
 #include "core/accumulate.h"
 #include "core/allocator.h"
+#include "core/bfloat16.h"
 #include "core/dispatch.h"
 #include "core/gpu.h"
 #include "core/scalar.h"
@@ -149,6 +150,10 @@ void copy_values(const Tensor& to, const Tensor& from) {
 /// On the GPU what does not fit becomes the nearest that does: to refuse it would mean to wait.
 void convert_values(const Tensor& from, const Tensor& to) {
   if (from.device() == Device::cuda) return cuda::convert(from, to);
+  if (from.dtype() == DType::float32 && to.dtype() == DType::bfloat16)
+    return convert_values(from.data<float>(), static_cast<bfloat16*>(to.raw()), from.numel());
+  if (from.dtype() == DType::bfloat16 && to.dtype() == DType::float32)
+    return convert_values(from.data<bfloat16>(), static_cast<float*>(to.raw()), from.numel());
   dispatch_stored(from.dtype(), [&]<class From>() {
     dispatch_stored(to.dtype(), [&]<class To>() {
       const From* values = from.data<From>();

@@ -2,6 +2,7 @@
 #include <mutex>
 #include <unordered_set>
 
+#include "core/dispatch.h"
 #include "core/json.h"
 #include "core/state.h"
 #include "core/tensor_impl.h"
@@ -124,40 +125,53 @@ void Module::zero_grad() {
 
 namespace {
 
-/// Gives those tensors of the state that `changes` picks the values of what `convert` makes of
-/// them, and their gradients likewise: all, or none on an error. They stay the same objects.
-template <class Changes, class Convert>
-void replace_values(const TensorMap& state, const Changes& changes, const Convert& convert) {
+/// New values for tensors that stay the same objects, and for their gradients.
+class NewValues {
+ public:
+  /// convert(x) may throw: nothing has changed until apply().
+  template <class Convert>
+  void add(const Tensor& x, const Convert& convert) {
+    moves_.push_back({x.impl(), convert(x.detach()), x.grad() ? convert(x.grad()) : Tensor()});
+  }
+  void apply() {
+    for (Move& move : moves_) {
+      move.tensor->storage = move.value.impl()->storage;
+      move.tensor->offset = 0;
+      move.tensor->dtype = move.value.dtype();
+      move.tensor->grad = move.gradient;
+    }
+  }
+
+ private:
   struct Move {
     std::shared_ptr<TensorImpl> tensor;
     Tensor value, gradient;
   };
-  std::vector<Move> moves;
-  for (const auto& [name, tensor] : state)
-    if (changes(tensor))
-      moves.push_back({tensor.impl(), convert(tensor.detach()),
-                       tensor.grad() ? convert(tensor.grad()) : Tensor()});
-  for (Move& move : moves) {
-    move.tensor->storage = move.value.impl()->storage;
-    move.tensor->offset = 0;
-    move.tensor->dtype = move.value.dtype();
-    move.tensor->grad = move.gradient;
-  }
-}
+  std::vector<Move> moves_;
+};
 
 }  // namespace
 
 void Module::to(Device device) {
-  replace_values(
-      state(), [&](const Tensor& x) { return x.device() != device; },
-      [&](const Tensor& x) { return x.to(device); });
+  NewValues values;
+  for (const auto& [name, tensor] : state())
+    if (tensor.device() != device)
+      values.add(tensor, [&](const Tensor& x) { return x.to(device); });
+  values.apply();
 }
 
 void Module::to(DType dtype) {
-  check<DtypeError>(is_floating(dtype), "to", "parameters are float32 or float64, got ", dtype);
-  replace_values(
-      state(), [&](const Tensor& x) { return carries_gradient(x.dtype()) && x.dtype() != dtype; },
-      [&](const Tensor& x) { return x.to(dtype); });
+  check<DtypeError>(carries_gradient(dtype), "to",
+                    "parameters are float32, float64 or bfloat16, got ", dtype);
+  NewValues values;
+  const auto add = [&](const NamedTensors& tensors, DType wanted) {
+    for (const auto& [name, tensor] : tensors)
+      if (carries_gradient(tensor.dtype()) && tensor.dtype() != wanted)
+        values.add(tensor, [&](const Tensor& x) { return x.to(wanted); });
+  };
+  add(list(&Module::parameters_), dtype);
+  add(named_buffers(), computed_in(dtype));  // statistics
+  values.apply();
 }
 
 TensorMap Module::state(bool copy) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/bfloat16.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
 #include "cpu/parallel.h"
@@ -18,6 +19,7 @@ struct PackedAttention {
   const Tensor &qkv, &offsets, &z, &log_sum;
   int64_t heads;
   Tensor dz = {}, dqkv = {};
+  bool bfloat16_products = false;
 };
 
 /// Head `job % heads` of sentence `job / heads`.
@@ -36,6 +38,7 @@ AttentionHead<T> head_of(const PackedAttention& c, int64_t job) {
   h.log_sum = static_cast<T*>(c.log_sum.raw()) + head * c.z.size(0) + offset[0];
   if (c.dz) h.dz = c.dz.data<T>() + at;
   if (c.dqkv) h.dqkv = static_cast<T*>(c.dqkv.raw()) + at3;
+  h.bfloat16_products = c.bfloat16_products;
   return h;
 }
 
@@ -72,6 +75,19 @@ void run(const PackedAttention& c) {
       if (const AttentionHead<T> h = head_of<T>(c, job); h.length > 0)
         run_head(h, first + part * floats);
   });
+}
+
+/// Of operands that are bfloat16 or rounded to it: all between the products is float32.
+void run_rounded(const PackedAttention& c) {
+  const bool stored = c.qkv.dtype() == DType::bfloat16, backward = c.dqkv.defined();
+  const Tensor qkv = rounded_to_bfloat16(c.qkv);
+  const Tensor dz = backward ? rounded_to_bfloat16(c.dz) : Tensor();
+  if (!stored) return run<float>({qkv, c.offsets, c.z, c.log_sum, c.heads, dz, c.dqkv, true});
+  const Tensor z = backward ? rounded_to_bfloat16(c.z) : Tensor::empty(c.z.shape());
+  const Tensor dqkv = backward ? Tensor::empty(c.dqkv.shape()) : Tensor();
+  run<float>({qkv, c.offsets, z, c.log_sum, c.heads, dz, dqkv, true});
+  const Tensor &from = backward ? dqkv : z, &to = backward ? c.dqkv : c.z;
+  convert_values(from.data<float>(), static_cast<bfloat16*>(to.raw()), to.numel());
 }
 
 // --- on the GPU -------------------------------------------------------------------------------
@@ -111,12 +127,13 @@ void run_on_gpu(const PackedAttention& c) {
 
 void run_anywhere(const PackedAttention& c) {
   if (c.qkv.device() == Device::cuda) return run_on_gpu(c);
+  if (multiplies_bfloat16(c.qkv.dtype())) return run_rounded(c);
   dispatch_floating("attention", c.qkv.dtype(), [&]<class T>() { run<T>(c); });
 }
 
 void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
-  check<DtypeError>(is_computable(qkv), "attention", "qkv must be float32 or float64, got ",
-                    qkv.dtype());
+  check<DtypeError>(carries_gradient(qkv.dtype()), "attention",
+                    "qkv must be float32 or float64, got ", qkv.dtype());
   check<ArgumentError>(heads > 0, "attention", "heads must be positive, got ", heads);
   check(qkv.rank() == 2 && qkv.size(1) % (3 * heads) == 0 && qkv.size(1) > 0, "attention",
         "qkv must be [T, 3 D] with D a multiple of ", heads, " heads, got ", qkv.shape());

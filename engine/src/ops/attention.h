@@ -20,6 +20,9 @@ struct AttentionHead {
   // Backward only.
   const T* dz = nullptr;
   T* dqkv = nullptr;
+
+  /// Weights and the gradients of scores are rounded to bfloat16 before they are multiplied.
+  bool bfloat16_products = false;
 };
 
 /// Queries that are worked on at a time: their scores against all keys stay in the cache.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cpu/simd_bfloat16.h"
 #include "cpu/simd_rows.h"
 #include "cpu/simd_tile.h"
 
@@ -42,12 +43,17 @@ RightSide turned(const float* x, const Head& h, Scratch& scratch) {
   return {to, to_step};
 }
 
+/// What a product takes for v.
+vfloat operand(const Head& h, vfloat v) {
+  return h.bfloat16_products ? to_bfloat16(v) : v;
+}
+
 /// row = exp(scale * (row - greatest)); returns the sum, and its logarithm in log_sum.
 float exponentials(float* row, const Head& h, float& log_sum) {
   const float greatest = row_max(row, h.length);
   const double total = sum_over(h.length, [&](int64_t i, int64_t count) {
     const vfloat e = vexp((load(row + i, count) - greatest) * h.scale);
-    store(row + i, e, count);
+    store(row + i, operand(h, e), count);
     return e;
   });
   log_sum = h.scale * greatest + static_cast<float>(std::log(total));
@@ -85,8 +91,9 @@ void weights_and_gradients(const Head& h, int64_t row, float* weight, float* dwe
   const float log_sum = h.log_sum[row];
   each_vector(0, h.length, [&](int64_t j, int64_t count) {
     const vfloat w = vexp(load(weight + j, count) * h.scale - log_sum);
-    store(weight + j, w, count);
-    store(dweight + j, w * (load(dweight + j, count) - mean) * h.scale, count);
+    store(weight + j, operand(h, w), count);
+    const vfloat dscore = w * (load(dweight + j, count) - mean) * h.scale;
+    store(dweight + j, operand(h, dscore), count);
   });
 }
 

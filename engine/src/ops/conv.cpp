@@ -1,5 +1,6 @@
 #include "ops/conv.h"
 
+#include "core/bfloat16.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
 #include "cuda/library.h"
@@ -112,6 +113,8 @@ struct Convolution {
   Activation activation = Activation::none;
   bool direct = false, direct_weights = false;
 
+  bool rounded = false;  ///< x, weight and gradients are rounded to bfloat16 before the products
+
   /// True if the kernel applies the activation itself.
   bool fused() const { return direct && activation == Activation::relu; }
 };
@@ -122,7 +125,13 @@ Convolution call_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& 
   call.activation = options.activation;
   call.direct = x.device() == Device::cpu && x.dtype() == DType::float32 && takes_direct(call.s);
   call.direct_weights = call.direct && takes_direct_weights(call.s);
+  call.rounded = x.device() == Device::cpu && multiplies_bfloat16(x.dtype());
   return call;
+}
+
+/// What the products take for x.
+Tensor operand(const Convolution& call, const Tensor& x) {
+  return call.rounded ? rounded_to_bfloat16(x) : x;
 }
 
 void run_forward(const Convolution& call, const float* x, const float* w, const float* bias,
@@ -204,7 +213,8 @@ Tensor forward(const Convolution& call, const Tensor& x, const Tensor& weight, c
   const ConvShape& s = call.s;
   Tensor z = Tensor::empty({s.N, s.O, s.OH, s.OW}, x.dtype());
   if (z.numel() == 0) return z;
-  run_forward(call, x.data<T>(), weight.data<T>(), device_data_or_null<T>(bias), z.data<T>());
+  run_forward(call, operand(call, x).template data<T>(), operand(call, weight).template data<T>(),
+              device_data_or_null<T>(bias), z.data<T>());
   if (call.fused() || call.activation == Activation::none) return z;
   if (recorded && keeps_input(call.activation)) before = Tensor::empty(z.shape(), z.dtype());
   add_bias_and_activate(z.data<T>(), static_cast<const T*>(nullptr),
@@ -242,17 +252,19 @@ Tensor wanted(bool need, const Shape& shape, T*& data) {
 template <class T>
 Grads backward(const Convolution& call, const Kept& kept, const Tensor& dz, Needs needs) {
   const ConvShape& s = call.s;
-  const bool fused = call.fused() && (call.direct_weights || !needs[1]);
+  const bool fused = call.fused() && !call.rounded && (call.direct_weights || !needs[1]);
   const Tensor dpre =
       fused ? dz : activation_gradient("conv2d", call.activation, dz, kept.activation);
   ConvGrads<T> grads;
   const Tensor dx = wanted(needs[0], {s.N, s.C, s.H, s.W}, grads.dx);
   const Tensor dw = wanted(needs[1], weight_shape(s), grads.dw);
-  Tensor db = wanted(needs[2] && call.direct, {s.O}, grads.db);
-  run_backward(call, needs[1] ? kept.x.get().data<T>() : nullptr,
-               needs[0] ? kept.weight.get().data<T>() : nullptr,
-               fused ? kept.activation.get().data<T>() : nullptr, dpre.data<T>(), grads);
-  if (needs[2] && !call.direct) db = sum(dpre, {0, 2, 3});
+  Tensor db = wanted(needs[2] && call.direct && !call.rounded, {s.O}, grads.db);
+  const Tensor x = needs[1] ? operand(call, kept.x.get()) : Tensor();
+  const Tensor weight = needs[0] ? operand(call, kept.weight.get()) : Tensor();
+  run_backward(call, device_data_or_null<T>(x), device_data_or_null<T>(weight),
+               fused ? kept.activation.get().data<T>() : nullptr,
+               operand(call, dpre).template data<T>(), grads);
+  if (needs[2] && !db.defined()) db = sum(dpre, {0, 2, 3});
   return {dx, dw, db};
 }
 

@@ -2,6 +2,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "core/bfloat16.h"
 #include "core/onednn.h"
 #include "ops/conv.h"
 
@@ -52,7 +53,9 @@ struct Description {
   dnnl::primitive_attr attributes;
 };
 
-Description description_of(const ConvShape& s, int64_t images, Pass pass, bool has_bias) {
+/// rounded: the operands' values are bfloat16's, so that oneDNN may multiply them as such.
+Description description_of(const ConvShape& s, int64_t images, Pass pass, bool has_bias,
+                           bool rounded) {
   constexpr auto f32 = memory::data_type::f32;
   const bool grouped = s.groups > 1;
   const memory::dims x = {images, s.C, s.H, s.W};
@@ -75,13 +78,14 @@ Description description_of(const ConvShape& s, int64_t images, Pass pass, bool h
   d.high = {(s.OH - 1) * s.stride_h + s.span_h() - s.H - s.padding_h,
             (s.OW - 1) * s.stride_w + s.span_w() - s.W - s.padding_w};
   d.attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (rounded) d.attributes.set_fpmath_mode(dnnl::fpmath_mode::bf16);
   return d;
 }
 
-Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias) {
+Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias, bool rounded) {
   constexpr auto algorithm = dnnl::algorithm::convolution_direct;
   const dnnl::engine& engine = onednn::engine();
-  const Description d = description_of(s, images, pass, has_bias);
+  const Description d = description_of(s, images, pass, has_bias, rounded);
   const auto finished = [&](dnnl::primitive primitive, const memory::desc& x, const memory::desc& w,
                             const memory::desc& z, const memory::desc& scratchpad) {
     return Convolution{std::move(primitive),
@@ -115,8 +119,10 @@ std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t image
                                                bool has_bias) {
   const InOneDnn in_onednn;  // not while the cache itself is being made, either
   static onednn::Cache<Convolution> cache;
+  const bool rounded = multiplies_bfloat16(DType::float32);
   const onednn::Key key = {static_cast<int64_t>(pass),
                            has_bias,
+                           rounded,
                            images,
                            s.C,
                            s.H,
@@ -133,7 +139,7 @@ std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t image
                            s.dilation_h,
                            s.dilation_w,
                            s.groups};
-  return cache.get("conv2d", key, [&] { return compile(s, images, pass, has_bias); });
+  return cache.get("conv2d", key, [&] { return compile(s, images, pass, has_bias, rounded); });
 }
 
 memory at(const memory::desc& desc, const void* data) {

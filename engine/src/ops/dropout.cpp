@@ -47,6 +47,7 @@ Tensor drop_on_gpu(const Tensor& x, const Mask& mask) {
 /// x with the elements dropped that the mask says.
 Tensor drop(const Tensor& x, const Mask& mask) {
   if (x.device() == Device::cuda) return drop_on_gpu(x, mask);
+  if (is_stored_only(x)) return drop(x.to(DType::float32), mask).to(DType::bfloat16);
   Tensor z = Tensor::empty(x.shape(), x.dtype());
   const Stream stream = mask.stream;
   const uint32_t threshold = mask.threshold();
@@ -71,7 +72,8 @@ Tensor drop(const Tensor& x, const Mask& mask) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
-  check<DtypeError>(is_computable(x), "dropout", "needs float32 or float64, got ", x.dtype());
+  check<DtypeError>(carries_gradient(x.dtype()), "dropout", "needs float32 or float64, got ",
+                    x.dtype());
   check<ArgumentError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
   if (!training || p == 0) return x;
   const auto blocks = static_cast<uint64_t>((x.numel() + 3) / 4);

@@ -122,12 +122,20 @@ Tensor operand_for(Binary which, const Scalar& number, const Tensor& x) {
   return scalar_for(op.name, number, x.dtype(), wraps(which));
 }
 
+/// What the CPU only stores as what it computes in.
+Operand computable(const Operand& x) {
+  const auto* t = std::get_if<Tensor>(&x);
+  return t && is_stored_only(*t) ? t->to(DType::float32) : x;
+}
+
 Tensor apply(Binary which, const Operand& a, const Operand& b) {
   const auto *x = std::get_if<Tensor>(&a), *y = std::get_if<Tensor>(&b);
+  if (x && y) check_same(elementwise_ops_for_cpu().binary[static_cast<int>(which)].name, *x, *y);
+  if ((x && is_stored_only(*x)) || (y && is_stored_only(*y)))
+    return apply(which, computable(a), computable(b)).to(DType::bfloat16);
   if (!x && !y) return apply(which, Tensor::scalar(std::get<Scalar>(a)), b);
   if (!y) return apply_checked(which, *x, operand_for(which, std::get<Scalar>(b), *x), x->device());
   if (!x) return apply_checked(which, operand_for(which, std::get<Scalar>(a), *y), *y, y->device());
-  check_same(elementwise_ops_for_cpu().binary[static_cast<int>(which)].name, *x, *y);
   return apply_checked(which, *x, *y, x->device());
 }
 
@@ -172,6 +180,8 @@ Operand as_floating(const Operand& x) {
 
 /// b may be a number.
 Tensor apply_comparison(const char* name, const Tensor& a, const Tensor& b, Comparison op) {
+  if (is_stored_only(a))
+    return apply_comparison(name, a.to(DType::float32), b.to(DType::float32), op);
   const Shape shape = broadcast(name, a.shape(), b.shape());
   Tensor z = Tensor::empty(shape, DType::boolean, a.device());
   if (a.device() == Device::cuda) {
@@ -181,8 +191,6 @@ Tensor apply_comparison(const char* name, const Tensor& a, const Tensor& b, Comp
   }
   const BinaryLoop loop =
       elementwise_ops_for_cpu().compare[static_cast<int>(op)][index_of(a.dtype())];
-  check<DtypeError>(loop != nullptr, name, "the CPU does not compute in ", a.dtype(),
-                    "; to('float32') converts");
   BroadcastLoop(shape, {&a, &b}).run(1, [&](int64_t begin, int64_t n, const LoopOperand* x) {
     loop(x[0], x[1], at(z, begin), n);
   });
@@ -265,6 +273,7 @@ Tensor scalar_for(const char* op, const Scalar& number, DType dtype, bool wraps)
 }
 
 Tensor apply(Unary which, const Tensor& x) {
+  if (is_stored_only(x)) return apply(which, x.to(DType::float32)).to(DType::bfloat16);
   const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
   const UnaryLoop loop = loop_for(op.name, op.forward, x.dtype(), x.device());
   Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
@@ -369,6 +378,10 @@ Tensor logical_not(const Tensor& x) {
 }
 
 Tensor unary_gradient(const char* name, Unary which, const Tensor& dz, const Tensor& kept) {
+  if (is_stored_only(dz)) {
+    const Tensor wide = kept ? kept.to(DType::float32) : kept;
+    return unary_gradient(name, which, dz.to(DType::float32), wide).to(DType::bfloat16);
+  }
   const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
   Tensor dx = Tensor::empty(dz.shape(), dz.dtype(), dz.device());
   if (dz.device() == Device::cuda) {

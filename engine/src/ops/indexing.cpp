@@ -118,6 +118,8 @@ void for_gathered(const Shape& x, int axis, const Tensor& index, int64_t tasks, 
 }
 
 Tensor gather_backward(const Tensor& dz, const Shape& shape, int axis, const Tensor& index) {
+  if (is_stored_only(dz))
+    return gather_backward(dz.to(DType::float32), shape, axis, index).to(DType::bfloat16);
   Tensor dx = Tensor::zeros(shape, dz.dtype());
   dispatch_floating("gather", dz.dtype(), [&]<class T>() {
     const T* from = dz.data<T>();
@@ -237,6 +239,11 @@ Tensor taken_on_gpu(const char* op, const Tensor& x, const Tensor& index, cuda::
 
 SparseRows summed_rows(const Tensor& dz, const Tensor& index, const Shape& shape,
                        std::optional<int64_t> without) {
+  if (is_stored_only(dz)) {
+    SparseRows sums = summed_rows(dz.to(DType::float32), index, shape, without);
+    sums.values = sums.values.to(DType::bfloat16);
+    return sums;
+  }
   const int64_t* at = index.data<int64_t>();
   const std::vector<int64_t> places = sorted_places(at, index.numel(), without);
   const std::vector<int64_t> begins = runs_of(at, places);
@@ -272,7 +279,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   if (x.device() == Device::cuda) return gather_on_gpu(x, a, index);
   const Tensor at = checked_index("gather", index, x.size(a), -x.size(a));
   Tensor z = Tensor::empty(at.shape(), x.dtype());
-  dispatch(x.dtype(), [&]<class T>() {
+  dispatch_stored(x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
     T* to = z.data<T>();
     for_gathered(x.shape(), a, at, at.shape().numel(0, at.rank() - 1),
@@ -295,8 +302,8 @@ Tensor take(const Tensor& x, const Tensor& index) {
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& index, std::optional<int64_t> padding_index) {
-  check<DtypeError>(is_computable(weight), "embedding", "weight must be float32 or float64, got ",
-                    weight.dtype());
+  check<DtypeError>(carries_gradient(weight.dtype()), "embedding",
+                    "weight must be float32 or float64, got ", weight.dtype());
   check(weight.rank() == 2, "embedding", "weight must be [V, D], got ", weight.shape());
   const int64_t n = weight.size(0);
   if (padding_index) {

@@ -21,8 +21,8 @@ void check_options(const CrossEntropyOptions& options) {
 
 /// True if targets are classes; else they are probabilities, floating and of logits' shape.
 bool check_inputs(const Tensor& logits, const Tensor& targets) {
-  check<DtypeError>(is_computable(logits), kOp, "logits must be float32 or float64, got ",
-                    logits.dtype());
+  check<DtypeError>(carries_gradient(logits.dtype()), kOp,
+                    "logits must be float32 or float64, got ", logits.dtype());
   check(logits.rank() > 0, kOp, "logits must be [..., V], got a scalar");
   const Shape rows = logits.shape().sub(0, logits.rank() - 1);
   const bool classes = targets.dtype() == DType::int32 || targets.dtype() == DType::int64;
@@ -274,6 +274,12 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
                        "ignore_index is for target classes, not for probabilities");
   const Tensor classes = by_class ? targets : Tensor(), shares = by_class ? Tensor() : targets;
   if (logits.device() == Device::cuda) return gpu_cross_entropy(logits, classes, shares, options);
+  if (is_stored_only(logits)) {
+    CrossEntropyOptions wide = options;
+    if (wide.weight.defined()) wide.weight = wide.weight.to(DType::float32);
+    const Tensor of = by_class ? targets : targets.to(DType::float32);
+    return cross_entropy(logits.to(DType::float32), of, wide).to(DType::bfloat16);
+  }
   const Targets of = targets_of(logits, classes, shares, options);
   const RowLosses z = row_losses(logits, of);
   const Reduction reduction = options.reduction;

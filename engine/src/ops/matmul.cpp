@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/bfloat16.h"
 #include "core/dispatch.h"
 #include "core/onednn.h"
 #include "core/tensor_impl.h"
@@ -52,7 +53,9 @@ Cut cut_of(const MatrixProduct& p) {
 }
 
 void multiply_block(float, const MatrixProduct& p, const ResultBlock& block) {
-  if (is_small(p))  // then a block is a whole matrix
+  if (p.bfloat16_operands)
+    matmul_bfloat16_onednn(p, block);
+  else if (is_small(p))  // then a block is a whole matrix
     matmul_kernels_for_cpu().small(p, block.matrix);
   else
     matmul_onednn(p, block);
@@ -227,8 +230,8 @@ StoredMatrices matrices_of(const Shape& x, bool left) {
 
 void check_matmul(const Tensor& a, const Tensor& b) {
   check_same("matmul", a, b);
-  check<DtypeError>(is_computable(a), "matmul", "operands must be float32 or float64, got ",
-                    a.dtype());
+  check<DtypeError>(carries_gradient(a.dtype()), "matmul",
+                    "operands must be float32 or float64, got ", a.dtype());
   check(a.rank() >= 1 && b.rank() >= 1, "matmul", "operands must have at least one axis, got ",
         a.shape(), " and ", b.shape());
   const int64_t rows = b.rank() == 1 ? b.size(0) : b.size(-2);
@@ -256,7 +259,12 @@ void multiply(const char* op, MatrixProduct p) {
     p.tf32 = cuda::tf32_allowed();
     return cuda::call(op, cuda::backend().matmul->multiply, p);
   }
+  if (multiplies_bfloat16(p.dtype)) return multiply_bfloat16(op, p);
   dispatch_floating(op, p.dtype, [&]<class T>() { multiply_on_cpu<T>(op, p); });
+}
+
+void multiply_float32(const char* op, const MatrixProduct& p) {
+  multiply_on_cpu<float>(op, p);
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {

@@ -19,7 +19,7 @@ namespace {
 /// [a, b, places] -> [b, a, places].
 Tensor swap_outer(const Tensor& x, int64_t a, int64_t b, int64_t places, const Shape& shape) {
   Tensor z = Tensor::empty(shape, x.dtype());
-  dispatch_floating("normalize", x.dtype(), [&]<class T>() {
+  dispatch_computable("normalize", x.dtype(), [&]<class T>() {
     const T* from = x.data<T>();
     T* to = z.data<T>();
     parallel_for(b, a * places, [&](int64_t j) {
@@ -78,12 +78,11 @@ NormParameters widened(NormParameters t, DType dtype) {
   return t;
 }
 
-/// The CPU has no bfloat16: run is called for T on the GPU, and for float and double on the CPU.
+/// Calls on_cpu or on_gpu for x's type.
 template <class OnCpu, class OnGpu>
 void dispatch_device(const Tensor& x, const OnCpu& on_cpu, const OnGpu& on_gpu) {
   dispatch_computable("normalize", x.dtype(), [&]<class T>() {
-    if constexpr (!std::is_same_v<T, bfloat16>)
-      if (x.device() == Device::cpu) return on_cpu.template operator()<T>();
+    if (x.device() == Device::cpu) return on_cpu.template operator()<T>();
     on_gpu.template operator()<T>();
   });
 }

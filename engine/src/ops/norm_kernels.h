@@ -32,4 +32,14 @@ struct NormBackwardKernel {
 NORMLAB_KERNEL_TABLE(NormForwardKernel, norm_forward_kernel)
 NORMLAB_KERNEL_TABLE(NormBackwardKernel, norm_backward_kernel)
 
+/// Rows of bfloat16 that go through the float kernels at a time; windows of so many rows begin at a
+/// multiple of them.
+int64_t norm_window_rows(const NormPlan& p);
+/// `begin` is a multiple of norm_window_rows(). `scratch` takes that many rows twice.
+void norm_forward_bfloat16(const NormProblem<bfloat16>& p, int64_t begin, int64_t end,
+                           float* scratch);
+/// Three times.
+void norm_backward_bfloat16(const NormProblem<bfloat16>& p, int64_t begin, int64_t end,
+                            const NormParamGrads<float>& grads, float* scratch);
+
 }  // namespace normlab

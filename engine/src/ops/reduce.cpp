@@ -103,6 +103,7 @@ Tensor sum_pass(const char* op, const Tensor& x, const Tensor& center, AxisView 
 }
 
 Tensor scaled_sum(const char* op, const Tensor& x, const Plan& p, double scale) {
+  if (is_stored_only(x)) return scaled_sum(op, x.to(DType::float32), p, scale).to(DType::bfloat16);
   Tensor z = x;
   for (size_t k = 0; k + 1 < p.passes.size(); ++k)
     z = sum_pass(op, z, {}, p.passes[k], 1.0, {p.passes[k].outer * p.passes[k].inner});
@@ -234,6 +235,7 @@ Tensor logsumexp_backward(const Tensor& x, const Tensor& z, const Tensor& dz,
 }  // namespace
 
 Tensor column_sums(const char* name, const Tensor& x, int64_t width) {
+  if (is_stored_only(x)) return column_sums(name, x.to(DType::float32), width);
   const AxisView view = {1, width > 0 ? x.numel() / width : 0, width};
   return sum_pass(name, x, {}, view, 1.0, {width}, computed_in(x.dtype()));
 }
@@ -250,7 +252,8 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
   const Plan p = plan("mean", x.shape(), axes, keepdim);
   check(p.n > 0, "mean", "no elements to average in shape ", x.shape());
   if (!carries_gradient(x.dtype())) return mean_of_integers(x, axes, keepdim, p.n);
-  check<DtypeError>(is_computable(x), "mean", "x must be float32 or float64, got ", x.dtype());
+  check<DtypeError>(carries_gradient(x.dtype()), "mean", "x must be float32 or float64, got ",
+                    x.dtype());
   const double scale = 1.0 / static_cast<double>(p.n);
   return record("mean", scaled_sum("mean", x, p, scale), {x},
                 [kept = p.kept, shape = x.shape(), scale](const Tensor& dz, Needs) -> Grads {
@@ -275,7 +278,8 @@ Tensor var(const Tensor& x, const std::vector<int>& axes, bool keepdim, int corr
 }
 
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  check<DtypeError>(is_computable(x), "logsumexp", "x must be float32 or float64, got ", x.dtype());
+  check<DtypeError>(carries_gradient(x.dtype()), "logsumexp", "x must be float32 or float64, got ",
+                    x.dtype());
   if (x.dtype() == DType::bfloat16)
     return logsumexp(x.to(DType::float32), axes, keepdim).to(DType::bfloat16);
   const Plan p = plan("logsumexp", x.shape(), axes, keepdim);

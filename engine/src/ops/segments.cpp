@@ -127,8 +127,8 @@ void check_offsets(const char* op, const Tensor& offsets, const Tensor& x) {
 }
 
 Tensor segment_mean(const Tensor& x, const Tensor& offsets) {
-  check<DtypeError>(is_computable(x), "segment_mean", "x must be float32 or float64, got ",
-                    x.dtype());
+  check<DtypeError>(carries_gradient(x.dtype()), "segment_mean",
+                    "x must be float32 or float64, got ", x.dtype());
   check(x.rank() == 2, "segment_mean", "x must be [T, D], got ", x.shape());
   check_offsets("segment_mean", offsets, x);
   if (x.device() == Device::cuda)
@@ -136,6 +136,7 @@ Tensor segment_mean(const Tensor& x, const Tensor& offsets) {
                   [kept = Saved(offsets), rows = x.size(0)](const Tensor& dz, Needs) -> Grads {
                     return {spread_on_gpu(dz, kept.get(), rows)};
                   });
+  if (is_stored_only(x)) return segment_mean(x.to(DType::float32), offsets).to(DType::bfloat16);
   return dispatch_floating("segment_mean", x.dtype(), [&]<class T>() {
     return record("segment_mean", means<T>(x, offsets), {x},
                   [kept = Saved(offsets), rows = x.size(0)](const Tensor& dz, Needs) -> Grads {

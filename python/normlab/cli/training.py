@@ -52,6 +52,13 @@ class Denominator(str, Enum):
     std_eps = "std_eps"
 
 
+class Precision(str, Enum):
+    """What products round their inputs to."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 def study(
     task: Annotated[
         list[str] | None,
@@ -165,6 +172,13 @@ def study(
         Device,
         typer.Option(help="Where to train and test: the CPU, or an NVIDIA GPU."),
     ] = Device.cpu,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="What the CPU's products round their inputs to. Sums, norms and weights stay "
+            "float32.",
+        ),
+    ] = Precision.float32,
     save: Annotated[
         bool,
         flag(
@@ -194,6 +208,7 @@ def study(
         scales=values.positive("--C", scales) if scales else None,
         save=save,
         device=device.value,
+        precision=precision.value,
         scheduler=scheduler,
     )
     try:

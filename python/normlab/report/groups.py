@@ -149,6 +149,8 @@ class Group:
         ]
         if self.first.get("device", "cpu") != "cpu":
             unusual.append(f"on {self.first['device']}")
+        if self.first.get("precision", "float32") != "float32":
+            unusual.append(f"{self.first['precision']} products")
         return ", ".join([self.name, *unusual])
 
     @property
@@ -221,6 +223,7 @@ def groups(results: Iterable[Result], order: Sequence[str]) -> list[Group]:
                     result["fingerprint"],
                     result["settings"],
                     result.get("device", "cpu"),
+                    result.get("precision", "float32"),
                 ],
                 sort_keys=True,
             )

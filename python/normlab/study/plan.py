@@ -87,11 +87,12 @@ def choices(
     seeds: Sequence[int],
     scales: Sequence[float],
     device: str = "cpu",
+    precision: str = "float32",
 ) -> list[Choice]:
     """All choices, ordered by seed, so that every variant has a number early."""
 
     def run(norm: str, seed: int, scale: float | None) -> Run:
-        return Run(task.name, norm, seed, settings, data.fingerprint, scale, device)
+        return Run(task.name, norm, seed, settings, data.fingerprint, scale, device, precision)
 
     return [
         Choice(

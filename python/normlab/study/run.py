@@ -21,6 +21,7 @@ from .. import (
     get_rng_state,
     load_with_metadata,
     manual_seed,
+    matmul_precision,
     num_threads,
     save,
     set_rng_state,
@@ -52,6 +53,7 @@ class Run:
         fingerprint: The data's sum.
         C: AdaNorm's scale, None for the others.
         device: "cpu" or "cuda", which round differently.
+        precision: "float32" or "bfloat16", see matmul_precision.
     """
 
     task: str
@@ -61,6 +63,7 @@ class Run:
     fingerprint: str
     C: float | None = None
     device: str = "cpu"
+    precision: str = "float32"
 
     @property
     def id(self) -> str:
@@ -68,10 +71,11 @@ class Run:
         return identify({"run": self.facts()})
 
     def facts(self) -> dict[str, Any]:
-        """Plain values, with the device only if it is not the CPU."""
+        """Plain values, with device and precision only if they are not the usual ones."""
         facts = asdict(self)
-        if self.device == "cpu":
-            del facts["device"]
+        for name, usual in (("device", "cpu"), ("precision", "float32")):
+            if facts[name] == usual:
+                del facts[name]
         return facts
 
     @property
@@ -129,12 +133,15 @@ class Trainer:
 
         Calls report(epochs done) now and then, and stored() after each checkpoint.
         """
-        settings = self.run.settings
-        report(self.progress.epochs)
-        while not self.progress.finished(settings):
-            self._epoch(report)
-            self._store()
-            stored()
+        with matmul_precision(self.run.precision):
+            report(self.progress.epochs)
+            while not self.progress.finished(self.run.settings):
+                self._epoch(report)
+                self._store()
+                stored()
+            return self._tested()
+
+    def _tested(self) -> Result:
         start = time.perf_counter()
         # Of a run that diverged at once, the best weights may be NaN: its result says so.
         self.model.load_state(self.best, allow_nonfinite=self.progress.diverged)
@@ -247,6 +254,7 @@ class Trainer:
             "isa": info.get("isa"),
             "processor": processor(),
             "device": run.device,
+            "precision": run.precision,
             "gpu": cuda.properties()["name"] if run.device == "cuda" else None,
             "peak_memory_mib": _peak_memory_mib(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import cuda, num_threads, set_num_threads
+from .. import cuda, matmul_precision, num_threads, set_num_threads
 from .._core import ArgumentError, FileError
 from ..results import Result, ResultFile, locked
 from ..settings import finite, whole
@@ -52,6 +52,8 @@ class Study:
         jobs: Runs at a time, sharing the threads.
         save: Keep the model of the run that is best on validation as model.safetensors.
         device: "cpu" or "cuda", where networks are trained and tested.
+        precision: "float32", or "bfloat16" for products of rounded inputs, see
+            set_matmul_precision.
         scheduler: Address or scheduler file of a Dask scheduler, whose workers train instead of
             this process. Without `threads`, each takes its part of its host's cores.
     """
@@ -67,6 +69,7 @@ class Study:
     jobs: int = 1
     save: bool = False
     device: str = "cpu"
+    precision: str = "float32"
     scheduler: str | None = None
 
     def __post_init__(self) -> None:
@@ -113,6 +116,9 @@ class Study:
             raise ArgumentError("save: keeps one model, so it takes one task")
         if self.device not in ("cpu", "cuda"):
             raise ArgumentError(f"device: must be 'cpu' or 'cuda'; is {self.device!r}")
+        matmul_precision(self.precision)
+        if (self.precision, self.device) == ("bfloat16", "cuda"):
+            raise ArgumentError("precision: bfloat16 is for the CPU's products; leave out one")
         here = "cpu" if self.scheduler else self.device  # GPUs are for those that train
         if here == "cuda":
             cuda.properties()
@@ -143,7 +149,16 @@ class Study:
                 if check := getattr(task, "check", None):  # not every task has one
                     check(settings, norm)
             scales = task.scales if self.scales is None else self.scales
-            plan += choices(task, data, settings, self.norms, self.seeds, scales, self.device)
+            plan += choices(
+                task,
+                data,
+                settings,
+                self.norms,
+                self.seeds,
+                scales,
+                self.device,
+                self.precision,
+            )
         return plan
 
     def _train(
