@@ -226,8 +226,8 @@ TEST_CASE("reductions refuse what they cannot do", "[reduce][error]") {
         "var: needs more than correction = 2 elements to reduce, got 2 in shape [2, 3]");
   CHECK(error_of<ArgumentError>([&] { var(x, {0}, false, -1); }) ==
         "var: correction must not be negative, got -1");
-  CHECK(error_of<DtypeError>([&] { mean(Tensor::ones({3}, DType::bfloat16)); }) ==
-        "mean: x must be float32 or float64, got bfloat16");
+  CHECK(error_of<DtypeError>([&] { var(Tensor::ones({3}, DType::bfloat16)); }) ==
+        "var: x must be float32 or float64, got bfloat16");
   CHECK(error_of<DtypeError>([&] { var(Tensor::arange(3)); }) ==
         "var: x must be float32 or float64, got int64");
 }

@@ -118,7 +118,7 @@ def test_a_model_in_bfloat16_computes_near_its_float32_self() -> None:
 
 
 def test_statistics_of_a_model_in_bfloat16_stay_float32() -> None:
-    net = nl.nn.Norm("batchnorm", (4, 1, 1), track_running_stats=True)
+    net = nl.nn.Norm("batchnorm", (4, 2, 2))
     net.to("bfloat16")
     state = net.state()
     assert "dtype=bfloat16" in repr(state["gain"])
