@@ -140,7 +140,11 @@ _FUNCTIONS: Mapping[str, str] = {
     "get_num_threads": "use `nl.num_threads()`",
     "seed": "use `nl.manual_seed(0)`",
     "device": 'devices are text: `nl.zeros(3, device="cpu")`',
-    "autocast amp": _NO_HALF,
+    "autocast amp": 'use `nl.matmul_precision("bfloat16")`, for products on the CPU',
+    "set_float32_matmul_precision": (
+        'use `nl.set_matmul_precision("float32")`; "bfloat16" is the other'
+    ),
+    "get_float32_matmul_precision": "use `nl.get_matmul_precision()`",
     "backends mps": 'use `nl.cuda.is_available()`; devices are text: "cpu", "cuda"',
     "autograd": f"use `x.backward` and `x.grad`; {_ONE_GRAPH}",
     "compile jit fx": "there is nothing to compile",

@@ -23,7 +23,7 @@ CPP_LAYERS = (
 # Every public header belongs to the layer that implements it.
 HEADERS = {
     "cpu": "bfloat16 error scalar threads",
-    "core": "autograd cuda info io random tensor",
+    "core": "autograd cuda info io matmul_precision random tensor",
     "ops": "norm ops",
     "nn": "nn probe",
     "optim": "optim",
@@ -35,7 +35,8 @@ HEADERS = {
 PYTHON_LAYERS = (
     "_core",
     "_output _plain _signatures _templates _text_format machine paper progress settings",
-    "_arrays _attach _grad _hints _html _misuse _pickling _torch_file cuda nn optim parse text",
+    "_arrays _attach _grad _hints _html _misuse _pickling _precision _torch_file "
+    "cuda nn optim parse text",
     "normlab",
     "data",
     "filters norm_formulas notebooks results system_info text_io viz",
