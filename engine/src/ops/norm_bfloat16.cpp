@@ -9,7 +9,7 @@
 namespace normlab {
 namespace {
 
-constexpr int64_t kElements = 8192;  ///< of rows that are widened at a time, unless one has more
+constexpr int64_t kElements = 2048;  ///< of rows that are widened at a time, unless one has more
 
 /// Rows [begin, begin + rows) of p as a problem of their own, but for x, z, dz and dx.
 NormProblem<float> window(const NormProblem<bfloat16>& p, int64_t begin, int64_t rows) {
