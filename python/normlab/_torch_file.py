@@ -232,6 +232,7 @@ class _Tensors:
 
     def __init__(self, archive: _Archive):
         self._archive = archive
+        self.most = 16 * archive.size + (1 << 20)
         self._storages: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
         self._tensors: dict[tuple[Any, ...], Tensor] = {}
         self._taken = 0
@@ -286,7 +287,7 @@ class _Tensors:
                 f"the {len(array)} elements of data/{storage.key}"
             )
         self._taken += count * array.itemsize
-        if self._taken > 16 * self._archive.size + (1 << 20):
+        if self._taken > self.most:
             _bad("its tensors take far more memory than the file has bytes")
         steps = tuple(step * array.itemsize for step in strides)
         elements = np.ndarray(shape, array.dtype, array, offset * array.itemsize, steps)
@@ -322,12 +323,15 @@ def _flat(root: Any, made: _Tensors) -> tuple[dict[str, Tensor], dict[str, str]]
     tensors: dict[str, Tensor] = {}
     others: dict[str, str] = {}
     left: list[tuple[tuple[str, ...], Any]] = [((), root)]
-    seen = 0
+    seen = length = 0
     while left:
         path, value = left.pop()
         seen += 1
+        length += sum(map(len, path)) + (len(value) if isinstance(value, str) else 0)
         if seen > _MOST_ENTRIES or len(path) > _MOST_DEPTH:
             _bad("its dicts hold too much, or themselves")
+        if length > made.most:  # the name of a dict is a part of the names of all that it holds
+            _bad("its names and texts take far more memory than the file has bytes")
         name = ".".join(path) or "tensor"
         if not all(map(_is_text, (name, value))):
             _bad(f"{name!r} is no text that can be written")

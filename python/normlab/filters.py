@@ -57,7 +57,11 @@ def predict(
     if probabilities:
         out.write("\t".join(["label", *labels, "text"]).encode() + b"\n")
     for source in text_io.inputs(files):
+        told = False
         for number, line in enumerate(Lines(source.read), 1):
+            if not told and _is_word_of_conllu(line):
+                text_io.note(f"{source.name}, line {number}: is CoNLL-U, labelled as text")
+                told = True
             try:
                 found, label = _labelled(model, line)
             except ArgumentError as error:
@@ -76,6 +80,11 @@ def predict(
             # Bytes: the line comes out as it went in, whatever encoding the terminal has.
             out.write(b"\t".join([*(field.encode() for field in fields), line]) + b"\n")
     return refused.sum_up()
+
+
+def _is_word_of_conllu(line: Any) -> bool:
+    number, *rest = bytes(line).split(b"\t", 10)
+    return len(rest) == 9 and number.isdigit()
 
 
 def _labelled(model: text.Model, line: Any) -> tuple[Tensor, str]:

@@ -29,7 +29,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,6 +237,24 @@ def study_task(name: str) -> Task:
     return Task(f"study {name}", prepare, run, study_end)
 
 
+def resumed_task(name: str) -> Task:
+    """The study again after a kill in its second run: it reads what the first left."""
+    whole = study_task(name)
+
+    def prepare(folder: Path) -> None:
+        killed = folder.with_suffix(f".killed-{name}")
+        if killed.exists():
+            shutil.copytree(killed, folder, dirs_exist_ok=True)
+            return
+        changes = count(whole, "kill", folder)
+        fresh(folder, whole)
+        end = in_child(partial(disturbed, whole, folder, "kill", changes * 7 // 8), folder)
+        assert end.code == -signal.SIGKILL, f"{whole.name}: was not killed: {end}"
+        shutil.copytree(folder, killed)
+
+    return replace(whole, name=f"{whole.name}, resumed", prepare=prepare)
+
+
 def all_files(folder: Path) -> dict[str, Any]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -309,6 +327,7 @@ CONLLU = (
 def tasks() -> Iterator[Task]:
     for name in ("images", "text", "parse"):
         yield study_task(name)
+        yield resumed_task(name)
     yield command_task("predict", [], "a good film\n\nbad plot .\n", "text")
     yield command_task("parse", [], "The dog sees the man.\nHe runs.\n", "parse")
     yield command_task("parse", ["--conllu"], CONLLU * 2, "parse")

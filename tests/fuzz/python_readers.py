@@ -1,4 +1,5 @@
-"""Mutated input for the readers that are Python: idx, packed files, trees in brackets, results.
+"""Mutated input for the readers that are Python: idx, packed files, trees in brackets, results,
+files of torch.save and the pickles within them.
 
     python tests/fuzz/python_readers.py [--inputs N] [--seed N] [READER...]
 
@@ -14,9 +15,11 @@ import random
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from normlab import load_with_metadata
 from normlab._core import FileError
 from normlab.data.idx import read_idx
 from normlab.data.packed import read_file, read_members
@@ -79,11 +82,28 @@ def results(path: Path) -> None:
     assert file.read() == read
 
 
+def torch_file(path: Path) -> None:
+    tensors, metadata = load_with_metadata(path.rename(path.with_suffix(".pt")))
+    assert sum(x.nbytes for x in tensors.values()) <= _MOST << 10
+    assert all(isinstance(text, str) for text in metadata.values())
+
+
+def torch_pickle(path: Path) -> None:
+    """A mutated archive hardly ever has the right check sums: what is inside is tried, too."""
+    pickled = path.read_bytes()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", pickled)
+        archive.writestr("model/data/0", bytes(range(24)))
+    torch_file(path)
+
+
 READERS: dict[str, Callable[[Path], None]] = {
     "idx": idx,
     "packed": packed,
     "trees": trees,
     "results": results,
+    "torch_file": torch_file,
+    "torch_pickle": torch_pickle,
 }
 
 

@@ -15,7 +15,10 @@ HARNESS = Path(__file__).resolve().parents[1] / "faults" / "harness.py"
 @pytest.mark.skipif(not shutil.which(os.environ.get("CC", "gcc")), reason="no C compiler")
 @pytest.mark.parametrize(
     "task",
-    ["study images", "study text", "study parse", "predict", "parse", "parse --conllu", "files"],
+    [
+        *("study images", "study text", "study parse", "study text, resumed"),
+        *("predict", "parse", "parse --conllu", "files"),
+    ],
 )
 def test_faults_end_in_words_and_a_repeat_comes_to_the_same_end(task: str) -> None:
     command = [sys.executable, str(HARNESS), "--most", "2", task]

@@ -100,3 +100,14 @@ def test_bad_lines_are_skipped(model: Path) -> None:
         f"standard input, line {i}" for i in (2, 3, 4)
     ]
     assert predict(model, "--skip-bad", lines=b"\xff").returncode == 2
+
+
+def test_conllu_is_told(model: Path, tmp_path: Path) -> None:
+    word = "\tThe\t_\tDET\tDT\t_\t2\tdet\t_\t_\n"
+    treebank = tmp_path / "a.conllu"
+    treebank.write_text(f"# text = The The\n1{word}2{word}\n", encoding="utf-8")
+    done = predict(model, treebank)
+    assert done.returncode == 0
+    assert done.stderr.decode() == f"{treebank}, line 2: is CoNLL-U, labelled as text\n"
+    table = predict(model, lines=b"1\ttwo\n2" + b"\t" * 12 + b"\nx" + b"\t" * 9)
+    assert (table.returncode, table.stderr) == (0, b"")

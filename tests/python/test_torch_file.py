@@ -203,7 +203,7 @@ HOSTILE = {
     ),
     "a later protocol": (archive(b"\x80\x63}.", {}), "protocol: 99"),
     "itself": (archive(instructions(b"]q\x00h\x00a"), {}), "or themselves"),
-    "bombs": (archive(instructions(b"]q\x00", *map(doubled, range(30))), {}), "hold too much"),
+    "bombs": (archive(instructions(b"]q\x00", *map(doubled, range(30))), {}), "far more memory"),
     "a number where a name is": (saved({1: np.ones(1), "1": np.ones(1)}), "have the name '1'"),
     "beyond the storage": (
         saved({"x": Tensor(np.ones(4, np.float32), 1)}),
@@ -289,6 +289,13 @@ def test_converted_views_cannot_fill_the_memory(tmp_path):
     many = {str(i): Tensor(base, i, ((1 << 18) - i,), (1,)) for i in range(40)}
     with pytest.raises(nl.FileError, match="far more memory"):
         load(tmp_path, saved(many))
+
+
+def test_names_and_texts_cannot_fill_the_memory(tmp_path):
+    long = "a" * 100_000
+    for value in ({long: [1] * 1000}, [long] * 1000):
+        with pytest.raises(nl.FileError, match="names and texts take far more memory"):
+            load(tmp_path, archive(pickle.dumps(value, 2), {}))
 
 
 def test_a_far_place_takes_no_memory(tmp_path):
