@@ -12,8 +12,9 @@ from normlab import _output
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show, show_markdown
-from .training import jobs_here
+from .options import Jobs, Scheduler, jobs_here, seeds_option
 
+_QUICK_SEEDS = 2
 PAPER_EXAMPLES = examples(
     "normlab paper --quick\n\n"
     "[dim]  The whole table in minutes: few passes over a part of the data, generated data where "
@@ -34,14 +35,7 @@ def paper(
             help="For results.jsonl, paper.html, paper.pdf, and the report of normlab study.",
         ),
     ] = "normlab-paper",
-    seeds: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="N | LIST",
-            help="How many (5: seeds 0 to 4), or which: 0,3,7.",
-            show_default="5; 2 with --quick",
-        ),
-    ] = None,
+    seeds: Annotated[list[str] | None, seeds_option(quick=_QUICK_SEEDS)] = None,
     quick: Annotated[
         bool,
         flag(
@@ -50,19 +44,8 @@ def paper(
             "missing, generated ones, and everything says so.",
         ),
     ] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Runs at a time, sharing the threads.", show_default="one a thread, up to 8"
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Train on the workers of a Dask scheduler, as normlab study does.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
+    scheduler: Scheduler = None,
     no_training: Annotated[
         bool, flag("--no-training", help="Only write the table of what is finished.")
     ] = False,
@@ -78,7 +61,7 @@ def paper(
         return
     plan = PaperStudy(
         out=folder,
-        seeds=values.seeds(seeds or (["2"] if quick else ["5"])),
+        seeds=values.seeds(seeds or ([str(_QUICK_SEEDS)] if quick else ["5"])),
         quick=quick,
         jobs=jobs_now,
         scheduler=scheduler,
