@@ -1,8 +1,10 @@
 # ruff: noqa: RUF001  (typographic minus)
 """normlab paper: which runs fill the paper's table, its verdicts, its page and its PDF."""
 
+import errno
 import io
 import math
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,6 +30,7 @@ from normlab.report.paper.page import page
 from normlab.report.paper.pdf import pdf
 from normlab.report.paper.verdicts import Finding
 from normlab.report.paper.words import markdown, notes, repeat, verdict
+from normlab.results import locked
 from normlab.study import ResultFile
 from normlab.study.paper import NO_TASK, PaperStudy, Shortened, untasked
 from normlab.study.standins import STANDINS
@@ -352,6 +355,25 @@ def test_write_paper_writes_both_files_also_where_no_picture_can_be_drawn(
     assert not (tmp_path / "paper.pdf").exists(), "an old one would not show these results"
 
 
+def test_a_full_disk_loses_neither_results_nor_the_page_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in lines("layernorm", [99.0]):
+        ResultFile(tmp_path).append(line)
+    for name in ("paper.html", "paper.pdf"):
+        (tmp_path / name).write_text("old")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("normlab.report.paper.page.figures", lambda *_: [])  # they take seconds
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(nl.FileError, match=r"No space left on device. The results are safe; make"):
+        write_paper(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 # --- training ------------------------------------------------------------------------------------
 
 
@@ -393,6 +415,15 @@ def test_a_study_of_the_paper_goes_on_where_it_was_stopped(tmp_path: Path, toys:
     assert sorted(r["id"] for r in file.read()) == sorted(r["id"] for r in results)
     PaperStudy(tmp_path, [0, 1], quick=True).run()
     assert column(file.read(), "toy").group.seeds == [0, 1]
+
+
+def test_one_paper_or_study_a_folder(tmp_path: Path, toys: None) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(nl.FileError, match=rf"another study \(process {os.getpid()}\) is running"),
+    ):
+        PaperStudy(tmp_path, [0], quick=True).run()
+    assert not ResultFile(tmp_path).path.exists()
 
 
 def test_without_data_a_quick_one_takes_stand_ins(

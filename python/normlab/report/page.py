@@ -53,7 +53,7 @@ def page(groups: Sequence[Group], attempt: Attempt = make) -> str:
 
 def _subtitle(results: Sequence[Mapping[str, Any]]) -> str:
     versions = ", ".join(sorted({result["version"] for result in results}))
-    last = max(result.get("finished", "") for result in results)
+    last = max(str(result.get("finished", "")) for result in results)
     hours = sum(result.get("search_seconds", result["seconds"]) for result in results) / 3600
     time = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
     return f"normlab {versions} · {len(results)} results, {time} of training · {last[:10]}"
