@@ -30,6 +30,7 @@ from normlab.study import (
     ResultFile,
     Settings,
     Study,
+    plan,
     run,
     study,
     workers,
@@ -283,6 +284,28 @@ def test_other_settings_are_kept_apart(tmp_path: Path, report: None) -> None:
         "settings"
     ].items()
     assert (tmp_path / "table.md").read_text().count("# Toy") == 3
+
+
+def test_a_plan_of_twice_the_seeds_takes_twice_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = 0
+    real = plan.identify
+
+    def counted(facts: Any) -> str:
+        nonlocal named
+        named += 1
+        return real(facts)
+
+    monkeypatch.setattr(plan, "identify", counted)
+    counts = []
+    for seeds in (4, 8):
+        named = 0
+        overrides = Overrides(epochs=1)
+        more = {"norms": ("adanorm",), "seeds": range(seeds), "overrides": overrides}
+        a_study(tmp_path / str(seeds), **more).run()
+        counts.append(named)
+    assert counts[1] == 2 * counts[0] > 0
 
 
 def test_early_stopping_tests_the_best_weights(tmp_path: Path) -> None:

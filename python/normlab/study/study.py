@@ -160,13 +160,14 @@ class Study:
         shown.start(
             sum(run.settings.epochs for run in pending), len(pending), len(runs) - len(pending)
         )
+        waiting = _by_run(plan)
         self._choose(plan, file, finished)
         try:
             with closing(self._results(pending, tasks, shown)) as results:
                 for run, result in results:
                     file.append(result)
                     finished[run.id] = result
-                    self._choose(plan, file, finished)
+                    self._choose(waiting[run], file, finished)
                     if best:
                         best.offer(run, result)
                     checkpoint_of(self.out, run).unlink(missing_ok=True)
@@ -220,9 +221,11 @@ class Study:
             save=self.save,
         )
 
-    def _choose(self, plan: list[Choice], file: ResultFile, finished: dict[str, Result]) -> None:
-        """Writes the line of each choice whose runs are all finished."""
-        for choice in plan:
+    def _choose(
+        self, among: Sequence[Choice], file: ResultFile, finished: dict[str, Result]
+    ) -> None:
+        """Writes the line of each of these choices whose runs are all finished."""
+        for choice in among:
             if choice.id not in finished and all(run.id in finished for run in choice.runs):
                 finished[choice.id] = choice.result(finished)
                 file.append(finished[choice.id])
@@ -232,6 +235,15 @@ class Study:
         for run in runs:
             checkpoint_of(self.out, run).unlink(missing_ok=True)
             model_of(self.out, run).unlink(missing_ok=True)
+
+
+def _by_run(plan: Sequence[Choice]) -> dict[Run, list[Choice]]:
+    """The choices that wait for a run: to ask all of them after each would take a plan's square."""
+    found: dict[Run, list[Choice]] = {}
+    for choice in plan:
+        for run in choice.runs:
+            found.setdefault(run, []).append(choice)
+    return found
 
 
 def _check_each(name: str, given: Any, fits: Callable[[Any], bool], rule: str) -> None:
