@@ -33,6 +33,7 @@ from normlab.report.paper.words import markdown, notes, repeat, verdict
 from normlab.results import locked
 from normlab.study import ResultFile
 from normlab.study.paper import NO_TASK, PaperStudy, Shortened, untasked
+from normlab.study.run import Run, Trainer
 from normlab.study.standins import STANDINS
 
 SIMPLE, ADANORM = CLAIMS[1], CLAIMS[4]
@@ -266,21 +267,23 @@ def test_each_column_tells_how_to_repeat_it() -> None:
         "--patience 5 --batch 32 --lr 0.001 --denominator var_eps"
     )
     part = column(two([99.0], [99.0], settings={"train_items": 100})).group
-    assert part and repeat(part) == "normlab paper --quick --seeds 0,"
+    assert part and " --quick --epochs 20 " in repeat(part)
+    (short,) = (filler.quick for filler in RESULTS["mnist"].fillers)
+    settings = {**short, "patience": short["epochs"]}
+    quick = column(two([99.0], [99.0], settings=settings))
+    assert quick.group and repeat(quick.group) == "normlab paper --quick --seeds 0,"
+    assert "the short settings of --quick" in quick.limits
 
 
 # --- files ---------------------------------------------------------------------------------------
 
 
-def test_page_is_one_well_formed_file() -> None:
-    results = many(0.1)
-    html = page(columns(results, {}), findings(columns(results, {})))
-    parser = _Balance()
-    parser.feed(html)
-    assert parser.open == [] and "<script" not in html and "url(http" not in html
-    assert html.count("<svg") == 4 * 5
-    assert "<small>77.21</small>" in html and "The claim holds here." in html
-    assert "&lt;" in page(columns(lines("layernorm", [99.0], data="<b>"), {}), [])
+def test_a_page_escapes_what_it_is_given() -> None:
+    assert "&lt;b&gt;" in page(columns(lines("layernorm", [99.0], data="<b>"), {}), [], _no_picture)
+
+
+def _no_picture(name: str, draw: Any) -> None:
+    """An attempt that fails at once."""
 
 
 def test_pdf_has_the_numbers_of_the_table_and_is_the_same_again() -> None:
@@ -388,7 +391,11 @@ class Lacking(Toy):
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """A paper of three columns: a toy's, one whose data are missing, one without a task."""
     numbers = RESULTS["rt"].results
-    fillers = {"toy": Filler("toy", quick_items=32), "lacking": Filler("lacking"), "none": None}
+    fillers = {
+        "toy": Filler("toy", quick={"epochs": 2, "train_items": 32}),
+        "lacking": Filler("lacking"),
+        "none": None,
+    }
     paper_of_toys = {
         name: PaperTask(name.title(), "accuracy, %", numbers, (filler,) if filler else ())
         for name, filler in fillers.items()
@@ -434,20 +441,33 @@ def test_without_data_a_quick_one_takes_stand_ins(
     assert "lacking" in PaperStudy(tmp_path / "real", [0]).run(), "only a quick one"
 
 
-@pytest.mark.parametrize("name", sorted(STANDINS))
-def test_stand_ins_say_so(name: str) -> None:
-    task = STANDINS[name]()
+@pytest.mark.parametrize(("name", "more_than"), [("rt", 60), ("sst5", 35), ("parse", 90)])
+def test_quick_settings_learn_from_stand_ins_which_say_so(
+    tmp_path: Path, name: str, more_than: float
+) -> None:
+    (filler,) = (x for each in RESULTS.values() for x in each.fillers if x.task == name)
+    task = Shortened(STANDINS[name](), filler)
     data = task.load(quick=True)
     assert task.name == name and "generated" in data.warning and data.origin.startswith("stand-in")
+    run = Run(name, "layernorm", 0, task.quick, data.fingerprint)
+    assert (
+        Trainer(task, data, run, tmp_path / "checkpoint").finish(lambda _: None)["test"] > more_than
+    )
+
+
+def test_every_stand_in_is_tested() -> None:
+    assert set(STANDINS) == {"rt", "sst5", "parse"}
 
 
 def test_a_shortened_task_is_pickled_with_its_settings() -> None:
     import pickle
 
-    short = Shortened(study.TASKS["rt"](), Filler("rt", quick_epochs=3, quick_items=7))
+    short = Shortened(study.TASKS["rt"](), Filler("rt", quick={"epochs": 3, "layers": 1}))
     again = pickle.loads(pickle.dumps(short))
     assert (again.quick, again.name) == (short.quick, "rt")
-    assert (again.quick.epochs, again.quick.train_items) == (3, 7)
+    assert (again.quick.epochs, again.quick.patience, again.quick.layers) == (3, 3, 1)
+    assert "1 × (norm" in again.model, "the network is that of the settings"
+    assert study.TASKS["rt"]().settings.layers == 4, "the task itself is as it was"
 
 
 # --- command -------------------------------------------------------------------------------------
@@ -489,14 +509,32 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page, whose pictures take seconds."""
+    path = tmp_path_factory.mktemp("page") / "paper.html"
+    results = many(0.1)
+    path.write_text(page(columns(results, untasked()), findings(columns(results, {}))), "utf-8")
+    return path
+
+
+def test_page_is_one_well_formed_file(drawn: Path) -> None:
+    html = drawn.read_text("utf-8")
+    parser = _Balance()
+    parser.feed(html)
+    assert parser.open == [] and "<script" not in html and "url(http" not in html
+    assert html.count("<svg") == 4 * 5
+    assert "<small>77.21</small>" in html and "The claim holds here." in html
+
+
 @pytest.mark.parametrize("width", [360, 800, 1400])
-def test_the_page_fits_in_a_browser(browser: Any, output_folder: Path, width: int) -> None:
+def test_the_page_fits_in_a_browser(
+    browser: Any, drawn: Path, output_folder: Path, width: int
+) -> None:
     from test_report_layout import JUTTING, opened
 
-    results = many(0.1)
-    path = output_folder / "paper.html"
-    path.write_text(page(columns(results, untasked()), findings(columns(results, {}))), "utf-8")
-    shown = opened(browser, path, width)
+    path = shutil.copy(drawn, output_folder)
+    shown = opened(browser, Path(path), width)
     assert shown.evaluate("document.documentElement.scrollWidth") == width
     assert shown.evaluate(JUTTING) == []
     shown.close()

@@ -1,12 +1,24 @@
 """Options that several commands take, each declared once."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import normlab as nl
 
+from . import values
+
+_SEEDS, _QUICK_SEEDS = "5", "3"
 _MOST_JOBS = 8  # each holds the data: some 250 MB
+
+Seeds = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="N | LIST",
+        help="How many (5: seeds 0 to 4), or which: 0,3,7.",
+        show_default=f"{_SEEDS}; {_QUICK_SEEDS} with --quick",
+    ),
+]
 
 Jobs = Annotated[
     int | None,
@@ -25,13 +37,9 @@ Scheduler = Annotated[
 ]
 
 
-def seeds_option(quick: int) -> Any:
-    """--seeds of a command that takes five, or `quick` with --quick."""
-    return typer.Option(
-        metavar="N | LIST",
-        help="How many (5: seeds 0 to 4), or which: 0,3,7.",
-        show_default=f"5; {quick} with --quick",
-    )
+def seeds_here(seeds: list[str] | None, quick: bool) -> list[int]:
+    """The seeds by the options."""
+    return values.seeds(seeds or [_QUICK_SEEDS if quick else _SEEDS])
 
 
 def jobs_here(jobs: int | None, scheduler: str | None, threads: int) -> int:

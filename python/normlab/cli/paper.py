@@ -12,9 +12,8 @@ from normlab import _output
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show, show_markdown
-from .options import Jobs, Scheduler, jobs_here, seeds_option
+from .options import Jobs, Scheduler, Seeds, jobs_here, seeds_here
 
-_QUICK_SEEDS = 2
 PAPER_EXAMPLES = examples(
     "normlab paper --quick\n\n"
     "[dim]  The whole table in minutes: few passes over a part of the data, generated data where "
@@ -35,13 +34,13 @@ def paper(
             help="For results.jsonl, paper.html, paper.pdf, and the report of normlab study.",
         ),
     ] = "normlab-paper",
-    seeds: Annotated[list[str] | None, seeds_option(quick=_QUICK_SEEDS)] = None,
+    seeds: Seeds = None,
     quick: Annotated[
         bool,
         flag(
             "--quick",
-            help="Ten minutes on two cores: few epochs, a part of the data, C = 1; where data are "
-            "missing, generated ones, and everything says so.",
+            help="Some minutes on two cores: few epochs, a part of the data, small networks for "
+            "text, C = 1; where data are missing, generated ones, and everything says so.",
         ),
     ] = False,
     jobs: Jobs = None,
@@ -61,7 +60,7 @@ def paper(
         return
     plan = PaperStudy(
         out=folder,
-        seeds=values.seeds(seeds or ([str(_QUICK_SEEDS)] if quick else ["5"])),
+        seeds=seeds_here(seeds, quick),
         quick=quick,
         jobs=jobs_now,
         scheduler=scheduler,

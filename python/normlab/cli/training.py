@@ -13,9 +13,8 @@ from normlab import _output
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show_table
-from .options import Jobs, Scheduler, jobs_here, seeds_option
+from .options import Jobs, Scheduler, Seeds, jobs_here, seeds_here
 
-_QUICK_SEEDS = 3
 STUDY_EXAMPLES = examples(
     "normlab study --quick\n\n"
     "[dim]  Five variants on a part of MNIST, three seeds: minutes, not the paper's numbers.[/dim]",
@@ -80,7 +79,7 @@ def study(
             show_default="paper",
         ),
     ] = None,
-    seeds: Annotated[list[str] | None, seeds_option(quick=_QUICK_SEEDS)] = None,
+    seeds: Seeds = None,
     out: Annotated[
         str,
         typer.Option(
@@ -166,7 +165,7 @@ def study(
     plan = Study(
         tasks=values.tasks(task or ["mnist"], treebank),
         norms=values.norms(norm or ["paper"]),
-        seeds=values.seeds(seeds or ([str(_QUICK_SEEDS)] if quick else ["5"])),
+        seeds=seeds_here(seeds, quick),
         out=folder,
         overrides=Overrides(
             epochs, patience, batch, values.finite("--lr", lr), denominator and denominator.value

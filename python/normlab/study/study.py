@@ -54,6 +54,7 @@ class Study:
         device: "cpu" or "cuda", where networks are trained and tested.
         scheduler: Address or scheduler file of a Dask scheduler, whose workers train instead of
             this process. Without `threads`, each takes its part of its host's cores.
+        report: Write the report at the end.
     """
 
     tasks: Sequence[Task[Any]]
@@ -68,6 +69,7 @@ class Study:
     save: bool = False
     device: str = "cpu"
     scheduler: str | None = None
+    report: bool = True
 
     def __post_init__(self) -> None:
         """ArgumentError for all errors that need no data."""
@@ -131,7 +133,8 @@ class Study:
                 for task, data in tasks.values():
                     shown.say(f"data of {task.title}: {data.origin}")
                 self._train(plan, tasks, file, finished, shown)
-            write_report(self.out)
+            if self.report:
+                write_report(self.out)
         return Results(finished[choice.id] for choice in plan)
 
     def _plan(self, tasks: dict[str, Loaded]) -> list[Choice]:

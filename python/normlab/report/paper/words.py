@@ -8,7 +8,7 @@ from ...paper import NAMES, VARIANTS
 from ..groups import Group
 from ..stats import POWER
 from ..table import authors, difference, number
-from .columns import Column
+from .columns import Column, is_quick
 from .verdicts import BETTER, MISSING, UNDECIDED, WORSE, Comparison, Finding
 
 HEADINGS = ("task", "difference", "at 95 %", "p", "p, Holm", "more seeds", "authors")
@@ -166,11 +166,13 @@ def repeat(group: Group) -> str:
     """The command that trains the group's runs again."""
     settings, first = group.settings, group.first
     seeds = ",".join(map(str, group.seeds)) + ","  # the comma makes a list of a single one
-    if settings["train_items"] is not None or group.warning:
+    if is_quick(group):
         return f"normlab paper --quick --seeds {seeds}"
     names = list(dict.fromkeys(row.norm for row in group.rows))
     candidates = next((row.candidates for row in group.rows if row.candidates), [])
     words = ["normlab", "study", "--task", first["task"], "--norm", *names, "--seeds", seeds]
+    if settings["train_items"] is not None or group.warning:
+        words.append("--quick")
     if candidates:
         words += ["--C", *candidates]
     for name in ("epochs", "patience", "batch", "lr", "denominator"):
