@@ -21,6 +21,7 @@ from test_study import Toy
 
 import normlab as nl
 from normlab import paper, study
+from normlab.cli.paper import paper as command
 from normlab.data import DataMissingError
 from normlab.paper import CLAIMS, RESULTS, VARIANTS, Filler, PaperTask
 from normlab.report import stats
@@ -343,8 +344,9 @@ def test_write_paper_writes_both_files_also_where_no_picture_can_be_drawn(
     for line in lines("layernorm", [99.0]):
         file.append(line)
     paths, text = write_paper(tmp_path)
-    assert [path.name for path in paths] == ["paper.html", "paper.pdf"] and "99.00 [99.13]" in text
-    assert paths[1].read_bytes().startswith(b"%PDF")
+    assert [path.name for path in paths] == ["paper.md", "paper.html", "paper.pdf"]
+    assert "99.00 [99.13]" in text and paths[0].read_text("utf-8").startswith(text)
+    assert paths[2].read_bytes().startswith(b"%PDF")
 
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no fonts")
@@ -353,8 +355,8 @@ def test_write_paper_writes_both_files_also_where_no_picture_can_be_drawn(
     monkeypatch.setattr("normlab.report.paper.pdf._pages", fails)
     with pytest.warns(UserWarning, match="no fonts"):
         paths, _ = write_paper(tmp_path)
-    assert [path.name for path in paths] == ["paper.html"]
-    assert "could not be drawn" in paths[0].read_text("utf-8")
+    assert [path.name for path in paths] == ["paper.md", "paper.html"]
+    assert "could not be drawn" in paths[1].read_text("utf-8")
     assert not (tmp_path / "paper.pdf").exists(), "an old one would not show these results"
 
 
@@ -363,7 +365,7 @@ def test_a_full_disk_loses_neither_results_nor_the_page_before(
 ) -> None:
     for line in lines("layernorm", [99.0]):
         ResultFile(tmp_path).append(line)
-    for name in ("paper.html", "paper.pdf"):
+    for name in ("paper.md", "paper.html", "paper.pdf"):
         (tmp_path / name).write_text("old")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -475,7 +477,15 @@ def test_a_shortened_task_is_pickled_with_its_settings() -> None:
 
 def test_help_and_errors(tmp_path: Path) -> None:
     text = normlab("paper", "--help").stdout
-    for option in ("--out", "--seeds", "--quick", "--jobs", "--scheduler", "--no-training"):
+    for option in (
+        "--out",
+        "--seeds",
+        "--quick",
+        "--jobs",
+        "--scheduler",
+        "--no-training",
+        "--reference",
+    ):
         assert option in text
     assert "Examples" in text and "normlab paper --quick" in normlab("--help").stdout
     done = normlab("paper", "--no-training", "--out", str(tmp_path / "nowhere"))
@@ -492,6 +502,26 @@ def test_the_command_prints_table_and_verdicts(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Claim 3: AdaNorm is better than LayerNorm" in done.stdout
     assert "paper.html" in done.stdout and "paper.pdf" in done.stdout
+
+
+def test_the_reference_is_the_committed_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    def write(*arguments: Any) -> Any:
+        asked.extend(arguments)
+        return [], "the table"
+
+    monkeypatch.setattr("normlab.report.paper.write_paper", write)
+    command(out=str(tmp_path / "new"), reference=True)
+    folder, reasons, results = asked
+    assert (folder, reasons) == (tmp_path / "new", untasked()) and folder.is_dir()
+    assert {line["task"] for line in results} >= {"rt", "sst5", "parse"}
+    assert "the table" in capsys.readouterr().out
+    monkeypatch.setattr(sys.modules["normlab.cli.paper"], "reference_results", dict)
+    with pytest.raises(nl.FileError, match="lacks normlab's own studies"):
+        command(out=str(tmp_path), reference=True)
 
 
 # --- browser -------------------------------------------------------------------------------------

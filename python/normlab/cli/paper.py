@@ -9,6 +9,7 @@ import typer
 
 import normlab as nl
 from normlab import _output
+from normlab.results import Result, reference_results
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show, show_markdown
@@ -23,6 +24,8 @@ PAPER_EXAMPLES = examples(
     "is finished, and the same command goes on.[/dim]",
     "normlab paper --no-training --out paper\n\n"
     "[dim]  The table of what is finished, while another process trains.[/dim]",
+    "normlab paper --reference\n\n"
+    "[dim]  The table of normlab's own studies, of which the README speaks, in a moment.[/dim]",
 )
 
 
@@ -31,7 +34,8 @@ def paper(
         str,
         typer.Option(
             metavar="FOLDER",
-            help="For results.jsonl, paper.html, paper.pdf, and the report of normlab study.",
+            help="For results.jsonl, paper.md, paper.html, paper.pdf, and the report of normlab "
+            "study.",
         ),
     ] = "normlab-paper",
     seeds: Seeds = None,
@@ -48,6 +52,10 @@ def paper(
     no_training: Annotated[
         bool, flag("--no-training", help="Only write the table of what is finished.")
     ] = False,
+    reference: Annotated[
+        bool,
+        flag("--reference", help="Only write the table of normlab's own studies; trains nothing."),
+    ] = False,
 ) -> None:
     """Fill the paper's whole table, ours beside the authors', with a verdict on each claim."""
     from normlab.study.paper import PaperStudy, untasked
@@ -55,8 +63,8 @@ def paper(
     _output.need_no_output()
     folder = values.path("--out", out)
     jobs_now = jobs_here(jobs, scheduler, nl.num_threads())
-    if no_training:
-        _write(folder, untasked())
+    if no_training or reference:
+        _write(folder, untasked(), _reference() if reference else None)
         return
     plan = PaperStudy(
         out=folder,
@@ -86,9 +94,18 @@ def _finish_early(folder: Path, progress: str) -> None:
         say_error(str(error))
 
 
-def _write(folder: Path, reasons: dict[str, str]) -> None:
+def _reference() -> list[Result]:
+    """The lines of normlab's own studies."""
+    found = [line for lines in reference_results().values() for line in lines]
+    if not found:
+        raise nl.FileError("--reference: this installation lacks normlab's own studies")
+    return found
+
+
+def _write(folder: Path, reasons: dict[str, str], results: list[Result] | None = None) -> None:
     from normlab.report.paper import write_paper
 
-    paths, text = write_paper(folder, reasons)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths, text = write_paper(folder, reasons, results)
     show_markdown(text)
     show(f"Table, intervals, curves and verdicts: {', '.join(map(str, paths))}")
