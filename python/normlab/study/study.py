@@ -157,13 +157,12 @@ class Study:
         finished: dict[str, Result],
         shown: Display,
     ) -> None:
-        runs = list(dict.fromkeys(run for choice in plan for run in choice.runs))
+        waiting = _by_run(plan)
+        runs = list(waiting)
         pending = [run for run in runs if run.id not in finished]
         best = BestModel(self.out, runs, finished) if self.save else None
-        shown.start(
-            sum(run.settings.epochs for run in pending), len(pending), len(runs) - len(pending)
-        )
-        waiting = _by_run(plan)
+        epochs = sum(run.settings.epochs for run in pending)
+        shown.start(epochs, len(pending), len(runs) - len(pending))
         self._choose(plan, file, finished)
         try:
             with closing(self._results(pending, tasks, shown)) as results:
@@ -241,7 +240,7 @@ class Study:
 
 
 def _by_run(plan: Sequence[Choice]) -> dict[Run, list[Choice]]:
-    """The choices that wait for a run: to ask all of them after each would take a plan's square."""
+    """Each run, once, and the choices that wait for it: to ask all after each would take long."""
     found: dict[Run, list[Choice]] = {}
     for choice in plan:
         for run in choice.runs:
