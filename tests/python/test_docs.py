@@ -19,6 +19,22 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
+# --- the committed studies ------------------------------------------------------------------------
+
+
+def test_tables_of_results_are_what_the_results_say() -> None:
+    sys.path.insert(0, str(DOCS / "results"))
+    try:
+        import tables
+    finally:
+        sys.path.remove(str(DOCS / "results"))
+    texts = tables.texts()
+    assert {path.name for path in texts} == {"table.md", "paper.md", "README.md"}
+    assert (ROOT / "README.md").read_text("utf-8").count("| cannot be told |") > 0
+    for path, text in texts.items():
+        assert path.read_text("utf-8") == text, f"{path}: run python docs/results/tables.py"
+
+
 # --- the tables of "From PyTorch" ----------------------------------------------------------------
 
 

@@ -1,8 +1,10 @@
 # ruff: noqa: RUF001  (typographic minus)
 """normlab paper: which runs fill the paper's table, its verdicts, its page and its PDF."""
 
+import errno
 import io
 import math
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from test_study import Toy
 
 import normlab as nl
 from normlab import paper, study
+from normlab.cli.paper import paper as command
 from normlab.data import DataMissingError
 from normlab.paper import CLAIMS, RESULTS, VARIANTS, Filler, PaperTask
 from normlab.report import stats
@@ -28,8 +31,10 @@ from normlab.report.paper.page import page
 from normlab.report.paper.pdf import pdf
 from normlab.report.paper.verdicts import Finding
 from normlab.report.paper.words import markdown, notes, repeat, verdict
+from normlab.results import locked
 from normlab.study import ResultFile
 from normlab.study.paper import NO_TASK, PaperStudy, Shortened, untasked
+from normlab.study.run import Run, Trainer
 from normlab.study.standins import STANDINS
 
 SIMPLE, ADANORM = CLAIMS[1], CLAIMS[4]
@@ -263,21 +268,23 @@ def test_each_column_tells_how_to_repeat_it() -> None:
         "--patience 5 --batch 32 --lr 0.001 --denominator var_eps"
     )
     part = column(two([99.0], [99.0], settings={"train_items": 100})).group
-    assert part and repeat(part) == "normlab paper --quick --seeds 0,"
+    assert part and " --quick --epochs 20 " in repeat(part)
+    (short,) = (filler.quick for filler in RESULTS["mnist"].fillers)
+    settings = {**short, "patience": short["epochs"]}
+    quick = column(two([99.0], [99.0], settings=settings))
+    assert quick.group and repeat(quick.group) == "normlab paper --quick --seeds 0,"
+    assert "the short settings of --quick" in quick.limits
 
 
 # --- files ---------------------------------------------------------------------------------------
 
 
-def test_page_is_one_well_formed_file() -> None:
-    results = many(0.1)
-    html = page(columns(results, {}), findings(columns(results, {})))
-    parser = _Balance()
-    parser.feed(html)
-    assert parser.open == [] and "<script" not in html and "url(http" not in html
-    assert html.count("<svg") == 4 * 5
-    assert "<small>77.21</small>" in html and "The claim holds here." in html
-    assert "&lt;" in page(columns(lines("layernorm", [99.0], data="<b>"), {}), [])
+def test_a_page_escapes_what_it_is_given() -> None:
+    assert "&lt;b&gt;" in page(columns(lines("layernorm", [99.0], data="<b>"), {}), [], _no_picture)
+
+
+def _no_picture(name: str, draw: Any) -> None:
+    """An attempt that fails at once."""
 
 
 def test_pdf_has_the_numbers_of_the_table_and_is_the_same_again() -> None:
@@ -337,8 +344,9 @@ def test_write_paper_writes_both_files_also_where_no_picture_can_be_drawn(
     for line in lines("layernorm", [99.0]):
         file.append(line)
     paths, text = write_paper(tmp_path)
-    assert [path.name for path in paths] == ["paper.html", "paper.pdf"] and "99.00 [99.13]" in text
-    assert paths[1].read_bytes().startswith(b"%PDF")
+    assert [path.name for path in paths] == ["paper.md", "paper.html", "paper.pdf"]
+    assert "99.00 [99.13]" in text and paths[0].read_text("utf-8").startswith(text)
+    assert paths[2].read_bytes().startswith(b"%PDF")
 
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no fonts")
@@ -347,9 +355,28 @@ def test_write_paper_writes_both_files_also_where_no_picture_can_be_drawn(
     monkeypatch.setattr("normlab.report.paper.pdf._pages", fails)
     with pytest.warns(UserWarning, match="no fonts"):
         paths, _ = write_paper(tmp_path)
-    assert [path.name for path in paths] == ["paper.html"]
-    assert "could not be drawn" in paths[0].read_text("utf-8")
+    assert [path.name for path in paths] == ["paper.md", "paper.html"]
+    assert "could not be drawn" in paths[1].read_text("utf-8")
     assert not (tmp_path / "paper.pdf").exists(), "an old one would not show these results"
+
+
+def test_a_full_disk_loses_neither_results_nor_the_page_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in lines("layernorm", [99.0]):
+        ResultFile(tmp_path).append(line)
+    for name in ("paper.md", "paper.html", "paper.pdf"):
+        (tmp_path / name).write_text("old")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("normlab.report.paper.page.figures", lambda *_: [])  # they take seconds
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(nl.FileError, match=r"No space left on device. The results are safe; make"):
+        write_paper(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -366,7 +393,11 @@ class Lacking(Toy):
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """A paper of three columns: a toy's, one whose data are missing, one without a task."""
     numbers = RESULTS["rt"].results
-    fillers = {"toy": Filler("toy", quick_items=32), "lacking": Filler("lacking"), "none": None}
+    fillers = {
+        "toy": Filler("toy", quick={"epochs": 2, "train_items": 32}),
+        "lacking": Filler("lacking"),
+        "none": None,
+    }
     paper_of_toys = {
         name: PaperTask(name.title(), "accuracy, %", numbers, (filler,) if filler else ())
         for name, filler in fillers.items()
@@ -395,6 +426,15 @@ def test_a_study_of_the_paper_goes_on_where_it_was_stopped(tmp_path: Path, toys:
     assert column(file.read(), "toy").group.seeds == [0, 1]
 
 
+def test_one_paper_or_study_a_folder(tmp_path: Path, toys: None) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(nl.FileError, match=rf"another study \(process {os.getpid()}\) is running"),
+    ):
+        PaperStudy(tmp_path, [0], quick=True).run()
+    assert not ResultFile(tmp_path).path.exists()
+
+
 def test_without_data_a_quick_one_takes_stand_ins(
     tmp_path: Path, toys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,20 +443,33 @@ def test_without_data_a_quick_one_takes_stand_ins(
     assert "lacking" in PaperStudy(tmp_path / "real", [0]).run(), "only a quick one"
 
 
-@pytest.mark.parametrize("name", sorted(STANDINS))
-def test_stand_ins_say_so(name: str) -> None:
-    task = STANDINS[name]()
+@pytest.mark.parametrize(("name", "more_than"), [("rt", 60), ("sst5", 35), ("parse", 90)])
+def test_quick_settings_learn_from_stand_ins_which_say_so(
+    tmp_path: Path, name: str, more_than: float
+) -> None:
+    (filler,) = (x for each in RESULTS.values() for x in each.fillers if x.task == name)
+    task = Shortened(STANDINS[name](), filler)
     data = task.load(quick=True)
     assert task.name == name and "generated" in data.warning and data.origin.startswith("stand-in")
+    run = Run(name, "layernorm", 0, task.quick, data.fingerprint)
+    assert (
+        Trainer(task, data, run, tmp_path / "checkpoint").finish(lambda _: None)["test"] > more_than
+    )
+
+
+def test_every_stand_in_is_tested() -> None:
+    assert set(STANDINS) == {"rt", "sst5", "parse"}
 
 
 def test_a_shortened_task_is_pickled_with_its_settings() -> None:
     import pickle
 
-    short = Shortened(study.TASKS["rt"](), Filler("rt", quick_epochs=3, quick_items=7))
+    short = Shortened(study.TASKS["rt"](), Filler("rt", quick={"epochs": 3, "layers": 1}))
     again = pickle.loads(pickle.dumps(short))
     assert (again.quick, again.name) == (short.quick, "rt")
-    assert (again.quick.epochs, again.quick.train_items) == (3, 7)
+    assert (again.quick.epochs, again.quick.patience, again.quick.layers) == (3, 3, 1)
+    assert "1 × (norm" in again.model, "the network is that of the settings"
+    assert study.TASKS["rt"]().settings.layers == 4, "the task itself is as it was"
 
 
 # --- command -------------------------------------------------------------------------------------
@@ -424,7 +477,15 @@ def test_a_shortened_task_is_pickled_with_its_settings() -> None:
 
 def test_help_and_errors(tmp_path: Path) -> None:
     text = normlab("paper", "--help").stdout
-    for option in ("--out", "--seeds", "--quick", "--jobs", "--scheduler", "--no-training"):
+    for option in (
+        "--out",
+        "--seeds",
+        "--quick",
+        "--jobs",
+        "--scheduler",
+        "--no-training",
+        "--reference",
+    ):
         assert option in text
     assert "Examples" in text and "normlab paper --quick" in normlab("--help").stdout
     done = normlab("paper", "--no-training", "--out", str(tmp_path / "nowhere"))
@@ -443,6 +504,26 @@ def test_the_command_prints_table_and_verdicts(tmp_path: Path) -> None:
     assert "paper.html" in done.stdout and "paper.pdf" in done.stdout
 
 
+def test_the_reference_is_the_committed_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    def write(*arguments: Any) -> Any:
+        asked.extend(arguments)
+        return [], "the table"
+
+    monkeypatch.setattr("normlab.report.paper.write_paper", write)
+    command(out=str(tmp_path / "new"), reference=True)
+    folder, reasons, results = asked
+    assert (folder, reasons) == (tmp_path / "new", untasked()) and folder.is_dir()
+    assert {line["task"] for line in results} >= {"rt", "sst5", "parse"}
+    assert "the table" in capsys.readouterr().out
+    monkeypatch.setattr(sys.modules["normlab.cli.paper"], "reference_results", dict)
+    with pytest.raises(nl.FileError, match="lacks normlab's own studies"):
+        command(out=str(tmp_path), reference=True)
+
+
 # --- browser -------------------------------------------------------------------------------------
 
 
@@ -458,14 +539,32 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page, whose pictures take seconds."""
+    path = tmp_path_factory.mktemp("page") / "paper.html"
+    results = many(0.1)
+    path.write_text(page(columns(results, untasked()), findings(columns(results, {}))), "utf-8")
+    return path
+
+
+def test_page_is_one_well_formed_file(drawn: Path) -> None:
+    html = drawn.read_text("utf-8")
+    parser = _Balance()
+    parser.feed(html)
+    assert parser.open == [] and "<script" not in html and "url(http" not in html
+    assert html.count("<svg") == 4 * 5
+    assert "<small>77.21</small>" in html and "The claim holds here." in html
+
+
 @pytest.mark.parametrize("width", [360, 800, 1400])
-def test_the_page_fits_in_a_browser(browser: Any, output_folder: Path, width: int) -> None:
+def test_the_page_fits_in_a_browser(
+    browser: Any, drawn: Path, output_folder: Path, width: int
+) -> None:
     from test_report_layout import JUTTING, opened
 
-    results = many(0.1)
-    path = output_folder / "paper.html"
-    path.write_text(page(columns(results, untasked()), findings(columns(results, {}))), "utf-8")
-    shown = opened(browser, path, width)
+    path = shutil.copy(drawn, output_folder)
+    shown = opened(browser, Path(path), width)
     assert shown.evaluate("document.documentElement.scrollWidth") == width
     assert shown.evaluate(JUTTING) == []
     shown.close()

@@ -11,7 +11,7 @@ import pytest
 
 import normlab as nl
 from normlab import paper
-from normlab.report import Group, groups, plots, write_report
+from normlab.report import Group, groups, plots, told_apart, write_report
 from normlab.report.overfitting import overfitting, pairs
 from normlab.report.page import page
 from normlab.report.plots import (
@@ -478,6 +478,17 @@ def test_every_variant_has_a_colour_and_curves_survive_divergence() -> None:
     assert "(1 diverged)" in markdown([group])
     assert page([group]).count("<svg") == 5 + 4
     assert set(ORDER) <= set(_texts(curves_figure([group])).split("\n"))
+
+
+def test_who_is_told_apart_is_no_stronger_than_the_numbers() -> None:
+    clear, unclear = estimate([-1.5, -1.6, -1.7]), estimate([0.1, -0.1, 0.2])
+    assert told_apart({"detachnorm": clear, "adanorm": unclear, "none": None}) == (
+        "Told apart from layernorm: detachnorm ▼ −1.60 ± 0.25."
+    )
+    assert told_apart({"detachnorm": clear}, digits=3).endswith("−1.600 ± 0.248.")
+    assert told_apart({"adanorm": unclear}).startswith("No variant differs from layernorm by more")
+    for nothing in ({}, {"none": None}, {"none": estimate([1.0])}):
+        assert told_apart(nothing) == "One seed cannot tell the variants apart."
 
 
 def test_write_report_takes_a_path_as_text(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -29,11 +30,12 @@ from normlab.study import (
     ResultFile,
     Settings,
     Study,
+    plan,
     run,
     study,
     workers,
 )
-from normlab.study.display import Lines
+from normlab.study.display import Bar, Lines
 from normlab.study.images import ImageTask
 from normlab.study.loops import shuffled
 from normlab.study.task import NormChoice, Score
@@ -282,6 +284,28 @@ def test_other_settings_are_kept_apart(tmp_path: Path, report: None) -> None:
         "settings"
     ].items()
     assert (tmp_path / "table.md").read_text().count("# Toy") == 3
+
+
+def test_a_plan_of_twice_the_seeds_takes_twice_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = 0
+    real = plan.identify
+
+    def counted(facts: Any) -> str:
+        nonlocal named
+        named += 1
+        return real(facts)
+
+    monkeypatch.setattr(plan, "identify", counted)
+    counts = []
+    for seeds in (4, 8):
+        named = 0
+        overrides = Overrides(epochs=1)
+        more = {"norms": ("adanorm",), "seeds": range(seeds), "overrides": overrides}
+        a_study(tmp_path / str(seeds), **more).run()
+        counts.append(named)
+    assert counts[1] == 2 * counts[0] > 0
 
 
 def test_early_stopping_tests_the_best_weights(tmp_path: Path) -> None:
@@ -683,6 +707,41 @@ def test_kill_9_changes_no_number(tmp_path: Path, whole: list[dict[str, Any]], e
     assert numbers(ResultFile(tmp_path).read()) == numbers(whole)
 
 
+class Jumping(datetime):
+    """A clock that goes back a day each time, and forth a year at times."""
+
+    told: ClassVar[list[datetime]] = []
+
+    @classmethod
+    def now(cls, tz: Any = None) -> "Jumping":
+        days = 365 * (len(cls.told) % 3 == 1) - len(cls.told)
+        cls.told.append(super().now(tz) + timedelta(days=days))
+        return cast("Jumping", cls.told[-1])
+
+
+def test_a_clock_that_jumps_changes_no_number(
+    tmp_path: Path, whole: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, report: None
+) -> None:
+    def crash(epoch: int) -> None:
+        if epoch == 3 and len(ResultFile(tmp_path).read()) == 3:
+            raise Crash
+
+    Jumping.told.clear()
+    monkeypatch.setattr(run, "datetime", Jumping)
+    monkeypatch.setattr("tqdm.std.time", lambda: Jumping.now(timezone.utc).timestamp())
+    with pytest.raises(Crash):
+        a_study(tmp_path, Toy(crash)).run(Bar())
+    for path in tmp_path.rglob("*"):  # files from the future are no newer than those to come
+        os.utime(path, (1e10, 1e10))
+    a_study(tmp_path).run(Bar())
+    found = ResultFile(tmp_path).read()
+    assert numbers(found) == numbers(whole)
+    days = [line["finished"][:10] for line in found]
+    assert days != sorted(days) and days != sorted(days, reverse=True), "the clock did jump"
+    assert all(line["seconds"] >= 0 for line in found)
+    assert f"{max(days)}</p>" in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_ctrl_c_says_how_far_it_came(tmp_path: Path) -> None:
     def interrupt(epoch: int) -> None:
         if ResultFile(tmp_path).read():
@@ -721,6 +780,9 @@ def test_a_cut_last_line_is_repaired_wherever_it_is_cut(
         file.append(line)
     data = file.path.read_bytes()
     start = data[:-1].rindex(b"\n") + 1
+    for cut in range(start + 1, len(data) - 1):
+        file.path.write_bytes(data[start:cut])
+        assert file.read() == [], "reading is as forgiving"
     for cut in (start + 1, start + 50, (start + len(data)) // 2, len(data) - 2):
         file.path.write_bytes(data[:cut])
         assert file.read() == whole[:2]

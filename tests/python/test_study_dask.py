@@ -705,12 +705,26 @@ def test_a_scheduler_that_cannot_be_reached_is_one_line(
     assert {path.name for path in tmp_path.iterdir()} == {".lock"}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "tcp://head:8786", "\0\xff", None])
-def test_a_file_that_is_no_scheduler_file_is_one_line(tmp_path: Path, content: str | None) -> None:
+_CUT = "is cut off, or no scheduler file. If `dask scheduler --scheduler-file"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", _CUT),
+        ('{\n  "type": "Scheduler",\n  "id": "Scheduler-1",\n  "addr', _CUT),
+        ("tcp://head:8786", _CUT),
+        ("\0\xff", _CUT),
+        *((text, "is no scheduler file, which `dask") for text in ("[]", "{}", '{"address": 1}')),
+    ],
+)
+def test_a_file_that_is_no_scheduler_file_is_one_line(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
     file = tmp_path / "scheduler.json"
-    said = "cannot be read: No such file"
     if content is not None:
         file.write_text(content, "latin-1")
-        said = "is no scheduler file, which `dask scheduler --scheduler-file"
-    with pytest.raises(nl.FileError, match=f"^{file}: {said}"):
+    with pytest.raises(nl.FileError, match=f"^{file}: {said}") as raised:
         study_at(tmp_path / "out", str(file)).run(Said())
+    assert "\n" not in str(raised.value)

@@ -9,10 +9,11 @@ import typer
 
 import normlab as nl
 from normlab import _output
+from normlab.results import Result, reference_results
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show, show_markdown
-from .training import jobs_here
+from .options import Jobs, Scheduler, Seeds, jobs_here, seeds_here
 
 PAPER_EXAMPLES = examples(
     "normlab paper --quick\n\n"
@@ -23,6 +24,8 @@ PAPER_EXAMPLES = examples(
     "is finished, and the same command goes on.[/dim]",
     "normlab paper --no-training --out paper\n\n"
     "[dim]  The table of what is finished, while another process trains.[/dim]",
+    "normlab paper --reference\n\n"
+    "[dim]  The table of normlab's own studies, of which the README speaks, in a moment.[/dim]",
 )
 
 
@@ -31,40 +34,27 @@ def paper(
         str,
         typer.Option(
             metavar="FOLDER",
-            help="For results.jsonl, paper.html, paper.pdf, and the report of normlab study.",
+            help="For results.jsonl, paper.md, paper.html, paper.pdf, and the report of normlab "
+            "study.",
         ),
     ] = "normlab-paper",
-    seeds: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="N | LIST",
-            help="How many (5: seeds 0 to 4), or which: 0,3,7.",
-            show_default="5; 2 with --quick",
-        ),
-    ] = None,
+    seeds: Seeds = None,
     quick: Annotated[
         bool,
         flag(
             "--quick",
-            help="Ten minutes on two cores: few epochs, a part of the data, C = 1; where data are "
-            "missing, generated ones, and everything says so.",
+            help="Some minutes on two cores: few epochs, a part of the data, small networks for "
+            "text, C = 1; where data are missing, generated ones, and everything says so.",
         ),
     ] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Runs at a time, sharing the threads.", show_default="one a thread, up to 8"
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Train on the workers of a Dask scheduler, as normlab study does.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
+    scheduler: Scheduler = None,
     no_training: Annotated[
         bool, flag("--no-training", help="Only write the table of what is finished.")
+    ] = False,
+    reference: Annotated[
+        bool,
+        flag("--reference", help="Only write the table of normlab's own studies; trains nothing."),
     ] = False,
 ) -> None:
     """Fill the paper's whole table, ours beside the authors', with a verdict on each claim."""
@@ -73,12 +63,12 @@ def paper(
     _output.need_no_output()
     folder = values.path("--out", out)
     jobs_now = jobs_here(jobs, scheduler, nl.num_threads())
-    if no_training:
-        _write(folder, untasked())
+    if no_training or reference:
+        _write(folder, untasked(), _reference() if reference else None)
         return
     plan = PaperStudy(
         out=folder,
-        seeds=values.seeds(seeds or (["2"] if quick else ["5"])),
+        seeds=seeds_here(seeds, quick),
         quick=quick,
         jobs=jobs_now,
         scheduler=scheduler,
@@ -104,9 +94,18 @@ def _finish_early(folder: Path, progress: str) -> None:
         say_error(str(error))
 
 
-def _write(folder: Path, reasons: dict[str, str]) -> None:
+def _reference() -> list[Result]:
+    """The lines of normlab's own studies."""
+    found = [line for lines in reference_results().values() for line in lines]
+    if not found:
+        raise nl.FileError("--reference: this installation lacks normlab's own studies")
+    return found
+
+
+def _write(folder: Path, reasons: dict[str, str], results: list[Result] | None = None) -> None:
     from normlab.report.paper import write_paper
 
-    paths, text = write_paper(folder, reasons)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths, text = write_paper(folder, reasons, results)
     show_markdown(text)
     show(f"Table, intervals, curves and verdicts: {', '.join(map(str, paths))}")

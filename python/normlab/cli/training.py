@@ -13,8 +13,8 @@ from normlab import _output
 
 from . import values
 from .console import INTERRUPTED, examples, flag, say_error, show_table
+from .options import Jobs, Scheduler, Seeds, jobs_here, seeds_here
 
-_MOST_JOBS = 8  # each holds the data: some 250 MB
 STUDY_EXAMPLES = examples(
     "normlab study --quick\n\n"
     "[dim]  Five variants on a part of MNIST, three seeds: minutes, not the paper's numbers.[/dim]",
@@ -86,14 +86,7 @@ def study(
             show_default="paper",
         ),
     ] = None,
-    seeds: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="N | LIST",
-            help="How many (5: seeds 0 to 4), or which: 0,3,7.",
-            show_default="5; 3 with --quick",
-        ),
-    ] = None,
+    seeds: Seeds = None,
     out: Annotated[
         str,
         typer.Option(
@@ -152,25 +145,14 @@ def study(
         int | None,
         typer.Option(min=1, help="The numbers are the same for any.", show_default="all cores"),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Runs at a time, sharing the threads.",
-            show_default="one a thread, up to 8; 1 on a GPU",
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS|FILE",
-            help="Train on the workers of a Dask scheduler (tcp://head:8786, or its scheduler "
-            "file), on many machines; instead of --jobs. Needs normlab\\[dask].",
-        ),
-    ] = None,
+    jobs: Jobs = None,
+    scheduler: Scheduler = None,
     device: Annotated[
         Device,
-        typer.Option(help="Where to train and test: the CPU, or an NVIDIA GPU."),
+        typer.Option(
+            help="Where to train and test: the CPU, or an NVIDIA GPU, there one run at a time "
+            "unless --jobs says more."
+        ),
     ] = Device.cpu,
     precision: Annotated[
         Precision,
@@ -197,7 +179,7 @@ def study(
     plan = Study(
         tasks=values.tasks(task or ["mnist"], treebank),
         norms=values.norms(norm or ["paper"]),
-        seeds=values.seeds(seeds or (["3"] if quick else ["5"])),
+        seeds=seeds_here(seeds, quick),
         out=folder,
         overrides=Overrides(
             epochs, patience, batch, values.finite("--lr", lr), denominator and denominator.value
@@ -217,16 +199,6 @@ def study(
         _say_interrupted(folder, str(interrupted))
         raise typer.Exit(INTERRUPTED) from None
     show_table(folder)
-
-
-def jobs_here(jobs: int | None, scheduler: str | None, threads: int) -> int:
-    """Runs at a time in this process, by the options; ArgumentError for --jobs with --scheduler."""
-    if scheduler is None:
-        # Runs side by side do not wait for each other: faster than one run on all threads.
-        return jobs or min(threads, _MOST_JOBS)
-    if jobs is not None:
-        raise nl.ArgumentError("--jobs: is for this machine alone; leave out --jobs or --scheduler")
-    return 1
 
 
 def _say_interrupted(folder: Path, progress: str) -> None:

@@ -13,8 +13,17 @@ from ..results import Result, ResultFile
 from .files import Pictures, PictureWarning, replace
 from .groups import Group, groups
 from .summary import Summary, summary
+from .table import told_apart
 
-__all__ = ["Group", "PictureWarning", "Summary", "groups", "summary", "write_report"]
+__all__ = [
+    "Group",
+    "PictureWarning",
+    "Summary",
+    "groups",
+    "summary",
+    "told_apart",
+    "write_report",
+]
 
 
 def write_report(folder: str | Path, results: Iterable[Result] | None = None) -> list[Path]:

@@ -9,15 +9,15 @@ from .._templates import render
 from .groups import BASELINE, Group
 from .overfitting import OverFitting, overfitting
 from .plots import Panel, Theme, colour, overfitting_panels, panel_svg, panels
-from .stats import Estimate
 from .table import (
     columns,
-    difference,
     loss_digits,
     notes,
     number,
     overfitting_columns,
     overfitting_notes,
+    those_apart,
+    told_apart,
 )
 
 # Stand-ins for the page's own colours, so that pictures follow its light and dark theme.
@@ -53,7 +53,7 @@ def page(groups: Sequence[Group], attempt: Attempt = make) -> str:
 
 def _subtitle(results: Sequence[Mapping[str, Any]]) -> str:
     versions = ", ".join(sorted({result["version"] for result in results}))
-    last = max(result.get("finished", "") for result in results)
+    last = max(str(result.get("finished", "")) for result in results)
     hours = sum(result.get("search_seconds", result["seconds"]) for result in results) / 3600
     time = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
     return f"normlab {versions} · {len(results)} results, {time} of training · {last[:10]}"
@@ -88,17 +88,7 @@ def _verdict(group: Group) -> str:
     measured = {name: value for name, value in differences.items() if value is not None}
     if len(group.seeds) == 1 or not measured:
         return text + (" One seed cannot tell the variants apart." if len(group.seeds) == 1 else "")
-    if listed := _told_apart(measured):
-        return f"{text} Told apart from {BASELINE}: {listed}."
-    return f"{text} No variant differs from {BASELINE} by more than chance may explain."
-
-
-def _told_apart(measured: Mapping[str, Estimate], digits: int = 2) -> str:
-    return "; ".join(
-        f"{name} {difference(value, digits)}"
-        for name, value in measured.items()
-        if value.excludes_zero
-    )
+    return f"{text} {told_apart(measured)}"
 
 
 def _overfitting(group: Group, attempt: Attempt) -> dict[str, Any] | None:
@@ -121,7 +111,7 @@ def _gap_verdict(found: OverFitting) -> str:
     measured = {name: value for name, value in differences.items() if value and value.n > 1}
     if not measured:
         return f"Nothing is told apart from {BASELINE} by the {gap}: that wants several seeds."
-    if listed := _told_apart(measured, loss_digits(found)):
+    if listed := those_apart(measured, loss_digits(found)):
         return f"Told apart from {BASELINE} by the {gap}: {listed}."
     return f"No variant differs from {BASELINE} in the {gap} by more than chance may explain."
 

@@ -2,7 +2,7 @@
 """Columns and notes of the tables, and table.md."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .._text_format import counted
@@ -48,6 +48,29 @@ def verdict(value: Estimate) -> str:
     if value.excludes_zero:
         return "▲" if value.mean > 0 else "▼"
     return "≈" if value.includes_zero else ""
+
+
+def told_apart(differences: Mapping[str, Estimate | None], digits: int = 2) -> str:
+    """Which variants differ from layernorm, no stronger than the numbers.
+
+    Args:
+        differences: By variant, paired by seed; None where there is none.
+        digits: Behind the point.
+    """
+    if not any(value is not None and value.n > 1 for value in differences.values()):
+        return "One seed cannot tell the variants apart."
+    if listed := those_apart(differences, digits):
+        return f"Told apart from {BASELINE}: {listed}."
+    return f"No variant differs from {BASELINE} by more than chance may explain."
+
+
+def those_apart(differences: Mapping[str, Estimate | None], digits: int = 2) -> str:
+    """The variants whose interval leaves zero out, with their differences; empty for none."""
+    return "; ".join(
+        f"{name} {difference(value, digits)}"
+        for name, value in differences.items()
+        if value is not None and value.excludes_zero
+    )
 
 
 def authors(value: float | None) -> str:

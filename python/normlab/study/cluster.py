@@ -297,14 +297,20 @@ def _address(scheduler: str) -> str:
     path = Path(scheduler)
     if not scheduler.endswith(".json") and not path.is_file():
         return scheduler
+    writer = f"`dask scheduler --scheduler-file {path}`"
     try:
-        return str(json.loads(path.read_text("utf-8"))["address"])
+        facts = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise FileError(
-            f"{path}: is no scheduler file, which `dask scheduler --scheduler-file {path}` writes"
+            f"{path}: is cut off, or no scheduler file. If {writer} has just been started, it is "
+            "still writing: give the same command again. Else start it"
         ) from error
+    address = facts.get("address") if isinstance(facts, dict) else None
+    if not isinstance(address, str):
+        raise FileError(f"{path}: is no scheduler file, which {writer} writes")
+    return address
 
 
 @contextmanager

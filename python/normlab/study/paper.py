@@ -1,6 +1,7 @@
 """The paper's whole table: the studies that fill its columns, in one folder."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ _QUICK_SCALES = (1.0,)  # to choose AdaNorm's C would take four times as long
 
 
 class Shortened:
-    """A task with the short settings of its row in paper.RESULTS."""
+    """A task with the quick settings of its row in paper.RESULTS, for network and training."""
 
     def __init__(self, task: Task[Any], filler: Filler):
-        self._task, self._filler = task, filler
+        self._task = copy(task)
+        short = replace(task.settings, **filler.quick)
+        self._task.settings = replace(short, patience=short.epochs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # while it is unpickled
@@ -31,8 +34,7 @@ class Shortened:
     @property
     def quick(self) -> Settings:
         """See Task."""
-        epochs, items = self._filler.quick_epochs, self._filler.quick_items
-        return replace(self._task.quick, epochs=epochs, patience=epochs, train_items=items)
+        return self._task.settings
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class PaperStudy:
     scheduler: str | None = None
 
     def run(self, show: Callable[[], Display] | None = None) -> dict[str, str]:
-        """Trains what is not finished, column by column, the cheapest first.
+        """Trains what is not finished, column by column, and writes the studies' report.
 
         Args:
             show: Makes the display of each study.
@@ -64,7 +66,11 @@ class PaperStudy:
         Raises:
             As Study.run(), but data that are missing are a reason and no error.
         """
+        from ..report import write_report
+
         reasons = {name: self._fill(column, show) for name, column in RESULTS.items()}
+        if not all(reasons.values()):
+            write_report(self.out)
         return {name: reason for name, reason in reasons.items() if reason}
 
     def _fill(self, column: PaperTask, show: Callable[[], Display] | None) -> str:
@@ -97,6 +103,7 @@ class PaperStudy:
             quick=self.quick,
             jobs=self.jobs,
             scheduler=self.scheduler,
+            report=False,  # one at the end: pictures of all columns after each take long
         )
 
 

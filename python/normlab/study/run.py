@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ class Run:
     device: str = "cpu"
     precision: str = "float32"
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Names the run's checkpoint and its line in the results."""
         return identify({"run": self.facts()})

@@ -56,6 +56,7 @@ class Study:
             set_matmul_precision.
         scheduler: Address or scheduler file of a Dask scheduler, whose workers train instead of
             this process. Without `threads`, each takes its part of its host's cores.
+        report: Write the report at the end.
     """
 
     tasks: Sequence[Task[Any]]
@@ -71,6 +72,7 @@ class Study:
     device: str = "cpu"
     precision: str = "float32"
     scheduler: str | None = None
+    report: bool = True
 
     def __post_init__(self) -> None:
         """ArgumentError for all errors that need no data."""
@@ -137,7 +139,8 @@ class Study:
                 for task, data in tasks.values():
                     shown.say(f"data of {task.title}: {data.origin}")
                 self._train(plan, tasks, file, finished, shown)
-            write_report(self.out)
+            if self.report:
+                write_report(self.out)
         return Results(finished[choice.id] for choice in plan)
 
     def _plan(self, tasks: dict[str, Loaded]) -> list[Choice]:
@@ -169,19 +172,19 @@ class Study:
         finished: dict[str, Result],
         shown: Display,
     ) -> None:
-        runs = list(dict.fromkeys(run for choice in plan for run in choice.runs))
+        waiting = _by_run(plan)
+        runs = list(waiting)
         pending = [run for run in runs if run.id not in finished]
         best = BestModel(self.out, runs, finished) if self.save else None
-        shown.start(
-            sum(run.settings.epochs for run in pending), len(pending), len(runs) - len(pending)
-        )
+        epochs = sum(run.settings.epochs for run in pending)
+        shown.start(epochs, len(pending), len(runs) - len(pending))
         self._choose(plan, file, finished)
         try:
             with closing(self._results(pending, tasks, shown)) as results:
                 for run, result in results:
                     file.append(result)
                     finished[run.id] = result
-                    self._choose(plan, file, finished)
+                    self._choose(waiting[run], file, finished)
                     if best:
                         best.offer(run, result)
                     checkpoint_of(self.out, run).unlink(missing_ok=True)
@@ -235,9 +238,11 @@ class Study:
             save=self.save,
         )
 
-    def _choose(self, plan: list[Choice], file: ResultFile, finished: dict[str, Result]) -> None:
-        """Writes the line of each choice whose runs are all finished."""
-        for choice in plan:
+    def _choose(
+        self, among: Sequence[Choice], file: ResultFile, finished: dict[str, Result]
+    ) -> None:
+        """Writes the line of each of these choices whose runs are all finished."""
+        for choice in among:
             if choice.id not in finished and all(run.id in finished for run in choice.runs):
                 finished[choice.id] = choice.result(finished)
                 file.append(finished[choice.id])
@@ -247,6 +252,15 @@ class Study:
         for run in runs:
             checkpoint_of(self.out, run).unlink(missing_ok=True)
             model_of(self.out, run).unlink(missing_ok=True)
+
+
+def _by_run(plan: Sequence[Choice]) -> dict[Run, list[Choice]]:
+    """Each run, once, and the choices that wait for it: to ask all after each would take long."""
+    found: dict[Run, list[Choice]] = {}
+    for choice in plan:
+        for run in choice.runs:
+            found.setdefault(run, []).append(choice)
+    return found
 
 
 def _check_each(name: str, given: Any, fits: Callable[[Any], bool], rule: str) -> None:

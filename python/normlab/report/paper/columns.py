@@ -12,6 +12,7 @@ from ..groups import Group, Row, groups
 from ..stats import Estimate, estimate
 
 _NOT_RUN = "not run"
+_SHORT = "the short settings of --quick"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Column:
         if self.group is None:
             return []
         few = self.group.limits[1:] if self.generated else self.group.limits
-        return [text for text in (self.label, *few) if text]
+        short = _SHORT if is_quick(self.group) else ""
+        return [text for text in (self.label, short, *few) if text]
 
     def row(self, norm: str) -> Row | None:
         """The variant's runs; of several rows, with other C's, the one with most seeds."""
@@ -86,6 +88,14 @@ class Column:
     def seeds(self) -> str:
         """How many seeds, in words."""
         return counted(len(self.group.seeds), "seed") if self.group else ""
+
+
+def is_quick(group: Group) -> bool:
+    """True if the runs have the settings of `normlab paper --quick`."""
+    task, settings = group.first["task"], group.settings
+    shorts = [x.quick for column in RESULTS.values() for x in column.fillers if x.task == task]
+    same = any(short.items() <= settings.items() for short in shorts)
+    return same and settings["patience"] == settings["epochs"]
 
 
 def columns(results: Iterable[Result], reasons: Mapping[str, str]) -> list[Column]:

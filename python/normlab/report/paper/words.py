@@ -8,7 +8,7 @@ from ...paper import NAMES, VARIANTS
 from ..groups import Group
 from ..stats import POWER
 from ..table import authors, difference, number
-from .columns import Column
+from .columns import Column, is_quick
 from .verdicts import BETTER, MISSING, UNDECIDED, WORSE, Comparison, Finding
 
 HEADINGS = ("task", "difference", "at 95 %", "p", "p, Holm", "more seeds", "authors")
@@ -166,11 +166,13 @@ def repeat(group: Group) -> str:
     """The command that trains the group's runs again."""
     settings, first = group.settings, group.first
     seeds = ",".join(map(str, group.seeds)) + ","  # the comma makes a list of a single one
-    if settings["train_items"] is not None or group.warning:
+    if is_quick(group):
         return f"normlab paper --quick --seeds {seeds}"
     names = list(dict.fromkeys(row.norm for row in group.rows))
     candidates = next((row.candidates for row in group.rows if row.candidates), [])
     words = ["normlab", "study", "--task", first["task"], "--norm", *names, "--seeds", seeds]
+    if settings["train_items"] is not None or group.warning:
+        words.append("--quick")
     if candidates:
         words += ["--C", *candidates]
     for name in ("epochs", "patience", "batch", "lr", "denominator"):
@@ -183,9 +185,26 @@ def repeat(group: Group) -> str:
 def markdown(columns: Sequence[Column], found: Sequence[Finding]) -> str:
     """Table and verdicts for a terminal: ours, and the authors' number in brackets."""
     head = [", ".join(lines) for lines in headings(columns)]
-    lines = [f"| variant | {' | '.join(head)} |", "|" + " --- |" * (len(columns) + 1)]
-    for norm in VARIANTS:
-        cells = [f"{ours(column, norm)} [{theirs(column, norm)}]" for column in columns]
-        lines.append(f"| {NAMES[norm]} | {' | '.join(cells)} |")
+    rows = [
+        [NAMES[norm], *(f"{ours(column, norm)} [{theirs(column, norm)}]" for column in columns)]
+        for norm in VARIANTS
+    ]
+    table = _table(["variant", *head], rows)
     said = [f"- **{claim_title(each)}.** {verdict(each)}" for each in found]
-    return "\n".join(["# The paper's table: ours [the authors']", "", *lines, "", *said, ""])
+    return "\n".join(["# The paper's table: ours [the authors']", "", table, *said, ""])
+
+
+def document(columns: Sequence[Column], found: Sequence[Finding]) -> str:
+    """paper.md: table and verdicts, the numbers behind them, and how to read all that."""
+    parts = [markdown(columns, found)]
+    for each in found:
+        rows = [comparison_cells(one) for one in each.comparisons if one.word != MISSING]
+        if rows:
+            parts.append(f"## {claim_title(each)}\n\n{_table(HEADINGS, rows)}")
+    parts.append("\n".join(f"- {note}" for note in notes(columns)) + "\n")
+    return "\n".join(parts)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
