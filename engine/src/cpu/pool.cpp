@@ -228,8 +228,7 @@ void run_on_all(int64_t n, int64_t cost, int threads, Body body, const void* dat
   const int never_begun = posted.take_back(loop);
   int late = now - start > kWakes ? never_begun : 0;
   if (const int begun = posted.number - never_begun; begun > 0)
-    late +=
-        wait_for(loop, begun, 2 * (now - start) / std::max<int64_t>(taken, 1) + kPatience, now);
+    late += wait_for(loop, begun, 2 * (now - start) / std::max<int64_t>(taken, 1) + kPatience, now);
   if (late > 0) the_contention.report(posted.number + 1, late, Clock::now());
 }
 
