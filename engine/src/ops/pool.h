@@ -13,18 +13,11 @@ struct PoolKernels {
   /// winner [OH, OW]: the greatest element's place in the plane.
   void (*max)(const PoolShape&, const T* x, T* z, int32_t* winner);
   void (*max_backward)(const PoolShape&, const T* dz, const int32_t* winner, T* dx);
+  /// Where the divisor is 0, sums instead of means, and their gradients.
   void (*mean)(const PoolShape&, const T* x, T* z);
-  /// Of planes that may have padding.
   void (*mean_backward)(const PoolShape&, const T* dz, T* dx);
 };
 NORMLAB_KERNEL_TABLE(PoolKernels<float>, pool_f32)
 NORMLAB_KERNEL_TABLE(PoolKernels<double>, pool_f64)
-
-/// The greatest of 2 x 2 with stride 2; winner: its place in the window, 0 to 3 in row order.
-struct PairPoolKernels {
-  void (*max)(const PoolShape&, const float* x, float* z, uint8_t* winner);
-  void (*max_backward)(const PoolShape&, const float* dz, const uint8_t* winner, float* dx);
-};
-NORMLAB_KERNEL_TABLE(PairPoolKernels, pair_pool)
 
 }  // namespace normlab
