@@ -13,8 +13,9 @@ endif()
 set(new_row ${CMAKE_CURRENT_BINARY_DIR}/new_row)
 file(CONFIGURE OUTPUT ${new_row}/normlab/norm.h CONTENT "${longer}" @ONLY)
 
-add_executable(normlab_new_row_tests main.cpp new_row/new_row_test.cpp norm_test.cpp norm_rows_test.cpp
-  norm_options_test.cpp norm_gpu_test.cpp nn_test.cpp ${engine}/src/ops/norm_settings.cpp)
+add_executable(normlab_new_row_tests new_row/new_row_test.cpp norm_test.cpp norm_rows_test.cpp
+  norm_options_test.cpp norm_gpu_test.cpp nn_test.cpp ${engine}/src/ops/norm_settings.cpp
+  $<TARGET_OBJECTS:normlab_test_main>)
 target_include_directories(normlab_new_row_tests BEFORE PRIVATE ${new_row})
 target_include_directories(normlab_new_row_tests PRIVATE . ${engine}/src)
 target_compile_options(normlab_new_row_tests PRIVATE -Wall -Wextra -Wpedantic
