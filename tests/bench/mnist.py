@@ -44,6 +44,7 @@ def main() -> None:
     a = p.parse_args()
 
     nl.set_num_threads(a.threads)
+    nl.set_matmul_precision(a.precision)
     nl.manual_seed(0)
     net = build(a.norm).to(a.device)
     rng = np.random.default_rng(0)
@@ -85,6 +86,7 @@ def main() -> None:
                 "batch": a.batch,
                 "probe": a.probe,
                 "device": a.device,
+                "precision": a.precision,
                 "graph": a.graph,
                 "min_s": min(times),
                 "steps": a.steps,

@@ -14,9 +14,10 @@ Step = Callable[..., nl.Tensor]
 
 
 def add_device(p: argparse.ArgumentParser) -> None:
-    """The options --device and --graph."""
+    """The options --device, --graph and --precision."""
     p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     p.add_argument("--graph", action="store_true", help="capture the step once and replay it")
+    p.add_argument("--precision", default="float32", help="of the CPU's products, or bfloat16")
 
 
 @contextlib.contextmanager

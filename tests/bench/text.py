@@ -72,6 +72,7 @@ def main() -> None:
         p.error("--graph replays steps of one shape; an epoch's batches differ")
 
     nl.set_num_threads(a.threads)
+    nl.set_matmul_precision(a.precision)
     nl.manual_seed(0)
     batches, vocabulary = review_epoch() if a.epoch else synthetic()
     if a.write:
@@ -116,6 +117,7 @@ def main() -> None:
                 "min_s": min(times),
                 "steps": a.steps,
                 "device": a.device,
+                "precision": a.precision,
                 "graph": a.graph,
                 "loss": loss.item(),
                 "peak_MB": round(peak * 1024 * 1e-6, 1),
