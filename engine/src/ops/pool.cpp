@@ -4,10 +4,11 @@
 #include <limits>
 
 #include "core/dispatch.h"
+#include "core/onednn.h"
 #include "core/tensor_impl.h"
-#include "cpu/parallel.h"
 #include "cuda/library.h"
 #include "ops/pool_cuda.h"
+#include "ops/pool_padding.h"
 
 namespace normlab {
 namespace {
@@ -59,26 +60,40 @@ const PoolKernels<double>& kernels(double) {
   return pool_f64_for_cpu();
 }
 
-/// Number of elements of the window from `begin` on that lie in [0, n).
-int64_t elements(int64_t begin, int64_t kernel, int64_t n) {
-  return std::min(begin + kernel, n) - std::max<int64_t>(begin, 0);
+/// Memory for a plane with its padding; none without.
+template <class T>
+onednn::Scratch padded_plane(const PoolShape& s) {
+  const PoolShape p = padded_shape(s);
+  return onednn::Scratch(s.padded() ? p.H * p.W * static_cast<int64_t>(sizeof(T)) : 0);
 }
 
-/// z [OH, OW]: each result divided by the number of its window's elements that are not padding.
+/// A plane as the kernels take it: itself, or a copy with `value` around it.
 template <class T>
-void divide_by_counts(const PoolShape& s, T* z) {
-  for (int64_t y = 0; y < s.OH; ++y) {
-    const int64_t rows = elements(y * s.stride_h - s.padding_h, s.KH, s.H);
-    for (int64_t x = 0; x < s.OW; ++x)
-      *z++ /= static_cast<T>(rows * elements(x * s.stride_w - s.padding_w, s.KW, s.W));
-  }
+const T* with_padding(const PoolShape& s, const T* x, T value, T* padded) {
+  if (!s.padded()) return x;
+  pad_plane(s, x, value, padded);
+  return padded;
+}
+
+/// Array that PoolShape::origin points to.
+Tensor origins(PoolShape& s) {
+  Tensor table = Tensor::empty({s.OH, s.OW}, DType::int32);
+  int32_t* origin = table.data<int32_t>();
+  for (int64_t i = 0; i < s.OH * s.OW; ++i)
+    origin[i] = static_cast<int32_t>(i / s.OW * s.stride_h * s.W + i % s.OW * s.stride_w);
+  s.origin = origin;
+  return table;
 }
 
 /// Calls body(in, out) with the offsets of every plane of x and z.
 template <class Body>
-void for_planes(const PoolShape& s, const Body& body) {
+void for_planes(const char* op, const PoolShape& s, const Body& body) {
   const int64_t cost = s.OH * s.OW * s.KH * s.KW / 4 + 1;
-  parallel_for(s.planes, cost, [&](int64_t i) { body(i * s.H * s.W, i * s.OH * s.OW); });
+  const auto plane = [&](int64_t i) { body(i * s.H * s.W, i * s.OH * s.OW); };
+  if (s.padded())  // there may be no memory for a padded plane
+    onednn::parallel_for(op, s.planes, cost, plane);
+  else
+    parallel_for(s.planes, cost, plane);
 }
 
 // --- on the GPU -------------------------------------------------------------------------------
@@ -96,17 +111,27 @@ void run_on_gpu(const char* op, cuda::Failure (*function)(const cuda::PoolArgs&)
 
 // --- on the CPU -------------------------------------------------------------------------------
 
+template <class T>
+void max_planes(const PoolShape& s, const PoolShape& of, const T* x, T* z, int32_t* winner) {
+  for_planes("max_pool2d", s, [&](int64_t in, int64_t out) {
+    const onednn::Scratch plane = padded_plane<T>(s);
+    const T least = -std::numeric_limits<T>::infinity();
+    kernels(T()).max(of, with_padding(s, x + in, least, plane.as<T>()), z + out, winner + out);
+    if (s.padded()) cut_winners(s, winner + out);
+  });
+}
+
 Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z) {
   if (x.device() == Device::cuda) {
     Tensor winner = Tensor::empty(z.shape(), DType::int32, Device::cuda);
     run_on_gpu("max_pool2d", cuda::backend().pool->max, s, x, z, winner);
     return winner;
   }
+  PoolShape of = padded_shape(s);
+  const Tensor table = origins(of);
   Tensor winner = Tensor::empty(z.shape(), DType::int32);
   dispatch_floating("max_pool2d", x.dtype(), [&]<class T>() {
-    for_planes(s,
-               [&, from = x.data<T>(), to = z.data<T>(), w = winner.data<int32_t>()](
-                   int64_t in, int64_t out) { kernels(T()).max(s, from + in, to + out, w + out); });
+    max_planes(s, of, x.data<T>(), z.data<T>(), winner.data<int32_t>());
   });
   return winner;
 }
@@ -119,10 +144,11 @@ Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner,
     return dx;
   }
   dispatch_floating("max_pool2d", dz.dtype(), [&]<class T>() {
-    for_planes(s, [&, from = dz.data<T>(), to = dx.data<T>(), w = winner.data<int32_t>()](
-                      int64_t in, int64_t out) {
-      kernels(T()).max_backward(s, from + out, w + out, to + in);
-    });
+    for_planes("max_pool2d", s,
+               [&, from = dz.data<T>(), to = dx.data<T>(), w = winner.data<int32_t>()](
+                   int64_t in, int64_t out) {
+                 kernels(T()).max_backward(s, from + out, w + out, to + in);
+               });
   });
   return dx;
 }
@@ -131,8 +157,11 @@ template <class T>
 void mean_forward(const PoolShape& s, const Tensor& x, Tensor& z) {
   if (x.device() == Device::cuda)
     return run_on_gpu("avg_pool2d", cuda::backend().pool->mean, s, x, z, {});
-  for_planes(s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
-    kernels(T()).mean(s, from + in, to + out);
+  PoolShape of = padded_shape(s);
+  const Tensor table = origins(of);
+  for_planes("avg_pool2d", s, [&, from = x.data<T>(), to = z.data<T>()](int64_t in, int64_t out) {
+    const onednn::Scratch plane = padded_plane<T>(s);
+    kernels(T()).mean(of, with_padding(s, from + in, T(0), plane.as<T>()), to + out);
     if (s.divisor == 0) divide_by_counts(s, to + out);
   });
 }
@@ -145,7 +174,7 @@ Tensor mean_backward(const PoolShape& s, const Tensor& dz, const Shape& shape) {
     return dx;
   }
   Tensor g = s.divisor == 0 ? dz.detach().clone() : dz;
-  for_planes(s, [&, from = g.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
+  for_planes("avg_pool2d", s, [&, from = g.data<T>(), to = dx.data<T>()](int64_t in, int64_t out) {
     if (s.divisor == 0) divide_by_counts(s, from + out);  // as forward did
     kernels(T()).mean_backward(s, from + out, to + in);
   });

@@ -13,8 +13,8 @@ struct PoolKernels {
   /// winner [OH, OW]: the greatest element's place in the plane.
   void (*max)(const PoolShape&, const T* x, T* z, int32_t* winner);
   void (*max_backward)(const PoolShape&, const T* dz, const int32_t* winner, T* dx);
-  /// Where the divisor is 0, sums instead of means, and their gradients.
   void (*mean)(const PoolShape&, const T* x, T* z);
+  /// Of planes that may have padding.
   void (*mean_backward)(const PoolShape&, const T* dz, T* dx);
 };
 NORMLAB_KERNEL_TABLE(PoolKernels<float>, pool_f32)

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "cpu/simd.h"
@@ -104,38 +103,29 @@ void max_in_pairs(const PoolShape& s, const float* x, float* z, int32_t* winner)
   }
 }
 
-// --- any window: a row of results at a time, one element of the windows after the other --------
+// --- any window: a block of results at a time, one place of the window after the other ----------
 
-/// Calls body(stride) with the stride as a constant where loops over it then vectorise.
+constexpr int64_t kBlock = 64;
+
+/// Calls body(begin, n) for blocks of a plane's results.
 template <class Body>
-void with_stride(int64_t stride, const Body& body) {
-  if (stride == 1) return body(std::integral_constant<int64_t, 1>());
-  if (stride == 2) return body(std::integral_constant<int64_t, 2>());
-  body(stride);
+void for_results(const PoolShape& s, const Body& body) {
+  const int64_t results = s.OH * s.OW;
+  for (int64_t begin = 0; begin < results; begin += kBlock)
+    body(begin, static_cast<int>(std::min(kBlock, results - begin)));
 }
 
-/// For each element of the windows of the y-th row of results: body(place, results, stride). For
-/// result j of `results` the element lies at place + j * stride of the plane, for others outside.
-template <class Body>
-void for_elements(const PoolShape& s, int64_t y, const Body& body) {
-  for (int64_t k = 0; k < s.KH * s.KW; ++k) {
-    const int64_t in_y = y * s.stride_h + k / s.KW - s.padding_h, first = k % s.KW - s.padding_w;
-    if (in_y < 0 || in_y >= s.H) continue;
-    const Inside results = s.padded() ? inside(s.OW, s.stride_w, first, s.W) : Inside{0, s.OW};
-    with_stride(s.stride_w, [&](auto stride) { body(in_y * s.W + first, results, stride); });
-  }
-}
-
-/// One element of n windows, the first at `place`, against the best so far.
-template <class T, class Stride>
-void challenge_row(const T* __restrict from, Stride stride, int32_t place, int32_t n,
-                   T* __restrict best, int32_t* __restrict winner) {
-  const auto step = static_cast<int32_t>(stride);
-  for (int32_t j = 0; j < n; ++j) {
-    const T value = from[j * stride];
+/// The window's place `at` against the best so far. Inlined, the loop would
+/// not be vectorised.
+template <class T>
+[[gnu::noinline]] void challenge_all(const T* __restrict from, const int32_t* __restrict origin,
+                                     int n, int32_t at, T* __restrict best,
+                                     int32_t* __restrict place) {
+  for (int j = 0; j < n; ++j) {
+    const T value = from[origin[j]];
     const bool wins = (value > best[j]) | (value != value);
     best[j] = wins ? value : best[j];
-    winner[j] = wins ? place + j * step : winner[j];
+    place[j] = wins ? at : place[j];
   }
 }
 
@@ -143,19 +133,18 @@ template <class T>
 void max(const PoolShape& s, const T* x, T* z, int32_t* winner) {
   if constexpr (std::is_same_v<T, float>)
     if (in_pairs<T>(s)) return max_in_pairs(s, x, z, winner);
-  for (int64_t y = 0; y < s.OH; ++y, z += s.OW, winner += s.OW) {
-    // The first element of x: the winner if no other is greater than -infinity.
-    const int64_t top = std::max<int64_t>(y * s.stride_h - s.padding_h, 0) * s.W;
-    for (int64_t j = 0; j < s.OW; ++j)
-      winner[j] = static_cast<int32_t>(top + std::max<int64_t>(j * s.stride_w - s.padding_w, 0));
-    std::fill_n(z, s.OW, -std::numeric_limits<T>::infinity());
-    for_elements(s, y, [&](int64_t place, Inside results, auto stride) {
-      const auto begin = static_cast<int32_t>(results.begin);
-      challenge_row(x + place + begin * stride, stride,
-                    static_cast<int32_t>(place + begin * stride),
-                    static_cast<int32_t>(results.end) - begin, z + begin, winner + begin);
-    });
-  }
+  for_results(s, [&](int64_t begin, int n) {
+    const int32_t* origin = s.origin + begin;
+    T best[kBlock];
+    int32_t place[kBlock] = {};
+    for (int j = 0; j < n; ++j) best[j] = x[origin[j]];
+    for (int64_t k = 1; k < s.KH * s.KW; ++k) {
+      const auto at = static_cast<int32_t>(k / s.KW * s.W + k % s.KW);
+      challenge_all(x + at, origin, n, at, best, place);
+    }
+    for (int j = 0; j < n; ++j) z[begin + j] = best[j];
+    for (int j = 0; j < n; ++j) winner[begin + j] = origin[j] + place[j];
+  });
 }
 
 template <class T>
@@ -167,33 +156,43 @@ void max_backward(const PoolShape& s, const T* dz, const int32_t* winner, T* dx)
     for (int64_t i = 0; i < s.OH * s.OW; ++i) dx[winner[i]] += dz[i];
 }
 
-/// Factor of a sum. Means whose divisor is not constant are divided by the caller.
-template <class T>
-T scale_of(const PoolShape& s) {
-  return s.divisor == 0 ? T(1) : T(1) / static_cast<T>(s.divisor);
-}
-
 template <class T>
 void mean(const PoolShape& s, const T* x, T* z) {
-  const T scale = scale_of<T>(s);
-  for (int64_t y = 0; y < s.OH; ++y, z += s.OW) {
-    std::fill_n(z, s.OW, T(0));
-    for_elements(s, y, [&](int64_t place, Inside results, auto stride) {
-      T* __restrict sum = z;
-      for (int64_t j = results.begin; j < results.end; ++j) sum[j] += x[place + j * stride];
-    });
-    for (int64_t j = 0; j < s.OW; ++j) z[j] *= scale;
-  }
+  const T scale = T(1) / static_cast<T>(s.divisor);
+  for_results(s, [&](int64_t begin, int n) {
+    const int32_t* origin = s.origin + begin;
+    T sum[kBlock] = {};
+    for (int64_t k = 0; k < s.KH * s.KW; ++k) {
+      const T* from = x + k / s.KW * s.W + k % s.KW;
+      for (int j = 0; j < n; ++j) sum[j] += from[origin[j]];
+    }
+    for (int j = 0; j < n; ++j) z[begin + j] = sum[j] * scale;
+  });
+}
+
+/// Calls body(stride) with the stride as a constant where loops over it then vectorise.
+template <class Body>
+void with_stride(int64_t stride, const Body& body) {
+  if (stride == 1) return body(std::integral_constant<int64_t, 1>());
+  if (stride == 2) return body(std::integral_constant<int64_t, 2>());
+  body(stride);
 }
 
 template <class T>
 void mean_backward(const PoolShape& s, const T* dz, T* dx) {
-  const T scale = scale_of<T>(s);
+  const T scale = s.divisor == 0 ? T(1) : T(1) / static_cast<T>(s.divisor);
   std::fill_n(dx, s.H * s.W, T(0));
-  for (int64_t y = 0; y < s.OH; ++y, dz += s.OW)
-    for_elements(s, y, [&](int64_t place, Inside results, auto stride) {
-      for (int64_t j = results.begin; j < results.end; ++j) dx[place + j * stride] += scale * dz[j];
-    });
+  for (int64_t y = 0; y < s.OH; ++y, dz += s.OW) {
+    for (int64_t k = 0; k < s.KH * s.KW; ++k) {
+      const int64_t in_y = y * s.stride_h + k / s.KW - s.padding_h, first = k % s.KW - s.padding_w;
+      if (in_y < 0 || in_y >= s.H) continue;
+      const Inside x = s.padded() ? inside(s.OW, s.stride_w, first, s.W) : Inside{0, s.OW};
+      T* to = dx + in_y * s.W + first;
+      with_stride(s.stride_w, [&](auto stride) {
+        for (int64_t j = x.begin; j < x.end; ++j) to[j * stride] += scale * dz[j];
+      });
+    }
+  }
 }
 
 }  // namespace

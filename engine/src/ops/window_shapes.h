@@ -32,9 +32,10 @@ struct PoolShape {
   int64_t planes = 0;  ///< N * C
   int64_t H = 0, W = 0, KH = 0, KW = 0;
   int64_t stride_h = 0, stride_w = 0;
-  int64_t padding_h = 0, padding_w = 0;  ///< on each side
+  int64_t padding_h = 0, padding_w = 0;  ///< on each side; the CPU's forward kernels know none
   int64_t OH = 0, OW = 0;
   int64_t divisor = 1;  ///< of a mean; 0: the number of a window's elements that are not padding
+  const int32_t* origin = nullptr;  ///< [OH, OW]: where each window begins; the CPU's kernels only
 
   bool padded() const { return padding_h > 0 || padding_w > 0; }
 };
