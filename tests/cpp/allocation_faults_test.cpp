@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 
 #include "catch.h"
 #include "core/allocator.h"
+#include "gradcheck.h"
 #include "normlab/normlab.h"
 #include "normlab/parse.h"
 #include "normlab/text.h"
@@ -20,13 +20,6 @@ struct Failing {
 };
 
 using Values = std::vector<Tensor>;
-
-bool same_bits(const Values& a, const Values& b) {
-  return std::ranges::equal(a, b, [](const Tensor& x, const Tensor& y) {
-    return x.shape() == y.shape() &&
-           std::memcmp(x.raw(), y.raw(), static_cast<size_t>(x.nbytes())) == 0;
-  });
-}
 
 /// Lets every allocation of work() fail once. Each time it must throw OutOfMemoryError, give back
 /// all memory, and come to the same values when it is repeated with memory. Returns how many there
@@ -46,7 +39,7 @@ int64_t let_each_fail(const std::function<Values()>& work) {
     }
     CHECK(memory_stats().in_use == before);
   }
-  CHECK(same_bits(work(), wanted));
+  CHECK(std::ranges::equal(work(), wanted, test::same_bits));
   return allocations;
 }
 

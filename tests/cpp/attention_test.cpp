@@ -7,12 +7,14 @@
 #include "errors.h"
 #include "op_row.h"
 #include "ops/segments.h"
+#include "threads.h"
 
 using namespace normlab;
 using test::error_of;
 using test::leaf;
 using test::max_difference;
 using test::offsets_of;
+using test::with_threads;
 
 namespace {
 
@@ -81,13 +83,10 @@ TEST_CASE("a sentence's attention depends neither on its company nor on the thre
           "[attention]") {
   const Tensor offsets = offsets_of({23, 100, 1, 64});
   const Tensor qkv = numbers({188, 3 * 64}, 6), dz = numbers({188, 64}, 7);
-  const int threads = num_threads();
-  set_num_threads(3);
-  const Result all = run(qkv, offsets, 2, dz);
-  set_num_threads(1);
-  const Result again = run(qkv, offsets, 2, dz);
-  const Result alone = run(qkv.slice(23, 123), offsets_of({100}), 2, dz.slice(23, 123));
-  set_num_threads(threads);
+  const auto whole = [&] { return run(qkv, offsets, 2, dz); };
+  const Result all = with_threads(3, whole), again = with_threads(1, whole);
+  const Result alone = with_threads(
+      1, [&] { return run(qkv.slice(23, 123), offsets_of({100}), 2, dz.slice(23, 123)); });
   CHECK(max_difference(all.z, again.z) == 0);
   CHECK(max_difference(all.dqkv, again.dqkv) == 0);
   CHECK(max_difference(all.z.slice(23, 123), alone.z) == 0);

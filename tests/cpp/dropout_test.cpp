@@ -6,6 +6,7 @@
 #include "cuda/library.h"
 #include "errors.h"
 #include "gradcheck.h"
+#include "threads.h"
 
 using namespace normlab;
 using test::error_of;
@@ -50,14 +51,11 @@ TEST_CASE("dropout draws one word an element from its generator", "[dropout]") {
 }
 
 TEST_CASE("dropout does not depend on the number of threads", "[dropout]") {
-  const int before = num_threads();
-  const auto run = [&](int threads) {
-    set_num_threads(threads);
+  const auto run = [] {
     Generator generator(3);
     return dropout(Tensor::ones({100001}), 0.3, true, generator);
   };
-  CHECK(test::max_difference(run(1), run(3)) == 0);
-  set_num_threads(before);
+  CHECK(test::max_difference(test::with_threads(1, run), test::with_threads(3, run)) == 0);
 }
 
 TEST_CASE("dropout drops the gradient of what it dropped", "[dropout][grad]") {

@@ -9,6 +9,7 @@
 #include "errors.h"
 #include "op_table.h"
 #include "ops/broadcast.h"
+#include "threads.h"
 
 using namespace normlab;
 using namespace normlab::test;
@@ -42,19 +43,16 @@ std::vector<double> broadcast_plainly(const Tensor& a, const Tensor& b, const F&
 }  // namespace
 
 TEST_CASE("results do not depend on the number of threads", "[elementwise]") {
-  const int before = num_threads();
   const Tensor x = normal({300, 513}, 1).set_requires_grad();
   const Tensor row = normal({513}, 2).set_requires_grad();
-  const auto run = [&](int threads) {
-    set_num_threads(threads);
+  const auto run = [&] {
     Tensor a = x.detach().set_requires_grad(), b = row.detach().set_requires_grad();
     const Tensor z = gelu(a * b + b);
     z.backward(x);
     return std::vector<Tensor>{z, a.grad(), b.grad()};
   };
-  const auto one = run(1), three = run(3);
+  const auto one = with_threads(1, run), three = with_threads(3, run);
   for (size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i], three[i]));
-  set_num_threads(before);
 }
 
 TEST_CASE("binary operations broadcast as NumPy does", "[elementwise]") {

@@ -1,12 +1,14 @@
 #include "catch.h"
 #include "errors.h"
 #include "gradcheck.h"
+#include "threads.h"
 
 using namespace normlab;
 using test::error_of;
 using test::gradient_error;
 using test::leaf;
 using test::max_difference;
+using test::with_threads;
 
 namespace {
 
@@ -74,19 +76,15 @@ TEST_CASE("feature_linear's gradients of float32 are those of its parts", "[feat
 
 TEST_CASE("feature_linear does not depend on the number of threads", "[feature_linear]") {
   const Tensor features = some_features(200, 6, 30, 12), dz = numbers({200, 64}, 13);
-  const int threads = num_threads();
-  std::vector<Tensor> first;
-  for (const int n : {1, 3}) {
-    set_num_threads(n);
+  const auto run = [&] {
     const Tensor table = numbers({30, 9}, 14).set_requires_grad(),
                  weight = numbers({6, 9, 64}, 15).set_requires_grad();
     const Tensor z = feature_linear(table, features, weight);
     z.backward(dz);
-    const std::vector<Tensor> found = {z.detach(), table.grad(), weight.grad()};
-    for (size_t i = 0; i < first.size(); ++i) CHECK(max_difference(first[i], found[i]) == 0);
-    first = found;
-  }
-  set_num_threads(threads);
+    return std::vector<Tensor>{z.detach(), table.grad(), weight.grad()};
+  };
+  const std::vector<Tensor> one = with_threads(1, run), three = with_threads(3, run);
+  for (size_t i = 0; i < one.size(); ++i) CHECK(max_difference(one[i], three[i]) == 0);
 }
 
 TEST_CASE("feature_linear refuses what does not fit", "[feature_linear]") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <vector>
 
@@ -113,6 +114,12 @@ inline double max_difference(const Tensor& a, const Tensor& b) {
     worst = std::isnan(d) ? INFINITY : std::max(worst, d);
   }
   return worst;
+}
+
+/// True for tensors on the CPU of one shape and dtype whose elements have the same bits.
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         (a.numel() == 0 || std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0);
 }
 
 }  // namespace normlab::test

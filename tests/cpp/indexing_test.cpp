@@ -4,12 +4,14 @@
 #include "device.h"
 #include "errors.h"
 #include "op_row.h"
+#include "threads.h"
 
 using namespace normlab;
 using test::error_of;
 using test::indices;
 using test::Inputs;
 using test::max_difference;
+using test::with_threads;
 
 namespace {
 
@@ -129,7 +131,6 @@ TEST_CASE("a second use of an embedding adds to its gradient", "[indexing][grad]
 }
 
 TEST_CASE("indexing does not depend on the number of threads", "[indexing]") {
-  const int before = num_threads();
   const auto all = [] {
     Tensor x = numbers({500, 64}, 16);
     x.set_requires_grad();
@@ -139,11 +140,7 @@ TEST_CASE("indexing does not depend on the number of threads", "[indexing]") {
     gather(x, 1, indices({500, 900}, 0, 64, 19)).backward(numbers({500, 900}, 20));
     return Inputs{rows, x.grad()};
   };
-  set_num_threads(1);
-  const Inputs one = all();
-  set_num_threads(5);
-  const Inputs five = all();
-  set_num_threads(before);
+  const Inputs one = with_threads(1, all), five = with_threads(5, all);
   for (size_t k = 0; k < one.size(); ++k) CHECK(max_difference(one[k], five[k]) == 0);
 }
 

@@ -4,6 +4,7 @@
 
 #include "errors.h"
 #include "gradcheck.h"
+#include "threads.h"
 
 namespace normlab::test {
 
@@ -38,16 +39,8 @@ inline std::vector<double> joined(const std::vector<Tensor>& tensors) {
 /// Runs f, which returns numbers, with 1, 2 and 3 threads; true if all agree bit for bit.
 template <class F>
 bool same_for_any_threads(const F& f) {
-  const int before = num_threads();
-  set_num_threads(1);
-  const std::vector<double> want = f();
-  bool same = true;
-  for (const int threads : {2, 3}) {
-    set_num_threads(threads);
-    same = same && f() == want;
-  }
-  set_num_threads(before);
-  return same;
+  const std::vector<double> want = with_threads(1, f);
+  return with_threads(2, f) == want && with_threads(3, f) == want;
 }
 
 }  // namespace normlab::test

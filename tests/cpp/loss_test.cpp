@@ -6,12 +6,14 @@
 #include "catch.h"
 #include "errors.h"
 #include "gradcheck.h"
+#include "threads.h"
 
 using namespace normlab;
 using test::error_of;
 using test::gradient_error;
 using test::leaf;
 using test::max_difference;
+using test::with_threads;
 
 namespace {
 
@@ -165,7 +167,6 @@ TEST_CASE("logits changed in place before backward are refused", "[loss][grad]")
 }
 
 TEST_CASE("cross_entropy does not depend on the number of threads", "[loss]") {
-  const int before = num_threads();
   const auto all = [] {
     Tensor x = numbers({300, 1000}, 10);
     x.set_requires_grad();
@@ -173,11 +174,7 @@ TEST_CASE("cross_entropy does not depend on the number of threads", "[loss]") {
     loss.backward();
     return Inputs{loss, x.grad()};
   };
-  set_num_threads(1);
-  const Inputs one = all();
-  set_num_threads(5);
-  const Inputs five = all();
-  set_num_threads(before);
+  const Inputs one = with_threads(1, all), five = with_threads(5, all);
   for (size_t k = 0; k < one.size(); ++k) CHECK(max_difference(one[k], five[k]) == 0);
 }
 

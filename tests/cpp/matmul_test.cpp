@@ -11,6 +11,7 @@
 #include "catch.h"
 #include "device.h"
 #include "kernel_checks.h"
+#include "threads.h"
 
 using namespace normlab;
 using namespace normlab::test;
@@ -75,8 +76,7 @@ class Signals {
 }  // namespace
 
 TEST_CASE("matmul: signals find a thread on its own stack", "[matmul]") {
-  const int threads = num_threads();
-  set_num_threads(1);  // only this thread gets signals
+  const Threads one(1);  // only this thread gets signals
   const Tensor a = random({512, 256}, 1), b = random({256, 256}, 2);
   const std::vector<double> want = matmul(a, b).to_vector();
   {
@@ -84,7 +84,6 @@ TEST_CASE("matmul: signals find a thread on its own stack", "[matmul]") {
     while (Signals::count < 300) CHECK(matmul(a, b).to_vector() == want);
   }
   CHECK(Signals::strayed == 0);
-  set_num_threads(threads);
 }
 
 TEST_CASE("matmul: float32 agrees with the definition", "[matmul]") {

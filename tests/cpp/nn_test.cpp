@@ -1,7 +1,6 @@
 #include "normlab/nn.h"
 
 #include <cmath>
-#include <cstring>
 #include <memory>
 
 #include "catch.h"
@@ -11,6 +10,7 @@
 using namespace normlab;
 using namespace normlab::nn;
 using test::error_of;
+using test::same_bits;
 
 namespace {
 
@@ -25,11 +25,6 @@ Names names_of(const Named& list) {
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         (a.numel() == 0 || std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0);
 }
 
 /// A module as an application would write it.

@@ -3,6 +3,7 @@
 #include "device.h"
 #include "errors.h"
 #include "norm_cases.h"
+#include "threads.h"
 
 // Kernels, extreme rows, the tape and errors.
 
@@ -156,19 +157,16 @@ TEST_CASE("norm: batchnorm keeps running statistics and uses them outside traini
 TEST_CASE("norm: the same bits for any number of threads", "[norm]") {
   const NormTraits v = any_row_variant();
   CAPTURE(std::string(v.name));
-  const int before = num_threads();
   const Case c = make_case(v, 1000, 300, DType::float32);
   Results first;
   for (const int threads : {1, 2, 3, 7}) {
-    set_num_threads(threads);
-    const Results r = run(v, c, options_of(c));
+    const Results r = with_threads(threads, [&] { return run(v, c, options_of(c)); });
     if (!first.z) first = r;
     CHECK(max_difference(r.z, first.z) == 0);
     CHECK(max_difference(r.dx, first.dx) == 0);
     if (r.dgain) CHECK(max_difference(r.dgain, first.dgain) == 0);
     if (r.dbias) CHECK(max_difference(r.dbias, first.dbias) == 0);
   }
-  set_num_threads(before);
 }
 
 TEST_CASE("norm: errors say what was expected and what came", "[norm][errors]") {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstring>
 #include <string>
 
 #include "gradcheck.h"
@@ -110,10 +109,5 @@ inline const std::vector<ReducedAxes> kReducedAxes = {
     {{4, 1, 5, 1}, {1, 3}},
     {{2, 3, 4, 5}, {-3, -2}},
 };
-
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
-}
 
 }  // namespace normlab::test

@@ -1,7 +1,6 @@
 #include "normlab/optim.h"
 
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -10,10 +9,13 @@
 #include "catch.h"
 #include "errors.h"
 #include "gradcheck.h"
+#include "threads.h"
 
 using namespace normlab;
 using namespace normlab::optim;
 using test::error_of;
+using test::same_bits;
+using test::with_threads;
 
 namespace {
 
@@ -29,11 +31,6 @@ Tensor normal(const Shape& shape, unsigned seed) {
 
 Tensor parameter(const Shape& shape, unsigned seed) {
   return normal(shape, seed).set_requires_grad();
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() &&
-         (a.numel() == 0 || std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0);
 }
 
 /// Puts a sparse gradient on w, through the tape as an embedding does.
@@ -237,9 +234,7 @@ TEST_CASE("optim: rows without a gradient still move", "[optim]") {
 }
 
 TEST_CASE("optim: the number of threads does not matter", "[optim]") {
-  const int before = num_threads();
-  const auto run = [](int threads) {
-    set_num_threads(threads);
+  const auto run = [] {
     std::vector<Tensor> w = {parameter({70000}, 1), parameter({33, 7}, 2)};
     AdamW adam(w, 0.1);
     for (unsigned step = 0; step < 3; ++step) {
@@ -249,8 +244,7 @@ TEST_CASE("optim: the number of threads does not matter", "[optim]") {
     }
     return w;
   };
-  const std::vector<Tensor> one = run(1), three = run(3);
-  set_num_threads(before);
+  const std::vector<Tensor> one = with_threads(1, run), three = with_threads(3, run);
   CHECK(same_bits(one[0], three[0]));
   CHECK(same_bits(one[1], three[1]));
 }

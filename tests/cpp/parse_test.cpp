@@ -12,6 +12,7 @@
 
 #include "catch.h"
 #include "errors.h"
+#include "threads.h"
 
 using namespace normlab;
 using namespace normlab::parse;
@@ -992,18 +993,15 @@ TEST_CASE("apply: refuses what does not fit", "[parse]") {
 TEST_CASE("examples: the same for any number of threads", "[parse]") {
   const std::vector<Sentence> all = random_treebank(700, 11);
   const Vocabulary vocabulary = Vocabulary::of(all);
-  const int threads = num_threads();
   std::vector<std::vector<double>> results;
   for (const int n : {1, 2, 5}) {
-    set_num_threads(n);
-    const Examples found = examples(all, vocabulary);
+    const Examples found = test::with_threads(n, [&] { return examples(all, vocabulary); });
     results.push_back(found.features.to_vector());
     for (const Tensor& x : {found.classes, found.moves}) {
       const std::vector<double> values = x.to_vector();
       results.back().insert(results.back().end(), values.begin(), values.end());
     }
   }
-  set_num_threads(threads);
   CHECK(results[0] == results[1]);
   CHECK(results[0] == results[2]);
 }

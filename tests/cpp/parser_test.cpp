@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -14,11 +13,13 @@
 #include "errors.h"
 #include "gradcheck.h"
 #include "models/parse/frozen.h"
+#include "threads.h"
 
 using namespace normlab;
 using namespace normlab::parse;
 using test::error_of;
 using test::max_difference;
+using test::same_bits;
 
 namespace {
 
@@ -28,17 +29,6 @@ using Words = std::vector<std::string>;
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
-}
-
-/// The machine's number of threads again when the test is over.
-struct Threads {
-  int before = num_threads();
-  ~Threads() { set_num_threads(before); }
-};
 
 /// A fresh folder that goes with the test.
 struct Folder {
@@ -379,7 +369,7 @@ TEST_CASE("FrozenNetwork: the logits of the network in evaluation mode", "[parse
 }
 
 TEST_CASE("FrozenNetwork: the same bits in any company, with any rows known", "[parse]") {
-  const Threads threads;
+  const test::Threads threads(1);
   for (const NormTraits& variant : kNormVariants)
     for (const bool input_norm : {false, true})
       for (const int64_t hidden : {3, 33}) {
@@ -561,7 +551,7 @@ TEST_CASE("Parser: the best legal transition of the network, step by step", "[pa
 }
 
 TEST_CASE("Parser: the same trees for any width, threads, known words and company", "[parse]") {
-  const Threads threads;
+  const test::Threads threads(1);
   for (const Kind& kind :
        {Kind{}, Kind{.norm = "none", .activation = HiddenActivation::cube},
         Kind{.norm = "adanorm", .input_norm = true}, Kind{.norm = "batchnorm", .tagger = false}}) {

@@ -7,10 +7,12 @@
 #include "cpu/philox.h"
 #include "errors.h"
 #include "gradcheck.h"
+#include "threads.h"
 
 using namespace normlab;
 using test::error_of;
 using test::max_difference;
+using test::with_threads;
 
 namespace {
 
@@ -68,16 +70,14 @@ TEST_CASE("uniform numbers are the stream's words", "[random]") {
 
 TEST_CASE("an element depends on seed, offset and place alone", "[random]") {
   const DType dtype = GENERATE(DType::float32, DType::float64);
-  const int before = num_threads();
-  const auto draw = [&](int64_t n, int threads) {
-    set_num_threads(threads);
+  const auto draw = [&] {
     Generator generator(9);
-    return std::pair{rand({n}, -1, 1, dtype, generator), randn({n}, 0, 1, dtype, generator)};
+    const Shape shape{100003};
+    return std::pair{rand(shape, -1, 1, dtype, generator), randn(shape, 0, 1, dtype, generator)};
   };
-  const auto one = draw(100003, 1), three = draw(100003, 3);
+  const auto one = with_threads(1, draw), three = with_threads(3, draw);
   CHECK(max_difference(one.first, three.first) == 0);
   CHECK(max_difference(one.second, three.second) == 0);
-  set_num_threads(before);
   for (const int64_t n : {1, 2, 3, 63, 64, 65}) {
     Generator a(9), b(9);
     CHECK(max_difference(rand({n}, -1, 1, dtype, a), one.first.slice(0, n)) == 0);

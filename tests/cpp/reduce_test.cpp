@@ -7,12 +7,14 @@
 #include "device.h"
 #include "errors.h"
 #include "op_row.h"
+#include "threads.h"
 
 using namespace normlab;
 using test::error_of;
 using test::kReducedAxes;
 using test::max_difference;
 using test::ReducedAxes;
+using test::with_threads;
 
 namespace {
 
@@ -193,7 +195,6 @@ TEST_CASE("the gradient of max goes to the first of equals", "[reduce][grad]") {
 }
 
 TEST_CASE("reductions do not depend on the number of threads", "[reduce]") {
-  const int before = num_threads();
   const auto all = [] {
     const Tensor x = numbers({70, 3001}, 11);
     const Tensor y = numbers({4000, 9}, 12);
@@ -201,11 +202,7 @@ TEST_CASE("reductions do not depend on the number of threads", "[reduce]") {
                                sum(y, {0}), var(y, {0}),  mean(y),     max(x, 0),   argmax(x, 1),
                                max(y),      argmax(y, 0), var(x, {1}), mean(x, {1})};
   };
-  set_num_threads(1);
-  const std::vector<Tensor> one = all();
-  set_num_threads(5);
-  const std::vector<Tensor> five = all();
-  set_num_threads(before);
+  const std::vector<Tensor> one = with_threads(1, all), five = with_threads(5, all);
   for (size_t k = 0; k < one.size(); ++k) CHECK(max_difference(one[k], five[k]) == 0);
 }
 

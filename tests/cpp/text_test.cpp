@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -12,11 +11,13 @@
 #include "catch.h"
 #include "device.h"
 #include "errors.h"
+#include "gradcheck.h"
 #include "normlab/cuda.h"
 #include "normlab/ops.h"
 
 using namespace normlab;
 using test::error_of;
+using test::same_bits;
 using text::Packed;
 using text::tokenize;
 using text::Vocabulary;
@@ -358,11 +359,6 @@ text::Model small_model(const text::ClassifierOptions& options = small_options()
 }
 
 const Words kLines = {"Good, good film.", "", "bad", "\xC3\x89 ... good . bad bad bad unheard-of"};
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
-}
 
 std::vector<bool> training_flags(const nn::Module& module) {
   std::vector<bool> flags{module.training()};

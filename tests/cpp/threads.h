@@ -11,4 +11,11 @@ struct Threads {
   int before;
 };
 
+/// The result of f() on n threads.
+template <class F>
+auto with_threads(int n, const F& f) {
+  const Threads threads(n);
+  return f();
+}
+
 }  // namespace normlab::test
