@@ -24,6 +24,8 @@ constexpr auto kAwake = microseconds(500);
 constexpr auto kAwakeForOthers = microseconds(100);
 /// A thread that is asleep begins within this time if a processor is free.
 constexpr auto kWakes = microseconds(500);
+/// How long a thread that has begun may take beyond the time for its work before it is late.
+constexpr auto kPatience = kWakes / 8;
 /// Elementary operations that are taken at once, so that taking them costs little.
 constexpr int64_t kTaken = 4096;
 
@@ -226,8 +228,7 @@ void run_on_all(int64_t n, int64_t cost, int threads, Body body, const void* dat
   const int never_begun = posted.take_back(loop);
   int late = now - start > kWakes ? never_begun : 0;
   if (const int begun = posted.number - never_begun; begun > 0)
-    late +=
-        wait_for(loop, begun, 2 * (now - start) / std::max<int64_t>(taken, 1) + kWakes / 8, now);
+    late += wait_for(loop, begun, 2 * (now - start) / std::max<int64_t>(taken, 1) + kPatience, now);
   if (late > 0) the_contention.report(posted.number + 1, late, Clock::now());
 }
 
