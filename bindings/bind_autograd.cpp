@@ -27,24 +27,20 @@ class NoGradGuard {
   std::vector<Entered> entered_;
 };
 
-}  // namespace
-
-void bind_autograd(py::module_& m, TensorClass& tensor) {
+void bind_sparse_rows(py::module_& m) {
   py::class_<SparseRows>(m, "SparseRows",
                          "A gradient that is zero but for some rows of the first axis.")
-      .def_property_readonly(
-          "rows", [](const SparseRows& s) { return s.rows; },
-          "Row numbers, int64 ``(n,)``, strictly rising.")
-      .def_property_readonly(
-          "values", [](const SparseRows& s) { return s.values; },
-          "``(n, ...)``: one gradient a row.")
-      .def_property_readonly(
-          "shape", [](const SparseRows& s) { return s.shape; }, "Shape of the dense tensor.")
+      .def_property_readonly("rows", copied(&SparseRows::rows),
+                             "Row numbers, int64 ``(n,)``, strictly rising.")
+      .def_property_readonly("values", copied(&SparseRows::values),
+                             "``(n, ...)``: one gradient a row.")
+      .def_readonly("shape", &SparseRows::shape, "Shape of the dense tensor.")
       .def("dense", &SparseRows::dense, ReleaseGil(), "The values as a dense tensor.");
+}
 
+void bind_gradients(TensorClass& tensor) {
   tensor.def_property(
-      "requires_grad", [](const Tensor& x) { return x.requires_grad(); },
-      [](Tensor& x, bool on) { x.set_requires_grad(on); },
+      "requires_grad", &Tensor::requires_grad, [](Tensor& x, bool on) { x.set_requires_grad(on); },
       R"doc(True if ``backward()`` computes a gradient for it.
 
 May be set on leaves. DtypeError unless floating; GradError on the result of a recorded op.
@@ -66,6 +62,9 @@ dense copy of :attr:`sparse_grad`.
         return rows ? std::optional(*rows) : std::nullopt;
       },
       "The gradient as rows, where only an embedding has contributed; else None.");
+}
+
+void bind_tape(TensorClass& tensor) {
   tensor.def("zero_grad", &Tensor::zero_grad, "Clears the gradient.");
   tensor.def(
       "backward",
@@ -85,12 +84,23 @@ Raises:
   tensor.def("detach", &Tensor::detach, "A tensor on the same storage, off the tape.");
   tensor.def("bump_version", &Tensor::bump_version,
              "Tells the tape that the values were changed from outside, as through ``numpy()``.");
+}
 
+void bind_recording(py::module_& m) {
   m.def("grad_enabled", &grad_enabled, "True if this thread records operations.");
   py::class_<NoGradGuard>(m, "_NoGradGuard", "The state of :class:`normlab.no_grad`.")
       .def(py::init<>())
       .def("enter", &NoGradGuard::enter, "Stops this thread's recording.")
       .def("exit", &NoGradGuard::exit, "Ends what enter() began. GradError if it did not.");
+}
+
+}  // namespace
+
+void bind_autograd(py::module_& m, TensorClass& tensor) {
+  bind_sparse_rows(m);
+  bind_gradients(tensor);
+  bind_tape(tensor);
+  bind_recording(m);
 }
 
 }  // namespace normlab::bindings

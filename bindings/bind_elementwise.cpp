@@ -25,11 +25,7 @@ void bind_in_place(TensorClass& c, const std::string& name, const char* symbol, 
 /// x.mul_(b) and its like.
 void bind_change(TensorClass& c, const char* name, BinaryFunction f, const char* doc) {
   c.def(
-      name,
-      [name, f](Tensor& x, const Operand& b) -> Tensor& {
-        change(name, f, x, b);
-        return x;
-      },
+      name, [name, f](Tensor& x, const Operand& b) -> Tensor& { return change(name, f, x, b), x; },
       py::arg("other"), ReleaseGil(), doc);
 }
 
@@ -38,8 +34,7 @@ void bind_scaled_change(TensorClass& c, const char* name, BinaryFunction f, cons
   c.def(
       name,
       [name, f](Tensor& x, const Operand& b, Scalar alpha) -> Tensor& {
-        change(name, f, x, b, alpha);
-        return x;
+        return change(name, f, x, b, alpha), x;
       },
       py::arg("other"), py::kw_only(), py::arg("alpha") = 1.0, ReleaseGil(), doc);
 }
@@ -60,12 +55,13 @@ void bind_changes(TensorClass& c) {
   bind_change(c, "div_", &div, "Divides in place, as ``add_``.");
 }
 
+void bind_function(py::module_& m, const char* name, BinaryFunction f, const char* doc) {
+  m.def(name, f, py::arg("a"), py::arg("b"), ReleaseGil(), doc);
+}
+
 void bind_arithmetic(py::module_& m, TensorClass& c) {
-  const auto function = [&](const char* name, BinaryFunction f, const char* doc) {
-    m.def(name, f, py::arg("a"), py::arg("b"), ReleaseGil(), doc);
-  };
   const auto binary = [&](const char* name, const char* symbol, BinaryFunction f, const char* doc) {
-    function(name, f, doc);
+    bind_function(m, name, f, doc);
     bind_operator(c, symbol, f);
   };
   binary("add", "add", &add, "a + b, broadcast; a number takes the tensor's dtype.");
@@ -89,6 +85,14 @@ The gradients are 1 and ``-(a // b)``. ``a % 0.0`` is NaN.
 Raises:
     ArgumentError: an integer is divided by 0; an element of a tensor on the GPU gives 0 instead.
 )doc");
+  c.def(
+      "__neg__", [](const Tensor& x) { return neg(x); }, ReleaseGil());
+  c.def("__pos__", [](const Tensor& x) { return x; });
+  c.def(
+      "__abs__", [](const Tensor& x) { return normlab::abs(x); }, ReleaseGil());
+}
+
+void bind_power(py::module_& m, TensorClass& c) {
   m.def("pow", &normlab::pow, py::arg("x"), py::arg("exponent"), ReleaseGil(),
         R"doc(x ** exponent, broadcast; each a tensor or a number.
 
@@ -101,22 +105,20 @@ Raises:
         ``1 / x ** -exponent``, rounded towards zero, instead.
 )doc");
   bind_operator(c, "pow", &pow);
-  function("maximum", &maximum,
-           "The greater of two, broadcast, NaN if either is; where equal, the gradient goes to "
-           "``a``. 0 is greater than -0.");
-  function("minimum", &minimum,
-           "The lesser of two, broadcast, NaN if either is; where equal, the gradient goes to "
-           "``a``. -0 is less than 0.");
+}
+
+void bind_bounds(py::module_& m, TensorClass& c) {
+  bind_function(m, "maximum", &maximum,
+                "The greater of two, broadcast, NaN if either is; where equal, the gradient goes "
+                "to ``a``. 0 is greater than -0.");
+  bind_function(m, "minimum", &minimum,
+                "The lesser of two, broadcast, NaN if either is; where equal, the gradient goes to "
+                "``a``. -0 is less than 0.");
   bind_both(m, c, "leaky_relu", &leaky_relu, py::arg("negative_slope") = 0.01,
             "x where x > 0, else negative_slope * x.");
   bind_both(m, c, "clamp", &clamp, py::arg("min") = py::none(), py::arg("max") = py::none(),
             "x, but at least ``min`` and at most ``max``, broadcast; None does not bind. The "
             "gradient passes where x is within, bounds included.");
-  c.def(
-      "__neg__", [](const Tensor& x) { return neg(x); }, ReleaseGil());
-  c.def("__pos__", [](const Tensor& x) { return x; });
-  c.def(
-      "__abs__", [](const Tensor& x) { return normlab::abs(x); }, ReleaseGil());
 }
 
 void bind_comparisons(py::module_& m, TensorClass& c) {
@@ -163,6 +165,8 @@ void bind_unary(py::module_& m, TensorClass& c) {
 
 void bind_elementwise(py::module_& m, TensorClass& c) {
   bind_arithmetic(m, c);
+  bind_power(m, c);
+  bind_bounds(m, c);
   bind_changes(c);
   bind_comparisons(m, c);
   bind_masks(m, c);

@@ -27,9 +27,7 @@ TensorFile read(const std::filesystem::path& path, const std::string& device) {
   return file;
 }
 
-}  // namespace
-
-void bind_io(py::module_& m) {
+void bind_saving(py::module_& m) {
   m.def(
       "save",
       [](const std::filesystem::path& path, const TensorMap& tensors,
@@ -55,6 +53,9 @@ Raises:
     ArgumentError: a name that the format reserves; a parameter (a leaf that requires a gradient)
         that is not finite, with its name and the place.
 )doc");
+}
+
+void bind_loading(py::module_& m) {
   m.def(
       "load",
       [](const std::filesystem::path& path, const std::string& device) {
@@ -80,6 +81,13 @@ FileError, with the path and what is wrong, for a file that is absent or cannot 
       "Reads (tensors, metadata) of a file, two dicts; the tensors to a device. See "
       ":func:`normlab.load`. In one of PyTorch's, numbers and text beside the tensors are "
       "metadata.");
+}
+
+}  // namespace
+
+void bind_io(py::module_& m) {
+  bind_saving(m);
+  bind_loading(m);
 }
 
 }  // namespace normlab::bindings

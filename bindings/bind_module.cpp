@@ -80,7 +80,7 @@ void bind_registration(ModuleClass& c) {
           "Makes a module a part of this one under that name, and an attribute. Returns it.");
 }
 
-void bind_inspection(ModuleClass& c) {
+void bind_parts(ModuleClass& c) {
   c.def(
        "named_parameters",
        [](const py::object& self) {
@@ -105,17 +105,22 @@ void bind_inspection(ModuleClass& c) {
           },
           "(dotted name, module) of all submodules, however deep, without the module itself.")
       .def("num_parameters", &Module::num_parameters, "Number of trained numbers.")
-      .def_property_readonly("training", &Module::training,
-                             "True if dropout and batch statistics are on.")
       .def(
-          "state",
-          [](const py::object& self, bool copy) {
-            warn_of_all_parts(self);
-            const auto& module = self.cast<const Module&>();
-            return tensor_objects(without_gil([&] { return module.state(copy); }));
-          },
-          py::kw_only(), py::arg("copy") = false,
-          R"doc(Parameters and buffers by dotted name.
+          "extra_repr", [](const Module&) { return ""; },
+          "The text of repr() between the brackets.")
+      .def("__repr__", &repr);
+}
+
+void bind_state(ModuleClass& c) {
+  c.def(
+       "state",
+       [](const py::object& self, bool copy) {
+         warn_of_all_parts(self);
+         const auto& module = self.cast<const Module&>();
+         return tensor_objects(without_gil([&] { return module.state(copy); }));
+       },
+       py::kw_only(), py::arg("copy") = false,
+       R"doc(Parameters and buffers by dotted name.
 
 They share storage with the module, and so follow its training: ``best = net.state()`` is never
 older than the net. ``net.state(copy=True)`` stays as it is.
@@ -127,11 +132,7 @@ older than the net. ``net.state(copy=True)`` stays as it is.
 ArgumentError listing missing and unexpected names; ShapeError, DtypeError. ArgumentError too,
 naming the tensor and the place, for a value that is infinite or NaN, unless ``allow_nonfinite``.
 )doc")
-      .def("zero_grad", &Module::zero_grad, "Clears the gradients of all parameters.")
-      .def(
-          "extra_repr", [](const Module&) { return ""; },
-          "The text of repr() between the brackets.")
-      .def("__repr__", &repr);
+      .def("zero_grad", &Module::zero_grad, "Clears the gradients of all parameters.");
 }
 
 // --- copies -----------------------------------------------------------------------------------
@@ -211,7 +212,7 @@ void move_to(const py::object& self, const py::object& target) {
   without_gil([&] { module.to(dtype); });
 }
 
-void bind_base(ModuleClass& c) {
+void bind_calls(ModuleClass& c) {
   c.def(py::init<>());
   c.def(
       "forward",
@@ -222,6 +223,11 @@ void bind_base(ModuleClass& c) {
   c.def("__call__", [](const py::object& self, const py::args& args, const py::kwargs& kwargs) {
     return Any(self.attr("forward")(*args, **kwargs));
   });
+}
+
+void bind_modes(ModuleClass& c) {
+  c.def_property_readonly("training", &Module::training,
+                          "True if dropout and batch statistics are on.");
   c.def(
       "train",
       [](const py::object& self, bool on) {
@@ -238,6 +244,9 @@ void bind_base(ModuleClass& c) {
         return Self(self);
       },
       "``train(False)``. Returns self.");
+}
+
+void bind_moves(ModuleClass& c) {
   c.def(
       "to",
       [](const py::object& self, const py::object& target) {
@@ -264,9 +273,6 @@ self. DeviceError without a GPU, DtypeError for another type; nothing is changed
       },
       py::kw_only(), py::arg("device") = py::none(), py::arg("dtype") = py::none(),
       "As above, by names.");
-  bind_registration(c);
-  bind_inspection(c);
-  bind_copies(c);
 }
 
 constexpr const char* kModuleDoc = R"doc(A part of a network.
@@ -291,7 +297,13 @@ Modules and leaf tensors that require a gradient are registered under the attrib
 
 void bind_nn(py::module_& nn) {
   auto base = module_class<Module>(nn, "Module", kModuleDoc);
-  bind_base(base);
+  bind_calls(base);
+  bind_modes(base);
+  bind_moves(base);
+  bind_registration(base);
+  bind_parts(base);
+  bind_state(base);
+  bind_copies(base);
   nn.def(
       "Parameter",
       [](const Any& x) {

@@ -124,9 +124,9 @@ void bind_group(py::module_& m) {
           },
           "A copy of its other options by name: weight_decay, ...")
       .def("__repr__", [](const Group& g) {
-        const py::object lr = py::float_(g.optimizer->lr(g.number));
-        return "ParameterGroup(lr=" + std::string(py::str(lr)) + ", " +
-               std::to_string(g.optimizer->parameters(g.number).size()) + " parameters)";
+        const std::string lr = py::str(py::float_(g.optimizer->lr(g.number)));
+        return joined("ParameterGroup(lr=", lr, ", ", g.optimizer->parameters(g.number).size(),
+                      " parameters)");
       });
 }
 

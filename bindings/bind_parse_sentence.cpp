@@ -10,6 +10,10 @@ int32_t head_from(std::optional<int32_t> head) {
   return head.value_or(kNone);
 }
 
+std::string repr(const std::string& text) {
+  return py::repr(py::str(text));
+}
+
 void bind_word(py::module_& m) {
   py::class_<Word>(m, "Word", R"doc(A word of a treebank: the columns of its line. It never changes.
 
@@ -42,8 +46,8 @@ root, None where it is not known.
       .def("__hash__", [](const Word& word) { return std::hash<std::string>()(word.form); })
       .def("__repr__", [](const Word& word) {
         const std::string head = word.head == kNone ? "_" : std::to_string(word.head);
-        return "Word(" + py::repr(py::str(word.form)).cast<std::string>() + " " + word.upos + " " +
-               word.deprel + " of " + head + ")";
+        return joined("Word(", repr(word.form), ' ', word.upos, ' ', word.deprel, " of ", head,
+                      ')');
       });
 }
 
@@ -78,26 +82,19 @@ std::string text_of(const Sentence& sentence) {
   return text;
 }
 
+/// A property: a list with a value for each word.
 template <class Get>
-auto column(const Sentence& sentence, const Get& get) {
-  std::vector<std::decay_t<decltype(get(sentence.words[0]))>> values;
-  for (const Word& word : sentence.words) values.push_back(get(word));
-  return values;
+void def_column(py::class_<Sentence>& c, const char* name, const Get& get, const char* doc) {
+  const auto values = [get](const Sentence& sentence) {
+    std::vector<std::decay_t<decltype(get(sentence.words[0]))>> all;
+    for (const Word& word : sentence.words) all.push_back(get(word));
+    return all;
+  };
+  c.def_property_readonly(name, values, doc);
 }
 
-void bind_sentence(py::module_& m) {
-  py::class_<Sentence>(m, "Sentence", R"doc(A sentence of a treebank. It never changes.
-
-Args:
-    words: each a :class:`Word`, or its form.
-    comments: lines, each beginning with "#".
-    extras: (after, line) of lines that are no words, multi-word tokens ("3-4") and empty nodes
-        ("8.1"), in their order: ``after`` is the number of the word that the line follows.
-)doc")
-      .def(py::init(&make_sentence), py::arg("words"), py::arg("comments") = py::tuple(),
-           py::arg("extras") = py::tuple())
-      .def_property_readonly(
-          "words", [](const Sentence& s) { return s.words; }, "A list of its words.")
+void bind_parts(py::class_<Sentence>& c) {
+  c.def_property_readonly("words", copied(&Sentence::words), "A list of its words.")
       .def_readonly("comments", &Sentence::comments, "Lines that begin with \"#\".")
       .def_property_readonly(
           "extras",
@@ -106,22 +103,27 @@ Args:
             for (const Extra& extra : s.extras) extras.emplace_back(extra.after, extra.line);
             return extras;
           },
-          "(after, line) of lines that are no words: multi-word tokens and empty nodes.")
-      .def_property_readonly(
-          "forms",
-          [](const Sentence& s) { return column(s, [](const Word& word) { return word.form; }); },
-          "The words as they are written.")
-      .def_property_readonly(
-          "heads",
-          [](const Sentence& s) {
-            return column(s, [](const Word& word) { return none_or(word.head); });
-          },
-          "The heads' numbers, 0 for the root, None where it is not known.")
-      .def_property_readonly(
-          "deprels",
-          [](const Sentence& s) { return column(s, [](const Word& word) { return word.deprel; }); },
-          "The relations to the heads.")
-      .def_property_readonly("text", &text_of, "Its comment \"text\", or the forms, with spaces.")
+          "(after, line) of lines that are no words: multi-word tokens and empty nodes.");
+  def_column(c, "forms", copied(&Word::form), "The words as they are written.");
+  def_column(
+      c, "heads", [](const Word& word) { return none_or(word.head); },
+      "The heads' numbers, 0 for the root, None where it is not known.");
+  def_column(c, "deprels", copied(&Word::deprel), "The relations to the heads.");
+}
+
+void bind_sentence(py::module_& m) {
+  py::class_<Sentence> c(m, "Sentence", R"doc(A sentence of a treebank. It never changes.
+
+Args:
+    words: each a :class:`Word`, or its form.
+    comments: lines, each beginning with "#".
+    extras: (after, line) of lines that are no words, multi-word tokens ("3-4") and empty nodes
+        ("8.1"), in their order: ``after`` is the number of the word that the line follows.
+)doc");
+  c.def(py::init(&make_sentence), py::arg("words"), py::arg("comments") = py::tuple(),
+        py::arg("extras") = py::tuple());
+  bind_parts(c);
+  c.def_property_readonly("text", &text_of, "Its comment \"text\", or the forms, with spaces.")
       .def(
           "note",
           [](const Sentence& s, const std::string& key) { return std::string(s.note(key)); },
@@ -143,9 +145,8 @@ Args:
           },
           "Its tree, drawn.")
       .def("__repr__", [](const Sentence& s) {
-        return "Sentence(" + std::to_string(s.words.size()) +
-               " words: " + py::repr(py::str(text_of(s))[py::slice(0, 60, 1)]).cast<std::string>() +
-               ")";
+        const std::string start = py::str(text_of(s))[py::slice(0, 60, 1)].cast<std::string>();
+        return joined("Sentence(", s.words.size(), " words: ", repr(start), ')');
       });
 }
 

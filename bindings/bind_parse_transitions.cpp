@@ -99,8 +99,8 @@ has one root. n words take 2n transitions.
       .def("right_arc", &State::right_arc, py::arg("label") = 0)
       .def("__len__", &State::words, "Number of words.")
       .def("__repr__", [](const State& state) {
-        return "State(" + std::to_string(state.stack_size() - 1) + " words on the stack, " +
-               std::to_string(state.buffer_size()) + " in the buffer)";
+        return joined("State(", state.stack_size() - 1, " words on the stack, ",
+                      state.buffer_size(), " in the buffer)");
       });
 }
 

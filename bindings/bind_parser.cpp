@@ -50,19 +50,16 @@ Raises:
            "of 2 and 3, and its prefixes of 1 to 3.")
       .def("__len__", &TagVocabulary::size, "Number of rows.")
       .def("__repr__", [](const TagVocabulary& v) {
-        return "TagVocabulary(" + std::to_string(v.words().size()) + " words, " +
-               std::to_string(v.affixes().size()) + " affixes, " + std::to_string(v.tags().size()) +
-               " tags)";
+        return joined("TagVocabulary(", v.words().size(), " words, ", v.affixes().size(),
+                      " affixes, ", v.tags().size(), " tags)");
       });
 }
 
 void bind_tag_examples(py::module_& m) {
   py::class_<TagExamples>(m, "TagExamples", "The result of :func:`tag_examples`.")
-      .def_property_readonly(
-          "features", [](const TagExamples& e) { return e.features; },
-          "int32 ``(N, 19)``: rows of the vocabulary.")
-      .def_property_readonly(
-          "classes", [](const TagExamples& e) { return e.classes; }, "int64 ``(N,)``: tags.")
+      .def_property_readonly("features", copied(&TagExamples::features),
+                             "int32 ``(N, 19)``: rows of the vocabulary.")
+      .def_property_readonly("classes", copied(&TagExamples::classes), "int64 ``(N,)``: tags.")
       .def(
           "__len__", [](const TagExamples& e) { return e.classes.numel(); }, "Number of words.");
   m.def(
@@ -127,10 +124,9 @@ the embeddings. Embeddings begin uniform in +-0.01. The tagger is another one, w
   });
   c.def("extra_repr", [](const Network& n) {
     const NetworkOptions& o = n.options();
-    return "rows=" + std::to_string(o.rows) + ", classes=" + std::to_string(o.classes) +
-           ", features=" + std::to_string(o.features) +
-           ", embedding=" + std::to_string(o.embedding) + ", hidden=" + std::to_string(o.hidden) +
-           ", activation=" + name_of(o.activation);
+    return joined("rows=", o.rows, ", classes=", o.classes, ", features=", o.features,
+                  ", embedding=", o.embedding, ", hidden=", o.hidden,
+                  ", activation=", name_of(o.activation));
   });
   m.def("transition_loss", &transition_loss, py::arg("logits"), py::arg("masks"),
         py::arg("classes"), py::arg("moves"), ReleaseGil(),
@@ -164,8 +160,7 @@ Args:
       .def(py::init(&make_model), py::arg("network").none(false), py::arg("vocabulary"),
            py::arg("tagger") = py::none(), py::arg("tag_vocabulary") = py::none(),
            py::arg("notes") = py::dict())
-      .def_property_readonly(
-          "network", [](const Model& model) { return model.network; }, "The parser's network.")
+      .def_property_readonly("network", copied(&Model::network), "The parser's network.")
       .def_readonly("vocabulary", &Model::vocabulary, "Its vocabulary.")
       .def_property_readonly(
           "tagger",
@@ -181,32 +176,10 @@ Args:
           "A copy of the tagger's vocabulary, or None.")
       .def_readonly("notes", &Model::notes, "A copy of the notes.")
       .def("__repr__", [](const Model& model) {
-        return "Model(" + std::to_string(model.vocabulary.words().size()) + " words, " +
-               std::to_string(model.vocabulary.labels().size()) + " labels, " +
-               (model.tagger ? "with" : "without") + " tagger)";
+        return joined("Model(", model.vocabulary.words().size(), " words, ",
+                      model.vocabulary.labels().size(), " labels, ",
+                      model.tagger ? "with" : "without", " tagger)");
       });
-}
-
-void bind_model_files(py::module_& m) {
-  m.def(
-      "save_model",
-      [](const std::filesystem::path& path, const Model& model) {
-        save_model(path.string(), model);
-      },
-      py::arg("path"), py::arg("model"), ReleaseGil(),
-      R"doc(Writes a model into one safetensors file.
-
-Parameters as tensors; vocabularies, settings and notes as metadata. FileError with path and reason;
-ArgumentError for a vocabulary that is not its network's.
-)doc");
-  m.def(
-      "load_model", [](const std::filesystem::path& path) { return load_model(path.string()); },
-      py::arg("path"), ReleaseGil(),
-      R"doc(Reads a model that :func:`save_model` wrote, in evaluation mode.
-
-FileError, with the path, what is wrong and what was expected, for a file that is not safetensors or
-a model of another task, or has a setting, tensor or entry missing or not as it must be.
-)doc");
 }
 
 // --- parser -----------------------------------------------------------------------------------
@@ -262,6 +235,29 @@ int64_t parse_text(const Parser& parser, const py::typing::Callable<py::bytes()>
   return without_gil([&] { return parse_stream(parser, source, sink, options); });
 }
 
+constexpr const char* kStreamDoc =
+    R"doc(Parses a text as it comes, bytes to CoNLL-U, and returns the number of trees written.
+
+Writes all pending trees before it waits for more text and before it raises.
+
+Args:
+    read: returns the next bytes of the text, none at its end. It may wait for them.
+    write: takes the bytes of whole trees.
+    name: the text's name in errors.
+    format: as of :class:`Reader`. None: "conllu" for a text that begins so, else "raw".
+    retag: finds the tags of CoNLL-U anew.
+    is_ready: False where ``read`` would wait. None: it never waits.
+    skips: takes the error of a refused sentence; True to go on with the next one, False to raise
+        the error. None: raises it.
+    begins: called once, before the first sentence, with the format of the text. A text that begins
+        as CoNLL-U is "conllu" where ``format`` says "tokenized".
+
+Raises:
+    FileError: a broken line or sentence: name, line and reason.
+    ArgumentError: a sentence that the parser refuses; text with a line that seems to be a word of
+        CoNLL, unless ``format`` is "raw".
+)doc";
+
 void bind_parsing(py::module_& m) {
   py::class_<Parser>(m, "Parser", R"doc(Parses greedily, with a copy of a model's weights.
 
@@ -292,34 +288,12 @@ tags if the model has no tagger.
             return without_gil([&] { return parser.parse(bytes); });
           },
           py::arg("line"), "The tree of a line of raw text; errors as :func:`sentence_of`.")
-      .def(
-          "parse_stream", &parse_text, py::arg("read"), py::arg("write"), py::kw_only(),
-          py::arg("name") = "text", py::arg("format") = py::none(), py::arg("retag") = false,
-          py::arg("is_ready") = py::none(), py::arg("skips") = py::none(),
-          py::arg("begins") = py::none(),
-          R"doc(Parses a text as it comes, bytes to CoNLL-U, and returns the number of trees written.
-
-Writes all pending trees before it waits for more text and before it raises.
-
-Args:
-    read: returns the next bytes of the text, none at its end. It may wait for them.
-    write: takes the bytes of whole trees.
-    name: the text's name in errors.
-    format: as of :class:`Reader`. None: "conllu" for a text that begins so, else "raw".
-    retag: finds the tags of CoNLL-U anew.
-    is_ready: False where ``read`` would wait. None: it never waits.
-    skips: takes the error of a refused sentence; True to go on with the next one, False to raise
-        the error. None: raises it.
-    begins: called once, before the first sentence, with the format of the text. A text that begins
-        as CoNLL-U is "conllu" where ``format`` says "tokenized".
-
-Raises:
-    FileError: a broken line or sentence: name, line and reason.
-    ArgumentError: a sentence that the parser refuses; text with a line that seems to be a word of
-        CoNLL, unless ``format`` is "raw".
-)doc")
+      .def("parse_stream", &parse_text, py::arg("read"), py::arg("write"), py::kw_only(),
+           py::arg("name") = "text", py::arg("format") = py::none(), py::arg("retag") = false,
+           py::arg("is_ready") = py::none(), py::arg("skips") = py::none(),
+           py::arg("begins") = py::none(), kStreamDoc)
       .def("__repr__", [](const Parser& parser) {
-        return "Parser(" + std::to_string(parser.model().vocabulary.labels().size()) + " labels)";
+        return joined("Parser(", parser.model().vocabulary.labels().size(), " labels)");
       });
 }
 
@@ -330,7 +304,8 @@ void bind_parser(py::module_& parse) {
   bind_tag_examples(parse);
   bind_network(parse);
   bind_model(parse);
-  bind_model_files(parse);
+  bind_model_files(parse, &load_model, "vocabularies, settings",
+                   "a vocabulary that is not its network's");
   bind_parsing(parse);
 }
 

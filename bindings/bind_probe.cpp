@@ -41,10 +41,8 @@ class ProbeScope {
 };
 
 std::string repr(const RowMoments& r) {
-  std::ostringstream out;
-  out << "RowMoments(mean=" << r.mean << ", row_mean=" << r.row_mean << ", row_var=" << r.row_var
-      << ", norm=" << r.norm << ')';
-  return out.str();
+  return joined("RowMoments(mean=", r.mean, ", row_mean=", r.row_mean, ", row_var=", r.row_var,
+                ", norm=", r.norm, ')');
 }
 
 void bind_records(py::module_& m) {
@@ -71,9 +69,9 @@ void bind_records(py::module_& m) {
       .def_readonly("clipped", &NormRecord::clipped,
                     "adanorm: share of elements with phi <= 0, that is y >= 1 / k; else 0.")
       .def("__repr__", [](const NormRecord& r) {
-        return "NormRecord(layer='" + r.layer + "', variant='" + r.variant +
-               "', step=" + std::to_string(r.step) + ", x=" + repr(r.x) + ", z=" + repr(r.z) +
-               ", dz=" + repr(r.dz) + ", dx=" + repr(r.dx) + ')';
+        return joined("NormRecord(layer='", r.layer, "', variant='", r.variant, "', step=", r.step,
+                      ", x=", repr(r.x), ", z=", repr(r.z), ", dz=", repr(r.dz),
+                      ", dx=", repr(r.dx), ')');
       });
 }
 
@@ -107,11 +105,7 @@ Source: Xu et al., NeurIPS 2019, Theorem 1.
 )doc")
       .def(py::init<std::optional<std::shared_ptr<nn::Module>>, int64_t>(),
            py::arg("model") = py::none(), py::arg("every") = 1)
-      .def("__enter__",
-           [](ProbeScope& p) -> ProbeScope& {
-             p.enter();
-             return p;
-           })
+      .def("__enter__", [](ProbeScope& p) -> ProbeScope& { return p.enter(), p; })
       .def("__exit__", [](ProbeScope& p, const py::args&) { p.exit(); })
       .def("next_step", &ProbeScope::next_step, "Ends a step: later records count as the next one.")
       .def_property_readonly("step", &ProbeScope::step, "The current step's number.")

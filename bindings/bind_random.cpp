@@ -4,10 +4,6 @@
 namespace normlab::bindings {
 namespace {
 
-DType or_float32(const std::optional<DType>& dtype) {
-  return dtype.value_or(DType::float32);
-}
-
 void bind_generator(py::module_& m) {
   py::class_<Generator>(m, "Generator", R"doc(A stream of random numbers of its own.
 
@@ -38,29 +34,29 @@ Not to be used by two threads at once.
       py::arg("state"), "Restores what ``get_rng_state()`` returned.");
 }
 
+/// rand() or randn(). `first`, `second`: the names and defaults of the distribution's numbers.
+template <Tensor (*draw)(const Shape&, double, double, DType, Generator&)>
+void bind_drawn(py::module_& m, const char* name, const char* doc, const py::arg_v& first,
+                const py::arg_v& second) {
+  const auto make = [](const Shape& shape, double a, double b, std::optional<DType> dtype,
+                       MaybeGenerator g, const std::string& device, bool requires_grad) {
+    const Tensor x = draw(shape, a, b, dtype.value_or(DType::float32), chosen(g));
+    return finished(x.to(device_named(device)), requires_grad);
+  };
+  def_shaped(m, name, +make, doc, first, second, py::arg("dtype") = py::none(),
+             py::arg("generator") = py::none(), py::arg("device") = "cpu",
+             py::arg("requires_grad") = false);
+}
+
 }  // namespace
 
 void bind_random(py::module_& m) {
   bind_generator(m);
-  const auto uniform = [](const Shape& shape, double low, double high, std::optional<DType> dtype,
-                          MaybeGenerator g, const std::string& device, bool requires_grad) {
-    const Tensor x = rand(shape, low, high, or_float32(dtype), chosen(g));
-    return finished(x.to(device_named(device)), requires_grad);
-  };
-  def_shaped(m, "rand", +uniform, "Numbers uniform in [low, high), float32 or float64.",
-             py::arg("low") = 0.0, py::arg("high") = 1.0, py::arg("dtype") = py::none(),
-             py::arg("generator") = py::none(), py::arg("device") = "cpu",
-             py::arg("requires_grad") = false);
-  const auto normal = [](const Shape& shape, double mean, double std, std::optional<DType> dtype,
-                         MaybeGenerator g, const std::string& device, bool requires_grad) {
-    const Tensor x = randn(shape, mean, std, or_float32(dtype), chosen(g));
-    return finished(x.to(device_named(device)), requires_grad);
-  };
-  def_shaped(m, "randn", +normal,
-             "Normal numbers of that mean and standard deviation, float32 or float64.",
-             py::arg("mean") = 0.0, py::arg("std") = 1.0, py::arg("dtype") = py::none(),
-             py::arg("generator") = py::none(), py::arg("device") = "cpu",
-             py::arg("requires_grad") = false);
+  bind_drawn<&rand>(m, "rand", "Numbers uniform in [low, high), float32 or float64.",
+                    py::arg("low") = 0.0, py::arg("high") = 1.0);
+  bind_drawn<&randn>(m, "randn",
+                     "Normal numbers of that mean and standard deviation, float32 or float64.",
+                     py::arg("mean") = 0.0, py::arg("std") = 1.0);
   m.def(
       "randint",
       [](int64_t low, int64_t high, const Shape& shape, MaybeGenerator g,

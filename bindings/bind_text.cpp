@@ -80,7 +80,7 @@ void bind_vocabulary(py::module_& m) {
       .def("word", &Vocabulary::word, py::arg("number"), "\"<unk>\" for 0. RangeError outside.")
       .def("words", &Vocabulary::words, "All but the unknown one, in order.")
       .def("__repr__", [](const Vocabulary& v) {
-        return "Vocabulary(" + std::to_string(v.size()) + " words with <unk>)";
+        return joined("Vocabulary(", v.size(), " words with <unk>)");
       });
 }
 
@@ -116,11 +116,9 @@ sentences.
            }),
            py::arg("tokens"), py::arg("offsets"),
            "tokens: int64 ``(T,)``, numbers of words. offsets: int64 ``(S + 1,)``, from 0 to T.")
-      .def_property_readonly(
-          "tokens", [](const Packed& p) { return p.tokens; }, "int64 ``(T,)``: numbers of words.")
-      .def_property_readonly(
-          "offsets", [](const Packed& p) { return p.offsets; },
-          "int64 ``(S + 1,)``: where sentences begin.")
+      .def_property_readonly("tokens", copied(&Packed::tokens), "int64 ``(T,)``: numbers of words.")
+      .def_property_readonly("offsets", copied(&Packed::offsets),
+                             "int64 ``(S + 1,)``: where sentences begin.")
       .def("__len__", &Packed::size)
       .def(
           "to",
@@ -130,8 +128,7 @@ sentences.
           py::arg("device"),
           "A copy on ``\"cpu\"`` or ``\"cuda\"``. DeviceError if there is no GPU.")
       .def("__repr__", [](const Packed& p) {
-        return "Packed(" + std::to_string(p.size()) + " sentences, " +
-               std::to_string(p.tokens.numel()) + " tokens)";
+        return joined("Packed(", p.size(), " sentences, ", p.tokens.numel(), " tokens)");
       });
 }
 
@@ -222,8 +219,7 @@ sentence do not depend on its company; one without words gets those of a zero ve
     return arguments;
   });
   c.def("extra_repr", [](const Classifier& m) {
-    return "vocabulary=" + std::to_string(m.options().vocabulary) +
-           ", classes=" + std::to_string(m.options().classes);
+    return joined("vocabulary=", m.options().vocabulary, ", classes=", m.options().classes);
   });
 }
 
@@ -244,8 +240,7 @@ Args:
            }),
            py::arg("classifier").none(false), py::arg("vocabulary"), py::arg("labels"),
            py::arg("notes") = py::dict())
-      .def_property_readonly(
-          "classifier", [](const Model& model) { return model.classifier; }, "The classifier.")
+      .def_property_readonly("classifier", copied(&Model::classifier), "The classifier.")
       .def_readonly("vocabulary", &Model::vocabulary, "The vocabulary.")
       .def_readonly("labels", &Model::labels, "A name for each class.")
       .def_readonly("notes", &Model::notes, "A copy of the notes.")
@@ -259,45 +254,23 @@ text, with its number, and for a vocabulary or labels that are not the classifie
           "label", [](const Model& model, const std::string& line) { return model.label(line); },
           py::arg("line"), ReleaseGil(), "(logits ``(classes,)``, label) of a line.")
       .def("__repr__", [](const Model& model) {
-        return "Model(" + std::to_string(model.labels.size()) + " labels, " +
-               std::to_string(model.vocabulary.size()) + " words)";
+        return joined("Model(", model.labels.size(), " labels, ", model.vocabulary.size(),
+                      " words)");
       });
-}
-
-void bind_model_files(py::module_& m) {
-  m.def(
-      "save_model",
-      [](const std::filesystem::path& path, const Model& model) {
-        text::save_model(path.string(), model);
-      },
-      py::arg("path"), py::arg("model"), ReleaseGil(),
-      R"doc(Writes a model into one safetensors file.
-
-Parameters as tensors; vocabulary, labels, settings and notes as metadata. FileError with path and
-reason; ArgumentError for a vocabulary or labels that are not the classifier's.
-)doc");
-  m.def(
-      "load_model",
-      [](const std::filesystem::path& path) { return text::load_model(path.string()); },
-      py::arg("path"), ReleaseGil(),
-      R"doc(Reads a model that :func:`save_model` wrote, in evaluation mode.
-
-FileError, with the path, what is wrong and what was expected, for a file that is not safetensors or
-a model of another task, or has a setting, tensor or word missing or not as it must be.
-)doc");
 }
 
 }  // namespace
 
-void bind_text(py::module_& text) {
-  bind_lines(text);
-  bind_words(text);
-  bind_vocabulary(text);
-  bind_packed(text);
-  bind_batches(text);
-  bind_classifier(text);
-  bind_model(text);
-  bind_model_files(text);
+void bind_text(py::module_& m) {
+  bind_lines(m);
+  bind_words(m);
+  bind_vocabulary(m);
+  bind_packed(m);
+  bind_batches(m);
+  bind_classifier(m);
+  bind_model(m);
+  bind_model_files(m, &text::load_model, "vocabulary, labels, settings",
+                   "a vocabulary or labels that are not the classifier's");
 }
 
 }  // namespace normlab::bindings

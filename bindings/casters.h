@@ -11,6 +11,7 @@
 #include <concepts>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -81,6 +82,20 @@ struct Tensors {
 /// GradError for a tensor that requires a gradient, which would be lost in silence: every argument
 /// of the package that is a number comes through here.
 std::optional<Scalar> number_from(py::handle source, bool convert);
+
+/// The parts as one text.
+template <class... Parts>
+std::string joined(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+/// A property's getter that copies a member.
+template <class Object, class Member>
+auto copied(Member Object::*member) {
+  return [member](const Object& object) { return object.*member; };
+}
 
 inline Tensor tensor_or_none(const std::optional<Tensor>& x) {
   return x.value_or(Tensor{});

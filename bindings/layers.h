@@ -2,8 +2,6 @@
 
 // Functions that the bindings of layers share.
 
-#include <sstream>
-
 #include "modules.h"
 
 namespace normlab::bindings {
@@ -14,13 +12,6 @@ using nn::Module;
 /// Bind the layers of one file each.
 void bind_layers(py::module_& nn);
 void bind_window_layers(py::module_& nn);
-
-template <class... Parts>
-std::string joined(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
-}
 
 inline std::string with_activation(Activation activation) {
   return activation == Activation::none ? "" : joined(", activation=", name_of(activation));

@@ -107,4 +107,27 @@ auto module_class(py::module_& m, const char* name, const char* doc) {
       doc);
 }
 
+/// Binds save_model() and load_model(). `metadata`: what the file holds beside the parameters.
+/// `refused`: what cannot be saved.
+template <class Model>
+void bind_model_files(py::module_& m, Model (*load)(const std::string&),
+                      const std::string& metadata, const std::string& refused) {
+  using std::filesystem::path;
+  const std::string doc =
+      "Writes a model into one safetensors file.\n\nParameters as tensors; " + metadata +
+      "\nand notes as metadata. FileError with path and reason; ArgumentError for\n" + refused +
+      ".";
+  m.def(
+      "save_model", [](const path& to, const Model& model) { save_model(to.string(), model); },
+      py::arg("path"), py::arg("model"), ReleaseGil(), doc.c_str());
+  m.def(
+      "load_model", [load](const path& from) { return load(from.string()); }, py::arg("path"),
+      ReleaseGil(),
+      R"doc(Reads a model that :func:`save_model` wrote, in evaluation mode.
+
+FileError, with the path, what is wrong and what was expected, for a file that is not safetensors or
+a model of another task, or has a setting, tensor or entry missing or not as it must be.
+)doc");
+}
+
 }  // namespace normlab::bindings

@@ -21,16 +21,7 @@ MOST_LINES = {"file": 450, "function": 45}
 
 # "path" or "path:function", and why it may be longer.
 COMMANDS = "declares a command's options with their help"
-NAMES = "declares Python names with their docstrings"
 EXCEPTIONS: dict[str, str] = {
-    "bindings/bind_autograd.cpp:bind_autograd": NAMES,
-    "bindings/bind_elementwise.cpp:bind_arithmetic": NAMES,
-    "bindings/bind_io.cpp:bind_io": NAMES,
-    "bindings/bind_module.cpp:bind_base": NAMES,
-    "bindings/bind_module.cpp:bind_inspection": NAMES,
-    "bindings/bind_parse_sentence.cpp:bind_sentence": NAMES,
-    "bindings/bind_parse_vocabulary.cpp:bind_vocabulary": NAMES,
-    "bindings/bind_parser.cpp:bind_parsing": NAMES,
     "python/normlab/cli/models.py:parse": COMMANDS,
     "python/normlab/cli/paper.py:paper": COMMANDS,
     "python/normlab/cli/training.py:study": COMMANDS,
