@@ -53,12 +53,6 @@ PoolShape shape_of(const char* op, const Tensor& x, const Pool2dOptions& o) {
   return s;
 }
 
-/// True if the CPU's kernel for pairs takes it.
-bool in_pairs(const Tensor& x, const PoolShape& s) {
-  return x.device() == Device::cpu && x.dtype() == DType::float32 && s.KH == 2 && s.KW == 2 &&
-         s.stride_h == 2 && s.stride_w == 2 && !s.padded();
-}
-
 const PoolKernels<float>& kernels(float) {
   return pool_f32_for_cpu();
 }
@@ -127,18 +121,10 @@ void max_planes(const PoolShape& s, const PoolShape& of, const T* x, T* z, int32
   });
 }
 
-Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
+Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z) {
   if (x.device() == Device::cuda) {
     Tensor winner = Tensor::empty(z.shape(), DType::int32, Device::cuda);
     run_on_gpu("max_pool2d", cuda::backend().pool->max, s, x, z, winner);
-    return winner;
-  }
-  if (pairs) {
-    Tensor winner = Tensor::empty(z.shape(), DType::uint8);
-    for_planes(
-        "max_pool2d", s,
-        [&, from = x.data<float>(), to = z.data<float>(), w = winner.data<uint8_t>()](
-            int64_t in, int64_t out) { pair_pool_for_cpu().max(s, from + in, to + out, w + out); });
     return winner;
   }
   PoolShape of = padded_shape(s);
@@ -150,19 +136,11 @@ Tensor max_forward(const PoolShape& s, const Tensor& x, Tensor& z, bool pairs) {
   return winner;
 }
 
-Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner, const Shape& shape,
-                    bool pairs) {
+Tensor max_backward(const PoolShape& s, const Tensor& dz, const Tensor& winner,
+                    const Shape& shape) {
   Tensor dx = Tensor::empty(shape, dz.dtype(), dz.device());
   if (dx.device() == Device::cuda) {
     run_on_gpu("max_pool2d", cuda::backend().pool->max_backward, s, dz, dx, winner);
-    return dx;
-  }
-  if (pairs) {
-    for_planes("max_pool2d", s,
-               [&, from = dz.data<float>(), to = dx.data<float>(), w = winner.data<uint8_t>()](
-                   int64_t in, int64_t out) {
-                 pair_pool_for_cpu().max_backward(s, from + out, w + out, to + in);
-               });
     return dx;
   }
   dispatch_floating("max_pool2d", dz.dtype(), [&]<class T>() {
@@ -209,12 +187,11 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
   check<ArgumentError>(options.count_include_pad, "max_pool2d",
                        "count_include_pad is an option of avg_pool2d");
   const PoolShape s = shape_of("max_pool2d", x, options);
-  const bool pairs = in_pairs(x, s);
   Tensor z = Tensor::empty({x.size(0), x.size(1), s.OH, s.OW}, x.dtype(), x.device());
-  const Tensor winner = max_forward(s, x, z, pairs);
+  const Tensor winner = max_forward(s, x, z);
   return record("max_pool2d", std::move(z), {x},
-                [s, pairs, winner, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
-                  return {max_backward(s, dz, winner, shape, pairs)};
+                [s, winner, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
+                  return {max_backward(s, dz, winner, shape)};
                 });
 }
 

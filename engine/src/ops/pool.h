@@ -20,11 +20,4 @@ struct PoolKernels {
 NORMLAB_KERNEL_TABLE(PoolKernels<float>, pool_f32)
 NORMLAB_KERNEL_TABLE(PoolKernels<double>, pool_f64)
 
-/// The greatest of 2 x 2 with stride 2; winner: its place in the window, 0 to 3 in row order.
-struct PairPoolKernels {
-  void (*max)(const PoolShape&, const float* x, float* z, uint8_t* winner);
-  void (*max_backward)(const PoolShape&, const float* dz, const uint8_t* winner, float* dx);
-};
-NORMLAB_KERNEL_TABLE(PairPoolKernels, pair_pool)
-
 }  // namespace normlab

@@ -8,6 +8,101 @@
 namespace normlab::NORMLAB_ISA {
 namespace {
 
+// --- 2 x 2, stride 2: both rows at once, in float32 ---------------------------------------------
+
+template <class T>
+bool in_pairs(const PoolShape& s) {
+  return std::is_same_v<T, float> && s.KH == 2 && s.KW == 2 && s.stride_h == 2 && s.stride_w == 2 &&
+         !s.padded();
+}
+
+/// Shuffles of N lanes: the even and odd ones of two vectors.
+template <int N>
+struct Pairs {
+  typedef float Value __attribute__((vector_size(4 * N)));
+  typedef int32_t Index __attribute__((vector_size(4 * N)));
+
+  static Value even(Value a, Value b) { return every_other<0>(a, b, Lanes()); }
+  static Value odd(Value a, Value b) { return every_other<1>(a, b, Lanes()); }
+  /// 0, 2, 4, ...
+  static Index twice() { return evens(Lanes()); }
+
+ private:
+  using Lanes = std::make_integer_sequence<int, N>;
+
+  template <int first, int... I>
+  static Value every_other(Value a, Value b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (2 * I + first)...);
+  }
+  template <int... I>
+  static Index evens(std::integer_sequence<int, I...>) {
+    return Index{2 * I...};
+  }
+};
+
+/// Vectors of any width without alignment.
+template <class V>
+V read(const void* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V>
+void write(void* p, const V& v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+template <class Value, class Index>
+[[gnu::always_inline]] inline void challenge(Value& best, Index& winner, Value value,
+                                             const Index& place) {
+  const Index wins = (value > best) | (value != value);
+  best = wins ? value : best;
+  winner = wins ? place : winner;
+}
+
+/// N windows whose upper left elements lie at `place` of the plane and every two further.
+template <int N>
+void max_block(const float* x, int32_t W, int32_t place, float* z, int32_t* winner) {
+  using P = Pairs<N>;
+  using Value = typename P::Value;
+  const float *top = x + place, *bottom = top + W;
+  const auto t0 = read<Value>(top), t1 = read<Value>(top + N);
+  const auto b0 = read<Value>(bottom), b1 = read<Value>(bottom + N);
+  Value best = P::even(t0, t1);
+  const typename P::Index first = P::twice() + place;
+  typename P::Index at = first;
+  challenge(best, at, P::odd(t0, t1), first + 1);
+  challenge(best, at, P::even(b0, b1), first + W);
+  challenge(best, at, P::odd(b0, b1), first + W + 1);
+  write(z, best);
+  write(winner, at);
+}
+
+template <>
+void max_block<1>(const float* x, int32_t W, int32_t place, float* z, int32_t* winner) {
+  int32_t best = place;
+  for (const int32_t other : {place + 1, place + W, place + W + 1})
+    if (x[other] > x[best] || x[other] != x[other]) best = other;
+  *z = x[best];
+  *winner = best;
+}
+
+void max_in_pairs(const PoolShape& s, const float* x, float* z, int32_t* winner) {
+  const auto W = static_cast<int32_t>(s.W);
+  for (int64_t y = 0; y < s.OH; ++y, z += s.OW, winner += s.OW) {
+    int64_t j = 0;
+    const auto blocks_of = [&]<int N>() {
+      for (; j + N <= s.OW; j += N)
+        max_block<N>(x, W, static_cast<int32_t>(2 * (y * s.W + j)), z + j, winner + j);
+    };
+#if defined(__AVX__)
+    blocks_of.template operator()<8>();
+#endif
+    blocks_of.template operator()<4>();
+    blocks_of.template operator()<1>();
+  }
+}
+
 // --- any window: a block of results at a time, one place of the window after the other ----------
 
 constexpr int64_t kBlock = 64;
@@ -36,6 +131,8 @@ template <class T>
 
 template <class T>
 void max(const PoolShape& s, const T* x, T* z, int32_t* winner) {
+  if constexpr (std::is_same_v<T, float>)
+    if (in_pairs<T>(s)) return max_in_pairs(s, x, z, winner);
   for_results(s, [&](int64_t begin, int n) {
     const int32_t* origin = s.origin + begin;
     T best[kBlock];
@@ -53,7 +150,10 @@ void max(const PoolShape& s, const T* x, T* z, int32_t* winner) {
 template <class T>
 void max_backward(const PoolShape& s, const T* dz, const int32_t* winner, T* dx) {
   std::fill_n(dx, s.H * s.W, T(0));
-  for (int64_t i = 0; i < s.OH * s.OW; ++i) dx[winner[i]] += dz[i];
+  if (in_pairs<T>(s))  // no element is in two windows
+    for (int64_t i = 0; i < s.OH * s.OW; ++i) dx[winner[i]] = dz[i];
+  else
+    for (int64_t i = 0; i < s.OH * s.OW; ++i) dx[winner[i]] += dz[i];
 }
 
 template <class T>
@@ -95,134 +195,11 @@ void mean_backward(const PoolShape& s, const T* dz, T* dx) {
   }
 }
 
-// --- 2 x 2, stride 2: both rows at once ---------------------------------------------------------
-
-/// Shuffles of N lanes: the even and odd ones of two vectors, and two vectors interleaved.
-template <int N>
-struct Pairs {
-  typedef float Value __attribute__((vector_size(4 * N)));
-  typedef int32_t Index __attribute__((vector_size(4 * N)));
-  typedef uint8_t Bytes __attribute__((vector_size(N)));
-
-  static Value even(Value a, Value b) { return every_other<0>(a, b, Lanes()); }
-  static Value odd(Value a, Value b) { return every_other<1>(a, b, Lanes()); }
-  static Value low(Value a, Value b) { return interleaved<0>(a, b, Lanes()); }
-  static Value high(Value a, Value b) { return interleaved<N / 2>(a, b, Lanes()); }
-
- private:
-  using Lanes = std::make_integer_sequence<int, N>;
-
-  template <int first, int... I>
-  static Value every_other(Value a, Value b, std::integer_sequence<int, I...>) {
-    return __builtin_shufflevector(a, b, (2 * I + first)...);
-  }
-  template <int first, int... I>
-  static Value interleaved(Value a, Value b, std::integer_sequence<int, I...>) {
-    return __builtin_shufflevector(a, b, (first + I / 2 + I % 2 * N)...);
-  }
-};
-
-/// Vectors of any width without alignment.
-template <class V>
-V read(const void* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class V>
-void write(void* p, const V& v) {
-  std::memcpy(p, &v, sizeof v);
-}
-
-template <class Value, class Index>
-[[gnu::always_inline]] inline void challenge(Value& best, Index& winner, Value value, int number) {
-  const Index wins = (value > best) | (value != value);
-  best = wins ? value : best;
-  winner = wins ? number + Index{} : winner;
-}
-
-template <int N>
-void max_block(const float* top, const float* bottom, float* z, uint8_t* winner) {
-  using P = Pairs<N>;
-  using Value = typename P::Value;
-  const auto t0 = read<Value>(top), t1 = read<Value>(top + N);
-  const auto b0 = read<Value>(bottom), b1 = read<Value>(bottom + N);
-  Value best = P::even(t0, t1);
-  typename P::Index number{};
-  challenge(best, number, P::odd(t0, t1), 1);
-  challenge(best, number, P::even(b0, b1), 2);
-  challenge(best, number, P::odd(b0, b1), 3);
-  write(z, best);
-  write(winner, __builtin_convertvector(number, typename P::Bytes));
-}
-
-template <int N>
-void max_backward_block(const float* dz, const uint8_t* winner, float* top, float* bottom) {
-  using P = Pairs<N>;
-  using Value = typename P::Value;
-  const auto g = read<Value>(dz);
-  const auto number = __builtin_convertvector(read<typename P::Bytes>(winner), typename P::Index);
-  const Value zero{};
-  const Value a = number == 0 ? g : zero, b = number == 1 ? g : zero;
-  const Value c = number == 2 ? g : zero, d = number == 3 ? g : zero;
-  write(top, P::low(a, b));
-  write(top + N, P::high(a, b));
-  write(bottom, P::low(c, d));
-  write(bottom + N, P::high(c, d));
-}
-
-/// Calls body<lanes>(j) for blocks of [0, n); single ones are blocks of 1.
-template <class Body>
-void for_blocks(int64_t n, const Body& body) {
-  int64_t j = 0;
-#if defined(__AVX__)
-  for (; j + 8 <= n; j += 8) body.template operator()<8>(j);
-#endif
-  for (; j + 4 <= n; j += 4) body.template operator()<4>(j);
-  for (; j < n; ++j) body.template operator()<1>(j);
-}
-
-template <>
-void max_block<1>(const float* top, const float* bottom, float* z, uint8_t* winner) {
-  const float value[4] = {top[0], top[1], bottom[0], bottom[1]};
-  int best = 0;
-  for (int i = 1; i < 4; ++i)
-    if (value[i] > value[best] || value[i] != value[i]) best = i;
-  *z = value[best];
-  *winner = static_cast<uint8_t>(best);
-}
-
-template <>
-void max_backward_block<1>(const float* dz, const uint8_t* winner, float* top, float* bottom) {
-  top[0] = *winner == 0 ? *dz : 0.0F;
-  top[1] = *winner == 1 ? *dz : 0.0F;
-  bottom[0] = *winner == 2 ? *dz : 0.0F;
-  bottom[1] = *winner == 3 ? *dz : 0.0F;
-}
-
-void pair_max(const PoolShape& s, const float* x, float* z, uint8_t* winner) {
-  for (int64_t y = 0; y < s.OH; ++y, x += 2 * s.W, z += s.OW, winner += s.OW)
-    for_blocks(s.OW, [&]<int N>(int64_t j) {
-      max_block<N>(x + 2 * j, x + s.W + 2 * j, z + j, winner + j);
-    });
-}
-
-void pair_max_backward(const PoolShape& s, const float* dz, const uint8_t* winner, float* dx) {
-  for (int64_t y = 0; y < s.OH; ++y, dx += 2 * s.W, dz += s.OW, winner += s.OW) {
-    for_blocks(s.OW, [&]<int N>(int64_t j) {
-      max_backward_block<N>(dz + j, winner + j, dx + 2 * j, dx + s.W + 2 * j);
-    });
-    if (s.W % 2 != 0) dx[s.W - 1] = dx[2 * s.W - 1] = 0.0F;
-  }
-  if (s.H % 2 != 0) std::fill_n(dx, s.W, 0.0F);
-}
-
 }  // namespace
 
 extern const PoolKernels<float> pool_f32 = {max<float>, max_backward<float>, mean<float>,
                                             mean_backward<float>};
 extern const PoolKernels<double> pool_f64 = {max<double>, max_backward<double>, mean<double>,
                                              mean_backward<double>};
-extern const PairPoolKernels pair_pool = {pair_max, pair_max_backward};
 
 }  // namespace normlab::NORMLAB_ISA
