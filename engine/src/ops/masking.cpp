@@ -37,19 +37,19 @@ void check_mask(const char* op, const Tensor& mask, const Tensor& x) {
 }
 
 /// Of what has passed the checks; a or b may be a number of scalar_for().
-Tensor choose(const Tensor& mask, const Tensor& a, const Tensor& b) {
-  const Shape shape = broadcast("where", mask.shape(), broadcast("where", a.shape(), b.shape()));
-  const Tensor z = select("where", shape, mask, a, b);
+Tensor choose(const char* op, const Tensor& mask, const Tensor& a, const Tensor& b) {
+  const Shape shape = broadcast(op, mask.shape(), broadcast(op, a.shape(), b.shape()));
+  const Tensor z = select(op, shape, mask, a, b);
   if (!needs_grad({a, b})) return z;
-  return record(
-      "where", z, {a, b},
-      [kept = Saved(mask), sa = a.shape(), sb = b.shape()](const Tensor& dz, Needs needs) -> Grads {
-        const Tensor zero = scalar_for("where", 0, dz.dtype());
-        Grads grads(2);
-        if (needs[0]) grads[0] = sum_to(select("where", dz.shape(), kept.get(), dz, zero), sa);
-        if (needs[1]) grads[1] = sum_to(select("where", dz.shape(), kept.get(), zero, dz), sb);
-        return grads;
-      });
+  return record(op, z, {a, b},
+                [op, kept = Saved(mask), sa = a.shape(), sb = b.shape()](const Tensor& dz,
+                                                                         Needs needs) -> Grads {
+                  const Tensor zero = scalar_for(op, 0, dz.dtype());
+                  Grads grads(2);
+                  if (needs[0]) grads[0] = sum_to(select(op, dz.shape(), kept.get(), dz, zero), sa);
+                  if (needs[1]) grads[1] = sum_to(select(op, dz.shape(), kept.get(), zero, dz), sb);
+                  return grads;
+                });
 }
 
 void check_covered(const Tensor& x, const Tensor& mask) {
@@ -106,7 +106,7 @@ Tensor where(const Tensor& mask, const Operand& a, const Operand& b) {
   if (x && y) check_same("where", *x, *y);
   const Tensor& given = x ? *x : *y;
   check_mask("where", mask, given);
-  return choose(mask, tensor_beside("where", given, a), tensor_beside("where", given, b));
+  return choose("where", mask, tensor_beside("where", given, a), tensor_beside("where", given, b));
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, const Operand& value) {
@@ -115,15 +115,9 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, const Operand& value) {
   if (const auto* t = std::get_if<Tensor>(&filling)) {
     check(t->numel() == 1, "masked_fill", "value must have one element, got shape ", t->shape());
     check_same("masked_fill", x, *t);
-    return choose(mask, t->reshape({}), x);
+    return choose("masked_fill", mask, t->reshape({}), x);
   }
-  const Tensor number = scalar_for("masked_fill", std::get<Scalar>(filling), x.dtype());
-  const Tensor z = select("masked_fill", x.shape(), mask, number, x);
-  if (!needs_grad({x})) return z;
-  return record("masked_fill", z, {x}, [kept = Saved(mask)](const Tensor& dz, Needs) -> Grads {
-    const Tensor zero = scalar_for("masked_fill", 0, dz.dtype());
-    return {select("masked_fill", dz.shape(), kept.get(), zero, dz)};
-  });
+  return choose("masked_fill", mask, tensor_beside("masked_fill", x, filling), x);
 }
 
 }  // namespace normlab
