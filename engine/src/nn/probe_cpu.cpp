@@ -1,5 +1,3 @@
-#include <bit>
-
 #include "cpu/simd_rows.h"
 #include "nn/probe.h"
 
@@ -18,11 +16,7 @@ void moments(const float* x, int64_t H, double* mean, double* squares) {
 
 int64_t clipped(const float* x, const float* z, int64_t H, float mean, float C) {
   int64_t count = 0;
-  each_vector(0, H, [&](int64_t i, int64_t n) {
-    const vint hit = (load(x + i, n) > mean) & (load(z + i, n) * C <= 0.0f);
-    const uint32_t lanes = n == kLanes ? ~0u : (1u << n) - 1;
-    count += std::popcount(bits(hit) & lanes);
-  });
+  for (int64_t i = 0; i < H; ++i) count += (x[i] > mean) & (z[i] * C <= 0.0f);
   return count;
 }
 
