@@ -137,7 +137,6 @@ class Adam : public Optimizer {
 
  private:
   AdamStep<double> next_step(size_t parameter) const;
-  std::vector<AdamStep<double>> next_steps(const std::vector<Slot>& slots) const;
   void step_on_gpu(const std::vector<Slot>& slots);
   template <class T>
   void launch(const std::vector<Slot>& part);

@@ -60,23 +60,14 @@ AdamStep<double> Adam::next_step(size_t parameter) const {
   };
 }
 
-std::vector<AdamStep<double>> Adam::next_steps(const std::vector<Slot>& slots) const {
-  std::vector<AdamStep<double>> steps;
-  for (size_t k = 0; k < slots.size(); ++k) {
-    const size_t i = slots[k].index, before = k > 0 ? slots[k - 1].index : i;
-    const bool same = k > 0 && group_of(i) == group_of(before) && steps_[i] == steps_[before];
-    steps.push_back(same ? AdamStep<double>(steps.back()) : next_step(i));
-  }
-  return steps;
-}
-
 void Adam::step() {
   const Device device = device_of("Adam", "parameter", parameters_);
   follow(parameters_, exp_avg_);
   follow(parameters_, exp_avg_sq_);
   std::vector<Slot> slots = slots_of("Adam", parameters_);
   if (device == Device::cuda) return step_on_gpu(slots);
-  const std::vector<AdamStep<double>> steps = next_steps(slots);
+  std::vector<AdamStep<double>> steps;
+  for (const Slot& slot : slots) steps.push_back(next_step(slot.index));
   const Kernels& kernels = optim_kernels_for_cpu();
   update_all(slots, [&]<class T>(size_t k, int64_t begin, int64_t n, T* w, const T* g) {
     const size_t i = slots[k].index;
