@@ -263,8 +263,8 @@ STUDIES = {
         for seed in range(3)
     ],
 }
-REPORTED = Path(__file__).parents[2] / "docs" / "results"
-STUDIES |= {folder.name: ResultFile(folder).read() for folder in sorted(REPORTED.iterdir())}
+REPORTED = sorted((Path(__file__).parents[2] / "docs" / "results").glob("*/results.jsonl"))
+STUDIES |= {file.parent.name: ResultFile(file.parent).read() for file in REPORTED}
 
 
 def pictures(lines: list[dict[str, Any]]) -> Iterator[tuple[str, Picture]]:
