@@ -4,6 +4,7 @@
 
 #include "catch.h"
 #include "core/allocator.h"
+#include "folder.h"
 #include "gradcheck.h"
 #include "normlab/normlab.h"
 #include "normlab/parse.h"
@@ -106,13 +107,12 @@ TEST_CASE("memory that runs out at any allocation of training: parser", "[faults
 }
 
 TEST_CASE("memory that runs out while a file is loaded", "[faults]") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / "normlab-allocation-faults.safetensors").string();
+  const test::Folder folder;
+  const std::string path = folder.file();
   save(path, {{"x", Tensor::arange(5)}, {"y", Tensor::full({2, 3}, 1.5)}});
   const int64_t allocations = let_each_fail([&] {
     const TensorFile file = load(path);
     return Values{file.tensors.at("x"), file.tensors.at("y")};
   });
   CHECK(allocations == 2);
-  std::filesystem::remove(path);
 }

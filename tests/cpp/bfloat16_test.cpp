@@ -7,6 +7,7 @@
 
 #include "catch.h"
 #include "errors.h"
+#include "folder.h"
 #include "gradcheck.h"
 
 using namespace normlab;
@@ -65,10 +66,9 @@ TEST_CASE("bfloat16 tensors are stored, copied, converted, printed and saved", "
   std::ostringstream printed;
   printed << b.slice(0, 1);
   CHECK(printed.str().find("-2.5") != std::string::npos);
-  const auto path = std::filesystem::temp_directory_path() / "normlab_bfloat16.safetensors";
-  save(path.string(), {{"b", b}, {"x", x}});
-  const Tensor back = load(path.string()).tensors.at("b");
-  std::filesystem::remove(path);
+  const test::Folder folder;
+  save(folder.file(), {{"b", b}, {"x", x}});
+  const Tensor back = load(folder.file()).tensors.at("b");
   CHECK(back.dtype() == DType::bfloat16);
   CHECK(back.to_vector() == b.to_vector());
 }

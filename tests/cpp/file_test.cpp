@@ -12,23 +12,13 @@
 #include <vector>
 
 #include "catch.h"
+#include "folder.h"
 
 namespace fs = std::filesystem;
 using namespace normlab;
+using test::Folder;
 
 namespace {
-
-/// A fresh folder that goes with the test.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "normlab-file-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::ptrdiff_t entries() const { return std::distance(fs::directory_iterator(path), {}); }
-};
 
 std::string content(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);

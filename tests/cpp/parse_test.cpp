@@ -12,9 +12,11 @@
 
 #include "catch.h"
 #include "errors.h"
+#include "folder.h"
 #include "threads.h"
 
 using namespace normlab;
+using test::Folder;
 using namespace normlab::parse;
 using test::error_of;
 
@@ -141,18 +143,6 @@ const std::string kText =
     "\n";
 
 namespace fs = std::filesystem;
-
-/// A fresh folder that goes with the test.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "normlab-parse-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name = "x.conllu") const { return path / name; }
-};
 
 std::string read_bytes(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

@@ -11,11 +11,13 @@
 
 #include "catch.h"
 #include "errors.h"
+#include "folder.h"
 #include "gradcheck.h"
 #include "models/parse/frozen.h"
 #include "threads.h"
 
 using namespace normlab;
+using test::Folder;
 using namespace normlab::parse;
 using test::error_of;
 using test::max_difference;
@@ -29,18 +31,6 @@ using Words = std::vector<std::string>;
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
-
-/// A fresh folder that goes with the test.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "normlab-parser-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name = "x.safetensors") const { return path / name; }
-};
 
 /// Numbers with which every part of a network matters: a fresh one's norms do nothing, and its
 /// embeddings are next to nothing.

@@ -11,28 +11,15 @@
 #include "catch.h"
 #include "core/json.h"
 #include "errors.h"
+#include "folder.h"
 #include "gradcheck.h"
 
 namespace fs = std::filesystem;
 using namespace normlab;
 using test::error_of;
+using test::Folder;
 
 namespace {
-
-/// A fresh folder that goes with the test.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "normlab-io-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name = "x.safetensors") const { return path / name; }
-  size_t entries() const {
-    return static_cast<size_t>(std::distance(fs::directory_iterator(path), {}));
-  }
-};
 
 void write_bytes(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;

@@ -7,6 +7,7 @@
 
 #include "catch.h"
 #include "errors.h"
+#include "folder.h"
 #include "gradcheck.h"
 #include "normlab/normlab.h"
 
@@ -358,7 +359,8 @@ TEST_CASE("state: a layer computes with what is registered anew", "[state][nn]")
 // --- finite weights ---------------------------------------------------------------------------
 
 TEST_CASE("state: weights that are not finite are neither saved nor loaded", "[state][io]") {
-  const std::string path = (std::filesystem::temp_directory_path() / "normlab_state_test").string();
+  const test::Folder folder;
+  const std::string path = folder.file();
   for (const DType dtype : {DType::float32, DType::float64})
     for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
       nn::Linear linear(3, 700);
@@ -384,12 +386,11 @@ TEST_CASE("state: weights that are not finite are neither saved nor loaded", "[s
   state["running_var"].fill_(std::numeric_limits<float>::max());
   state["running_mean"].fill_(std::numeric_limits<float>::denorm_min());
   norm.load_state(state);
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("state: models with weights that are not finite", "[state][io][text]") {
-  const std::string path =
-      (std::filesystem::temp_directory_path() / "normlab_state_model").string();
+  const test::Folder folder;
+  const std::string path = folder.file();
   text::ClassifierOptions options{.vocabulary = 2};
   options.encoder = {.size = 4, .heads = 2, .hidden = 4, .layers = 1};
   text::Model model{std::make_shared<text::Classifier>(options),
@@ -405,5 +406,4 @@ TEST_CASE("state: models with weights that are not finite", "[state][io][text]")
   model.classifier->load_state(file.tensors, true);
   CHECK(contains(error_of<ArgumentError>([&] { save_model(path, model); }),
                  "save_model: \"output.bias\" must be finite"));
-  std::filesystem::remove(path);
 }

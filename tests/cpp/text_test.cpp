@@ -11,12 +11,14 @@
 #include "catch.h"
 #include "device.h"
 #include "errors.h"
+#include "folder.h"
 #include "gradcheck.h"
 #include "normlab/cuda.h"
 #include "normlab/ops.h"
 
 using namespace normlab;
 using test::error_of;
+using test::Folder;
 using test::same_bits;
 using text::Packed;
 using text::tokenize;
@@ -326,18 +328,6 @@ TEST_CASE("token_batches: refuses what does not fit", "[text]") {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A fresh folder that goes with the test.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "normlab-text-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name = "x.safetensors") const { return path / name; }
-};
 
 text::ClassifierOptions small_options(const std::string& norm = "layernorm") {
   text::ClassifierOptions options{.vocabulary = 5, .classes = 3};
