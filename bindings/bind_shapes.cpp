@@ -29,12 +29,11 @@ std::vector<int> order_from(const Tensor& x, const py::args& args) {
   if (args.empty() || (args.size() == 1 && args[0].is_none())) return {};
   const bool listed = args.size() == 1 && PySequence_Check(py::object(args[0]).ptr());
   const py::object source = listed ? py::object(args[0]) : py::object(args);
-  const auto axes = integers_from(source);
-  if (!axes)
+  auto order = axes_from(source);
+  if (!order)
     fail<DtypeError>("transpose", "axes must be integers, got ", std::string(py::repr(source)));
-  std::vector<int> order(axes->begin(), axes->end());
-  if (!listed) check_not_swap(x, order);
-  return order;
+  if (!listed) check_not_swap(x, *order);
+  return *std::move(order);
 }
 
 void bind_shapes(py::module_& m, TensorClass& c) {

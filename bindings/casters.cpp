@@ -1,5 +1,7 @@
 #include "casters.h"
 
+#include <algorithm>
+
 namespace normlab::bindings {
 namespace {
 
@@ -227,6 +229,16 @@ Tensor tensor_from(py::handle source, std::optional<DType> dtype, bool copy) {
   return tensor_from_array(array, dtype, copy);
 }
 
+namespace {
+
+/// True for NumPy's complex scalars: float() cuts them to their real part and only warns.
+bool is_complex(py::handle source) {
+  const py::object dtype = py::getattr(source, "dtype", py::none());
+  return py::str(py::getattr(dtype, "kind", py::none())).equal(py::str("c"));
+}
+
+}  // namespace
+
 std::optional<Scalar> number_from(py::handle source, bool convert) {
   PyObject* const p = source.ptr();
   if (!p) return std::nullopt;
@@ -241,10 +253,25 @@ std::optional<Scalar> number_from(py::handle source, bool convert) {
       return whole_number(index.ptr());
     PyErr_Clear();
   }
+  if (is_complex(source)) return std::nullopt;
   const double value = PyFloat_AsDouble(p);
   if (value != -1 || !PyErr_Occurred()) return Scalar(value);
   PyErr_Clear();
   return std::nullopt;
+}
+
+std::optional<int64_t> integer_from(py::handle source) {
+  if (!PyIndex_Check(source.ptr())) return std::nullopt;
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(source.ptr()));
+  int overflow = 0;
+  const int64_t value = index ? PyLong_AsLongLongAndOverflow(index.ptr(), &overflow) : 0;
+  PyErr_Clear();
+  return index && overflow == 0 ? std::optional(value) : std::nullopt;
+}
+
+int narrow(int64_t value) {
+  check<ArgumentError>(std::in_range<int>(value), "integer", "must fit 32 bits, got ", value);
+  return static_cast<int>(value);
 }
 
 std::optional<uint64_t> seed_from(py::handle source) {
@@ -307,6 +334,14 @@ std::optional<std::vector<int64_t>> integers_from(py::handle source) {
     values.push_back(*value);
   }
   return values;
+}
+
+std::optional<std::vector<int>> axes_from(py::handle source) {
+  const auto integers = integers_from(source);
+  if (!integers) return std::nullopt;
+  std::vector<int> axes(integers->size());
+  std::ranges::transform(*integers, axes.begin(), narrow);
+  return axes;
 }
 
 }  // namespace normlab::bindings

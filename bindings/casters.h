@@ -82,6 +82,11 @@ struct Tensors {
 /// GradError for a tensor that requires a gradient, which would be lost in silence: every argument
 /// of the package that is a number comes through here.
 std::optional<Scalar> number_from(py::handle source, bool convert);
+/// int64 from an int or another type with __index__; nullopt if it is none or does not fit. What
+/// has a fraction or an imaginary part is not cut, and no tensor with a gradient has an __index__.
+std::optional<int64_t> integer_from(py::handle source);
+/// The value as int; ArgumentError if it does not fit: an axis that wraps would be another one.
+int narrow(int64_t value);
 
 /// The parts as one text.
 template <class... Parts>
@@ -146,6 +151,8 @@ std::optional<uint64_t> seed_from(py::handle source);
 std::optional<std::vector<Tensor>> tensors_from(py::handle source);
 /// int64 lengths from an int or a sequence of ints; nullopt if it is neither.
 std::optional<std::vector<int64_t>> integers_from(py::handle source);
+/// The same as axes; ArgumentError if int does not hold one.
+std::optional<std::vector<int>> axes_from(py::handle source);
 
 }  // namespace normlab::bindings
 
@@ -199,6 +206,31 @@ struct type_caster<double> {
   static handle cast(double number, return_value_policy, handle) {
     return PyFloat_FromDouble(number);
   }
+};
+
+/// In place of pybind11's own, which takes whatever int() takes and cuts what has a fraction.
+template <>
+struct type_caster<int64_t> {
+  PYBIND11_TYPE_CASTER(int64_t, io_name("typing.SupportsInt | typing.SupportsIndex", "int"));
+  bool load(handle source, bool) {
+    const auto integer = normlab::bindings::integer_from(source);
+    if (integer) value = *integer;
+    return integer.has_value();
+  }
+  static handle cast(int64_t integer, return_value_policy, handle) {
+    return PyLong_FromLongLong(integer);
+  }
+};
+
+template <>
+struct type_caster<int> {
+  PYBIND11_TYPE_CASTER(int, type_caster<int64_t>::name);
+  bool load(handle source, bool) {
+    const auto integer = normlab::bindings::integer_from(source);
+    if (integer) value = normlab::bindings::narrow(*integer);
+    return integer.has_value();
+  }
+  static handle cast(int integer, return_value_policy, handle) { return PyLong_FromLong(integer); }
 };
 
 template <>
@@ -260,11 +292,11 @@ template <>
 struct type_caster<normlab::bindings::Axes> {
   PYBIND11_TYPE_CASTER(normlab::bindings::Axes, const_name("int | collections.abc.Sequence[int]"));
   bool load(handle source, bool) {
-    const auto axes = normlab::bindings::integers_from(source);
+    auto axes = normlab::bindings::axes_from(source);
     if (!axes) return false;
     normlab::check<normlab::ArgumentError>(!axes->empty(), "axis",
                                            "an empty tuple names no axis; None stands for all");
-    value.list.assign(axes->begin(), axes->end());
+    value.list = *std::move(axes);
     return true;
   }
 };

@@ -12,6 +12,8 @@ from functools import partial
 from inspect import Parameter, Signature
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ._core import ArgumentError, DtypeError, Error, Tensor
 from ._hints import CALLS, KEYWORDS, NO_KEYWORDS, NUMPYS, TYPES
 from ._signatures import signatures
@@ -192,6 +194,12 @@ def _path(value: Any) -> None:
         raise ValueError("a path has no NUL characters")
 
 
+def _real(value: Any) -> None:
+    if isinstance(value, np.complexfloating):  # float() cuts it, and only warns
+        raise TypeError
+    math.fabs(value)
+
+
 def _tensor(value: Any) -> None:
     if not isinstance(value, Tensor):
         _of_class("ndarray", value)
@@ -203,7 +211,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any], object]] = {
     "str": _text,
     "PathLike": _path,
     "int": lambda value: array("q", [value]),
-    "float": math.fabs,
+    "float": _real,
     "bool": lambda value: value is None or type(value).__bool__,
     "Tensor": _tensor,
     "Callable": lambda value: type(value).__call__,

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -181,6 +183,59 @@ VALUES: dict[str, tuple[Any, str]] = {
 def test_a_value_of_the_right_type_is_an_argument_error(what):
     call, text = VALUES[what]
     assert said(nl.ArgumentError, call).startswith(text)
+
+
+INTEGERS: dict[str, Any] = {
+    "n": nl.arange,
+    "in_size": lambda n: nl.nn.Linear(n, 2),
+    "high": lambda n: nl.randint(0, n, 2),
+    "groups": lambda n: nl.normalize(nl.ones(2, 3), "groupnorm", groups=n),
+    "stop": lambda n: nl.zeros(4).copy_(nl.arange(0, n, 1)),
+    "axis": lambda n: nl.softmax(nl.ones((1,) * 5), n),
+}
+CUT: list[Any] = [np.float32(3.7), Decimal("3.7"), Fraction(37, 10), np.array(3.7), nl.tensor(3.7)]
+
+
+@pytest.mark.parametrize("name", [name for name in INTEGERS if name != "stop"])
+@pytest.mark.parametrize("value", CUT, ids=lambda value: type(value).__name__)
+def test_an_integer_is_not_cut_from_a_fraction(name, value):
+    assert f": {name} must be int" in said(nl.DtypeError, lambda: INTEGERS[name](value))
+
+
+@pytest.mark.parametrize("value", [np.complex64(3 + 1j), np.complex128(3 + 1j), 3 + 1j])
+def test_a_number_is_not_cut_from_a_complex_one(value):
+    assert ": value must be float" in said(nl.DtypeError, lambda: nl.full(2, value))
+    assert ": lr must be float" in said(nl.DtypeError, lambda: nl.optim.constant(value))
+    assert ": n must be int" in said(nl.DtypeError, lambda: nl.arange(value))
+    with pytest.raises(TypeError):
+        T * value
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_an_integer_takes_no_gradient(name):
+    value = nl.tensor(3.0, requires_grad=True)
+    said(nl.DtypeError if name != "stop" else nl.GradError, lambda: INTEGERS[name](value))
+
+
+@pytest.mark.parametrize("value", [np.int8(3), np.uint64(3), nl.tensor([3]), np.array(3), True])
+def test_integers_of_all_types(value):
+    assert len(nl.arange(value)) == int(value)
+    assert nl.nn.Linear(value, 2).weight.shape == (2, int(value))
+
+
+@pytest.mark.parametrize("axis", [2**31, 2**32, -(2**32) - 1])
+def test_an_axis_does_not_wrap(axis):
+    for call in (
+        lambda: T.sum(axis),
+        lambda: T.sum((0, axis)),
+        lambda: T.transpose(axis, 0),
+        lambda: nl.logsumexp(T, axis),
+        lambda: nl.softmax(T, axis),
+        lambda: nl.concat([T, T], axis),
+        lambda: T.var(correction=axis),
+    ):
+        text = said(nl.ArgumentError, call)  # type: ignore[no-untyped-call, unused-ignore]
+        assert text == f"integer: must fit 32 bits, got {axis}"
 
 
 @pytest.mark.parametrize("dtype", [HALF, "\udc80", "no", NUL])

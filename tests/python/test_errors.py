@@ -130,6 +130,20 @@ def test_negative_shapes():
         nl.zeros((1 << 40, 1 << 40))
 
 
+def test_no_product_of_lengths_overflows():
+    for call in (
+        lambda: nl.ones(4).reshape((1 << 62) + 1, 4),
+        lambda: nl.ones(0).reshape(1 << 62, 4),
+        lambda: nl.ones(4).reshape(-1, 1 << 32, 1 << 32),
+        lambda: nl.zeros(0, 1 << 40, 1 << 40),
+        lambda: nl.zeros(1 << 32, 1, 0) + nl.zeros(1, 1 << 32, 0),
+    ):
+        with pytest.raises(nl.ShapeError, match="memory can address"):
+            call()
+    with pytest.raises(nl.ShapeError, match=r"concat: axis 0 .* longer"):
+        nl.concat([nl.zeros(1 << 61, 0, dtype="uint8")] * 8)
+
+
 def test_every_public_name_has_a_docstring():
     for module in (nl, nl.nn, nl.optim):
         for name in module.__all__:

@@ -63,18 +63,20 @@ Storage::~Storage() {
 
 namespace {
 
-/// Bytes of a tensor, checked for negative lengths and overflow.
+/// Bytes of a tensor, checked for negative lengths and overflow. Lengths beside a zero count too,
+/// as in NumPy: no product of a shape's lengths overflows.
 int64_t checked_bytes(const Shape& shape, DType dtype) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 2;
   int64_t bytes = size_of(dtype);
-  bool overflow = false;
+  bool none = false;
   for (const int64_t length : shape) {
     check(length >= 0, "tensor", "lengths must not be negative, got shape ", shape);
-    overflow = overflow || (length > 0 && bytes > kMost / length);
-    if (!overflow) bytes *= length;
+    none = none || length == 0;
+    if (length == 0) continue;
+    check(bytes <= kMost / length, "tensor", "shape ", shape,
+          " has more elements than memory can address");
+    bytes *= length;
   }
-  const bool none = std::find(shape.begin(), shape.end(), 0) != shape.end();
-  check(none || !overflow, "tensor", "shape ", shape, " has more elements than memory can address");
   return none ? 0 : bytes;
 }
 
@@ -278,16 +280,16 @@ std::vector<double> Tensor::to_vector() const {
 Tensor Tensor::reshape(const Shape& want) const {
   Shape shape = want;
   int free = -1;
-  int64_t known = 1;
   for (int i = 0; i < want.rank(); ++i) {
     check(want[i] >= -1 && (want[i] != -1 || free < 0), "reshape",
           "lengths must not be negative, but for one -1, got ", want);
-    if (want[i] == -1)
-      free = i;
-    else
-      known *= want[i];
+    if (want[i] != -1) continue;
+    free = i;
+    shape[i] = 1;
   }
+  checked_bytes(shape, dtype());
   if (free >= 0) {
+    const int64_t known = shape.numel();
     check(known > 0 && numel() % known == 0, "reshape", "no length fits the -1 of ", want,
           " for shape ", this->shape());
     shape[free] = numel() / known;

@@ -211,7 +211,8 @@ Shape concat_shape(const std::vector<Tensor>& parts, int axis) {
     for (int i = 0; fits && i < shape.rank(); ++i) fits = i == axis || part[i] == shape[i];
     check(fits, "concat", "part ", k, " must have the lengths of part 0, ", parts[0].shape(),
           ", but for axis ", axis, "; it is ", part);
-    shape[axis] += part[axis];
+    check(!__builtin_add_overflow(shape[axis], part[axis], &shape[axis]), "concat", "axis ", axis,
+          " of the result is longer than an integer can say");
   }
   return shape;
 }
