@@ -34,7 +34,8 @@ const char* name_of(MatmulPrecision precision);
 MatmulPrecision matmul_precision_named(const std::string& name);
 
 /// How this processor multiplies rounded inputs: "AMX", "AVX512-BF16", or "float32, after rounding"
-/// where it has no instructions for bfloat16 that are faster than those for float32.
+/// where it has no instructions for bfloat16 that are faster than those for float32. The first two
+/// take denormal numbers for 0.
 const char* bfloat16_products();
 
 }  // namespace normlab
