@@ -17,6 +17,10 @@ dnnl::stream& stream() {
   return instance;
 }
 
+dnnl::memory at(const dnnl::memory::desc& desc, const void* data) {
+  return {desc, engine(), const_cast<void*>(data)};
+}
+
 SingleThread::SingleThread() : before_(omp_get_max_threads()) {
   if (before_ != 1) omp_set_num_threads(1);
 }

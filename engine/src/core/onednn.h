@@ -19,6 +19,8 @@ namespace normlab::onednn {
 const dnnl::engine& engine();
 /// This thread's stream.
 dnnl::stream& stream();
+/// Data that lie as desc says; a primitive's operands are not const.
+dnnl::memory at(const dnnl::memory::desc& desc, const void* data);
 
 /// While it lives, oneDNN uses the calling thread alone: to plan a primitive as well as to run it.
 class SingleThread {

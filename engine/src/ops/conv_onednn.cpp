@@ -10,6 +10,7 @@ namespace normlab {
 namespace {
 
 using dnnl::memory;
+using onednn::at;
 using Tag = memory::format_tag;
 
 /// Images of one call of a primitive: fixed, as sums over images are split by it.
@@ -140,10 +141,6 @@ std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t image
                            s.dilation_w,
                            s.groups};
   return cache.get("conv2d", key, [&] { return compile(s, images, pass, has_bias, rounded); });
-}
-
-memory at(const memory::desc& desc, const void* data) {
-  return memory(desc, onednn::engine(), const_cast<void*>(data));
 }
 
 void reorder(const Layout& layout, const memory::desc& from_desc, const void* from,

@@ -39,13 +39,13 @@ int64_t extent(int64_t matrix, int64_t step, int64_t batch) {
   return (batch - 1) * step + matrix;
 }
 
-/// The result is float32.
-void multiply_rounded(const char* op, const MatrixProduct& p, DType operands) {
+/// The operands have p's dtype, the result is float32.
+void multiply_rounded(const char* op, const MatrixProduct& p) {
   MatrixProduct q = p;
   q.dtype = DType::float32;
   q.bfloat16_operands = bfloat16_unit() != Bfloat16Unit::none && !is_small(p);
-  const Rounded a(p.a, operands, extent(p.M * p.K, p.a_step, p.batch), q.bfloat16_operands);
-  const Rounded b(p.b, operands, extent(p.K * p.N, p.b_step, p.batch), q.bfloat16_operands);
+  const Rounded a(p.a, p.dtype, extent(p.M * p.K, p.a_step, p.batch), q.bfloat16_operands);
+  const Rounded b(p.b, p.dtype, extent(p.K * p.N, p.b_step, p.batch), q.bfloat16_operands);
   q.a = a.data();
   q.b = b.data();
   multiply_float32(op, q);
@@ -62,7 +62,7 @@ void multiply_stored(const char* op, const MatrixProduct& p) {
     convert_values(static_cast<const bfloat16*>(p.bias), bias.as<float>(), p.N);
     q.bias = bias.as();
   }
-  multiply_rounded(op, q, DType::bfloat16);
+  multiply_rounded(op, q);
   convert_values(c.as<float>(), static_cast<bfloat16*>(p.c), n);
   if (p.before) convert_values(before.as<float>(), static_cast<bfloat16*>(p.before), n);
 }
@@ -73,7 +73,7 @@ void multiply_bfloat16(const char* op, const MatrixProduct& p) {
   if (p.dtype == DType::bfloat16)
     multiply_stored(op, p);
   else
-    multiply_rounded(op, p, p.dtype);
+    multiply_rounded(op, p);
 }
 
 }  // namespace normlab

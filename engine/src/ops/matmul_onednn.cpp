@@ -7,6 +7,7 @@ namespace normlab {
 namespace {
 
 using dnnl::memory;
+using onednn::at;
 
 /// A block's product, compiled for its lengths and strides.
 struct Compiled {
@@ -40,10 +41,6 @@ std::shared_ptr<const Compiled> compiled(const MatrixProduct& p, const ResultBlo
   const onednn::Key key = {block.rows, block.columns,  p.K,           p.left_step(), p.right_step(),
                            p.N,        p.a_transposed, p.b_transposed};
   return cache.get("matmul", key, [&] { return compile(p, block); });
-}
-
-memory at(const memory::desc& desc, const void* data) {
-  return memory(desc, onednn::engine(), const_cast<void*>(data));
 }
 
 }  // namespace

@@ -11,15 +11,19 @@ namespace {
 
 constexpr int64_t kElements = 2048;  ///< of rows that are widened at a time, unless one has more
 
+/// The first of the row's parameters.
+int64_t first_parameter(const NormPlan& p, int64_t row) {
+  return p.segment > 0 ? row % p.groups * (p.H / p.segment) : 0;
+}
+
 /// Rows [begin, begin + rows) of p as a problem of their own, but for x, z, dz and dx.
 NormProblem<float> window(const NormProblem<bfloat16>& p, int64_t begin, int64_t rows) {
   NormProblem<float> w{static_cast<const NormPlan&>(p)};
   const auto at = [](auto* pointer, int64_t i) { return pointer ? pointer + i : nullptr; };
   w.rows = rows;
   // norm_window_rows() lets no window cross a whole number of groups.
-  const int64_t group = begin % p.groups;
-  const int64_t first = p.segment > 0 ? group * (p.H / p.segment) : 0;
-  w.groups = p.groups - group;
+  w.groups = p.groups - begin % p.groups;
+  const int64_t first = first_parameter(p, begin);
   w.gain = at(p.gain, first);
   w.bias = at(p.bias, first);
   w.alpha = p.alpha;
@@ -35,7 +39,7 @@ NormProblem<float> window(const NormProblem<bfloat16>& p, int64_t begin, int64_t
 
 NormParamGrads<float> window(const NormProblem<bfloat16>& p, int64_t begin,
                              NormParamGrads<float> grads) {
-  const int64_t first = p.segment > 0 ? begin % p.groups * (p.H / p.segment) : 0;
+  const int64_t first = first_parameter(p, begin);
   if (grads.gain) grads.gain += first;
   if (grads.bias) grads.bias += first;
   return grads;
