@@ -311,9 +311,11 @@ TEST_CASE("conv2d: errors", "[conv]") {
   CHECK(of({1, 3, 4, 4}, {2, 3, 2, 7}, {2}, {1, 1, 1, 1}) ==
         "conv2d: the kernel must fit into the padded input, got 7 against 4 + 2 * 1 along w");
   CHECK(of({1, 3, 4, 4}, {2, 3, 2, 2}, {2}, {0, 1}) ==
-        "conv2d: stride_h must be at least 1, got 0");
+        "conv2d: stride_h must be in [1, 1073741824], got 0");
   CHECK(of({1, 3, 4, 4}, {2, 3, 2, 2}, {2}, {1, -2}) ==
-        "conv2d: stride_w must be at least 1, got -2");
+        "conv2d: stride_w must be in [1, 1073741824], got -2");
+  CHECK(of({1, 3, 4, 4}, {2, 3, 2, 2}, {2}, {int64_t{1} << 31, 1}) ==
+        "conv2d: stride_h must be in [1, 1073741824], got 2147483648");
   CHECK(of({1, 3, 4, 4}, {2, 3, 2, 2}, {2}, {1, 1, 0, -1}) ==
         "conv2d: padding_w must be in [0, 1073741824], got -1");
   const Tensor x = Tensor::ones({1, 3, 4, 4}), w = Tensor::ones({2, 3, 2, 2});

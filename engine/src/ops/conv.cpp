@@ -45,8 +45,8 @@ struct Axis {
   int64_t n, kernel, stride, dilation;
 
   void check_steps() const {
-    check<ArgumentError>(stride >= 1, "conv2d", "stride_", name, " must be at least 1, got ",
-                         stride);
+    check<ArgumentError>(stride >= 1 && stride <= kMost, "conv2d", "stride_", name,
+                         " must be in [1, ", kMost, "], got ", stride);
     check<ArgumentError>(dilation >= 1 && dilation <= kMost, "conv2d", "dilation_", name,
                          " must be in [1, ", kMost, "], got ", dilation);
     check(kernel == 1 || (kernel - 1) <= kMost / dilation, "conv2d", "a kernel of ", kernel,
