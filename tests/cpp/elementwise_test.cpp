@@ -207,7 +207,7 @@ TEST_CASE("elementwise errors say what came", "[elementwise]") {
         "mul: operands must have one dtype, got float32 and int32; to('float32') converts");
   CHECK_THROWS_AS(exp(i), DtypeError);
   CHECK(error_of<DtypeError>([&] { exp(i); }) ==
-        "exp: needs float32 or float64, got int32; to('float32') converts");
+        "exp: needs float32, float64 or bfloat16, got int32; to('float32') converts");
   CHECK_THROWS_AS(flag + flag, DtypeError);
   CHECK_THROWS_AS(flag * 3.0, DtypeError);
   CHECK(error_of<DtypeError>([&] { flag + flag; }) ==

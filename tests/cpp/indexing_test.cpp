@@ -176,7 +176,7 @@ TEST_CASE("indexing refuses what it cannot do", "[indexing][error]") {
         }) == "embedding: weight must be [V, D], got [2, 2, 2]");
   CHECK(error_of<DtypeError>([&] {
           embedding(Tensor::zeros({2, 2}, DType::int32), Tensor::arange(1));
-        }) == "embedding: weight must be float32 or float64, got int32");
+        }) == "embedding: weight must be float32, float64 or bfloat16, got int32");
   CHECK(error_of<RangeError>([&] { embedding(x, Tensor::arange(1), 4); }) ==
         "embedding: padding_index must be in [-4, 4), got 4");
 }

@@ -182,7 +182,7 @@ TEST_CASE("cross_entropy refuses what it cannot do", "[loss][error]") {
   const Tensor x = numbers({2, 3}, 12);
   const Tensor t = Tensor::of<int64_t>({2}, {0, 1});
   CHECK(error_of<DtypeError>([&] { cross_entropy(Tensor::arange(3), t); }) ==
-        "cross_entropy: logits must be float32 or float64, got int64");
+        "cross_entropy: logits must be float32, float64 or bfloat16, got int64");
   CHECK(error_of<ShapeError>([&] { cross_entropy(x, Tensor::arange(3)); }) ==
         "cross_entropy: targets must be [2], one class for each row of logits [2, 3], got [3]");
   CHECK(error_of<ShapeError>([&] { cross_entropy(Tensor::scalar(0), t); }) ==

@@ -99,7 +99,7 @@ TEST_CASE("a softmax changed in place before backward is refused", "[softmax][gr
 
 TEST_CASE("softmax refuses what it cannot do", "[softmax][error]") {
   CHECK(error_of<DtypeError>([] { softmax(Tensor::arange(3)); }) ==
-        "softmax: x must be float32 or float64, got int64");
+        "softmax: x must be float32, float64 or bfloat16, got int64");
   CHECK(error_of<RangeError>([] { log_softmax(Tensor::zeros({3}), 1); }) ==
         "log_softmax: axis must be in [-1, 1) for shape [3], got 1");
   CHECK(error_of<RangeError>([] { softmax(Tensor::scalar(1), 1); }) != "");

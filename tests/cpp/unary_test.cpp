@@ -122,7 +122,7 @@ TEST_CASE("leaky_relu", "[elementwise]") {
   CHECK(leaky_relu(Tensor::scalar(-100)).item() == -1);
   CHECK(leaky_relu(Tensor::scalar(-INFINITY), 0.1).item() == -INFINITY);
   CHECK(error_of<DtypeError>([] { leaky_relu(Tensor::arange(2)); }) ==
-        "leaky_relu: needs float32 or float64, got int64; to('float32') converts");
+        "leaky_relu: needs float32, float64 or bfloat16, got int64; to('float32') converts");
 }
 
 TEST_CASE("slopes of silu and softplus keep their tails", "[elementwise][grad]") {

@@ -45,6 +45,12 @@ inline DType computed_in(DType dtype) {
   return dtype == DType::bfloat16 ? DType::float32 : dtype;
 }
 
+/// DtypeError that names op and operand unless x may carry a gradient.
+inline void check_carries_gradient(const char* op, const char* name, const Tensor& x) {
+  check<DtypeError>(carries_gradient(x.dtype()), op, name,
+                    " must be float32, float64 or bfloat16, got ", x.dtype());
+}
+
 /// dispatch() for float32 and float64 only; DtypeError naming op and dtype otherwise.
 template <class Body>
 auto dispatch_floating(const char* op, DType dtype, const Body& body) {

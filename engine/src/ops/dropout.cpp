@@ -72,8 +72,7 @@ Tensor drop(const Tensor& x, const Mask& mask) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training, Generator& generator) {
-  check<DtypeError>(carries_gradient(x.dtype()), "dropout", "needs float32 or float64, got ",
-                    x.dtype());
+  check_carries_gradient("dropout", "x", x);
   check<ArgumentError>(p >= 0 && p < 1, "dropout", "p must be in [0, 1), got ", p);
   if (!training || p == 0) return x;
   const auto blocks = static_cast<uint64_t>((x.numel() + 3) / 4);

@@ -31,7 +31,8 @@ Loop loop_for(const char* op, const Loop (&loops)[kDTypes], DType dtype, Device 
   if (loop) return loop;
   check<DtypeError>(dtype != DType::boolean, op,
                     "bool has no arithmetic; to('int32') or to('float32') converts");
-  fail<DtypeError>(op, "needs float32 or float64, got ", dtype, "; to('float32') converts");
+  fail<DtypeError>(op, "needs float32, float64 or bfloat16, got ", dtype,
+                   "; to('float32') converts");
 }
 
 void* at(const Tensor& x, int64_t i) {

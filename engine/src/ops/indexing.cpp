@@ -302,8 +302,7 @@ Tensor take(const Tensor& x, const Tensor& index) {
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& index, std::optional<int64_t> padding_index) {
-  check<DtypeError>(carries_gradient(weight.dtype()), "embedding",
-                    "weight must be float32 or float64, got ", weight.dtype());
+  check_carries_gradient("embedding", "weight", weight);
   check(weight.rank() == 2, "embedding", "weight must be [V, D], got ", weight.shape());
   const int64_t n = weight.size(0);
   if (padding_index) {

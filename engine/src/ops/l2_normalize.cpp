@@ -29,8 +29,7 @@ Length length_of(const Tensor& x, int axis, double eps) {
 }  // namespace
 
 Tensor l2_normalize(const Tensor& x, int axis, double eps) {
-  check<DtypeError>(carries_gradient(x.dtype()), "l2_normalize",
-                    "x must be float32 or float64, got ", x.dtype());
+  check_carries_gradient("l2_normalize", "x", x);
   check<ArgumentError>(eps >= 0 && std::isfinite(eps), "l2_normalize",
                        "eps must be finite and not negative, got ", eps);
   if (x.rank() > 0 || (axis != 0 && axis != -1)) axis = x.shape().wrap(axis, "l2_normalize");

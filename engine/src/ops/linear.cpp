@@ -18,8 +18,7 @@ void check_parameter(const char* name, const Tensor& x, const Tensor& parameter)
 }
 
 void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check<DtypeError>(carries_gradient(x.dtype()), "linear", "x must be float32 or float64, got ",
-                    x.dtype());
+  check_carries_gradient("linear", "x", x);
   check_parameter("weight", x, weight);
   check(x.rank() >= 1, "linear", "x must have at least one axis, got a scalar");
   check(weight.rank() == 2, "linear", "weight must be [out, in], got ", weight.shape());

@@ -21,8 +21,7 @@ void check_options(const CrossEntropyOptions& options) {
 
 /// True if targets are classes; else they are probabilities, floating and of logits' shape.
 bool check_inputs(const Tensor& logits, const Tensor& targets) {
-  check<DtypeError>(carries_gradient(logits.dtype()), kOp,
-                    "logits must be float32 or float64, got ", logits.dtype());
+  check_carries_gradient(kOp, "logits", logits);
   check(logits.rank() > 0, kOp, "logits must be [..., V], got a scalar");
   const Shape rows = logits.shape().sub(0, logits.rank() - 1);
   const bool classes = targets.dtype() == DType::int32 || targets.dtype() == DType::int64;

@@ -230,8 +230,7 @@ StoredMatrices matrices_of(const Shape& x, bool left) {
 
 void check_matmul(const Tensor& a, const Tensor& b) {
   check_same("matmul", a, b);
-  check<DtypeError>(carries_gradient(a.dtype()), "matmul",
-                    "operands must be float32 or float64, got ", a.dtype());
+  check_carries_gradient("matmul", "operands", a);
   check(a.rank() >= 1 && b.rank() >= 1, "matmul", "operands must have at least one axis, got ",
         a.shape(), " and ", b.shape());
   const int64_t rows = b.rank() == 1 ? b.size(0) : b.size(-2);

@@ -131,8 +131,7 @@ Shape norm_parameter_shape(const NormTraits& variant, const Shape& row) {
 }
 
 NormPlan norm_plan(const Tensor& x, const NormSpec& spec, const NormParameters& t) {
-  check<DtypeError>(carries_gradient(x.dtype()), "normalize", "x must be float32 or float64, got ",
-                    x.dtype());
+  check_carries_gradient("normalize", "x", x);
   NormPlan p = plan_of(x, spec, t);
   const NormTraits& v = p.traits;
   check<ArgumentError>(

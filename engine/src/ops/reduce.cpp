@@ -252,8 +252,6 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
   const Plan p = plan("mean", x.shape(), axes, keepdim);
   check(p.n > 0, "mean", "no elements to average in shape ", x.shape());
   if (!carries_gradient(x.dtype())) return mean_of_integers(x, axes, keepdim, p.n);
-  check<DtypeError>(carries_gradient(x.dtype()), "mean", "x must be float32 or float64, got ",
-                    x.dtype());
   const double scale = 1.0 / static_cast<double>(p.n);
   return record("mean", scaled_sum("mean", x, p, scale), {x},
                 [kept = p.kept, shape = x.shape(), scale](const Tensor& dz, Needs) -> Grads {
@@ -278,8 +276,7 @@ Tensor var(const Tensor& x, const std::vector<int>& axes, bool keepdim, int corr
 }
 
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  check<DtypeError>(carries_gradient(x.dtype()), "logsumexp", "x must be float32 or float64, got ",
-                    x.dtype());
+  check_carries_gradient("logsumexp", "x", x);
   if (x.dtype() == DType::bfloat16)
     return logsumexp(x.to(DType::float32), axes, keepdim).to(DType::bfloat16);
   const Plan p = plan("logsumexp", x.shape(), axes, keepdim);

@@ -127,8 +127,7 @@ void check_offsets(const char* op, const Tensor& offsets, const Tensor& x) {
 }
 
 Tensor segment_mean(const Tensor& x, const Tensor& offsets) {
-  check<DtypeError>(carries_gradient(x.dtype()), "segment_mean",
-                    "x must be float32 or float64, got ", x.dtype());
+  check_carries_gradient("segment_mean", "x", x);
   check(x.rank() == 2, "segment_mean", "x must be [T, D], got ", x.shape());
   check_offsets("segment_mean", offsets, x);
   if (x.device() == Device::cuda)

@@ -54,8 +54,7 @@ Tensor over_last_axis(const char* op, const Tensor& x, bool log) {
 }
 
 Tensor over_axis(const char* op, const Tensor& x, int axis, bool log) {
-  check<DtypeError>(carries_gradient(x.dtype()), op, "x must be float32 or float64, got ",
-                    x.dtype());
+  check_carries_gradient(op, "x", x);
   if (is_stored_only(x)) return over_axis(op, x.to(DType::float32), axis, log).to(DType::bfloat16);
   if (x.rank() == 0 && (axis == 0 || axis == -1))  // as of a reduction
     return over_last_axis(op, x.reshape({1}), log).reshape({});
