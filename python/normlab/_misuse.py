@@ -148,7 +148,9 @@ def _unfit(name: str, value: Any, wanted: ast.expr) -> _Fault | None:
         return _Fault(f"{name} must be {kind}; {error}", 1, type(error))
     except (TypeError, AttributeError):
         return misfit
-    except (ValueError, OverflowError) as error:
+    except OverflowError:
+        return _Fault(f"{name} must fit 64 bits, got {_said(value)}", 1, ArgumentError)
+    except ValueError as error:
         return _Fault(f"{name} must be {kind}, got {_said(value)}: {error}", 1, ArgumentError)
     return None
 

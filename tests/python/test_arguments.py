@@ -160,13 +160,13 @@ VALUES: dict[str, tuple[Any, str]] = {
         "Reader: lines must be text; there is half a surrogate pair at 0",
     ),
     "an option": (lambda: nl.normalize(T, HALF), "normalize: variant must be str; there is half"),
-    "an integer": (lambda: nl.nn.Linear(HUGE, 3), "Linear: in_size must be int, got 118059"),
+    "an integer": (lambda: nl.nn.Linear(HUGE, 3), "Linear: in_size must fit 64 bits, got 11"),
     "a length": (lambda: nl.zeros((2, HUGE)), "integer: must fit 64 bits, got one of 71 bits"),
     "lengths": (lambda: nl.zeros(2, HUGE), "integer: must fit 64 bits, got one of 71 bits"),
     "an axis": (lambda: T.sum(HUGE), "integer: must fit 64 bits, got one of 71 bits"),
     "a float": (
         lambda: nl.optim.constant(10**400),
-        "constant: lr must be float, got an integer of 1329 bits: ",
+        "constant: lr must fit 64 bits, got an integer of 1329 bits",
     ),
     "an array": (
         lambda: nl.relu(np.array([2**64 - 1], np.uint64)),
