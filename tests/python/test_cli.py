@@ -31,6 +31,7 @@ def test_help_teaches_by_example() -> None:
     for option in (
         "--task",
         "--treebank",
+        "--text",
         "--norm",
         "--seeds",
         "--epochs",

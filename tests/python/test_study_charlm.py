@@ -15,7 +15,7 @@ from test_study import numbers
 
 import normlab as nl
 from normlab import language
-from normlab.data.charlm import cut, standin_text
+from normlab.data.charlm import standin_text
 from normlab.paper import RESULTS
 from normlab.study import ResultFile, Study
 from normlab.study.charlm import CharacterCodes, CharacterSettings, CharacterTask, windows

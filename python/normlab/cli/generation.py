@@ -1,5 +1,6 @@
 """normlab generate: a language model writes on."""
 
+import os
 from itertools import islice
 from typing import Annotated
 
@@ -50,6 +51,7 @@ def generate(
     if output not in (None, "-"):
         _output.need_no_output()
     found = load_for(language.load_model, path("MODEL", model), "generate")
+    prompt = _as_utf8(prompt)
     try:
         writer = language.Writer(found, prompt, temperature=temperature, top_k=top_k, seed=seed)
     except nl.ArgumentError as error:
@@ -62,3 +64,11 @@ def generate(
             out.write(b"\n")
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _as_utf8(text: str) -> str:
+    """A word of the command line, whose bytes are UTF-8 whatever the locale says."""
+    try:
+        return os.fsencode(text).decode() if any("\ud800" <= c <= "\udfff" for c in text) else text
+    except UnicodeError as error:
+        raise nl.ArgumentError("--prompt: must be UTF-8 text") from error
