@@ -14,8 +14,7 @@ using text::Packed;
 
 void bind_vocabulary(py::module_& m) {
   py::class_<Vocabulary>(
-      m, "Vocabulary",
-      "Characters (code points) by number. Number 0 is every character not in it.")
+      m, "Vocabulary", "Characters (code points) by number. Number 0 is every character not in it.")
       .def(py::init<std::string_view>(), py::arg("characters") = "", ReleaseGil(),
            "characters: in order of their numbers 1, 2, ... ArgumentError for NUL and for one that "
            "comes twice.")

@@ -18,7 +18,7 @@ from normlab.data.charlm import ENWIK8, TEXT8, TEXTS, TINYSHAKESPEARE, WARANDPEA
 
 REAL = os.environ.get("NORMLAB_DATA", "")
 NOBODY = "http://127.0.0.1:9/"  # port 9 answers nobody
-WIKI = ("Ein Satz über Bären. " * 4).encode()[:100]
+WIKI = ("Ein Satz über Bären. " * 5).encode()[:100]
 
 pytestmark = pytest.mark.usefixtures("nowhere")
 

@@ -19,7 +19,7 @@ from normlab.report.page import page
 from normlab.report.paper import columns, findings
 from normlab.report.paper.words import ours
 from normlab.report.plots import differences
-from normlab.report.plots import tests as test_numbers
+from normlab.report.plots import tests as draw_tests
 from normlab.report.summary import summary
 from normlab.report.table import markdown
 from normlab.results import ResultFile
@@ -126,7 +126,7 @@ def test_the_least_mean_is_the_best_row() -> None:
     text = markdown([group])
     assert "| test bits a character (less is better) |" in text
     assert "| adanorm | **2.406 ± 0.016** | ▼ −0.112 ± 0.002 |" in text
-    assert "| none | 2.616 ± 0.011 | ▲ +0.098 ± 0.005 |" in text
+    assert "| none | 2.616 ± 0.011 | ▲ +0.098 ± 0.004 |" in text
     assert "Less is better: a variant marked ▼ is better than layernorm" in text
 
 
@@ -134,7 +134,7 @@ def test_the_page_names_the_lowest_mean_and_colours_a_fall_as_better() -> None:
     html = page(groups(LINES, paper.NORMS))
     assert "adanorm has the lowest mean on the test set, 2.406 ± 0.016 bits." in html
     assert '<td class="up">▼ −0.112 ± 0.002</td>' in html
-    assert '<td class="down">▲ +0.098 ± 0.005</td>' in html
+    assert '<td class="down">▲ +0.098 ± 0.004</td>' in html
     assert html.count('<tr class="best"><th scope="row"') == 1
     best = html[html.index('<tr class="best">') :]
     assert best[: best.index("</th>")].endswith("adanorm")
@@ -144,7 +144,9 @@ def test_the_page_names_the_lowest_mean_and_colours_a_fall_as_better() -> None:
 
 def test_a_notebook_marks_the_least_mean() -> None:
     html = summary(LINES)._repr_html_()
-    assert "less is better" in html and "<b>2.406" in html.replace("<strong>", "<b>")
+    assert "less is better" in html
+    marked = [cell.partition("</td>")[0] for cell in html.split("font-weight:600")[1:]]
+    assert [cell.rpartition(">")[2][:7] for cell in marked] == ["adanorm", "2.406 ±"]
 
 
 def test_pictures_have_the_unit_and_the_direction() -> None:
@@ -155,7 +157,7 @@ def test_pictures_have_the_unit_and_the_direction() -> None:
     differences(ax, group)
     assert ax.get_xlabel() == "difference to layernorm, paired by seed (bits)"
     ax = Figure().subplots()
-    test_numbers(ax, group)
+    draw_tests(ax, group)
     assert "less is better" in ax.get_xlabel()
 
 

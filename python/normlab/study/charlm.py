@@ -2,6 +2,7 @@
 """Language models of characters, the paper's Enwiki8: a causal Transformer, bits a character."""
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from .. import (
 )
 from .._text_format import counted
 from ..data import CharacterText, DataMissingError, charlm, standin_text
+from ..data.places import in_text
 from ..settings import Settings
 from .loops import LoadedData, TaskOfSteps, fingerprint, train_pass, trained_items
 from .task import NormChoice, Score, SplitName, Tick
@@ -107,7 +109,8 @@ class CharacterTask(TaskOfSteps[CharacterCodes]):
 
     def __init__(self, text: str = "tinyshakespeare", settings: CharacterSettings = _SETTINGS):
         self.text = text
-        self.title = text.rstrip("/").rpartition("/")[2].removesuffix(".gz").removesuffix(".txt")
+        name = in_text(os.path.basename(os.path.abspath(text)))
+        self.title = name.removesuffix(".gz").removesuffix(".txt") or name
         self.settings: Settings = settings
 
     @property

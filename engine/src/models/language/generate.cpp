@@ -21,9 +21,8 @@ std::vector<int64_t> read_prompt(const Vocabulary& vocabulary, std::string_view 
   if (unknown == found.end()) return found;
   size_t at = 0;
   for (auto each = found.begin(); each != unknown; ++each) at += utf8_length(prompt, at);
-  fail<ArgumentError>("generate", "the model does not know character ",
-                      unknown - found.begin() + 1, " of the prompt, ",
-                      json_excerpt(prompt.substr(at, utf8_length(prompt, at))),
+  fail<ArgumentError>("generate", "the model does not know character ", unknown - found.begin() + 1,
+                      " of the prompt, ", json_excerpt(prompt.substr(at, utf8_length(prompt, at))),
                       "; its training text has none");
 }
 
@@ -40,8 +39,8 @@ std::vector<int64_t> candidates(const float* logits, int64_t n, int64_t top_k) {
 int64_t draw(const Tensor& logits, const Sampling& sampling, Generator& generator) {
   const float* z = logits.data<float>();
   const std::vector<int64_t> numbers = candidates(z, logits.numel(), sampling.top_k);
-  const int64_t likeliest = *std::ranges::max_element(
-      numbers, [&](int64_t a, int64_t b) { return z[a] < z[b]; });
+  const int64_t likeliest =
+      *std::ranges::max_element(numbers, [&](int64_t a, int64_t b) { return z[a] < z[b]; });
   check<ArgumentError>(std::isfinite(z[likeliest]), "generate",
                        "the network's logits are not finite");
   if (sampling.temperature == 0) return likeliest;

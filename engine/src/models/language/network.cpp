@@ -63,9 +63,9 @@ Tensor LanguageModel::embed(const text::Packed& sequences, const std::vector<int
   check(sequences.tokens.rank() == 1, "LanguageModel", "characters must be [T], got ",
         sequences.tokens.shape());
   check_offsets("LanguageModel", sequences.offsets, sequences.tokens);
-  check<ArgumentError>(
-      before.empty() || static_cast<int64_t>(before.size()) == sequences.size(), "LanguageModel",
-      "the cache has ", before.size(), " sequences, got ", sequences.size());
+  check<ArgumentError>(before.empty() || static_cast<int64_t>(before.size()) == sequences.size(),
+                       "LanguageModel", "the cache has ", before.size(), " sequences, got ",
+                       sequences.size());
   const Tensor place = places(sequences, before, options_.context);
   return embedding_->forward(sequences.tokens) +
          positions_->forward(place.to(sequences.tokens.device()));
