@@ -28,6 +28,7 @@ void bind_optim(py::module_& optim);
 void bind_io(py::module_& m);
 void bind_probe(py::module_& m);
 void bind_text(py::module_& text);
+void bind_language(py::module_& language);
 void bind_parse(py::module_& parse);
 
 /// As Python sees them.

@@ -85,6 +85,8 @@ PYBIND11_MODULE_EXEC(_core, m) {
   bind_optim(optim);
   py::module_ text = m.def_submodule("text", "From lines of text to labels.");
   bind_text(text);
+  py::module_ language = m.def_submodule("language", "Language models of characters.");
+  bind_language(language);
   py::module_ cuda = m.def_submodule("cuda", "The GPU.");
   bind_cuda(cuda);
   py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
@@ -94,6 +96,7 @@ PYBIND11_MODULE_EXEC(_core, m) {
   settle(nn, "normlab.nn");
   settle(optim, "normlab.optim");
   settle(text, "normlab.text");
+  settle(language, "normlab.language");
   settle(cuda, "normlab.cuda");
   settle(parse, "normlab.parse");
 }

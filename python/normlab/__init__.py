@@ -9,7 +9,7 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import _core, cuda, nn, optim, parse, text
+from . import _core, cuda, language, nn, optim, parse, text
 from ._attach import attach as _attach
 from ._core import *  # noqa: F403
 from ._core import __version__
@@ -39,6 +39,7 @@ __all__ = [
     "__version__",
     "cuda",
     "data",
+    "language",
     "matmul_precision",
     "nn",
     "no_grad",

@@ -8,6 +8,7 @@ from rich.text import Text
 from . import build_info
 from ._core import Error
 from ._plain import one_line, plain
+from .data.charlm import TINYSHAKESPEARE
 from .data.fetch import cache_folder
 from .data.mnist import FASHION_MNIST, MNIST
 from .data.places import Source, is_cached, local_folders
@@ -16,7 +17,7 @@ from .data.sst5 import SST5
 from .data.ud import EN_EWT
 from .machine import processor, vector_instructions
 
-_SOURCES = (MNIST, FASHION_MNIST, RT, SST5, EN_EWT)
+_SOURCES = (MNIST, FASHION_MNIST, RT, SST5, EN_EWT, TINYSHAKESPEARE)
 
 
 def info_table(encoding: str | None = None) -> Table:

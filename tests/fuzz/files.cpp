@@ -75,6 +75,25 @@ void text_model(std::string_view input) {
   require(text::load_model(output_path()).labels == model.labels, "what was saved is loaded");
 }
 
+void language_model(std::string_view input) {
+  language::Model model;
+  if (refuses<FileError, OutOfMemoryError>([&] { model = language::load_model(file_of(input)); }))
+    return;
+  language::save_model(output_path(), model);
+  const std::string characters = model.vocabulary.characters();
+  require(language::load_model(output_path()).vocabulary.characters() == characters,
+          "what was saved is loaded");
+  std::string text;
+  if (refuses<ArgumentError>([&] {  // no characters, or logits that are not finite
+        text = language::generate(model, characters, 3, {.temperature = 0});
+      }))
+    return;
+  const Tensor numbers = model.vocabulary.encode(text);
+  require(numbers.numel() == 3, "as many characters as asked for");
+  for (const double number : numbers.to_vector())
+    require(number != language::Vocabulary::kUnknown, "known characters alone");
+}
+
 void parse_model(std::string_view input) {
   std::optional<parse::Model> model;
   if (refuses<FileError, OutOfMemoryError>([&] { model = parse::load_model(file_of(input)); }))

@@ -66,6 +66,17 @@ parse::Model small_parser() {
   return {network, std::move(words), Tagger{tagger, std::move(tagged)}, {{"task", "parse"}}};
 }
 
+language::Model small_language_model() {
+  using namespace language;
+  manual_seed(7);
+  Vocabulary characters("\n ab\xC3\xA9");
+  LanguageModelOptions options{.vocabulary = characters.size(), .context = 4, .tied = true};
+  options.encoder = {.size = 4, .heads = 2, .hidden = 4, .layers = 1, .norm = "adanorm"};
+  auto network = std::make_shared<LanguageModel>(options);
+  network->eval();
+  return {network, std::move(characters), {{"task", "charlm"}}};
+}
+
 text::Model small_classifier() {
   using namespace text;
   manual_seed(6);

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "normlab/language.h"
 #include "normlab/parse.h"
 #include "normlab/text.h"
 
@@ -15,6 +16,7 @@ void conllu(std::string_view input);
 void conllx(std::string_view input);
 void conllu_stream(std::string_view input);
 void json(std::string_view input);
+void language_model(std::string_view input);
 void parse_model(std::string_view input);
 void raw_text(std::string_view input);
 void safetensors(std::string_view input);
@@ -30,6 +32,7 @@ inline constexpr Target kTargets[] = {
     {"conllx", conllx},
     {"conllu_stream", conllu_stream},
     {"json", json},
+    {"language_model", language_model},
     {"parse_model", parse_model},
     {"raw_text", raw_text},
     {"safetensors", safetensors},
@@ -61,6 +64,7 @@ const std::string& output_path();
 
 /// Small models with random weights, always the same.
 parse::Model small_parser();
+language::Model small_language_model();
 text::Model small_classifier();
 
 }  // namespace normlab::fuzz

@@ -33,6 +33,7 @@ PATHS: dict[str, Any] = {
     "load": nl.load,
     "load_with_metadata": nl.load_with_metadata,
     "text.load_model": nl.text.load_model,
+    "language.load_model": nl.language.load_model,
     "parse.load_model": nl.parse.load_model,
     "read_conllu": nl.parse.read_conllu,
     "write_conllu": lambda path: nl.parse.write_conllu(path, [SENTENCE]),

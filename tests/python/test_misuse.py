@@ -202,7 +202,7 @@ def test_every_argument_of_pytorch_is_tried() -> None:
 def functions() -> dict[str, Any]:
     """All compiled functions, by name."""
     found = {}
-    for module in (nl, nl.nn, nl.optim, nl.text, nl.parse, nl.cuda):
+    for module in (nl, nl.nn, nl.optim, nl.text, nl.language, nl.parse, nl.cuda):
         for name, value in vars(module).items():
             members = vars(value) if isinstance(value, type) else {}
             for key, member in {"": value, **members}.items():

@@ -44,7 +44,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models of hardly any size for predict and parse."""
+    """Models of hardly any size for predict, parse and generate."""
     folder = tmp_path_factory.mktemp("models")
     words = nl.text.Vocabulary.of([["good"], ["bad"]])
     classifier = nl.text.Classifier(len(words), 2, 8, 2, 8, 1)
@@ -55,7 +55,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     vocabulary = nl.parse.Vocabulary.of(bank.train, tag="upos")
     network = nl.parse.Network(len(vocabulary), vocabulary.transitions.classes, hidden=8)
     nl.parse.save_model(folder / "parse", nl.parse.Model(network, vocabulary))
-    return {name: folder / name for name in ("text", "parse")}
+    network = nl.language.LanguageModel(5, 8, 8, 2, 8, 1)
+    characters = nl.language.Vocabulary("aé“b")
+    nl.language.save_model(folder / "language", nl.language.Model(network, characters))
+    return {name: folder / name for name in ("text", "parse", "language")}
 
 
 def commands(results: Path, models: dict[str, Path], tmp_path: Path) -> dict[str, str]:
@@ -72,12 +75,13 @@ def commands(results: Path, models: dict[str, Path], tmp_path: Path) -> dict[str
         "notebooks": f"$N notebooks '{tmp_path / 'lessons'}' --copy-only",
         "predict": f"echo 'a “good” film' | $N predict '{models['text']}'",
         "parse": f"$N parse '{models['parse']}' --conllu < '{conllu}'",
+        "generate": f"$N generate '{models['language']}' --prompt 'é“' --length 20",
     }
 
 
 NAMES = (
     *("help", "study help", "version", "norms", "info"),
-    *("report", "notebooks", "predict", "parse"),
+    *("report", "notebooks", "predict", "parse", "generate"),
 )
 
 # --- encodings ------------------------------------------------------------------------------------
@@ -94,7 +98,7 @@ ENCODINGS = {
     ("encoding", "name"),
     [
         *(("ascii", name) for name in NAMES),
-        *(("C", name) for name in ("help", "norms", "report", "parse")),
+        *(("C", name) for name in ("help", "norms", "report", "parse", "generate")),
         *((encoding, name) for encoding in ("latin-1", "cp1252") for name in ("norms", "report")),
     ],
 )
@@ -104,7 +108,7 @@ def test_every_command_prints_in_any_encoding(
     command = commands(results, models, tmp_path)[name]
     done = run(command, **ENCODINGS[encoding])
     assert (done.returncode, done.stderr) == (0, b"")
-    if name not in ("predict", "parse"):  # these write what they read, byte for byte
+    if name not in ("predict", "parse", "generate"):  # these write what they read, byte for byte
         assert done.stdout.decode({"C": "ascii"}.get(encoding, encoding)).count("?") < 4
 
 
@@ -287,6 +291,8 @@ def test_an_error_is_one_line_whatever_the_name(tmp_path: Path, command: str, na
         (["notebooks", "", "--copy-only"], "FOLDER: must be a path, is empty"),
         (["predict", ""], "MODEL: must be a path, is empty"),
         (["parse", ""], "MODEL: must be a path, is empty"),
+        (["generate", "", "--prompt", "a"], "MODEL: must be a path, is empty"),
+        (["study", "--task", "charlm", "--text", ""], "text: must be 'tinyshakespeare'"),
         (["study", "--task", "parse", "--treebank", ""], "treebank must be 'en_ewt' or a folder"),
     ],
 )

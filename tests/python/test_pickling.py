@@ -199,6 +199,7 @@ def instances() -> list[Any]:
         *(word, sentence, vocabulary, vocabulary.transitions, probe, probe.records[0]),
         *(probe.records[0].x, table.sparse_grad, core._NoGradGuard(), nl.cuda.Graph()),
         *(nl.text.Vocabulary(["a"]), nl.text.pack([[1, 2]]), nl.parse.Reader([])),
+        nl.language.Vocabulary("a"),
         nl.parse.examples([sentence], vocabulary),
         nl.parse.score([sentence], [sentence]),
     ]

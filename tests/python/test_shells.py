@@ -90,6 +90,9 @@ def instance(cls: type) -> Any:
     model = nl.parse.Model(network, vocabulary)
     classifier = nl.text.Classifier(2, size=4, heads=1, hidden=4, layers=1)
     words = nl.text.Vocabulary(["a"])
+    characters = nl.language.Vocabulary("a")
+    language = nl.language.LanguageModel(2, 4, size=4, heads=1, hidden=4, layers=1)
+    writing = nl.language.Model(language, characters)
     table = nl.ones((5, 2), requires_grad=True)
     nl.embedding(table, nl.tensor([3, 1])).sum().backward()
     with nl.probe() as probe:
@@ -102,6 +105,7 @@ def instance(cls: type) -> Any:
         *(nl.parse.Reader([]), nl.parse.score([sentence], [sentence])),
         *(nl.parse.examples([sentence], vocabulary), nl.parse.tag_examples([sentence], tags)),
         *(words, nl.text.pack([[1]]), classifier, nl.text.Model(classifier, words, ["a", "b"])),
+        *(characters, language, writing, nl.language.Writer(writing, "a")),
         *(nl.nn.Module(), nl.nn.Norm("layernorm", 4), nl.nn.Activate("relu"), nl.nn.Sequential()),
         *(nl.optim.SGD([weight], 0.1), nl.optim.Adam([weight]), nl.optim.AdamW([weight])),
     ]
@@ -211,7 +215,7 @@ def test_what_belongs_to_another_object_is_no_shell() -> None:
         nl.nn.Norm("layernorm", 4)(nl.randn(2, 4))
     record = probe.records[0]
     assert record.x.norm > 0 and "RowMoments(" in repr(record.z)
-    for model in (instance(nl.text.Model), instance(nl.parse.Model)):
+    for model in map(instance, (nl.text.Model, nl.language.Model, nl.parse.Model)):
         assert len(model.vocabulary) > 0
     assert len(instance(nl.parse.Parser).model.vocabulary.labels) == 1
 

@@ -478,6 +478,9 @@ MODULES = {
     "TransformerDecoderLayer": lambda: nn.TransformerDecoderLayer(4, 2, 8, norm="rmsnorm"),
     "TransformerDecoder": lambda: nn.TransformerDecoder(4, 2, 8, 2, pre_norm=False, dropout=0.2),
     "Classifier": lambda: nl.text.Classifier(7, 3, 8, 2, 8, 1, position_scale=0.5, norm="rmsnorm"),
+    "LanguageModel": lambda: nl.language.LanguageModel(
+        5, 4, 8, 2, 8, 1, tied=True, norm="adanorm", C=0.5
+    ),
     "Network": lambda: nl.parse.Network(9, 3, 4, embedding=4, hidden=8, input_norm=True),
     "ModuleList": lambda: nn.ModuleList([nn.Linear(1, 1), nn.ReLU()]),
     "ModuleDict": lambda: nn.ModuleDict({"b": nn.Linear(1, 1), "a": nn.ReLU()}),

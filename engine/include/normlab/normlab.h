@@ -6,6 +6,7 @@
 #include "normlab/error.h"
 #include "normlab/info.h"
 #include "normlab/io.h"
+#include "normlab/language.h"
 #include "normlab/matmul_precision.h"
 #include "normlab/nn.h"
 #include "normlab/norm.h"

@@ -1,4 +1,4 @@
-"""The command line: normlab study, report, paper, predict, parse, notebooks, norms, info."""
+"""The command line: normlab study, report, paper, predict, parse, generate and others."""
 
 import os
 import sys
@@ -12,6 +12,7 @@ from normlab import _output
 from normlab._plain import one_line
 
 from .console import flag, say_error
+from .generation import GENERATE_EXAMPLES, generate
 from .models import PARSE_EXAMPLES, PREDICT_EXAMPLES, parse, predict
 from .paper import PAPER_EXAMPLES, paper
 from .reading import NOTEBOOKS_EXAMPLES, info, norms, notebooks
@@ -59,6 +60,7 @@ app.command()(report)
 app.command(epilog=PAPER_EXAMPLES)(paper)
 app.command(epilog=PREDICT_EXAMPLES)(predict)
 app.command(epilog=PARSE_EXAMPLES)(parse)
+app.command(epilog=GENERATE_EXAMPLES)(generate)
 app.command(epilog=NOTEBOOKS_EXAMPLES)(notebooks)
 app.command()(norms)
 app.command()(info)

@@ -24,7 +24,11 @@ PARSE_EXAMPLES = examples(
     "normlab parse parser/model.safetensors --conllu < given.conllu > parsed.conllu",
     "normlab parse parser/model.safetensors a.txt b.txt.gz --skip-bad -o parsed.conllu",
 )
-_COMMANDS = {"normlab.text_classifier": "predict", "normlab.parser": "parse"}  # by models' formats
+_COMMANDS = {
+    "normlab.language_model": "generate",
+    "normlab.text_classifier": "predict",
+    "normlab.parser": "parse",
+}  # by models' formats
 _T = TypeVar("_T")
 
 _Files = Annotated[
@@ -35,7 +39,7 @@ _Files = Annotated[
         show_default="standard input",
     ),
 ]
-_Out = Annotated[
+Out = Annotated[
     str | None,
     typer.Option(
         "-o",
@@ -50,7 +54,7 @@ _Out = Annotated[
 def predict(
     model: Annotated[str, typer.Argument(help="A study's model.safetensors (rt, sst5).")],
     files: _Files = None,
-    output: _Out = None,
+    output: Out = None,
     logits: Annotated[
         bool, flag("--logits", help="Print the logits between label and line.")
     ] = False,
@@ -78,7 +82,7 @@ def predict(
     if logits and probabilities:
         raise nl.ArgumentError("--logits, --probabilities: one or the other")
     with _filtering(files, output) as out:
-        loaded = _loaded(load_model, path("MODEL", model), "predict")
+        loaded = load_for(load_model, path("MODEL", model), "predict")
         code = filters.predict(
             loaded,
             files or [],
@@ -94,7 +98,7 @@ def predict(
 def parse(
     model: Annotated[str, typer.Argument(help="A study's model.safetensors (parse).")],
     files: _Files = None,
-    output: _Out = None,
+    output: Out = None,
     tokenized: Annotated[
         bool, flag("--tokenized", help="White space divides the words of a line.")
     ] = False,
@@ -135,7 +139,7 @@ def parse(
         raise nl.ArgumentError("--retag: needs --conllu; other input has no tags")
     with _filtering(files, output) as out:
         code = filters.parse(
-            _loaded(load_model, path("MODEL", model), "parse"),
+            load_for(load_model, path("MODEL", model), "parse"),
             model,
             files or [],
             out,
@@ -147,7 +151,7 @@ def parse(
         raise typer.Exit(code)
 
 
-def _loaded(load: Callable[[Path], _T], path: Path, command: str) -> _T:
+def load_for(load: Callable[[Path], _T], path: Path, command: str) -> _T:
     """Loads a model; the error for a model of another command names that command."""
     try:
         return load(path)

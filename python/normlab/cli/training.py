@@ -29,6 +29,9 @@ STUDY_EXAMPLES = examples(
     "normlab study --task parse --treebank ~/UD_German-GSD --C 1 --out german\n\n"
     "[dim]  Dependency parsers of a folder's CoNLL-U files; without --treebank, of UD "
     "English-EWT.[/dim]",
+    "normlab study --task charlm --text novel.txt --norm layernorm --seeds 1 --save --out novel\n\n"
+    "[dim]  A language model of a book's characters, which [bold]normlab generate[/bold] lets "
+    "write.[/dim]",
     "normlab study --task rt --seeds 20 --scheduler tcp://head:8786 --out rt\n\n"
     "[dim]  On many machines: `dask scheduler` on head, `dask worker tcp://head:8786 --nthreads 1 "
     "--nworkers 4` on each.[/dim]",
@@ -64,7 +67,7 @@ def study(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="mnist, fashion_mnist, rt, sst5, parse; several: --task a b.",
+            help="mnist, fashion_mnist, rt, sst5, parse, charlm; several: --task a b.",
             show_default="mnist",
         ),
     ] = None,
@@ -76,6 +79,15 @@ def study(
             "CoNLL-U or CoNLL-X, in parts or whole; a tenth of train stands for dev or test that "
             "is missing; for parse.",
             show_default="en_ewt",
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|FOLDER",
+            help="tinyshakespeare, warandpeace, enwik8 or text8, or plain UTF-8 text: a file, or a "
+            "folder of .txt; for charlm.",
+            show_default="tinyshakespeare",
         ),
     ] = None,
     norm: Annotated[
@@ -134,8 +146,8 @@ def study(
         int | None,
         typer.Option(
             min=1,
-            help="Examples a step; tokens, for text.",
-            show_default="the task's: 32, text 4096",
+            help="Examples a step; tokens, for sentences; crops, for charlm.",
+            show_default="the task's: 32, sentences 4096",
         ),
     ] = None,
     lr: Annotated[
@@ -177,7 +189,7 @@ def study(
     shared = (threads or nl.num_threads()) if device is Device.cpu else 1
     jobs_now = jobs_here(jobs, scheduler, shared)
     plan = Study(
-        tasks=values.tasks(task or ["mnist"], treebank),
+        tasks=values.tasks(task or ["mnist"], treebank, text),
         norms=values.norms(norm or ["paper"]),
         seeds=seeds_here(seeds, quick),
         out=folder,

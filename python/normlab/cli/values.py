@@ -16,14 +16,16 @@ def path(name: str, given: str) -> Path:
     return Path(given)
 
 
-def tasks(words: list[str], treebank: str | None) -> list[Any]:
-    """The tasks of these names."""
+def tasks(words: list[str], treebank: str | None, text: str | None = None) -> list[Any]:
+    """The tasks of these names, two of them on the given data."""
     from normlab.study import TASKS
 
     names = known("--task", words, list(TASKS))
-    if treebank is not None and "parse" not in names:
-        raise nl.ArgumentError("--treebank: needs --task parse")
-    given = {"parse": {"treebank": treebank}} if treebank is not None else {}
+    given = {}
+    for task, option, value in (("parse", "treebank", treebank), ("charlm", "text", text)):
+        if value is not None and task not in names:
+            raise nl.ArgumentError(f"--{option}: needs --task {task}")
+        given[task] = {} if value is None else {option: value}
     return [TASKS[name](**given.get(name, {})) for name in names]
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .._attach import missing_in
+from .charlm import CharacterText, charlm, standin_text
 from .digits import standin_digits
 from .fetch import DataMissingError, cache_folder
 from .images import ImageData, Split
@@ -15,6 +16,7 @@ from .trees import standin_treebank
 from .ud import Treebank, ud
 
 __all__ = [
+    "CharacterText",
     "DataMissingError",
     "ImageData",
     "Split",
@@ -22,12 +24,14 @@ __all__ = [
     "TextSplit",
     "Treebank",
     "cache_folder",
+    "charlm",
     "fashion_mnist",
     "mnist",
     "rt",
     "sst5",
     "standin_digits",
     "standin_reviews",
+    "standin_text",
     "standin_treebank",
     "ud",
 ]

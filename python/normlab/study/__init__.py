@@ -5,6 +5,7 @@ from typing import Any
 
 from ..results import Result, ResultFile, reference_results
 from ..settings import Settings
+from .charlm import charlm_task
 from .images import fashion_mnist_task, mnist_task
 from .parsing import parse_task
 from .plan import Overrides
@@ -18,6 +19,7 @@ TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "rt": rt_task,
     "sst5": sst5_task,
     "parse": parse_task,
+    "charlm": charlm_task,
 }
 """Every task by its name; a new one is a row here."""
 

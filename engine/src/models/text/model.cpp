@@ -1,7 +1,8 @@
 #include <algorithm>
 
 #include "core/state.h"
-#include "models/model_file.h"
+#include "models/evaluation.h"
+#include "models/transformer_file.h"
 #include "normlab/autograd.h"
 #include "normlab/text.h"
 
@@ -23,30 +24,6 @@ void check_model(const char* op, const Model& model) {
 }
 
 // --- labelling --------------------------------------------------------------------------------
-
-/// While it lives, dropout and batch statistics are off. Writes nothing if they are off already,
-/// so that threads may share a model that is not in training.
-class Evaluation {
- public:
-  explicit Evaluation(nn::Module& module) : module_(module), training_(module.training()) {
-    for (const auto& [name, part] : module.named_modules())
-      parts_.emplace_back(part, part->training());
-    changes_ = training_ || std::ranges::any_of(parts_, [](const auto& p) { return p.second; });
-    if (changes_) module_.eval();
-  }
-  ~Evaluation() {
-    if (!changes_) return;
-    module_.train(training_);
-    for (const auto& [part, training] : parts_) part->train(training);
-  }
-  Evaluation(const Evaluation&) = delete;
-  Evaluation& operator=(const Evaluation&) = delete;
-
- private:
-  nn::Module& module_;
-  bool training_, changes_;
-  std::vector<std::pair<std::shared_ptr<nn::Module>, bool>> parts_;
-};
 
 /// Logits [classes] of a line, on the CPU; without gradients and in evaluation mode.
 Tensor logits_of(std::string_view line, const Model& model) {
@@ -102,13 +79,7 @@ void check_labels(const std::vector<std::string>& labels) {
 template <class Options, class Visit>
 void for_settings(Options& o, const Visit& visit) {
   visit("position_scale", o.position_scale);
-  visit("size", o.encoder.size);
-  visit("heads", o.encoder.heads);
-  visit("hidden", o.encoder.hidden);
-  visit("layers", o.encoder.layers);
-  visit("dropout", o.encoder.dropout);
-  visit("pre_norm", o.encoder.pre_norm);
-  visit("activation", o.encoder.activation);
+  for_encoder_settings(o.encoder, visit);
 }
 
 struct Contents {
@@ -132,34 +103,17 @@ Contents read_metadata(Metadata metadata) {
   return contents;
 }
 
-/// All matrices must be there before a network is built: settings alone could ask for any size.
 /// The first bounds size, so that nothing overflows.
 void check_matrices(const TensorMap& tensors, const ClassifierOptions& options) {
-  const nn::TransformerOptions& o = options.encoder;
-  check_matrix(tensors, "embedding.weight", {options.vocabulary, o.size});
-  check_matrix(tensors, "output.weight", {options.classes, o.size});
-  for (int64_t i = 0; i < o.layers; ++i) {
-    const std::string layer = "encoder." + std::to_string(i) + ".";
-    check_matrix(tensors, layer + "attention.qkv.weight", {3 * o.size, o.size});
-    check_matrix(tensors, layer + "attention.out.weight", {o.size, o.size});
-    check_matrix(tensors, layer + "up.weight", {o.hidden, o.size});
-    check_matrix(tensors, layer + "down.weight", {o.size, o.hidden});
-  }
-}
-
-/// A new classifier; this thread's random numbers go on as if there had been none.
-std::shared_ptr<Classifier> make_classifier(const ClassifierOptions& options) {
-  const Generator before = default_generator();
-  auto classifier = std::make_shared<Classifier>(options);
-  default_generator() = before;
-  classifier->eval();
-  return classifier;
+  check_matrix(tensors, "embedding.weight", {options.vocabulary, options.encoder.size});
+  check_matrix(tensors, "output.weight", {options.classes, options.encoder.size});
+  check_encoder(tensors, options.encoder);
 }
 
 Model model_of(TensorFile file) {
   Contents contents = read_metadata(std::move(file.metadata));
   check_matrices(file.tensors, contents.options);
-  Model model{make_classifier(contents.options), std::move(contents.vocabulary),
+  Model model{make_network<Classifier>(contents.options), std::move(contents.vocabulary),
               std::move(contents.labels), std::move(contents.notes)};
   model.classifier->load_state(file.tensors);
   const NoGrad no_grad;
