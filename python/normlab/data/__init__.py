@@ -6,7 +6,10 @@ from .._attach import missing_in
 from .digits import standin_digits
 from .fetch import DataMissingError, cache_folder
 from .images import ImageData, Split
+from .iwslt import iwslt14, iwslt15
 from .mnist import fashion_mnist, mnist
+from .multi30k import multi30k
+from .parallel import ParallelData, ParallelSplit, parallel
 from .reviews import standin_reviews
 from .rt import rt
 from .sst5 import sst5
@@ -17,13 +20,19 @@ from .ud import Treebank, ud
 __all__ = [
     "DataMissingError",
     "ImageData",
+    "ParallelData",
+    "ParallelSplit",
     "Split",
     "TextData",
     "TextSplit",
     "Treebank",
     "cache_folder",
     "fashion_mnist",
+    "iwslt14",
+    "iwslt15",
     "mnist",
+    "multi30k",
+    "parallel",
     "rt",
     "sst5",
     "standin_digits",
