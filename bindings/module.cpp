@@ -89,6 +89,8 @@ PYBIND11_MODULE_EXEC(_core, m) {
   bind_cuda(cuda);
   py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
   bind_parse(parse);
+  py::module_ translate = m.def_submodule("translate", "Machine translation.");
+  bind_translate(translate);
 
   settle(m, "normlab");
   settle(nn, "normlab.nn");
@@ -96,4 +98,5 @@ PYBIND11_MODULE_EXEC(_core, m) {
   settle(text, "normlab.text");
   settle(cuda, "normlab.cuda");
   settle(parse, "normlab.parse");
+  settle(translate, "normlab.translate");
 }
