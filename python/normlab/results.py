@@ -27,6 +27,7 @@ _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("settings", "history"), dict),
     "C": (int, float, type(None)),
 }
+_OPTIONAL: Mapping[str, type] = {"higher_is_better": bool}  # early versions lacked it: True
 _REQUIRED_WITHIN = {
     "settings": [field.name for field in fields(Settings)],
     "history": HISTORY,
@@ -34,6 +35,22 @@ _REQUIRED_WITHIN = {
 _PACKAGE = Path(__file__).resolve().parent
 NOTHING_IS_LOST = "Nothing is lost: make room and run the same command again"
 _PROBE_BYTES = 8 << 20  # more than the largest checkpoint and the report need
+
+
+def score(result: Mapping[str, Any], number: str) -> float:
+    """The metric "valid" or "test" of a result, signed so that more is better."""
+    value = float(result[number])
+    return value if result.get("higher_is_better", True) else -value
+
+
+def decimals(result: Mapping[str, Any]) -> int:
+    """Of the metric: small differences of bits count."""
+    return 3 if result["unit"] == "bits" else 2
+
+
+def with_unit(number: str, result: Mapping[str, Any]) -> str:
+    """The number with the unit of the result's metric."""
+    return f"{number} {result['unit']}".strip()
 
 
 def identify(facts: Mapping[str, Any]) -> str:
@@ -181,6 +198,9 @@ class ResultFile:
             if name not in value or not isinstance(value[name], kind):
                 self._refuse(number, name, value)
             if isinstance(value[name], float) and not finite(value[name]):
+                self._refuse(number, name, value)
+        for name, kind in _OPTIONAL.items():
+            if not isinstance(value.get(name, kind()), kind):
                 self._refuse(number, name, value)
         for name, inner in _REQUIRED_WITHIN.items():
             for each in inner:

@@ -54,6 +54,7 @@ class Empty:
 
     name = title = "empty"
     metric, unit, model, scales = "accuracy", "%", "linear", (1.0,)
+    higher_is_better = True
     settings = quick = Settings(epochs=1, patience=1, batch=1, lr=0.1)
 
     def load(self, *, quick: bool = False) -> Nothing:

@@ -62,6 +62,7 @@ class Toy:
     """A task of milliseconds that draws weights, order and dropout from the generator."""
 
     name, title, metric, unit, model = "toy", "Toy", "accuracy", "%", "linear, norm, linear"
+    higher_is_better = True
     settings = Settings(epochs=4, patience=4, batch=16, lr=0.02)
     quick = replace(settings, epochs=2, train_items=32)
     scales = (1.0, 2.0)

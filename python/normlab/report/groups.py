@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from .. import paper
 from .._text_format import counted
+from ..results import decimals
 from .stats import Estimate, estimate, paired_difference
 
 Result = Mapping[str, Any]
@@ -160,8 +161,20 @@ class Group:
 
     @property
     def metric(self) -> str:
-        """Name and unit of the numbers."""
-        return f"{self.first['metric']}, {self.first['unit']}"
+        """Name and unit of the numbers, and their direction where less is better."""
+        name, unit = self.first["metric"], self.first["unit"]
+        named = name if unit in name else f"{name}, {unit}"
+        return named if self.higher_is_better else f"{named} (less is better)"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The metric's direction."""
+        return bool(self.first.get("higher_is_better", True))
+
+    @property
+    def digits(self) -> int:
+        """Decimals of the metric."""
+        return decimals(self.first)
 
     @property
     def seeds(self) -> list[int]:
@@ -175,8 +188,9 @@ class Group:
 
     @property
     def best(self) -> Row:
-        """The variant with the greatest mean."""
-        return max(self.rows, key=lambda row: row.test.mean)
+        """The variant with the best mean."""
+        sign = 1 if self.higher_is_better else -1
+        return max(self.rows, key=lambda row: sign * row.test.mean)
 
     @property
     def marked(self) -> int | None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from .._templates import render
+from ..results import score, with_unit
 from .groups import BASELINE, Group
 from .overfitting import OverFitting, overfitting
 from .plots import Panel, Theme, colour, overfitting_panels, panel_svg, panels
@@ -76,19 +77,16 @@ def _section(group: Group, attempt: Attempt) -> dict[str, Any]:
 
 def _verdict(group: Group) -> str:
     """The finding in a sentence or two, no stronger than the numbers."""
+    best = with_unit(number(group.best.test, group.digits), group.first)
     if len(group.rows) == 1:
-        return (
-            f"{group.best.name}: {number(group.best.test)} {group.first['unit']} on the test set."
-        )
-    text = (
-        f"{group.best.name} has the highest mean on the test set, "
-        f"{number(group.best.test)} {group.first['unit']}."
-    )
+        return f"{group.best.name}: {best} on the test set."
+    extreme = "highest" if group.higher_is_better else "lowest"
+    text = f"{group.best.name} has the {extreme} mean on the test set, {best}."
     differences = {row.name: group.difference(row) for row in group.rows}
     measured = {name: value for name, value in differences.items() if value is not None}
     if len(group.seeds) == 1 or not measured:
         return text + (" One seed cannot tell the variants apart." if len(group.seeds) == 1 else "")
-    return f"{text} {told_apart(measured)}"
+    return f"{text} {told_apart(measured, group.digits)}"
 
 
 def _overfitting(group: Group, attempt: Attempt) -> dict[str, Any] | None:
@@ -124,7 +122,7 @@ def _trees(group: Group) -> dict[str, Any] | None:
     from ..parse import from_conllu
     from ..viz import tree
 
-    best = max(with_trees, key=lambda result: result["valid"])
+    best = max(with_trees, key=lambda result: score(result, "valid"))
     drawings = [
         tree(ours, compare=right)._repr_html_()
         for parsed, gold in best["trees"]

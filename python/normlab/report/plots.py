@@ -191,7 +191,7 @@ def differences(ax: "Axes", group: Group) -> None:
         if (difference := group.difference(row)) is not None:
             _interval(ax, i, difference, row, group)
     _variants(ax, group)
-    unit = "points" if group.first["unit"] == "%" else group.first["unit"]
+    unit = "points" if group.first["unit"] == "%" else group.first["unit"] or group.first["metric"]
     ax.set_xlabel(f"difference to {BASELINE}, paired by seed ({unit})")
 
 

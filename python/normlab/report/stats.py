@@ -15,7 +15,7 @@ POWER = 0.8
 """The chance that seeds_needed() asks for."""
 
 _MOST_SEEDS = 10_000
-_ROUNDING = 1e-9  # below it, a difference of percentages is zero
+_ROUNDING = 1e-9  # below it, a difference of test numbers is zero
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ _HOW_TO_READ = (
     "twenty true zeros, one is marked on average."
 )
 
+_LESS_IS_BETTER = (
+    f"Less is better: a variant marked ▼ is better than {BASELINE}, one marked ▲ is worse."
+)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -85,11 +89,14 @@ def columns(group: Group) -> list[Column]:
     rows = group.rows
     found = [
         Column("variant", [row.name for row in rows]),
-        Column(f"test {group.metric}", [_test(row) for row in rows]),
+        Column(f"test {group.metric}", [_test(row, group.digits) for row in rows]),
     ]
     if any(row.norm == BASELINE for row in rows):
         found.append(
-            Column(f"difference to {BASELINE}", [difference(group.difference(row)) for row in rows])
+            Column(
+                f"difference to {BASELINE}",
+                [difference(group.difference(row), group.digits) for row in rows],
+            )
         )
     if any(row.las for row in rows):
         found.append(Column("test LAS, %", [number(row.las) if row.las else "–" for row in rows]))
@@ -111,9 +118,9 @@ def _authors_heading(group: Group) -> str:
     return "authors (their full setting)" if group.limits else "authors"
 
 
-def _test(row: Row) -> str:
+def _test(row: Row, digits: int) -> str:
     diverged = f" ({row.diverged} diverged)" if row.diverged else ""
-    return number(row.test) + diverged
+    return number(row.test, digits) + diverged
 
 
 def notes(group: Group) -> list[str]:
@@ -133,6 +140,8 @@ def notes(group: Group) -> list[str]:
         found.append("one seed: no interval. Which variant is better cannot be told from this.")
     else:
         found.append(_HOW_TO_READ)
+        if not group.higher_is_better:
+            found.append(_LESS_IS_BETTER)
     if any(row.scales for row in group.rows):
         found.append(
             "adanorm's C is chosen by the validation set, for each seed on its own, among "

@@ -8,7 +8,7 @@ from .._core import FileError
 from .._plain import plain
 from .._text_format import counted
 from ..progress import bar, is_watched
-from ..results import Result
+from ..results import Result, decimals, with_unit
 from .run import Run
 
 _FORMAT = "{desc}{bar} {n:.1f}/{total:.0f} epochs, {elapsed} elapsed, {remaining} left"
@@ -52,10 +52,14 @@ def line(run: Run, result: Result) -> str:
     )
     warning = f"  [{result['warning']}]" if result["warning"] else ""
     return (
-        f"{run.task}  {run.label:<28} test {result['test']:.2f} {result['unit']}  "
-        f"valid {result['valid']:.2f} {result['unit']}  {end}, best {result['best_epoch']}  "
+        f"{run.task}  {run.label:<28} test {_number(result, 'test')}  "
+        f"valid {_number(result, 'valid')}  {end}, best {result['best_epoch']}  "
         f"{result['seconds']:.1f} s{warning}"
     )
+
+
+def _number(result: Result, name: str) -> str:
+    return with_unit(f"{result[name]:.{decimals(result)}f}", result)
 
 
 def _say(text: str, write: Callable[[str], object] | None = None) -> None:

@@ -116,6 +116,7 @@ class TaskOfSteps(Generic[D]):
     """
 
     unit = "%"
+    higher_is_better = True
     captured = True
 
     def train_epoch(

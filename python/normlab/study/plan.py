@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core import ArgumentError
-from ..results import Result, identify
+from ..results import Result, identify, score
 from ..settings import Settings, finite, whole
 from .norms import is_adaptive
 from .run import Run
@@ -69,7 +69,7 @@ class Choice:
     def result(self, results: Mapping[str, Result]) -> Result:
         """The line that records the choice. `results` must have every run."""
         tried = [results[run.id] for run in self.runs]
-        chosen = max(tried, key=lambda result: result["valid"])  # the first of equals
+        chosen = max(tried, key=lambda result: score(result, "valid"))  # the first of equals
         return {
             **chosen,
             "candidate": False,

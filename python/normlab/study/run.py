@@ -182,10 +182,14 @@ class Trainer:
             progress.history[name].append(_finite(number))
         losses = math.isfinite(train.loss) and math.isfinite(valid.loss)
         progress.diverged = not (losses and _all_finite(self.model.state()))
-        if progress.best_epoch == 0 or valid.metric > progress.valid:
+        if progress.best_epoch == 0 or self._improves(valid.metric):
             progress.best_epoch = progress.epochs
             self.best = {name: _copy(value) for name, value in self.model.state().items()}
         progress.seconds += time.perf_counter() - start
+
+    def _improves(self, metric: float) -> bool:
+        best = self.progress.valid
+        return metric > best if self.task.higher_is_better else metric < best
 
     def _store(self) -> None:
         parts = {
@@ -246,6 +250,7 @@ class Trainer:
             "title": self.task.title,
             "metric": self.task.metric,
             "unit": self.task.unit,
+            "higher_is_better": self.task.higher_is_better,
             "warning": self.data.warning,
             "train_items": self.data.train_items,
             "history": progress.history,

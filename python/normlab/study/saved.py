@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import load_with_metadata
 from .._core import FileError
-from ..results import Result
+from ..results import Result, score
 from .run import Run
 from .workers import model_of
 
@@ -56,7 +56,7 @@ class BestModel:
         return best
 
     def _rank(self, result: Result) -> tuple[float, int]:
-        return result["valid"], self._places[result["id"]]
+        return score(result, "valid"), self._places[result["id"]]
 
     def _kept(self) -> str:
         """Id of the run, one of this study's, whose model lies there; empty without a model."""

@@ -19,7 +19,8 @@ class Score:
     """Mean loss and the task's metric over a pass.
 
     Attributes:
-        loss, metric: Means.
+        loss: Mean.
+        metric: Mean; finite also where the network has diverged, or no line could hold it.
         more: What else stands in a test's result, by these names: plain values.
     """
 
@@ -66,12 +67,15 @@ D = TypeVar("D", bound=Dataset)
 
 
 class Task(Protocol[D]):
-    """A data set, a network and a metric (in which higher is better)."""
+    """A data set, a network and a metric."""
 
     name: str
     title: str
     metric: str
     unit: str
+    """Of the metric: "%", or a word that may stand behind a number."""
+    higher_is_better: bool
+    """The metric's direction, which every choice and every report follows."""
     settings: Settings
     """For the whole study: the paper's, or chosen on the validation set (RT, SST5)."""
     scales: Sequence[float]

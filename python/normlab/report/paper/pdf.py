@@ -179,7 +179,7 @@ def _facts(column: Column, group: Group) -> list[str]:
     lines.append(f"Repeat: {repeat(group)}")
     for row in group.rows:
         tests = ", ".join(
-            f"{r['seed']}: {r['test']:.2f}{' (diverged)' if r['diverged'] else ''}"
+            f"{r['seed']}: {r['test']:.{group.digits}f}{' (diverged)' if r['diverged'] else ''}"
             for r in row.results
         )
         lines.append(f"{row.name}, test by seed: {tests}")

@@ -45,7 +45,10 @@ def ours(column: Column, norm: str) -> str:
     lost, mean = column.diverged(norm), column.mean(norm)
     if mean is None:
         return "diverges" if lost else "–"
-    return number(mean) + (f" ({lost} of {lost + mean.n} diverged)" if lost else "")
+    assert column.group is not None
+    return number(mean, column.group.digits) + (
+        f" ({lost} of {lost + mean.n} diverged)" if lost else ""
+    )
 
 
 def theirs(column: Column, norm: str) -> str:
@@ -67,10 +70,10 @@ def claim_title(finding: Finding) -> str:
 
 def comparison_cells(each: Comparison) -> list[str]:
     """A row under HEADINGS."""
-    label = each.column.label
+    column, label = each.column, each.column.label
     return [
-        each.column.theirs.title + (f" ({label})" if label else ""),
-        difference(each.estimate).lstrip("▲▼≈ "),
+        column.theirs.title + (f" ({label})" if label else ""),
+        difference(each.estimate, column.group.digits if column.group else 2).lstrip("▲▼≈ "),
         each.word + (f" ({each.why})" if each.why else ""),
         p_text(each.p),
         p_text(each.holm),
