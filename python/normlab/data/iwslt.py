@@ -186,4 +186,4 @@ def _of_pairs(files: Aligned, chosen: Sequence[tuple[str, str]]) -> Aligned:
 
 def _is_clean(source: str, target: str) -> bool:
     lengths = sorted((len(source.split()), len(target.split())))
-    return 0 < lengths[0] and lengths[1] <= min(_MOST_WORDS, _MOST_RATIO * lengths[0])
+    return lengths[0] > 0 and lengths[1] <= min(_MOST_WORDS, _MOST_RATIO * lengths[0])

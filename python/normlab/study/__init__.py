@@ -1,6 +1,7 @@
 """Studies: train every variant over several seeds, and report means with intervals."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ..results import Result, ResultFile, reference_results
@@ -11,6 +12,7 @@ from .plan import Overrides
 from .study import Interrupted, Study
 from .task import Dataset, NormChoice, Score, Task
 from .text import rt_task, sst5_task
+from .translating import translate_task
 
 TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "mnist": mnist_task,
@@ -18,6 +20,9 @@ TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "rt": rt_task,
     "sst5": sst5_task,
     "parse": parse_task,
+    "translate": translate_task,
+    "de_en": partial(translate_task, "iwslt14", "de", "en", paper=True),
+    "en_vi": partial(translate_task, "iwslt15", "en", "vi", paper=True),
 }
 """Every task by its name; a new one is a row here."""
 
