@@ -12,7 +12,14 @@ from normlab import _output
 from normlab._plain import one_line
 
 from .console import flag, say_error
-from .models import PARSE_EXAMPLES, PREDICT_EXAMPLES, parse, predict
+from .models import (
+    PARSE_EXAMPLES,
+    PREDICT_EXAMPLES,
+    TRANSLATE_EXAMPLES,
+    parse,
+    predict,
+    translate,
+)
 from .paper import PAPER_EXAMPLES, paper
 from .reading import NOTEBOOKS_EXAMPLES, info, norms, notebooks
 from .training import STUDY_EXAMPLES, report, study
@@ -59,6 +66,7 @@ app.command()(report)
 app.command(epilog=PAPER_EXAMPLES)(paper)
 app.command(epilog=PREDICT_EXAMPLES)(predict)
 app.command(epilog=PARSE_EXAMPLES)(parse)
+app.command(epilog=TRANSLATE_EXAMPLES)(translate)
 app.command(epilog=NOTEBOOKS_EXAMPLES)(notebooks)
 app.command()(norms)
 app.command()(info)

@@ -29,6 +29,8 @@ STUDY_EXAMPLES = examples(
     "normlab study --task parse --treebank ~/UD_German-GSD --C 1 --out german\n\n"
     "[dim]  Dependency parsers of a folder's CoNLL-U files; without --treebank, of UD "
     "English-EWT.[/dim]",
+    "normlab study --task translate --source en --target fr --norm layernorm --out french\n\n"
+    "[dim]  Translators of Multi30k's captions; BLEU of its test set.[/dim]",
     "normlab study --task rt --seeds 20 --scheduler tcp://head:8786 --out rt\n\n"
     "[dim]  On many machines: `dask scheduler` on head, `dask worker tcp://head:8786 --nthreads 1 "
     "--nworkers 4` on each.[/dim]",
@@ -64,7 +66,7 @@ def study(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="mnist, fashion_mnist, rt, sst5, parse; several: --task a b.",
+            help="mnist, fashion_mnist, rt, sst5, parse, translate, de_en, en_vi; several: --task a b.",
             show_default="mnist",
         ),
     ] = None,
@@ -78,6 +80,35 @@ def study(
             show_default="en_ewt",
         ),
     ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="multi30k, iwslt14 or iwslt15, or a folder with train, valid and test in two "
+            "languages (train.en, train.de, ...); for translate.",
+            show_default="multi30k",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            help="To translate from, as files end: en; for translate.",
+            show_default="the corpus's",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            help="To translate into: de; for translate.",
+            show_default="the corpus's",
+        ),
+    ] = None,
+    paper_size: Annotated[
+        bool,
+        flag("--paper", help="The authors' network and training of De-En; for translate."),
+    ] = False,
     norm: Annotated[
         list[str] | None,
         typer.Option(
@@ -177,7 +208,9 @@ def study(
     shared = (threads or nl.num_threads()) if device is Device.cpu else 1
     jobs_now = jobs_here(jobs, scheduler, shared)
     plan = Study(
-        tasks=values.tasks(task or ["mnist"], treebank),
+        tasks=values.tasks(
+            task or ["mnist"], treebank, values.Translation(corpus, source, target, paper_size)
+        ),
         norms=values.norms(norm or ["paper"]),
         seeds=seeds_here(seeds, quick),
         out=folder,

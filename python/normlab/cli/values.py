@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import normlab as nl
 
@@ -16,14 +16,32 @@ def path(name: str, given: str) -> Path:
     return Path(given)
 
 
-def tasks(words: list[str], treebank: str | None) -> list[Any]:
-    """The tasks of these names."""
+class Translation(NamedTuple):
+    """Options of --task translate."""
+
+    corpus: str | None = None
+    source: str | None = None
+    target: str | None = None
+    paper: bool = False
+
+
+def tasks(
+    words: list[str], treebank: str | None, translation: Translation | None = None
+) -> list[Any]:
+    """The tasks of these names, with their own options."""
     from normlab.study import TASKS
 
     names = known("--task", words, list(TASKS))
     if treebank is not None and "parse" not in names:
         raise nl.ArgumentError("--treebank: needs --task parse")
-    given = {"parse": {"treebank": treebank}} if treebank is not None else {}
+    given: dict[str, dict[str, Any]] = {}
+    if treebank is not None:
+        given["parse"] = {"treebank": treebank}
+    given["translate"] = {
+        name: value for name, value in (translation or Translation())._asdict().items() if value
+    }
+    if given["translate"] and "translate" not in names:
+        raise nl.ArgumentError(f"--{next(iter(given['translate']))}: needs --task translate")
     return [TASKS[name](**given.get(name, {})) for name in names]
 
 

@@ -55,6 +55,12 @@ void check_layer(const TensorMap& tensors, const std::string& layer, const Trans
   check_matrix(tensors, layer + "down.weight", {size, hidden});
 }
 
+[[noreturn]] void refuse(const std::vector<std::string>& lines, size_t i, size_t has, size_t most) {
+  const std::string what = lines.size() == 1 ? "the line" : "line " + std::to_string(i);
+  fail<ArgumentError>("translate", what, " has ", has, " subwords, the model takes at most ", most,
+                      ": divide it");
+}
+
 /// The largest number of positions that a file may ask for: their sines are computed.
 constexpr int64_t kMostPositions = 1 << 20;
 
@@ -122,8 +128,7 @@ std::vector<std::string> Model::translate(const std::vector<std::string>& lines,
   std::vector<size_t> numbers;
   for (size_t i = 0; i < lines.size(); ++i) {
     std::vector<int64_t> subwords = source.encode(lines[i]);
-    check<ArgumentError>(subwords.size() <= most, "translate", "line ", i, " has ", subwords.size(),
-                         " subwords, the model takes at most ", most, "; divide it");
+    if (subwords.size() > most) refuse(lines, i, subwords.size(), most);
     if (subwords.empty()) continue;
     sources.push_back(std::move(subwords));
     numbers.push_back(i);
