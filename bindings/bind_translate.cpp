@@ -169,11 +169,31 @@ Raises:
         return found;
       },
       py::arg("translator"), py::arg("sources"), py::kw_only(), py::arg("beam") = 5,
-      py::arg("alpha") = 1.0, py::arg("penalty") = "power", py::arg("sentences") = 64, ReleaseGil(),
+      py::arg("alpha") = 1.0, py::arg("penalty") = "power", py::arg("sentences") = 48, ReleaseGil(),
       doc.c_str());
 }
 
 // --- model ------------------------------------------------------------------------------------
+
+void bind_translating(py::class_<Model>& c) {
+  const std::string doc =
+      std::string(R"doc(The translations of lines of text; an empty line's is empty.
+
+Args:
+    lines: str each.)doc") +
+      kSearchArguments + R"doc(
+Raises:
+    ArgumentError: a line that is too long, with its number.
+)doc";
+  c.def(
+      "translate",
+      [](const Model& model, const std::vector<std::string>& lines, int64_t beam, double alpha,
+         const std::string& penalty, int64_t sentences) {
+        return model.translate(lines, search_options(beam, alpha, penalty, sentences));
+      },
+      py::arg("lines"), py::kw_only(), py::arg("beam") = 5, py::arg("alpha") = 1.0,
+      py::arg("penalty") = "power", py::arg("sentences") = 48, ReleaseGil(), doc.c_str());
+}
 
 void bind_model(py::module_& m) {
   auto c = py::class_<Model>(m, "Model", R"doc(A trained translator with all that a line takes.
@@ -201,23 +221,7 @@ Args:
   c.def_readonly("source_language", &Model::source_language, "Its name.");
   c.def_readonly("target_language", &Model::target_language, "Its name.");
   c.def_readonly("notes", &Model::notes, "A copy of the notes.");
-  const std::string doc =
-      std::string(R"doc(The translations of lines of text; an empty line's is empty.
-
-Args:
-    lines: str each.)doc") +
-      kSearchArguments + R"doc(
-Raises:
-    ArgumentError: a line that is too long, with its number.
-)doc";
-  c.def(
-      "translate",
-      [](const Model& model, const std::vector<std::string>& lines, int64_t beam, double alpha,
-         const std::string& penalty, int64_t sentences) {
-        return model.translate(lines, search_options(beam, alpha, penalty, sentences));
-      },
-      py::arg("lines"), py::kw_only(), py::arg("beam") = 5, py::arg("alpha") = 1.0,
-      py::arg("penalty") = "power", py::arg("sentences") = 64, ReleaseGil(), doc.c_str());
+  bind_translating(c);
   c.def("__repr__", [](const Model& model) {
     return joined("Model(", model.source_language, " to ", model.target_language, ", ",
                   model.source.size(), " and ", model.target.size(), " subwords)");

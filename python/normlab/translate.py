@@ -33,6 +33,11 @@ def learn_subwords(lines: Iterable[str], size: int) -> _Subwords:
         ArgumentError: The size is too small for the characters of the lines, or larger than the
             lines have pieces for; or SentencePiece is not installed.
     """
+    return _Subwords(_learned(lines, size)[_FIRST:])
+
+
+def _learned(lines: Iterable[str], size: int) -> list[str]:
+    """All pieces."""
     try:
         import sentencepiece
     except ImportError as error:
@@ -59,4 +64,4 @@ def learn_subwords(lines: Iterable[str], size: int) -> _Subwords:
         reason = str(error).rpartition("] ")[2].strip() or repr(error)
         raise ArgumentError(f"learn_subwords: size {size} cannot be learned: {reason}") from error
     learned = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    return _Subwords([learned.id_to_piece(i) for i in range(_FIRST, learned.get_piece_size())])
+    return [learned.id_to_piece(i) for i in range(learned.get_piece_size())]

@@ -69,7 +69,7 @@ struct SearchOptions {
   int64_t beam = 5;  ///< 1: the most probable subword each time (greedy)
   double alpha = 1.0;
   LengthPenalty penalty = LengthPenalty::power;
-  int64_t sentences = 64;  ///< at most so many at a time; no result depends on it
+  int64_t sentences = 48;  ///< at most so many at a time; no result depends on it
 };
 
 /// A translation.

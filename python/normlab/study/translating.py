@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..data import ParallelData, iwslt14, iwslt15, multi30k, parallel
 from ..data.places import at_home, in_text
 from ..settings import Settings
 from .averages import Averaged
+from .bleu import scored, scoring
 from .loops import LoadedData, count_right, fingerprint, trained_items
 from .task import NormChoice, Score, SplitName, Tick
 
@@ -414,38 +414,6 @@ def _samples(pairs: Pairs, found: list[str]) -> list[list[str]]:
     sources, references = pairs.texts
     short = [i for i, line in enumerate(sources) if len(line.split()) <= _MOST_SHOWN_WORDS]
     return [[sources[i], references[i], found[i]] for i in short[:_SHOWN]]
-
-
-# --- scores ---------------------------------------------------------------------------------------
-
-
-def scoring() -> Any:
-    """The package sacrebleu; ArgumentError if it is not installed."""
-    try:
-        import sacrebleu
-    except ImportError as error:
-        raise ArgumentError(
-            'translate: scores need the package sacrebleu: pip install "normlab[mt]"'
-        ) from error
-    return sacrebleu
-
-
-def scored(found: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """BLEU in lower case, BLEU as it is, and chrF, each by sacrebleu with its signature.
-
-    Both BLEUs cut words as mteval-v13a does.
-    """
-    metrics = scoring().metrics
-    kinds = {
-        "bleu": metrics.BLEU(lowercase=True),
-        "sacrebleu": metrics.BLEU(),
-        "chrf": metrics.CHRF(),
-    }
-    scores: dict[str, Any] = {}
-    for name, metric in kinds.items():
-        scores[name] = float(metric.corpus_score(list(found), [list(references)]).score)
-        scores[f"{name}_signature"] = str(metric.get_signature())
-    return scores
 
 
 def translate_task(

@@ -14,6 +14,10 @@ namespace {
 
 constexpr const char* kPenaltyNames[] = {"power", "gnmt"};
 constexpr int64_t kLengthFactor = 2, kLengthMore = 50;
+// The last bits of a product depend on its number of rows, and at the ends of its tiles on the
+// place of a row. Every step therefore has a multiple of so many rows, the same one for all
+// sentences: whole tiles for every instruction set. Those that are too many are not looked at.
+constexpr int64_t kRows = 48;
 
 double penalty_of(int64_t length, const SearchOptions& options) {
   const auto n = static_cast<double>(length);
@@ -82,7 +86,13 @@ class Group {
   Group(Translator& translator, const SearchOptions& options)
       : translator_(translator),
         options_(options),
+        rows_(rows_for(options)),
         device_(translator.parameters().front().device()) {}
+
+  /// Rows of every step.
+  static int64_t rows_for(const SearchOptions& options) {
+    return (options.beam + kRows - 1) / kRows * kRows;
+  }
 
   void add(size_t number, const std::vector<int64_t>& source) {
     const auto length = static_cast<int64_t>(source.size());
@@ -111,9 +121,17 @@ class Group {
   /// Each sentence on its own: the last bits of a product may depend on its number of rows.
   Memory encoded() {
     std::vector<Tensor> rows;
-    for (const std::vector<int64_t>& source : sources_)
+    std::vector<int64_t> offsets{0};
+    for (const std::vector<int64_t>& source : sources_) {
       rows.push_back(translator_.encode(text::pack({source}).to(device_)));
-    return {concat(rows), text::pack(sources_).to(device_).offsets};
+      offsets.push_back(offsets.back() + rows.back().size(0));
+    }
+    while (static_cast<int64_t>(offsets.size()) <= rows_) {  // a row for each that is too many
+      rows.push_back(rows.front().slice(0, 1));
+      offsets.push_back(offsets.back() + 1);
+    }
+    const auto count = static_cast<int64_t>(offsets.size());
+    return {concat(rows), Tensor::of<int64_t>({count}, offsets).to(device_)};
   }
 
   /// The last subword of every beginning.
@@ -122,6 +140,7 @@ class Group {
     for (const Sentence& sentence : sentences_)
       for (const Beginning& beginning : sentence.live())
         last.push_back({beginning.tokens.empty() ? Subwords::kBegin : beginning.tokens.back()});
+    last.resize(static_cast<size_t>(rows_), {Subwords::kBegin});
     return text::pack(last).to(device_);
   }
 
@@ -145,11 +164,14 @@ class Group {
       first += count;
     }
     sentences_ = std::move(going_on);
-    if (!sentences_.empty()) cache_.take(kept);
+    if (sentences_.empty()) return;
+    kept.resize(static_cast<size_t>(rows_), kept.front());
+    cache_.take(kept);
   }
 
   Translator& translator_;
   const SearchOptions& options_;
+  int64_t rows_;
   Device device_;
   std::vector<Sentence> sentences_;
   std::vector<std::vector<int64_t>> sources_;
@@ -192,7 +214,8 @@ std::vector<Hypothesis> search(Translator& translator,
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(order, {}, [&](size_t i) { return sources[i].size(); });
   std::vector<Hypothesis> results(sources.size());
-  const auto step = static_cast<size_t>(options.sentences);
+  const int64_t most = Group::rows_for(options) / options.beam;
+  const auto step = static_cast<size_t>(std::min(options.sentences, most));
   for (size_t begin = 0; begin < order.size(); begin += step) {
     Group group(translator, options);
     for (size_t i = begin; i < std::min(begin + step, order.size()); ++i)
