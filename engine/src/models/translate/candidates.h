@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -18,6 +19,6 @@ struct Candidate {
 /// @param logs  log probabilities [scores.size(), vocabulary]; kUnknown and kBegin are passed over.
 /// @param ends  only kEnd may follow.
 std::vector<Candidate> best_candidates(const float* logs, const std::vector<double>& scores,
-                                       int64_t vocabulary, bool ends, size_t most);
+                                       int64_t vocabulary, bool ends, std::size_t most);
 
 }  // namespace normlab::translate
