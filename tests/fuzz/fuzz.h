@@ -6,6 +6,7 @@
 
 #include "normlab/parse.h"
 #include "normlab/text.h"
+#include "normlab/translate.h"
 
 /// Readers of foreign input, each as a function of bytes. Whatever these are, it returns: an error
 /// that the reader promises is an answer too. What it throws otherwise is a broken promise.
@@ -20,6 +21,7 @@ void raw_text(std::string_view input);
 void safetensors(std::string_view input);
 void text_model(std::string_view input);
 void tokenizer(std::string_view input);
+void translate_model(std::string_view input);
 
 struct Target {
   const char* name;
@@ -35,6 +37,7 @@ inline constexpr Target kTargets[] = {
     {"safetensors", safetensors},
     {"text_model", text_model},
     {"tokenizer", tokenizer},
+    {"translate_model", translate_model},
 };
 
 inline void require(bool ok, const char* promise) {
@@ -62,5 +65,6 @@ const std::string& output_path();
 /// Small models with random weights, always the same.
 parse::Model small_parser();
 text::Model small_classifier();
+translate::Model small_translator();
 
 }  // namespace normlab::fuzz

@@ -17,7 +17,15 @@ REAL = Path(os.environ.get("NORMLAB_DATA", "")) / "multi30k"
 ATOMS: list[str | bytes] = [
     *("a", "e", "n", "er", "ein", "the", " ", "  ", "\u2581", "\U0001f600", "\u0301", "\0", "ü"),
     *("\ufffd", "\t", "\r", "中", "<s>", "</s>", "<unk>", "\u200d", "\u2047", "\u3000", "\u00a0"),
-    *(b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x96", b"\xc0\x80", b"\xf0\x9f"),
+    *(
+        b"\xff",
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xe2\x96",
+        b"\xc0\x80",
+        b"\xf0\x9f",
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`normlab translate` and the host application in C++: what goes in, what comes out, as it comes."""
+"""`normlab translate` and the host application in C++: lines in, lines out, as they come."""
 
 import os
 import subprocess
