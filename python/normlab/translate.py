@@ -7,6 +7,7 @@ from ._core import ArgumentError
 from ._core.translate import *  # noqa: F403
 from ._core.translate import Subwords as _Subwords
 from ._core.translate import __all__ as _names
+from ._extras import package
 
 __all__ = ["learn_subwords"]
 __all__ += _names
@@ -38,12 +39,7 @@ def learn_subwords(lines: Iterable[str], size: int) -> _Subwords:
 
 def _learned(lines: Iterable[str], size: int) -> list[str]:
     """All pieces."""
-    try:
-        import sentencepiece
-    except ImportError as error:
-        raise ArgumentError(
-            'learn_subwords: needs the package sentencepiece: pip install "normlab[mt]"'
-        ) from error
+    sentencepiece = package("sentencepiece", "mt", "learn_subwords:")
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(

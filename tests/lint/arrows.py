@@ -36,7 +36,7 @@ HEADERS = {
 PYTHON_LAYERS = (
     "_core",
     "_output _plain _signatures _templates _text_format machine paper progress settings",
-    "_arrays _attach _grad _hints _html _misuse _pickling _precision _torch_file "
+    "_arrays _attach _extras _grad _hints _html _misuse _pickling _precision _torch_file "
     "cuda nn optim parse text translate",
     "normlab",
     "data",

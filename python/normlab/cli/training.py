@@ -66,8 +66,7 @@ def study(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="mnist, fashion_mnist, rt, sst5, parse, translate, de_en, en_vi; several: "
-            "--task a b.",
+            help="mnist, fashion_mnist, rt, sst5, parse, translate; several: --task a b.",
             show_default="mnist",
         ),
     ] = None,

@@ -1,7 +1,6 @@
 """Studies: train every variant over several seeds, and report means with intervals."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from ..results import Result, ResultFile, reference_results
@@ -21,8 +20,6 @@ TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "sst5": sst5_task,
     "parse": parse_task,
     "translate": translate_task,
-    "de_en": partial(translate_task, "iwslt14", "de", "en", paper=True),
-    "en_vi": partial(translate_task, "iwslt15", "en", "vi", paper=True),
 }
 """Every task by its name; a new one is a row here."""
 

@@ -3,18 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .._core import ArgumentError
+from .._extras import package
 
 
 def scoring() -> Any:
-    """The package sacrebleu; ArgumentError if it is not installed."""
-    try:
-        import sacrebleu
-    except ImportError as error:
-        raise ArgumentError(
-            'translate: scores need the package sacrebleu: pip install "normlab[mt]"'
-        ) from error
-    return sacrebleu
+    """The package sacrebleu; MissingPackageError if it is not installed."""
+    return package("sacrebleu", "mt", "BLEU")
 
 
 def scored(found: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
