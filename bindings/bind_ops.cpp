@@ -107,7 +107,8 @@ Raises:
 }
 
 void bind_packed(py::module_& m) {
-  m.def("attention", &attention, py::arg("qkv"), py::arg("offsets"), py::arg("heads"), ReleaseGil(),
+  m.def("attention", &attention, py::arg("qkv"), py::arg("offsets"), py::arg("heads"),
+        py::arg("causal") = false, ReleaseGil(),
         R"doc(Self-attention within packed sentences, all heads, forward and backward fused.
 
 softmax(q k^T / sqrt(D / heads)) v (Vaswani et al. 2017, eq. 1). What backward keeps grows linearly
@@ -117,6 +118,7 @@ Args:
     qkv: ``(T, 3 D)``, queries, keys and values, each of ``heads`` heads side by side.
     offsets: int64 ``(S + 1,)``: sentence i is rows offsets[i] to offsets[i + 1].
     heads: divides D.
+    causal: each query sees the keys up to its own. The rest costs nothing.
 
 Returns:
     ``(T, D)``.
@@ -124,6 +126,29 @@ Returns:
 Raises:
     ShapeError: qkv is not ``(T, 3 D)`` with D a multiple of heads.
     ArgumentError: offsets do not rise from 0 to T.
+)doc");
+  m.def("cross_attention", &cross_attention, py::arg("q"), py::arg("kv"), py::arg("q_offsets"),
+        py::arg("kv_offsets"), py::arg("heads"), py::arg("causal") = false, ReleaseGil(),
+        R"doc(:func:`attention` of queries and keys from two packed batches with as many sentences.
+
+The queries of sentence i see the keys of sentence i.
+
+Args:
+    q: ``(Tq, D)``, queries of ``heads`` heads side by side.
+    kv: ``(Tk, 2 D)``, keys and values, each of ``heads`` heads side by side.
+    q_offsets: int64 ``(S + 1,)``: the queries of sentence i are rows q_offsets[i] to
+        q_offsets[i + 1] of q.
+    kv_offsets: the same of kv.
+    heads: divides D.
+    causal: aligned to the end: query i of n sees the keys j <= m - n + i of m.
+
+Returns:
+    ``(Tq, D)``.
+
+Raises:
+    ShapeError: other shapes, or offsets of different lengths.
+    ArgumentError: offsets do not rise from 0 to the rows; a sentence has queries and no keys, or
+        causal and fewer keys than queries.
 )doc");
   m.def("segment_mean", &segment_mean, py::arg("x"), py::arg("offsets"), ReleaseGil(),
         "Mean of the rows of each packed sentence: ``(T, D) -> (S, D)``, zeros for an empty one. "

@@ -53,6 +53,10 @@ py::capsule tensor_to_dlpack(const Tensor& x, bool versioned, bool copied,
 /// x[key] by NumPy's rules, as far as the engine has them.
 Tensor tensor_index(const Tensor& x, const py::object& key);
 
+/// Integers: a sequence, or a tensor or array of one axis.
+struct Integers {
+  std::vector<int64_t> list;
+};
 /// An int or several: axes of a reduction.
 struct Axes {
   std::vector<int> list;
@@ -297,6 +301,17 @@ struct type_caster<normlab::bindings::Axes> {
     normlab::check<normlab::ArgumentError>(!axes->empty(), "axis",
                                            "an empty tuple names no axis; None stands for all");
     value.list = *std::move(axes);
+    return true;
+  }
+};
+
+template <>
+struct type_caster<normlab::bindings::Integers> {
+  PYBIND11_TYPE_CASTER(normlab::bindings::Integers, const_name("collections.abc.Sequence[int]"));
+  bool load(handle source, bool) {
+    auto integers = normlab::bindings::integers_from(source);
+    if (!integers) return false;
+    value.list = *std::move(integers);
     return true;
   }
 };

@@ -203,15 +203,14 @@ _NN: Mapping[str, str] = {
     "SmoothL1Loss HuberLoss": _HUBER,
     "init": "copy values in: `net[0].weight.copy_(nl.randn(net[0].weight.shape, std=0.02))`",
     "utils": "use `nl.optim.clip_grad_norm(net.parameters(), 1.0)`",
-    "MultiheadAttention": "use `nl.nn.SelfAttention(128, 4)`",
+    "MultiheadAttention": "use `nl.nn.SelfAttention(128, 4)` or `nl.nn.CrossAttention(128, 4)`",
     "TransformerEncoderLayer": "use `nl.nn.TransformerLayer`",
-    "Transformer": "use `nl.nn.TransformerEncoder`",
+    "Transformer": "use `nl.nn.TransformerEncoder` and `nl.nn.TransformerDecoder`",
     "RNN LSTM GRU": "there are no recurrent layers; see `nl.nn.TransformerEncoder`",
     "Conv1d Conv3d": "use `nl.nn.Conv2d(1, 8, 3)` with an axis of length 1",
     "MaxPool1d AvgPool1d": "use `nl.nn.MaxPool2d((1, 2))` and an axis of 1",
     "Dropout2d": "use `nl.nn.Dropout(0.1)`, which drops elements, not channels",
     "ConvTranspose2d Upsample": "there is none: `nl.nn.Conv2d(1, 8, 3)` and pooling alone",
-    "TransformerDecoder": "there is the encoder alone, `nl.nn.TransformerEncoder`",
     "AdaptiveAvgPool2d": "use `nl.mean` over the last two axes",
 }
 

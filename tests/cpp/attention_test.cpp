@@ -35,9 +35,10 @@ struct Result {
   Tensor z, dqkv;
 };
 
-Result run(const Tensor& qkv, const Tensor& offsets, int64_t heads, const Tensor& dz) {
+Result run(const Tensor& qkv, const Tensor& offsets, int64_t heads, const Tensor& dz,
+           bool causal = false) {
   const Tensor x = qkv.clone().set_requires_grad();
-  const Tensor z = attention(x, offsets, heads);
+  const Tensor z = attention(x, offsets, heads, causal);
   z.backward(dz);
   return {z.detach(), x.grad()};
 }
@@ -63,6 +64,34 @@ TEST_CASE("attention is softmax(q k^T / sqrt(d)) v of each sentence", "[attentio
   }
 }
 
+TEST_CASE("attention is cross_attention to itself, bit by bit", "[attention]") {
+  const bool causal = GENERATE(false, true);
+  const int64_t depth = GENERATE(3, 16), heads = 2, size = heads * depth;
+  const Tensor offsets = offsets_of({3, 0, 1, 97});
+  const Tensor qkv = numbers({101, 3 * size}, 1), dz = numbers({101, size}, 2);
+  const Result self = run(qkv, offsets, heads, dz, causal);
+  const Tensor q = slice(qkv, 1, 0, size).set_requires_grad();
+  const Tensor kv = slice(qkv, 1, size, 3 * size).set_requires_grad();
+  const Tensor z = cross_attention(q, kv, offsets, offsets, heads, causal);
+  z.backward(dz);
+  CHECK(max_difference(z.detach(), self.z) == 0);
+  CHECK(max_difference(concat({q.grad(), kv.grad()}, 1), self.dqkv) == 0);
+}
+
+TEST_CASE("a causal sentence's end is that of a step, its beginning a sentence of its own",
+          "[attention]") {
+  const int64_t heads = 2, size = 48;
+  const Tensor qkv = numbers({100, 3 * size}, 3);
+  const Tensor z = attention(qkv, offsets_of({100}), heads, true);
+  const Tensor q = slice(qkv, 1, 0, size), kv = slice(qkv, 1, size, 3 * size);
+  const int64_t n = GENERATE(1, 7, 59, 100);
+  const Tensor end =
+      cross_attention(q.slice(100 - n, 100), kv, offsets_of({n}), offsets_of({100}), heads, true);
+  CHECK(max_difference(z.slice(100 - n, 100), end) == 0);
+  const Tensor beginning = attention(qkv.slice(0, n), offsets_of({n}), heads, true);
+  CHECK(max_difference(z.slice(0, n), beginning) == 0);
+}
+
 TEST_CASE("attention of float32 is that of float64", "[attention]") {
   const int64_t heads = GENERATE(1, 4);
   const int64_t depth = GENERATE(1, 3, 8, 32, 65);
@@ -73,8 +102,9 @@ TEST_CASE("attention of float32 is that of float64", "[attention]") {
   const Tensor offsets = offsets_of(lengths);
   const Tensor qkv = numbers({total(offsets), 3 * heads * depth}, 4);
   const Tensor dz = numbers({total(offsets), heads * depth}, 5);
-  const Result fast = run(qkv, offsets, heads, dz);
-  const Result exact = run(qkv.to(DType::float64), offsets, heads, dz.to(DType::float64));
+  const bool causal = GENERATE(false, true);
+  const Result fast = run(qkv, offsets, heads, dz, causal);
+  const Result exact = run(qkv.to(DType::float64), offsets, heads, dz.to(DType::float64), causal);
   CHECK(max_difference(fast.z, exact.z) < 3e-6);
   CHECK(max_difference(fast.dqkv, exact.dqkv) < 2e-5);
 }
@@ -83,10 +113,11 @@ TEST_CASE("a sentence's attention depends neither on its company nor on the thre
           "[attention]") {
   const Tensor offsets = offsets_of({23, 100, 1, 64});
   const Tensor qkv = numbers({188, 3 * 64}, 6), dz = numbers({188, 64}, 7);
-  const auto whole = [&] { return run(qkv, offsets, 2, dz); };
+  const bool causal = GENERATE(false, true);
+  const auto whole = [&] { return run(qkv, offsets, 2, dz, causal); };
   const Result all = with_threads(3, whole), again = with_threads(1, whole);
   const Result alone = with_threads(
-      1, [&] { return run(qkv.slice(23, 123), offsets_of({100}), 2, dz.slice(23, 123)); });
+      1, [&] { return run(qkv.slice(23, 123), offsets_of({100}), 2, dz.slice(23, 123), causal); });
   CHECK(max_difference(all.z, again.z) == 0);
   CHECK(max_difference(all.dqkv, again.dqkv) == 0);
   CHECK(max_difference(all.z.slice(23, 123), alone.z) == 0);
@@ -143,6 +174,50 @@ TEST_CASE("attention refuses what does not fit", "[attention]") {
         "attention: offsets must be int64, got float32");
   CHECK(error_of<ShapeError>([&] { attention(qkv, Tensor::zeros({0}, DType::int64), 2); }) ==
         "attention: offsets must be [S + 1], got [0]");
+}
+
+TEST_CASE("cross_attention refuses what does not fit", "[attention]") {
+  const Tensor q = Tensor::zeros({4, 6}), kv = Tensor::zeros({5, 12});
+  const auto attend = [](const Tensor& q, const Tensor& kv, const std::vector<int64_t>& queries,
+                         const std::vector<int64_t>& keys, bool causal = false) {
+    cross_attention(q, kv, offsets_of(queries), offsets_of(keys), 2, causal);
+  };
+  CHECK(error_of<ShapeError>([&] {
+          attend(q, Tensor::zeros({5, 18}), {4}, {5});
+        }) == "cross_attention: kv must be [Tk, 12], keys and values beside q [4, 6], got [5, 18]");
+  CHECK(error_of<ShapeError>([&] {
+          attend(Tensor::zeros({4, 3}), kv, {4}, {5});
+        }) == "cross_attention: q must be [Tq, D] with D a multiple of 2 heads, got [4, 3]");
+  CHECK(error_of<ShapeError>([&] {
+          attend(q, kv, {2, 2}, {5});
+        }) ==
+        "cross_attention: q_offsets and kv_offsets must be of as many sentences, got 2 and 1");
+  CHECK(error_of<ArgumentError>([&] { attend(q, kv, {4}, {4}); }) ==
+        "cross_attention: kv_offsets must end with the number of rows, 5, got 4");
+  CHECK(error_of<ArgumentError>([&] { attend(q, kv, {3}, {5}); }) ==
+        "cross_attention: q_offsets must end with the number of rows, 4, got 3");
+  CHECK(error_of<ArgumentError>([&] {
+          attend(q, kv, {1, 3}, {5, 0});
+        }) ==
+        "cross_attention: queries need a key in their sentence, sentence 1 has 3 queries and no "
+        "key");
+  CHECK(error_of<ArgumentError>([&] {
+          attend(q, kv, {1, 3}, {3, 2}, true);
+        }) ==
+        "cross_attention: causal needs as many keys as queries in a sentence, sentence 1 has 3 "
+        "queries and 2 keys");
+  CHECK(error_of<DtypeError>([&] { attend(q, kv.to(DType::float64), {4}, {5}); }).find("float64") !=
+        std::string::npos);
+}
+
+TEST_CASE("keys without queries have no gradient", "[attention]") {
+  const DType dtype = GENERATE(DType::float32, DType::float64);
+  const Tensor q = numbers({2, 4}, 1).to(dtype).set_requires_grad();
+  const Tensor kv = numbers({7, 8}, 2).to(dtype).set_requires_grad();
+  const Tensor z = cross_attention(q, kv, offsets_of({0, 2, 0}), offsets_of({3, 4, 0}), 2);
+  z.backward(Tensor::ones(z.shape(), dtype));
+  CHECK(max_difference(kv.grad().slice(0, 3), Tensor::zeros({3, 8}, dtype)) == 0);
+  CHECK(max_difference(kv.grad().slice(3, 7), Tensor::zeros({4, 8}, dtype)) > 0);
 }
 
 TEST_CASE("attention of nothing", "[attention]") {
@@ -204,6 +279,42 @@ TEST_CASE("a sentence's attention on the GPU does not depend on its company", "[
   const Result alone = run(qkv.slice(3, 53), offsets_of({50}).to(Device::cuda), 2, dz.slice(3, 53));
   CHECK(all.z.slice(3, 53).to_vector() == alone.z.to_vector());
   CHECK(all.dqkv.slice(3, 53).to_vector() == alone.dqkv.to_vector());
+}
+
+TEST_CASE("causal attention on the GPU does not depend on its company", "[attention][cuda]") {
+  if (!test::has_device()) return;
+  const Tensor qkv = numbers({90, 3 * 24}, 4).to(Device::cuda),
+               dz = numbers({90, 24}, 5).to(Device::cuda);
+  const Result all = run(qkv, offsets_of({3, 50, 37}).to(Device::cuda), 2, dz, true);
+  const Result alone =
+      run(qkv.slice(3, 53), offsets_of({50}).to(Device::cuda), 2, dz.slice(3, 53), true);
+  CHECK(all.z.slice(3, 53).to_vector() == alone.z.to_vector());
+  CHECK(all.dqkv.slice(3, 53).to_vector() == alone.dqkv.to_vector());
+}
+
+TEST_CASE("sentences that lack keys are errors of the GPU's next wait", "[attention][cuda]") {
+  if (!test::has_device()) return;
+  struct Case {
+    std::vector<int64_t> queries, keys;
+    bool causal;
+  };
+  const std::vector<Case> cases = {{{0, 1, 4}, {0, 5, 5}, false}, {{0, 1, 4}, {0, 3, 5}, true},
+                                   {{0, 2, 4}, {1, 2, 5}, false}, {{0, 2, 4}, {0, 6, 5}, false},
+                                   {{0, 2, 4}, {0, 2, 4}, false}, {{0, 2, 3}, {0, 2, 5}, true}};
+  for (const Case& c : cases) {
+    const auto at = [](const std::vector<int64_t>& offsets, Device device) {
+      return Tensor::of({3}, offsets).to(device);
+    };
+    const auto attend = [&](Device device) {
+      return cross_attention(Tensor::zeros({4, 6}, DType::float32, device),
+                             Tensor::zeros({5, 12}, DType::float32, device), at(c.queries, device),
+                             at(c.keys, device), 2, c.causal);
+    };
+    const std::string message = error_of<ArgumentError>([&] { attend(Device::cpu); });
+    CHECK(!message.empty());
+    attend(Device::cuda);
+    CHECK(error_of<ArgumentError>([&] { cuda::synchronize(); }) == message);
+  }
 }
 
 TEST_CASE("offsets that do not fit are errors of the GPU's next wait", "[attention][cuda]") {

@@ -64,6 +64,37 @@ inline void add_indexing(std::vector<OpRow>& all) {
   }
 }
 
+inline void add_cross_attention(std::vector<OpRow>& all) {
+  struct Case {
+    std::vector<int64_t> queries, keys;
+    int64_t heads, depth;
+  };
+  const std::vector<Case> cases = {{{2, 0, 1, 4}, {3, 2, 1, 4}, 2, 3},
+                                   {{1}, {1}, 1, 1},
+                                   {{0, 0}, {3, 0}, 2, 2},
+                                   {{1}, {513}, 1, 3},
+                                   {{1, 1, 1}, {40, 1, 77}, 2, 16},
+                                   {{33, 31, 32}, {33, 70, 40}, 1, 33},
+                                   {{50, 3}, {96, 45}, 2, 64},
+                                   {{5, 37}, {5, 38}, 1, 130}};
+  for (const Case& c : cases)
+    for (const bool causal : {false, true}) {
+      const Tensor offsets = offsets_of(c.queries), key_offsets = offsets_of(c.keys);
+      const int64_t size = c.heads * c.depth;
+      all.push_back({.name = causal ? "causal cross_attention" : "cross_attention",
+                     .call =
+                         [=](const Inputs& in) {
+                           return cross_attention(in[0], in[1], beside(in, offsets),
+                                                  beside(in, key_offsets), c.heads, causal);
+                         },
+                     .inputs = {{leaf({offsets[-1].item<int64_t>(), size}, 1),
+                                 leaf({key_offsets[-1].item<int64_t>(), 2 * size}, 2)}},
+                     .bfloat16 = 0.03,
+                     .refuses_integers = false,
+                     .gradient = 1e-7});
+    }
+}
+
 inline void add_packed(std::vector<OpRow>& all) {
   struct Case {
     std::vector<int64_t> lengths;
@@ -76,14 +107,18 @@ inline void add_packed(std::vector<OpRow>& all) {
   for (const Case& c : cases) {
     const Tensor offsets = offsets_of(c.lengths);
     const int64_t T = offsets[-1].item<int64_t>();
-    all.push_back(
-        {.name = "attention",
-         .call = [=](const Inputs& in) { return attention(in[0], beside(in, offsets), c.heads); },
-         .inputs = {{leaf({T, 3 * c.heads * c.depth}, 1)}},
-         .bfloat16 = 0.03,
-         .refuses_integers = false,
-         .gradient = 1e-7});
+    for (const bool causal : {false, true})
+      all.push_back({.name = causal ? "causal attention" : "attention",
+                     .call =
+                         [=](const Inputs& in) {
+                           return attention(in[0], beside(in, offsets), c.heads, causal);
+                         },
+                     .inputs = {{leaf({T, 3 * c.heads * c.depth}, 1)}},
+                     .bfloat16 = 0.03,
+                     .refuses_integers = false,
+                     .gradient = 1e-7});
   }
+  add_cross_attention(all);
   for (const std::vector<int64_t>& lengths :
        {std::vector<int64_t>{2, 0, 3}, {3, 0, 1, 5, 45}, {700}, {0, 0}, {}})
     for (const int64_t size : {0, 1, 3, 33, 513}) {

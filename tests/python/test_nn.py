@@ -580,6 +580,54 @@ def test_weights_can_be_replaced_and_tied():
     assert out.weight.requires_grad and out.weight.is_leaf
 
 
+def tied_network():
+    """A table that is also the output's weight, as in a language model."""
+    table, inner, out = nn.Embedding(7, 3), nn.Linear(3, 3), nn.Linear(3, 7, bias=False)
+    out.weight = table.weight
+    return Holder(table=table, inner=inner, out=out)
+
+
+def tied_logits(net, tokens):
+    return net.out(net.inner(net.table(tokens)))
+
+
+def test_a_tied_weight_has_one_gradient_and_one_place_in_files(tmp_path):
+    net = tied_network()
+    tokens, targets = nl.tensor([1, 2, 5, 1]), nl.tensor([2, 5, 1, 0])
+    assert list(net.state()) == ["inner.bias", "inner.weight", "table.weight"]
+    assert net.num_parameters() == 21 + 9 + 3
+    apart = [nn.Parameter(net.table.weight.detach().clone()) for _ in range(2)]
+    nl.cross_entropy(tied_logits(net, tokens), targets).backward()
+    hidden = net.inner(nl.embedding(apart[0], tokens))
+    nl.cross_entropy(nl.linear(hidden, apart[1]), targets).backward()
+    np.testing.assert_allclose(
+        net.table.weight.grad.numpy(), (apart[0].grad + apart[1].grad).numpy(), atol=1e-7
+    )
+    before = net.table.weight.numpy().copy()
+    gradient = net.table.weight.grad.numpy()
+    optimizer = nl.optim.SGD(net.parameters(), 0.5)
+    optimizer.step()
+    np.testing.assert_allclose(net.table.weight.numpy(), before - 0.5 * gradient, atol=1e-6)
+    assert net.out.weight is net.table.weight
+    nl.save(tmp_path / "net.safetensors", net.state())
+    other = tied_network()
+    other.load_state(nl.load(tmp_path / "net.safetensors"))
+    assert np.array_equal(tied_logits(other, tokens).numpy(), tied_logits(net, tokens).numpy())
+
+
+def test_a_tied_weight_learns_with_adam():
+    net, tokens = tied_network(), nl.tensor([1, 2, 5, 1])
+    optimizer = nl.optim.AdamW(net.parameters(), 0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nl.cross_entropy(tied_logits(net, tokens), nl.tensor([2, 5, 1, 2]))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -468,11 +468,15 @@ MODULES = {
     "LeakyReLU": lambda: nn.LeakyReLU(0.3),
     "Flatten": lambda: nn.Flatten(0, 1),
     "Sequential": net_of_two,
-    "SelfAttention": lambda: nn.SelfAttention(4, 2),
+    "SelfAttention": lambda: nn.SelfAttention(4, 2, causal=True),
+    "CrossAttention": lambda: nn.CrossAttention(4, 2),
     "TransformerLayer": lambda: nn.TransformerLayer(4, 2, 8, norm="adanorm", C=0.5, dropout=0.2),
     "TransformerEncoder": lambda: nn.TransformerEncoder(
         4, 2, 8, 2, pre_norm=False, activation="gelu", norm="detachnorm", eps=1e-3
     ),
+    "causal TransformerEncoder": lambda: nn.TransformerEncoder(4, 2, 8, 2, causal=True),
+    "TransformerDecoderLayer": lambda: nn.TransformerDecoderLayer(4, 2, 8, norm="rmsnorm"),
+    "TransformerDecoder": lambda: nn.TransformerDecoder(4, 2, 8, 2, pre_norm=False, dropout=0.2),
     "Classifier": lambda: nl.text.Classifier(7, 3, 8, 2, 8, 1, position_scale=0.5, norm="rmsnorm"),
     "Network": lambda: nl.parse.Network(9, 3, 4, embedding=4, hidden=8, input_norm=True),
     "ModuleList": lambda: nn.ModuleList([nn.Linear(1, 1), nn.ReLU()]),

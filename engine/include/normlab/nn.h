@@ -218,7 +218,7 @@ class Sequential : public Module {
   std::vector<std::shared_ptr<Module>> list_;
 };
 
-/// Settings of a Transformer encoder.
+/// Settings of a Transformer's encoder or decoder.
 struct TransformerOptions {
   int64_t size = 128;  ///< D, a multiple of heads
   int64_t heads = 4;
@@ -229,16 +229,67 @@ struct TransformerOptions {
   bool pre_norm = true;
   Activation activation = Activation::relu;  ///< of the feed-forward part
   NormSpec norm = {};
+  /// Self-attention to a token and those before it: a language model. A decoder always is.
+  bool causal = false;
 };
+
+/// Keys and values of the tokens that an encoder with `causal` or a decoder has seen: a step costs
+/// the new tokens alone. It belongs to the first module that it is given to. Modules that have a
+/// cache record no gradients, and ArgumentError asks for NoGrad.
+class KeyValueCache {
+ public:
+  KeyValueCache();
+  ~KeyValueCache();
+  KeyValueCache(const KeyValueCache&) = delete;
+  KeyValueCache& operator=(const KeyValueCache&) = delete;
+  /// Tokens of each sentence; empty before the first call.
+  const std::vector<int64_t>& lengths() const;
+  /// Keeps the sentences of these numbers in this order: some twice (beams), others not (finished).
+  /// RangeError for a number that is none of a sentence.
+  void take(const std::vector<int64_t>& index);
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+struct CachedLayer;
 
 /// Multi-head self-attention (Vaswani et al. 2017) within sentences: parameters `qkv` and `out`.
 class SelfAttention : public Module {
  public:
-  SelfAttention(int64_t size, int64_t heads);
+  SelfAttention(int64_t size, int64_t heads, bool causal = false);
   /// x [T, D], one sentence.
   Tensor forward(const Tensor& x) override;
   /// x [T, D], packed sentences, see attention().
   Tensor forward(const Tensor& x, const Tensor& offsets);
+  /// x: the tokens that follow those of the cache.
+  Tensor forward(const Tensor& x, const Tensor& offsets, CachedLayer& cache);
+  int64_t heads() const { return heads_; }
+  int64_t size() const { return out_->weight.size(0); }
+  bool causal() const { return causal_; }
+
+ private:
+  using Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
+  int64_t heads_;
+  bool causal_;
+  std::shared_ptr<Linear> qkv_, out_;
+};
+
+/// Multi-head attention of each sentence to its memory, see cross_attention(): parameters `query`,
+/// `key_value` and `out`.
+class CrossAttention : public Module {
+ public:
+  CrossAttention(int64_t size, int64_t heads);
+  /// ArgumentError: there is no memory.
+  Tensor forward(const Tensor& x) override;
+  /// x [T, D] and memory [M, D], packed sentences.
+  Tensor forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                 const Tensor& memory_offsets);
+  /// The memory is that of the first call with this cache.
+  Tensor forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                 const Tensor& memory_offsets, CachedLayer& cache);
   int64_t heads() const { return heads_; }
   int64_t size() const { return out_->weight.size(0); }
 
@@ -246,7 +297,7 @@ class SelfAttention : public Module {
   using Module::on_register;
   void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
   int64_t heads_;
-  std::shared_ptr<Linear> qkv_, out_;
+  std::shared_ptr<Linear> query_, key_value_, out_;
 };
 
 /// Self-attention and a feed-forward part, each with its norm, dropout and residual connection.
@@ -255,13 +306,14 @@ class TransformerLayer : public Module {
   explicit TransformerLayer(const TransformerOptions& options);
   Tensor forward(const Tensor& x) override;
   Tensor forward(const Tensor& x, const Tensor& offsets);
+  Tensor forward(const Tensor& x, const Tensor& offsets, CachedLayer& cache);
   const TransformerOptions& options() const { return options_; }
 
  private:
   using Module::on_register;
   void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
-  Tensor attend(const Tensor& x, const Tensor& offsets);
-  Tensor feed_forward(const Tensor& x);
+  template <class Attend>
+  Tensor run(const Tensor& x, const Attend& attend);
   TransformerOptions options_;
   std::shared_ptr<Norm> norm1_, norm2_;
   std::shared_ptr<SelfAttention> attention_;
@@ -274,6 +326,9 @@ class TransformerEncoder : public Module {
   explicit TransformerEncoder(const TransformerOptions& options);
   Tensor forward(const Tensor& x) override;
   Tensor forward(const Tensor& x, const Tensor& offsets);
+  /// x: the tokens, at least one a sentence, that follow those of the cache; it gets them, too. The
+  /// result is that of the whole sentences but for rounding. ArgumentError without `causal`.
+  Tensor forward(const Tensor& x, const Tensor& offsets, KeyValueCache& cache);
   const TransformerOptions& options() const { return options_; }
 
  private:
@@ -281,6 +336,55 @@ class TransformerEncoder : public Module {
   void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
   TransformerOptions options_;
   std::vector<std::shared_ptr<TransformerLayer>> layers_;
+  std::shared_ptr<Norm> norm_;
+};
+
+/// Causal self-attention, attention to the memory and a feed-forward part, each with its norm,
+/// dropout and residual connection: norm1, attention, norm2, cross, norm3, up, down.
+class TransformerDecoderLayer : public Module {
+ public:
+  explicit TransformerDecoderLayer(const TransformerOptions& options);
+  /// ArgumentError: there is no memory.
+  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                 const Tensor& memory_offsets);
+  Tensor forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                 const Tensor& memory_offsets, CachedLayer& cache);
+  const TransformerOptions& options() const { return options_; }
+
+ private:
+  using Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
+  template <class Attend, class Cross>
+  Tensor run(const Tensor& x, const Attend& attend, const Cross& cross);
+  TransformerOptions options_;
+  std::shared_ptr<Norm> norm1_, norm2_, norm3_;
+  std::shared_ptr<SelfAttention> attention_;
+  std::shared_ptr<CrossAttention> cross_;
+  std::shared_ptr<Linear> up_, down_;
+};
+
+/// `layers` decoder layers and, with pre_norm, a norm at the end (Vaswani et al. 2017).
+class TransformerDecoder : public Module {
+ public:
+  /// options.causal is true whatever is given.
+  explicit TransformerDecoder(const TransformerOptions& options);
+  /// ArgumentError: there is no memory.
+  Tensor forward(const Tensor& x) override;
+  /// x [T, D] -> [T, D]: packed sentences, each with its memory: rows of memory [M, D].
+  Tensor forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                 const Tensor& memory_offsets);
+  /// As the encoder's. The memory is that of the first call with this cache, which keeps its keys
+  /// and values; in later calls it may be undefined.
+  Tensor forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                 const Tensor& memory_offsets, KeyValueCache& cache);
+  const TransformerOptions& options() const { return options_; }
+
+ private:
+  using Module::on_register;
+  void on_register(const std::string& name, const std::shared_ptr<Module>& module) override;
+  TransformerOptions options_;
+  std::vector<std::shared_ptr<TransformerDecoderLayer>> layers_;
   std::shared_ptr<Norm> norm_;
 };
 

@@ -333,11 +333,23 @@ Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor&
 /// Scaled dot-product self-attention within each sentence, all heads, forward and backward fused:
 /// softmax(q k^T / sqrt(D / heads)) v (Vaswani et al. 2017, eq. 1). What backward keeps is qkv,
 /// the result and one number a row and head: linear in T.
-/// @param qkv  [T, 3 D]: queries, keys and values, each of `heads` heads side by side.
-/// @return     [T, D].
+/// @param qkv     [T, 3 D]: queries, keys and values, each of `heads` heads side by side.
+/// @param causal  each query sees the keys up to its own. The rest costs nothing.
+/// @return        [T, D].
 /// @throws ShapeError  qkv is not [T, 3 D] with D a multiple of heads.
 /// @throws DeviceError  on the GPU, heads of more than 256 elements.
-Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads);
+Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads, bool causal = false);
+/// The same of queries and keys from two packed batches with as many sentences: the queries of
+/// sentence i see the keys of sentence i. attention() is the case where both are one.
+/// @param q       [Tq, D], packed by q_offsets.
+/// @param kv      [Tk, 2 D]: keys and values, packed by kv_offsets.
+/// @param causal  aligned to the end: query i of n sees the keys j <= m - n + i of m.
+/// @return        [Tq, D].
+/// @throws ShapeError  Other shapes, or offsets of different lengths.
+/// @throws ArgumentError  A sentence has queries and no keys, or causal and fewer keys than
+///                        queries. On the GPU at the next call that waits.
+Tensor cross_attention(const Tensor& q, const Tensor& kv, const Tensor& q_offsets,
+                       const Tensor& kv_offsets, int64_t heads, bool causal = false);
 /// Mean of the rows of each sentence: [S, D]; zeros for an empty one.
 Tensor segment_mean(const Tensor& x, const Tensor& offsets);
 

@@ -100,9 +100,37 @@ void product_tile(TileRows a, int64_t step, int64_t K, RightSide b, float* c, in
     if (r < rows) store_tile_row<V>(c + r * c_step, acc[r], width);
 }
 
+/// V vectors of a single row, summed in the same order as those of a tile.
+template <int V>
+void product_row(const float* a, int64_t step, int64_t K, RightSide b, float* c, int64_t width) {
+  vfloat acc[V] = {};
+  for (int64_t k = 0; k < K; ++k) {
+    const float* row = b.data + k * b.step;
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) acc[v] += a[k * step] * load(row + v * kLanes);
+  }
+  store_tile_row<V>(c, acc, width);
+}
+
+/// tiled_product() of one row: wider tiles, and none of their rows in vain.
+[[maybe_unused]] inline void row_product(const float* a, int64_t step, RightSide b, int64_t N,
+                                         int64_t K, float* c) {
+  constexpr int kWide = 8;
+  int64_t j = 0;
+  for (; j + kWide * kLanes <= N; j += kWide * kLanes)
+    product_row<kWide>(a, step, K, {b.data + j, b.step}, c + j, kWide * kLanes);
+  for (; j < N; j += kTileWidth) {
+    const int64_t width = N - j < kTileWidth ? N - j : kTileWidth;
+    with_vectors(width, [&]<int V>() {
+      product_row<V>(a, step, K, {b.data + j, b.step}, c + j, width);
+    });
+  }
+}
+
 /// C [M, N] = A B, or C + A B; nothing behind the N-th column is written.
 [[maybe_unused]] inline void tiled_product(LeftSide a, RightSide b, int64_t M, int64_t N, int64_t K,
                                            float* c, int64_t c_step, bool add = false) {
+  if (M == 1 && !add) return row_product(a.data, a.step, b, N, K, c);
   for (int64_t j = 0; j < N; j += kTileWidth) {
     const int64_t width = N - j < kTileWidth ? N - j : kTileWidth;
     for (int64_t i = 0; i < M; i += kTileRows) {

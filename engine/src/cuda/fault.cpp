@@ -22,12 +22,16 @@ namespace {
       fail<RangeError>(op, "target classes must be in [0, ", n, "), got ", f.value, " in row ",
                        f.place);
     case FaultKind::offsets_begin:
-      fail<ArgumentError>(op, "offsets must begin with 0, got ", f.value);
+      fail<ArgumentError>(op, f.check.name, " must begin with 0, got ", f.value);
     case FaultKind::offsets_fall:
-      fail<ArgumentError>(op, "offsets must not fall, got ", f.before, " and then ", f.value,
+      fail<ArgumentError>(op, f.check.name, " must not fall, got ", f.before, " and then ", f.value,
                           " at ", f.place);
     case FaultKind::offsets_end:
-      fail<ArgumentError>(op, "offsets must end with the number of rows, ", n, ", got ", f.value);
+      fail<ArgumentError>(op, f.check.name, " must end with the number of rows, ", n, ", got ",
+                          f.value);
+    case FaultKind::no_keys:
+    case FaultKind::too_few_keys:
+      fail<ArgumentError>(op, too_few_keys(f.place, f.before, f.value));
     default:
       fail<RangeError>(op, "index must be in [", -n, ", ", n, "), got ", f.value, " at ",
                        position(shape, f.place));
@@ -36,9 +40,18 @@ namespace {
 
 }  // namespace
 
-ValueCheck value_check(const char* op, const Shape& shape, int64_t bound) {
+std::string too_few_keys(int64_t sentence, int64_t queries, int64_t keys) {
+  const std::string there =
+      "sentence " + std::to_string(sentence) + " has " + std::to_string(queries) + " queries and ";
+  if (keys == 0) return "queries need a key in their sentence, " + there + "no key";
+  return "causal needs as many keys as queries in a sentence, " + there + std::to_string(keys) +
+         " keys";
+}
+
+ValueCheck value_check(const char* op, const Shape& shape, int64_t bound, const char* name) {
   ValueCheck check{};
   std::strncpy(check.op, op, sizeof check.op - 1);
+  std::strncpy(check.name, name, sizeof check.name - 1);
   check.bound = bound;
   check.rank = shape.rank();
   std::copy(shape.begin(), shape.end(), check.shape);

@@ -18,11 +18,14 @@ enum class FaultKind : int32_t {
   offsets_begin,  ///< not 0
   offsets_fall,   ///< less than the one before
   offsets_end,    ///< not `bound`
+  no_keys,        ///< a sentence has `before` queries and no keys
+  too_few_keys,   ///< a sentence has fewer keys than its `before` queries
 };
 
 /// What an op says about the values that its kernel is to check.
 struct ValueCheck {
   char op[24];
+  char name[16];  ///< of the tensor of the values, if they are offsets
   int64_t bound;
   int32_t rank;  ///< of the tensor of the values, by which places are told
   int64_t shape[Shape::kMaxRank];

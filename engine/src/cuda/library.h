@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mutex>
+#include <string>
 
 #include "cuda/interface.h"
 #include "normlab/cuda.h"
@@ -17,7 +18,10 @@ const Backend& backend();
 const Backend& opened_backend();
 
 /// What an op says about the values of a tensor of that shape, see fault.h.
-ValueCheck value_check(const char* op, const Shape& shape, int64_t bound);
+ValueCheck value_check(const char* op, const Shape& shape, int64_t bound,
+                       const char* name = "offsets");
+/// What a sentence's queries lack, in words.
+std::string too_few_keys(int64_t sentence, int64_t queries, int64_t keys);
 /// After a call that waited for the GPU: throws what kernels found since the last time.
 void raise_fault();
 

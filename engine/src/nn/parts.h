@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "normlab/nn.h"
+#include "ops/segments.h"
 
 // What a class of modules does with its parts when they are registered anew: it keeps them as
 // members too, see Module::on_register().
@@ -42,6 +43,17 @@ void take_element(const std::string& name, const std::shared_ptr<Module>& module
     list[i] = std::move(element);
     return;
   }
+}
+
+/// The offsets of x taken as one sentence.
+inline Tensor offsets_of(const char* op, const Tensor& x) {
+  check(x.rank() == 2, op, "x must be [T, D], got ", x.shape());
+  return one_sentence(x);
+}
+
+/// What forward(x) of a module with a memory does.
+[[noreturn]] inline void needs_memory(const char* op) {
+  fail<ArgumentError>(op, "needs a memory: forward(x, memory, offsets, memory_offsets)");
 }
 
 }  // namespace normlab::nn

@@ -1,59 +1,68 @@
+#include "nn/key_value_cache.h"
 #include "nn/parts.h"
-#include "ops/segments.h"
 
 namespace normlab::nn {
 namespace {
-
-/// The offsets of x taken as one sentence.
-Tensor offsets_of(const char* op, const Tensor& x) {
-  check(x.rank() == 2, op, "x must be [T, D], got ", x.shape());
-  return one_sentence(x);
-}
 
 std::shared_ptr<Norm> make_norm(const TransformerOptions& options) {
   return std::make_shared<Norm>(options.norm, Shape{options.size});
 }
 
+TransformerOptions checked(const char* op, TransformerOptions options) {
+  check<ArgumentError>(options.hidden > 0, op, "hidden must be positive, got ", options.hidden);
+  check<ArgumentError>(options.dropout >= 0 && options.dropout < 1, op,
+                       "dropout must be in [0, 1), got ", options.dropout);
+  return options;
+}
+
+TransformerOptions always_causal(TransformerOptions options) {
+  options.causal = true;
+  return options;
+}
+
+void register_feed_forward(Module& layer, const TransformerOptions& o) {
+  layer.register_module("up", std::make_shared<Linear>(o.size, o.hidden, true, o.activation));
+  layer.register_module("down", std::make_shared<Linear>(o.hidden, o.size));
+}
+
+/// One part of a layer: x + f(norm(x)) with pre_norm, else norm(x + f(x)); dropout behind f.
+class Residual {
+ public:
+  Residual(const TransformerOptions& options, bool training)
+      : options_(options), training_(training) {}
+  template <class F>
+  Tensor operator()(Norm& norm, const Tensor& x, const F& f) const {
+    const auto branch = [&](const Tensor& y) { return dropout(f(y), options_.dropout, training_); };
+    if (options_.pre_norm) return x + branch(norm.forward(x));
+    return norm.forward(x + branch(x));
+  }
+
+ private:
+  const TransformerOptions& options_;
+  bool training_;
+};
+
+/// The layers one after the other between the dropout of the input and the norm at the end.
+template <class Layers, class Run>
+Tensor run_layers(const Tensor& x, double dropout_p, bool training, const Layers& layers,
+                  const std::shared_ptr<Norm>& norm, const Run& run) {
+  Tensor z = dropout(x, dropout_p, training);
+  for (size_t i = 0; i < layers.size(); ++i) z = run(*layers[i], z, i);
+  return norm ? norm->forward(z) : z;
+}
+
 }  // namespace
-
-// --- attention --------------------------------------------------------------------------------
-
-SelfAttention::SelfAttention(int64_t size, int64_t heads) : heads_(heads) {
-  check<ArgumentError>(size > 0 && heads > 0 && size % heads == 0, "SelfAttention",
-                       "size must be a positive multiple of heads, got size ", size, " and ", heads,
-                       " heads");
-  register_module("qkv", std::make_shared<Linear>(size, 3 * size));
-  register_module("out", std::make_shared<Linear>(size, size));
-}
-
-void SelfAttention::on_register(const std::string& name, const std::shared_ptr<Module>& module) {
-  if (name == "qkv") take_module(name, module, qkv_, "Linear");
-  if (name == "out") take_module(name, module, out_, "Linear");
-}
-
-Tensor SelfAttention::forward(const Tensor& x) {
-  return forward(x, offsets_of("SelfAttention", x));
-}
-
-Tensor SelfAttention::forward(const Tensor& x, const Tensor& offsets) {
-  return out_->forward(attention(qkv_->forward(x), offsets, heads_));
-}
 
 // --- layer ------------------------------------------------------------------------------------
 
-TransformerLayer::TransformerLayer(const TransformerOptions& options) : options_(options) {
-  check<ArgumentError>(options.hidden > 0, "TransformerLayer", "hidden must be positive, got ",
-                       options.hidden);
-  check<ArgumentError>(options.dropout >= 0 && options.dropout < 1, "TransformerLayer",
-                       "dropout must be in [0, 1), got ", options.dropout);
-  const auto attention = std::make_shared<SelfAttention>(options.size, options.heads);
-  const auto up = std::make_shared<Linear>(options.size, options.hidden, true, options.activation);
-  const auto down = std::make_shared<Linear>(options.hidden, options.size);
+TransformerLayer::TransformerLayer(const TransformerOptions& options)
+    : options_(checked("TransformerLayer", options)) {
+  const auto attention =
+      std::make_shared<SelfAttention>(options.size, options.heads, options.causal);
   register_module("norm1", make_norm(options));
   register_module("attention", attention);
   register_module("norm2", make_norm(options));
-  register_module("up", up);
-  register_module("down", down);
+  register_feed_forward(*this, options);
 }
 
 void TransformerLayer::on_register(const std::string& name, const std::shared_ptr<Module>& module) {
@@ -64,12 +73,11 @@ void TransformerLayer::on_register(const std::string& name, const std::shared_pt
   if (name == "down") take_module(name, module, down_, "Linear");
 }
 
-Tensor TransformerLayer::attend(const Tensor& x, const Tensor& offsets) {
-  return dropout(attention_->forward(x, offsets), options_.dropout, training());
-}
-
-Tensor TransformerLayer::feed_forward(const Tensor& x) {
-  return dropout(down_->forward(up_->forward(x)), options_.dropout, training());
+template <class Attend>
+Tensor TransformerLayer::run(const Tensor& x, const Attend& attend) {
+  const Residual add(options_, training());
+  const Tensor y = add(*norm1_, x, attend);
+  return add(*norm2_, y, [&](const Tensor& t) { return down_->forward(up_->forward(t)); });
 }
 
 Tensor TransformerLayer::forward(const Tensor& x) {
@@ -77,12 +85,11 @@ Tensor TransformerLayer::forward(const Tensor& x) {
 }
 
 Tensor TransformerLayer::forward(const Tensor& x, const Tensor& offsets) {
-  if (options_.pre_norm) {
-    const Tensor y = x + attend(norm1_->forward(x), offsets);
-    return y + feed_forward(norm2_->forward(y));
-  }
-  const Tensor y = norm1_->forward(x + attend(x, offsets));
-  return norm2_->forward(y + feed_forward(y));
+  return run(x, [&](const Tensor& t) { return attention_->forward(t, offsets); });
+}
+
+Tensor TransformerLayer::forward(const Tensor& x, const Tensor& offsets, CachedLayer& cache) {
+  return run(x, [&](const Tensor& t) { return attention_->forward(t, offsets, cache); });
 }
 
 // --- encoder ----------------------------------------------------------------------------------
@@ -108,9 +115,112 @@ Tensor TransformerEncoder::forward(const Tensor& x) {
 }
 
 Tensor TransformerEncoder::forward(const Tensor& x, const Tensor& offsets) {
-  Tensor z = dropout(x, options_.dropout, training());
-  for (const std::shared_ptr<TransformerLayer>& layer : layers_) z = layer->forward(z, offsets);
-  return norm_ ? norm_->forward(z) : z;
+  return run_layers(
+      x, options_.dropout, training(), layers_, norm_,
+      [&](TransformerLayer& layer, const Tensor& z, size_t) { return layer.forward(z, offsets); });
+}
+
+Tensor TransformerEncoder::forward(const Tensor& x, const Tensor& offsets, KeyValueCache& cache) {
+  CachedCall call("TransformerEncoder", cache, options_, x, offsets);
+  const Tensor z = run_layers(x, options_.dropout, training(), layers_, norm_,
+                              [&](TransformerLayer& layer, const Tensor& z, size_t i) {
+                                return layer.forward(z, offsets, call.layer(i));
+                              });
+  call.succeed();
+  return z;
+}
+
+// --- decoder layer ----------------------------------------------------------------------------
+
+TransformerDecoderLayer::TransformerDecoderLayer(const TransformerOptions& options)
+    : options_(always_causal(checked("TransformerDecoderLayer", options))) {
+  register_module("norm1", make_norm(options));
+  register_module("attention", std::make_shared<SelfAttention>(options.size, options.heads, true));
+  register_module("norm2", make_norm(options));
+  register_module("cross", std::make_shared<CrossAttention>(options.size, options.heads));
+  register_module("norm3", make_norm(options));
+  register_feed_forward(*this, options);
+}
+
+void TransformerDecoderLayer::on_register(const std::string& name,
+                                          const std::shared_ptr<Module>& module) {
+  if (name == "norm1") take_module(name, module, norm1_, "Norm");
+  if (name == "norm2") take_module(name, module, norm2_, "Norm");
+  if (name == "norm3") take_module(name, module, norm3_, "Norm");
+  if (name == "attention") take_module(name, module, attention_, "SelfAttention");
+  if (name == "cross") take_module(name, module, cross_, "CrossAttention");
+  if (name == "up") take_module(name, module, up_, "Linear");
+  if (name == "down") take_module(name, module, down_, "Linear");
+}
+
+template <class Attend, class Cross>
+Tensor TransformerDecoderLayer::run(const Tensor& x, const Attend& attend, const Cross& cross) {
+  const Residual add(options_, training());
+  const Tensor y = add(*norm2_, add(*norm1_, x, attend), cross);
+  return add(*norm3_, y, [&](const Tensor& t) { return down_->forward(up_->forward(t)); });
+}
+
+Tensor TransformerDecoderLayer::forward(const Tensor&) {
+  needs_memory("TransformerDecoderLayer");
+}
+
+Tensor TransformerDecoderLayer::forward(const Tensor& x, const Tensor& memory,
+                                        const Tensor& offsets, const Tensor& memory_offsets) {
+  return run(
+      x, [&](const Tensor& t) { return attention_->forward(t, offsets); },
+      [&](const Tensor& t) { return cross_->forward(t, memory, offsets, memory_offsets); });
+}
+
+Tensor TransformerDecoderLayer::forward(const Tensor& x, const Tensor& memory,
+                                        const Tensor& offsets, const Tensor& memory_offsets,
+                                        CachedLayer& cache) {
+  return run(
+      x, [&](const Tensor& t) { return attention_->forward(t, offsets, cache); },
+      [&](const Tensor& t) { return cross_->forward(t, memory, offsets, memory_offsets, cache); });
+}
+
+// --- decoder ----------------------------------------------------------------------------------
+
+TransformerDecoder::TransformerDecoder(const TransformerOptions& options)
+    : options_(always_causal(options)) {
+  check<ArgumentError>(options.layers > 0, "TransformerDecoder", "layers must be positive, got ",
+                       options.layers);
+  for (int64_t i = 0; i < options.layers; ++i)
+    register_module(std::to_string(i), std::make_shared<TransformerDecoderLayer>(options));
+  if (options.pre_norm) register_module("norm", make_norm(options));
+}
+
+void TransformerDecoder::on_register(const std::string& name,
+                                     const std::shared_ptr<Module>& module) {
+  if (name == "norm")
+    take_module(name, module, norm_, "Norm");
+  else
+    take_element(name, module, layers_, "TransformerDecoderLayer");
+}
+
+Tensor TransformerDecoder::forward(const Tensor&) {
+  needs_memory("TransformerDecoder");
+}
+
+Tensor TransformerDecoder::forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                                   const Tensor& memory_offsets) {
+  return run_layers(x, options_.dropout, training(), layers_, norm_,
+                    [&](TransformerDecoderLayer& layer, const Tensor& z, size_t) {
+                      return layer.forward(z, memory, offsets, memory_offsets);
+                    });
+}
+
+Tensor TransformerDecoder::forward(const Tensor& x, const Tensor& memory, const Tensor& offsets,
+                                   const Tensor& memory_offsets, KeyValueCache& cache) {
+  CachedCall call("TransformerDecoder", cache, options_, x, offsets);
+  call.set_memory(memory, memory_offsets);
+  const Tensor z =
+      run_layers(x, options_.dropout, training(), layers_, norm_,
+                 [&](TransformerDecoderLayer& layer, const Tensor& z, size_t i) {
+                   return layer.forward(z, memory, offsets, memory_offsets, call.layer(i));
+                 });
+  call.succeed();
+  return z;
 }
 
 }  // namespace normlab::nn

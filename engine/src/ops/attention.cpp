@@ -1,135 +1,159 @@
 #include "ops/attention.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/bfloat16.h"
 #include "core/dispatch.h"
 #include "core/tensor_impl.h"
-#include "cpu/parallel.h"
 #include "cuda/library.h"
 #include "normlab/ops.h"
 #include "ops/attention_cuda.h"
+#include "ops/attention_run.h"
+#include "ops/elementwise.h"
 #include "ops/segments.h"
 
 namespace normlab {
 namespace {
 
+/// Rows of queries and of keys and values, which are the last two parts of kv's rows: in
+/// self-attention q and kv are one tensor [T, 3 D].
 struct PackedAttention {
-  const Tensor &qkv, &offsets, &z, &log_sum;
+  const char* op;
+  Tensor q, kv, offsets, key_offsets, z, log_sum;
   int64_t heads;
-  Tensor dz = {}, dqkv = {};
+  bool causal;
+  Tensor dz = {}, dq = {}, dkv = {};
   bool bfloat16_products = false;
+
+  bool is_self() const { return q.is(kv); }
+  int64_t sentences() const { return offsets.numel() - 1; }
+  int64_t size() const { return z.size(1); }
+  int64_t key_column() const { return kv.size(1) - 2 * size(); }
+  int64_t value_column() const { return kv.size(1) - size(); }
 };
+
+/// Rows of x from element (row, column) on; those of a gradient that is not asked for are null.
+template <class T>
+HeadRows<T> rows_of(const Tensor& x, int64_t row, int64_t column) {
+  if (!x) return {};
+  return {static_cast<T*>(x.raw()) + row * x.size(1) + column, x.size(1)};
+}
 
 /// Head `job % heads` of sentence `job / heads`.
 template <class T>
 AttentionHead<T> head_of(const PackedAttention& c, int64_t job) {
-  const int64_t *offset = c.offsets.data<int64_t>() + job / c.heads, head = job % c.heads;
+  const int64_t sentence = job / c.heads, head = job % c.heads;
+  const int64_t* offset = c.offsets.data<int64_t>() + sentence;
+  const int64_t* key_offset = c.key_offsets.data<int64_t>() + sentence;
   AttentionHead<T> h;
-  h.length = offset[1] - offset[0];
-  h.size = c.z.size(1);
-  h.depth = h.size / c.heads;
+  h.queries = offset[1] - offset[0];
+  h.keys = key_offset[1] - key_offset[0];
+  h.depth = c.size() / c.heads;
+  h.causal = c.causal;
   h.scale = static_cast<T>(1 / std::sqrt(static_cast<double>(h.depth)));
-  const int64_t at = offset[0] * h.size + head * h.depth;
-  const int64_t at3 = 3 * offset[0] * h.size + head * h.depth;
-  h.qkv = c.qkv.data<T>() + at3;
-  h.z = static_cast<T*>(c.z.raw()) + at;
+  const int64_t at = head * h.depth, key = c.key_column() + at, value = c.value_column() + at;
+  h.q = rows_of<const T>(c.q, offset[0], at);
+  h.k = rows_of<const T>(c.kv, key_offset[0], key);
+  h.v = rows_of<const T>(c.kv, key_offset[0], value);
+  h.z = rows_of<T>(c.z, offset[0], at);
   h.log_sum = static_cast<T*>(c.log_sum.raw()) + head * c.z.size(0) + offset[0];
-  if (c.dz) h.dz = c.dz.data<T>() + at;
-  if (c.dqkv) h.dqkv = static_cast<T*>(c.dqkv.raw()) + at3;
+  h.dz = rows_of<const T>(c.dz, offset[0], at);
+  h.dq = rows_of<T>(c.dq, offset[0], at);
+  h.dk = rows_of<T>(c.dkv, key_offset[0], key);
+  h.dv = rows_of<T>(c.dkv, key_offset[0], value);
   h.bfloat16_products = c.bfloat16_products;
   return h;
 }
 
-int64_t scratch_size(const AttentionHead<float>& h) {
-  return attention_scratch(h.length, h.depth);
-}
-int64_t scratch_size(const AttentionHead<double>& h) {
-  return h.length;
-}
-void run_head(const AttentionHead<float>& h, float* scratch) {
-  const AttentionKernels& kernels = attention_kernels_for_cpu();
-  (h.dqkv ? kernels.backward : kernels.forward)(h, scratch);
-}
-void run_head(const AttentionHead<double>& h, double* scratch) {
-  h.dqkv ? reference::attention_backward(h) : reference::attention(h, scratch);
-}
-
-/// All heads of all sentences, each by one thread. Sentences of a part share its scratch, which is
-/// there before the threads start: nothing in them can fail.
 template <class T>
 void run(const PackedAttention& c) {
-  const int64_t sentences = c.offsets.numel() - 1, jobs = sentences * c.heads;
-  if (c.z.numel() == 0) return;
-  int64_t floats = 0;
-  for (int64_t s = 0; s < sentences; ++s)
-    floats = std::max(floats, (scratch_size(head_of<T>(c, s * c.heads)) + 15) / 16 * 16);
-  const int64_t parts = std::min<int64_t>(jobs, num_threads());
-  Tensor scratch = Tensor::empty({parts, floats}, dtype_of<T>);
-  const int64_t length = c.z.size(0) / sentences + 1;
-  const int64_t cost = length * length * c.z.size(1) / c.heads / 4 * (jobs / parts + 1);
-  T* first = scratch.data<T>();
-  parallel_for(parts, cost, [&, parts](int64_t part) {
-    for (int64_t job = jobs * part / parts; job < jobs * (part + 1) / parts; ++job)
-      if (const AttentionHead<T> h = head_of<T>(c, job); h.length > 0)
-        run_head(h, first + part * floats);
-  });
+  if (c.sentences() == 0) return;
+  const int64_t queries = c.z.size(0) / c.sentences() + 1, keys = c.kv.size(0) / c.sentences() + 1;
+  run_heads<T>(c.sentences(), c.heads, queries * keys * c.size() / c.heads / 4,
+               [&](int64_t job) { return head_of<T>(c, job); });
 }
 
 /// Of operands that are bfloat16 or rounded to it: all between the products is float32.
 void run_rounded(const PackedAttention& c) {
-  const bool stored = c.qkv.dtype() == DType::bfloat16, backward = c.dqkv.defined();
-  const Tensor qkv = rounded_to_bfloat16(c.qkv);
-  const Tensor dz = backward ? rounded_to_bfloat16(c.dz) : Tensor();
-  if (!stored) return run<float>({qkv, c.offsets, c.z, c.log_sum, c.heads, dz, c.dqkv, true});
-  const Tensor z = backward ? rounded_to_bfloat16(c.z) : Tensor::empty(c.z.shape());
-  const Tensor dqkv = backward ? Tensor::empty(c.dqkv.shape()) : Tensor();
-  run<float>({qkv, c.offsets, z, c.log_sum, c.heads, dz, dqkv, true});
-  const Tensor &from = backward ? dqkv : z, &to = backward ? c.dqkv : c.z;
-  convert_values(from.data<float>(), static_cast<bfloat16*>(to.raw()), to.numel());
+  const bool stored = c.q.dtype() == DType::bfloat16, backward = c.dq.defined();
+  PackedAttention rounded = c;
+  rounded.bfloat16_products = true;
+  rounded.q = rounded_to_bfloat16(c.q);
+  rounded.kv = c.is_self() ? rounded.q : rounded_to_bfloat16(c.kv);
+  if (backward) rounded.dz = rounded_to_bfloat16(c.dz);
+  if (!stored) return run<float>(rounded);
+  rounded.z = backward ? rounded_to_bfloat16(c.z) : Tensor::empty(c.z.shape());
+  if (backward) rounded.dq = Tensor::empty(c.dq.shape());
+  if (backward) rounded.dkv = c.is_self() ? rounded.dq : Tensor::empty(c.dkv.shape());
+  run<float>(rounded);
+  const auto narrow = [](const Tensor& from, const Tensor& to) {
+    convert_values(from.data<float>(), static_cast<bfloat16*>(to.raw()), to.numel());
+  };
+  if (!backward) return narrow(rounded.z, c.z);
+  narrow(rounded.dq, c.dq);
+  if (!c.is_self()) narrow(rounded.dkv, c.dkv);
 }
 
 // --- on the GPU -------------------------------------------------------------------------------
 
-void check_depth(int64_t depth) {
+void check_depth(const char* op, int64_t depth) {
   constexpr int64_t kMost = cuda::AttentionFunctions::kMostDepth;
-  check<DeviceError>(depth <= kMost, "attention", "heads on cuda have at most ", kMost,
-                     " elements, got ", depth);
+  check<DeviceError>(depth <= kMost, op, "heads on cuda have at most ", kMost, " elements, got ",
+                     depth);
+}
+
+/// Pointer to the elements of x from a column on.
+const void* column_of(const Tensor& x, int64_t column) {
+  return static_cast<const char*>(device_data(x)) + column * size_of(x.dtype());
 }
 
 cuda::AttentionArgs gpu_args(const PackedAttention& c) {
   cuda::AttentionArgs args{};
-  args.dtype = c.qkv.dtype();
+  args.dtype = c.q.dtype();
   args.offsets = static_cast<const int64_t*>(device_data(c.offsets));
-  args.rows = c.qkv.size(0);
-  args.sentences = c.offsets.numel() - 1;
+  args.key_begin = static_cast<const int64_t*>(device_data(c.key_offsets));
+  args.key_end = args.key_begin + 1;
+  args.rows = c.q.size(0);
+  args.key_rows = c.kv.size(0);
+  args.sentences = c.sentences();
   args.heads = c.heads;
-  args.depth = c.z.size(1) / c.heads;
+  args.depth = c.size() / c.heads;
+  args.causal = c.causal;
+  args.checks_keys = !c.is_self();
   args.scale = 1 / std::sqrt(static_cast<double>(args.depth));
-  args.qkv = device_data(c.qkv);
+  args.q = device_data(c.q);
+  args.k = column_of(c.kv, c.key_column());
+  args.v = column_of(c.kv, c.value_column());
+  args.q_step = c.q.size(1);
+  args.kv_step = c.kv.size(1);
   args.z = device_data(c.z);
   args.log_sum = device_data(c.log_sum);
-  args.check = cuda::value_check("attention", c.offsets.shape(), args.rows);
+  args.check =
+      cuda::value_check(c.op, c.offsets.shape(), args.rows, c.is_self() ? "offsets" : "q_offsets");
+  args.key_check = cuda::value_check(c.op, c.key_offsets.shape(), args.key_rows, "kv_offsets");
   return args;
 }
 
 void run_on_gpu(const PackedAttention& c) {
   cuda::AttentionArgs args = gpu_args(c);
   const cuda::AttentionFunctions& gpu = *cuda::backend().attention;
-  if (!c.dqkv) return cuda::call("attention", gpu.forward, args);
+  if (!c.dq) return cuda::call(c.op, gpu.forward, args);
   const Tensor delta = Tensor::empty(c.log_sum.shape(), c.log_sum.dtype(), Device::cuda);
   args.dz = device_data(c.dz);
   args.delta = device_data(delta);
-  args.dqkv = device_data(c.dqkv);
-  cuda::call("attention", gpu.backward, args);
+  args.dq = device_data(c.dq);
+  args.dk = const_cast<void*>(column_of(c.dkv, c.key_column()));
+  args.dv = const_cast<void*>(column_of(c.dkv, c.value_column()));
+  cuda::call(c.op, gpu.backward, args);
 }
 
 void run_anywhere(const PackedAttention& c) {
-  if (c.qkv.device() == Device::cuda) return run_on_gpu(c);
-  if (multiplies_bfloat16(c.qkv.dtype())) return run_rounded(c);
-  dispatch_floating("attention", c.qkv.dtype(), [&]<class T>() { run<T>(c); });
+  if (c.q.device() == Device::cuda) return run_on_gpu(c);
+  if (multiplies_bfloat16(c.q.dtype())) return run_rounded(c);
+  dispatch_floating(c.op, c.q.dtype(), [&]<class T>() { run<T>(c); });
 }
+
+// --- the ops ----------------------------------------------------------------------------------
 
 void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
   check<DtypeError>(carries_gradient(qkv.dtype()), "attention",
@@ -137,27 +161,74 @@ void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
   check<ArgumentError>(heads > 0, "attention", "heads must be positive, got ", heads);
   check(qkv.rank() == 2 && qkv.size(1) % (3 * heads) == 0 && qkv.size(1) > 0, "attention",
         "qkv must be [T, 3 D] with D a multiple of ", heads, " heads, got ", qkv.shape());
-  if (qkv.device() == Device::cuda) check_depth(qkv.size(1) / 3 / heads);
+  if (qkv.device() == Device::cuda) check_depth("attention", qkv.size(1) / 3 / heads);
   check_offsets("attention", offsets, qkv);
+}
+
+/// Throws unless each sentence on the CPU has the keys that its queries need.
+void check_keys(const Tensor& q_offsets, const Tensor& kv_offsets, bool causal) {
+  const int64_t *at = q_offsets.data<int64_t>(), *key_at = kv_offsets.data<int64_t>();
+  for (int64_t s = 0; s + 1 < q_offsets.numel(); ++s) {
+    const int64_t queries = at[s + 1] - at[s], keys = key_at[s + 1] - key_at[s];
+    if (queries > 0 && keys < (causal ? queries : 1))
+      fail<ArgumentError>("cross_attention", cuda::too_few_keys(s, queries, keys));
+  }
+}
+
+void check_cross(const Tensor& q, const Tensor& kv, const Tensor& q_offsets,
+                 const Tensor& kv_offsets, int64_t heads, bool causal) {
+  constexpr const char* op = "cross_attention";
+  check<DtypeError>(carries_gradient(q.dtype()), op, "q must be float32 or float64, got ",
+                    q.dtype());
+  check_same(op, q, kv);
+  check<ArgumentError>(heads > 0, op, "heads must be positive, got ", heads);
+  check(q.rank() == 2 && q.size(1) % heads == 0 && q.size(1) > 0, op,
+        "q must be [Tq, D] with D a multiple of ", heads, " heads, got ", q.shape());
+  check(kv.rank() == 2 && kv.size(1) == 2 * q.size(1), op, "kv must be [Tk, ", 2 * q.size(1),
+        "], keys and values beside q ", q.shape(), ", got ", kv.shape());
+  if (q.device() == Device::cuda) check_depth(op, q.size(1) / heads);
+  check_offsets(op, q_offsets, q, "q_offsets");
+  check_offsets(op, kv_offsets, kv, "kv_offsets");
+  check(q_offsets.shape() == kv_offsets.shape(), op,
+        "q_offsets and kv_offsets must be of as many sentences, got ", q_offsets.numel() - 1,
+        " and ", kv_offsets.numel() - 1);
+  if (q.device() == Device::cpu) check_keys(q_offsets, kv_offsets, causal);
+}
+
+/// Runs forward and puts backward on the tape.
+Tensor attend(const char* op, const Tensor& q, const Tensor& kv, const Tensor& offsets,
+              const Tensor& key_offsets, int64_t heads, bool causal) {
+  const bool is_self = q.is(kv);
+  const int64_t rows = q.size(0), size = is_self ? q.size(1) / 3 : q.size(1);
+  const Tensor z = Tensor::empty({rows, size}, q.dtype(), q.device());
+  const Tensor log_sum = Tensor::empty({heads, rows}, computed_in(q.dtype()), q.device());
+  run_anywhere({op, q, kv, offsets, key_offsets, z, log_sum, heads, causal});
+  if (!needs_grad({q, kv})) return z;
+  const auto derivative = [=, kept_q = Saved(q), kept_kv = Saved(is_self ? Tensor() : kv),
+                           kept_offsets = Saved(offsets), kept_key_offsets = Saved(key_offsets),
+                           kept_z = Saved(z)](const Tensor& dz, Needs) -> Grads {
+    const Tensor q = kept_q.get(), kv = is_self ? q : kept_kv.get();
+    const Tensor dq = Tensor::empty(q.shape(), q.dtype(), q.device());
+    const Tensor dkv = is_self ? dq : Tensor::empty(kv.shape(), kv.dtype(), kv.device());
+    run_anywhere({op, q, kv, kept_offsets.get(), kept_key_offsets.get(), kept_z.get(), log_sum,
+                  heads, causal, dz, dq, dkv});
+    if (is_self) return {dq};
+    return {dq, dkv};
+  };
+  return record(op, z, is_self ? std::vector{q} : std::vector{q, kv}, derivative);
 }
 
 }  // namespace
 
-Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
+Tensor attention(const Tensor& qkv, const Tensor& offsets, int64_t heads, bool causal) {
   check_attention(qkv, offsets, heads);
-  const int64_t rows = qkv.size(0);
-  Tensor z = Tensor::empty({rows, qkv.size(1) / 3}, qkv.dtype(), qkv.device());
-  const Tensor log_sum = Tensor::empty({heads, rows}, computed_in(qkv.dtype()), qkv.device());
-  run_anywhere({qkv, offsets, z, log_sum, heads});
-  if (!needs_grad({qkv})) return z;
-  return record("attention", z, {qkv},
-                [kept = Saved(qkv), kept_z = Saved(z), kept_offsets = Saved(offsets), log_sum,
-                 heads](const Tensor& dz, Needs) -> Grads {
-                  const Tensor& qkv = kept.get();
-                  Tensor dqkv = Tensor::empty(qkv.shape(), qkv.dtype(), qkv.device());
-                  run_anywhere({qkv, kept_offsets.get(), kept_z.get(), log_sum, heads, dz, dqkv});
-                  return {dqkv};
-                });
+  return attend("attention", qkv, qkv, offsets, offsets, heads, causal);
+}
+
+Tensor cross_attention(const Tensor& q, const Tensor& kv, const Tensor& q_offsets,
+                       const Tensor& kv_offsets, int64_t heads, bool causal) {
+  check_cross(q, kv, q_offsets, kv_offsets, heads, causal);
+  return attend("cross_attention", q, kv, q_offsets, kv_offsets, heads, causal);
 }
 
 }  // namespace normlab

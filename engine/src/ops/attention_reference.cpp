@@ -8,9 +8,9 @@ namespace normlab::reference {
 namespace {
 
 template <class T>
-T dot(const T* a, const T* b, int64_t n) {
+T dot(const T* a, const T* b, int64_t n, int64_t b_step = 1) {
   T sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i * b_step];
   return sum;
 }
 
@@ -19,45 +19,49 @@ void add_scaled(T* to, T factor, const T* from, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
 
+template <class T>
+T score(const AttentionHead<T>& h, int64_t i, int64_t j) {
+  return h.scale * dot(h.q.at(i), h.k.at(j), h.depth, h.k.column_step);
+}
+
+template <class T>
+void set_zero(const HeadRows<T>& x, int64_t rows, int64_t depth) {
+  for (int64_t i = 0; i < rows; ++i) std::fill_n(x.at(i), depth, T(0));
+}
+
 }  // namespace
 
 template <class T>
 void attention(const AttentionHead<T>& h, T* weight) {
-  for (int64_t i = 0; i < h.length; ++i) {
-    const T* q = h.qkv + i * 3 * h.size;
+  for (int64_t i = 0; i < h.queries; ++i) {
+    const int64_t keys = h.seen_by(i);
     T greatest = -std::numeric_limits<T>::infinity();
-    for (int64_t j = 0; j < h.length; ++j) {
-      weight[j] = h.scale * dot(q, h.qkv + j * 3 * h.size + h.size, h.depth);
+    for (int64_t j = 0; j < keys; ++j) {
+      weight[j] = score(h, i, j);
       greatest = std::max(greatest, weight[j]);
     }
     T total = 0;
-    for (int64_t j = 0; j < h.length; ++j) total += weight[j] = std::exp(weight[j] - greatest);
+    for (int64_t j = 0; j < keys; ++j) total += weight[j] = std::exp(weight[j] - greatest);
     h.log_sum[i] = greatest + std::log(total);
-    T* z = h.z + i * h.size;
-    std::fill_n(z, h.depth, T(0));
-    for (int64_t j = 0; j < h.length; ++j)
-      add_scaled(z, weight[j] / total, h.qkv + j * 3 * h.size + 2 * h.size, h.depth);
+    std::fill_n(h.z.at(i), h.depth, T(0));
+    for (int64_t j = 0; j < keys; ++j) add_scaled(h.z.at(i), weight[j] / total, h.v.at(j), h.depth);
   }
 }
 
 template <class T>
 void attention_backward(const AttentionHead<T>& h) {
-  for (int64_t i = 0; i < h.length; ++i)
-    for (int part = 0; part < 3; ++part)
-      std::fill_n(h.dqkv + i * 3 * h.size + part * h.size, h.depth, T(0));
-  for (int64_t i = 0; i < h.length; ++i) {
-    const T* q = h.qkv + i * 3 * h.size;
-    const T* dz = h.dz + i * h.size;
-    T* dq = h.dqkv + i * 3 * h.size;
-    const T mean = dot(dz, h.z + i * h.size, h.depth);
-    for (int64_t j = 0; j < h.length; ++j) {
-      const T *k = h.qkv + j * 3 * h.size + h.size, *v = k + h.size;
-      T *dk = h.dqkv + j * 3 * h.size + h.size, *dv = dk + h.size;
-      const T weight = std::exp(h.scale * dot(q, k, h.depth) - h.log_sum[i]);
-      const T dscore = h.scale * weight * (dot(dz, v, h.depth) - mean);
-      add_scaled(dv, weight, dz, h.depth);
-      add_scaled(dk, dscore, q, h.depth);
-      add_scaled(dq, dscore, k, h.depth);
+  set_zero(h.dq, h.queries, h.depth);
+  set_zero(h.dk, h.keys, h.depth);
+  set_zero(h.dv, h.keys, h.depth);
+  for (int64_t i = 0; i < h.queries; ++i) {
+    const T *q = h.q.at(i), *dz = h.dz.at(i);
+    const T mean = dot(dz, h.z.at(i), h.depth);
+    for (int64_t j = 0; j < h.seen_by(i); ++j) {
+      const T weight = std::exp(score(h, i, j) - h.log_sum[i]);
+      const T dscore = h.scale * weight * (dot(dz, h.v.at(j), h.depth) - mean);
+      add_scaled(h.dv.at(j), weight, dz, h.depth);
+      add_scaled(h.dk.at(j), dscore, q, h.depth);
+      add_scaled(h.dq.at(i), dscore, h.k.at(j), h.depth);
     }
   }
 }

@@ -53,17 +53,15 @@ struct HeadRows {
   __device__ T* at(int64_t row) const { return first + row * step; }
 };
 
-enum Part { kQuery, kKey, kValue };
-
-/// Those of this block's head. `Void` is const where T is.
+/// Those of this block's head, `step` elements apart. `Void` is const where T is.
 template <class T, class Void>
-__device__ HeadRows<T> part_of(const AttentionArgs& a, Void* qkv, Part part) {
-  const int64_t size = a.heads * a.depth;
-  return {static_cast<T*>(qkv) + part * size + blockIdx.y * a.depth, 3 * size};
+__device__ HeadRows<T> head_of(const AttentionArgs& a, Void* first, int64_t step) {
+  return {static_cast<T*>(first) + blockIdx.y * a.depth, step};
 }
+/// The same of z and dz.
 template <class T, class Void>
 __device__ HeadRows<T> head_of(const AttentionArgs& a, Void* z) {
-  return {static_cast<T*>(z) + blockIdx.y * a.depth, a.heads * a.depth};
+  return head_of<T>(a, z, a.heads * a.depth);
 }
 
 /// Copies `there` rows from `first` on into shared memory; zeros up to `count` rows of D elements.
@@ -77,9 +75,9 @@ __device__ void load(T* to, int stride, const HeadRows<const S>& from, int64_t f
 }
 
 template <class T, int D, class S>
-__device__ void load_rows(T* to, const HeadRows<const S>& from, int64_t first,
+__device__ void load_rows(T* to, const HeadRows<const S>& from, int64_t first, int64_t rows,
                           const AttentionArgs& a) {
-  load<T, D>(to, D, from, first, a.rows - first, Cut<T, D>::kBlockRows, a.depth);
+  load<T, D>(to, D, from, first, rows - first, Cut<T, D>::kBlockRows, a.depth);
 }
 template <class T, int D, class S>
 __device__ void load_tile(T* to, const HeadRows<const S>& from, int64_t first, int64_t end,

@@ -63,12 +63,13 @@ Tensor spread(const Tensor& dz, const Tensor& offsets, int64_t rows) {
 
 // --- on the GPU -------------------------------------------------------------------------------
 
-cuda::SegmentArgs gpu_args(const char* op, const Tensor& offsets, int64_t rows, int64_t size) {
+cuda::SegmentArgs gpu_args(const char* op, const Tensor& offsets, int64_t rows, int64_t size,
+                           const char* name = "offsets") {
   return {.offsets = static_cast<const int64_t*>(device_data(offsets)),
           .sentences = offsets.numel() - 1,
           .rows = rows,
           .size = size,
-          .check = cuda::value_check(op, offsets.shape(), rows)};
+          .check = cuda::value_check(op, offsets.shape(), rows, name)};
 }
 
 Tensor means_on_gpu(const Tensor& x, const Tensor& offsets) {
@@ -104,25 +105,30 @@ Tensor one_sentence(const Tensor& x) {
   return offsets;
 }
 
-void check_offsets(const char* op, const Tensor& offsets, const Tensor& x) {
+void check_offsets(const char* op, const Tensor& offsets, const Tensor& x, const char* name) {
   const int64_t rows = x.size(0);
-  check<DtypeError>(offsets.dtype() == DType::int64, op, "offsets must be int64, got ",
+  check<DtypeError>(offsets.dtype() == DType::int64, op, name, " must be int64, got ",
                     offsets.dtype());
-  check(offsets.rank() == 1 && offsets.numel() > 0, op, "offsets must be [S + 1], got ",
+  check(offsets.rank() == 1 && offsets.numel() > 0, op, name, " must be [S + 1], got ",
         offsets.shape());
-  check<DeviceError>(offsets.device() == x.device(), op, "offsets must be on ", x.device(),
+  check<DeviceError>(offsets.device() == x.device(), op, name, " must be on ", x.device(),
                      " as what they divide, are on ", offsets.device());
   if (x.device() == Device::cuda) {
-    if (rows == 0) cuda::call(op, cuda::backend().segments->check, gpu_args(op, offsets, rows, 0));
+    if (rows == 0)
+      cuda::call(op, cuda::backend().segments->check, gpu_args(op, offsets, rows, 0, name));
     return;
   }
+  check_offset_values(op, offsets, rows, name);
+}
+
+void check_offset_values(const char* op, const Tensor& offsets, int64_t rows, const char* name) {
   const int64_t* at = offsets.data<int64_t>();
   const int64_t last = offsets.numel() - 1;
-  check<ArgumentError>(at[0] == 0, op, "offsets must begin with 0, got ", at[0]);
+  check<ArgumentError>(at[0] == 0, op, name, " must begin with 0, got ", at[0]);
   for (int64_t i = 0; i < last; ++i)
-    check<ArgumentError>(at[i] <= at[i + 1], op, "offsets must not fall, got ", at[i], " and then ",
+    check<ArgumentError>(at[i] <= at[i + 1], op, name, " must not fall, got ", at[i], " and then ",
                          at[i + 1], " at ", i + 1);
-  check<ArgumentError>(at[last] == rows, op, "offsets must end with the number of rows, ", rows,
+  check<ArgumentError>(at[last] == rows, op, name, " must end with the number of rows, ", rows,
                        ", got ", at[last]);
 }
 

@@ -5,10 +5,15 @@
 
 namespace normlab {
 
-/// Throws unless offsets is int64 [S + 1], on the device of x, and rises from 0 to the rows of x.
+/// Throws unless offsets is int64 [S + 1], on the device of x, and rises from 0 to the rows of x;
+/// errors call it `name`.
 /// Of offsets on the GPU the values are checked by the kernels that use them; here if there is
 /// nothing for these to do.
-void check_offsets(const char* op, const Tensor& offsets, const Tensor& x);
+void check_offsets(const char* op, const Tensor& offsets, const Tensor& x,
+                   const char* name = "offsets");
+
+/// The values alone, of offsets on the CPU.
+void check_offset_values(const char* op, const Tensor& offsets, int64_t rows, const char* name);
 
 /// The offsets of the rows of x taken as one sentence, on its device.
 Tensor one_sentence(const Tensor& x);

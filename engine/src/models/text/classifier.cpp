@@ -35,6 +35,8 @@ Classifier::Classifier(const ClassifierOptions& options) : options_(options) {
                        "position_scale must be finite, got ", options.position_scale);
   check<DtypeError>(options.dtype == DType::float32 || options.dtype == DType::bfloat16,
                     "Classifier", "dtype must be float32 or bfloat16, got ", options.dtype);
+  check<ArgumentError>(!options.encoder.causal, "Classifier",
+                       "the encoder must not be causal: a model file does not say so");
   register_module("embedding",
                   std::make_shared<nn::Embedding>(options.vocabulary, options.encoder.size));
   Tensor words = embedding_->weight.detach();
