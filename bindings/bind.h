@@ -30,6 +30,7 @@ void bind_probe(py::module_& m);
 void bind_text(py::module_& text);
 void bind_language(py::module_& language);
 void bind_parse(py::module_& parse);
+void bind_translate(py::module_& translate);
 
 /// As Python sees them.
 std::map<std::string, int64_t> memory_dict(const MemoryStats& stats);

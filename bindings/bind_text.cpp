@@ -19,6 +19,7 @@ class PythonLines {
           chunk = read().cast<std::string>();
           return !chunk.empty();
         }) {}
+  bool has_line() const { return lines_.has_line(); }
   py::bytes next() {
     std::string line;
     if (!lines_.next(line)) throw py::stop_iteration();
@@ -41,6 +42,7 @@ void bind_lines(py::module_& m) {
            "read: returns the next bytes, none at the end.")
       .def("__iter__", [](const py::object& self) { return self; })
       .def("__next__", &PythonLines::next)
+      .def("has_line", &PythonLines::has_line, "True if the next line needs no other chunk.")
       .attr("MAX_BYTES") = text::kMaxLineBytes;
 }
 

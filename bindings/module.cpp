@@ -91,6 +91,8 @@ PYBIND11_MODULE_EXEC(_core, m) {
   bind_cuda(cuda);
   py::module_ parse = m.def_submodule("parse", "Dependency parsing.");
   bind_parse(parse);
+  py::module_ translate = m.def_submodule("translate", "Machine translation.");
+  bind_translate(translate);
 
   settle(m, "normlab");
   settle(nn, "normlab.nn");
@@ -99,4 +101,5 @@ PYBIND11_MODULE_EXEC(_core, m) {
   settle(language, "normlab.language");
   settle(cuda, "normlab.cuda");
   settle(parse, "normlab.parse");
+  settle(translate, "normlab.translate");
 }

@@ -9,7 +9,7 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import _core, cuda, language, nn, optim, parse, text
+from . import _core, cuda, language, nn, optim, parse, text, translate
 from ._attach import attach as _attach
 from ._core import *  # noqa: F403
 from ._core import __version__
@@ -48,6 +48,7 @@ __all__ = [
     "report",
     "study",
     "text",
+    "translate",
     "viz",
 ]
 __all__ += _core.__all__

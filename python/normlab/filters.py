@@ -1,11 +1,12 @@
-"""The commands `normlab predict` and `normlab parse`: text in, labels and trees out."""
+"""The commands `normlab predict`, `parse` and `translate`: text in, what models make of it out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import Tensor, text, text_io
+from . import translate as translation
 from ._core import ArgumentError, OutOfMemoryError
 from ._core.text import _Lines as Lines
 from .parse import Model, Parser
@@ -162,3 +163,73 @@ def _check_format(place: str, found: str, asked: str | None) -> None:
     if asked is not None:
         raise ArgumentError(f"{place}: is CoNLL-U; say --conllu in place of --{asked}")
     text_io.note(f"{place}: is CoNLL-U, read as with --conllu; --raw reads it as text")
+
+
+# --- translations ---------------------------------------------------------------------------------
+
+_AT_ONCE = 64  # lines
+
+
+def translate(
+    model: translation.Model,
+    files: Sequence[str],
+    out: Output,
+    *,
+    beam: int = 5,
+    alpha: float = 1.0,
+    skip_bad: bool = False,
+) -> int:
+    """Translates every line, many at once where many are there; returns the exit code."""
+    refused = Refused(skip=skip_bad, what="lines")
+    for source in text_io.inputs(files):
+        for first, lines in _groups(source):
+            for translated in _translated(model, source.name, first, lines, refused, beam, alpha):
+                out.write(translated.encode() + b"\n")
+    return refused.sum_up()
+
+
+def _groups(source: text_io.Source) -> Iterator[tuple[int, list[Any]]]:
+    """Lines that need no waiting together, with the number of the first one."""
+    lines = Lines(source.read)
+    group: list[Any] = []
+    for number, line in enumerate(lines, 1):
+        group.append(line)
+        if len(group) == _AT_ONCE or not (lines.has_line() or source.is_ready()):
+            yield number - len(group) + 1, group
+            group = []
+    if group:
+        yield number - len(group) + 1, group
+
+
+def _translated(
+    model: translation.Model,
+    name: str,
+    first: int,
+    lines: list[Any],
+    refused: Refused,
+    beam: int,
+    alpha: float,
+) -> Iterator[str]:
+    """The translations of lines as bytes; one by one if a line is refused, to name it."""
+    options: dict[str, Any] = {"beam": beam, "alpha": alpha}
+    if all(len(line) <= Lines.MAX_BYTES for line in lines):
+        try:
+            found = model.translate(lines, **options)
+        except ArgumentError:
+            pass
+        else:
+            refused.count(len(found))
+            yield from found
+            return
+    for number, line in enumerate(lines, first):
+        try:
+            if len(line) > Lines.MAX_BYTES:
+                raise ArgumentError(f"must have at most {Lines.MAX_BYTES:,} bytes")
+            (translated,) = model.translate([line], **options)
+        except ArgumentError as error:
+            message = f"{name}, line {number}: {error}"
+            if not refused.skips(message):
+                raise ArgumentError(message) from error
+        else:
+            refused.count(1)
+            yield translated

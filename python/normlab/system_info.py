@@ -10,14 +10,19 @@ from ._core import Error
 from ._plain import one_line, plain
 from .data.charlm import TINYSHAKESPEARE
 from .data.fetch import cache_folder
+from .data.iwslt import IWSLT14, IWSLT15
 from .data.mnist import FASHION_MNIST, MNIST
+from .data.multi30k import multi30k_source
 from .data.places import Source, is_cached, local_folders
 from .data.rt import RT
 from .data.sst5 import SST5
 from .data.ud import EN_EWT
 from .machine import processor, vector_instructions
 
-_SOURCES = (MNIST, FASHION_MNIST, RT, SST5, EN_EWT, TINYSHAKESPEARE)
+_SOURCES = (
+    *(MNIST, FASHION_MNIST, RT, SST5, EN_EWT, TINYSHAKESPEARE),
+    *(multi30k_source("en", "de"), IWSLT14, IWSLT15),
+)
 
 
 def info_table(encoding: str | None = None) -> Table:

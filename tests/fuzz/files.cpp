@@ -94,6 +94,17 @@ void language_model(std::string_view input) {
     require(number != language::Vocabulary::kUnknown, "known characters alone");
 }
 
+void translate_model(std::string_view input) {
+  translate::Model model;
+  if (refuses<FileError, OutOfMemoryError>([&] { model = translate::load_model(file_of(input)); }))
+    return;
+  const std::vector<std::string> lines = {"a b", ""};
+  refuses<ArgumentError>([&] { model.translate(lines, {.beam = 2}); });  // two positions, say
+  translate::save_model(output_path(), model);
+  require(translate::load_model(output_path()).target.pieces() == model.target.pieces(),
+          "what was saved is loaded");
+}
+
 void parse_model(std::string_view input) {
   std::optional<parse::Model> model;
   if (refuses<FileError, OutOfMemoryError>([&] { model = parse::load_model(file_of(input)); }))

@@ -88,4 +88,18 @@ text::Model small_classifier() {
   return {classifier, std::move(words), {"negative", "positive"}, {{"task", "rt"}}};
 }
 
+translate::Model small_translator() {
+  using namespace translate;
+  manual_seed(7);
+  const Subwords subwords({"\u2581a", "\u2581", "a", "b"});
+  TranslatorOptions options{.source_vocabulary = subwords.size(),
+                            .target_vocabulary = subwords.size(),
+                            .positions = 8,
+                            .decoder_layers = 1};
+  options.network = {.size = 4, .heads = 2, .hidden = 4, .layers = 1, .norm = "adanorm"};
+  auto translator = std::make_shared<Translator>(options);
+  translator->eval();
+  return {translator, subwords, subwords, "en", "de", {{"task", "translate"}}};
+}
+
 }  // namespace normlab::fuzz

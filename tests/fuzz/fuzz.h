@@ -7,6 +7,7 @@
 #include "normlab/language.h"
 #include "normlab/parse.h"
 #include "normlab/text.h"
+#include "normlab/translate.h"
 
 /// Readers of foreign input, each as a function of bytes. Whatever these are, it returns: an error
 /// that the reader promises is an answer too. What it throws otherwise is a broken promise.
@@ -22,6 +23,7 @@ void raw_text(std::string_view input);
 void safetensors(std::string_view input);
 void text_model(std::string_view input);
 void tokenizer(std::string_view input);
+void translate_model(std::string_view input);
 
 struct Target {
   const char* name;
@@ -38,6 +40,7 @@ inline constexpr Target kTargets[] = {
     {"safetensors", safetensors},
     {"text_model", text_model},
     {"tokenizer", tokenizer},
+    {"translate_model", translate_model},
 };
 
 inline void require(bool ok, const char* promise) {
@@ -66,5 +69,6 @@ const std::string& output_path();
 parse::Model small_parser();
 language::Model small_language_model();
 text::Model small_classifier();
+translate::Model small_translator();
 
 }  // namespace normlab::fuzz

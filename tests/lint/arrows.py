@@ -18,7 +18,7 @@ from typing import NamedTuple
 # Lowest first: the folders of engine/src, then the bindings.
 CPP_LAYERS = (
     *("cpu", "core", "cuda", "ops", "nn", "optim"),
-    *("models", "models/text", "models/language", "models/parse", "bindings"),
+    *("models", "models/text", "models/language", "models/parse", "models/translate", "bindings"),
 )
 # Every public header belongs to the layer that implements it.
 HEADERS = {
@@ -30,14 +30,15 @@ HEADERS = {
     "models/text": "text",
     "models/language": "language",
     "models/parse": "parse",
+    "models/translate": "subwords translate",
     "bindings": "normlab",
 }
 # Lowest first: modules and packages of python/normlab; "normlab" is its __init__.py.
 PYTHON_LAYERS = (
     "_core",
     "_output _plain _signatures _templates _text_format machine paper progress settings",
-    "_arrays _attach _grad _hints _html _misuse _pickling _precision _torch_file "
-    "cuda language nn optim parse text",
+    "_arrays _attach _extras _grad _hints _html _misuse _pickling _precision _torch_file "
+    "cuda language nn optim parse text translate",
     "normlab",
     "data",
     "filters norm_formulas notebooks results system_info text_io viz",

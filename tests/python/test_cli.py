@@ -127,7 +127,8 @@ def test_threads_follow_the_affinity_of_the_process() -> None:
         (["--norm", "layernom"], "--norm: must be of all, paper, none, layernorm"),
         (
             ["--task", "imagenet"],
-            "--task: must be of mnist, fashion_mnist, rt, sst5, parse, charlm; is 'imagenet'",
+            "--task: must be of mnist, fashion_mnist, rt, sst5, parse, charlm, translate; "
+            "is 'imagenet'",
         ),
         (["--seeds", "x"], "--seeds: must be how many (1 or more) or a list such as 0,3,7; is 'x'"),
         (["--seeds", "0"], "--seeds: must be how many"),

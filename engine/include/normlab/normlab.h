@@ -16,6 +16,8 @@
 #include "normlab/probe.h"
 #include "normlab/random.h"
 #include "normlab/scalar.h"
+#include "normlab/subwords.h"
 #include "normlab/tensor.h"
 #include "normlab/text.h"
 #include "normlab/threads.h"
+#include "normlab/translate.h"

@@ -10,6 +10,18 @@ void check_size(const char* op, int64_t size, int64_t heads) {
                        " heads");
 }
 
+/// The layer's result for the rows of each sentence alone: the last bits of a product depend on how
+/// many rows it has, and what is decoded must not depend on the other sentences.
+Tensor each_alone(Linear& layer, const Tensor& x, const std::vector<int64_t>& lengths) {
+  std::vector<Tensor> parts;
+  int64_t begin = 0;
+  for (const int64_t n : lengths) {
+    parts.push_back(layer.forward(x.slice(begin, begin + n)));
+    begin += n;
+  }
+  return concat(parts);
+}
+
 }  // namespace
 
 // --- self-attention ---------------------------------------------------------------------------
@@ -72,7 +84,8 @@ Tensor CrossAttention::forward(const Tensor& x, const Tensor& memory, const Tens
   if (cache.memory.empty()) {
     CachedSentences beginning = place;
     beginning.length.assign(place.length.size(), 0);
-    cache.memory.append(key_value_->forward(memory), memory_offsets, heads_, size(), beginning);
+    const Tensor projected = each_alone(*key_value_, memory, place.length);
+    cache.memory.append(projected, memory_offsets, heads_, size(), beginning);
   }
   const Tensor q = query_->forward(x);
   return out_->forward(cache.memory.attend(q, offsets, place.slot, place.length, false));

@@ -13,7 +13,14 @@ from normlab._plain import one_line
 
 from .console import flag, say_error
 from .generation import GENERATE_EXAMPLES, generate
-from .models import PARSE_EXAMPLES, PREDICT_EXAMPLES, parse, predict
+from .models import (
+    PARSE_EXAMPLES,
+    PREDICT_EXAMPLES,
+    TRANSLATE_EXAMPLES,
+    parse,
+    predict,
+    translate,
+)
 from .paper import PAPER_EXAMPLES, paper
 from .reading import NOTEBOOKS_EXAMPLES, info, norms, notebooks
 from .training import STUDY_EXAMPLES, report, study
@@ -61,6 +68,7 @@ app.command(epilog=PAPER_EXAMPLES)(paper)
 app.command(epilog=PREDICT_EXAMPLES)(predict)
 app.command(epilog=PARSE_EXAMPLES)(parse)
 app.command(epilog=GENERATE_EXAMPLES)(generate)
+app.command(epilog=TRANSLATE_EXAMPLES)(translate)
 app.command(epilog=NOTEBOOKS_EXAMPLES)(notebooks)
 app.command()(norms)
 app.command()(info)

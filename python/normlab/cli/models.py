@@ -1,4 +1,4 @@
-"""normlab predict and parse: trained models on files and standard input."""
+"""normlab predict, parse and translate: trained models on files and standard input."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ import normlab as nl
 from normlab import _output, text_io
 
 from .console import INTERRUPTED, examples, flag
-from .values import path
+from .values import finite, path
 
 PREDICT_EXAMPLES = examples(
     "normlab study --task rt --norm adanorm --seeds 1 --save --out rt",
@@ -24,10 +24,16 @@ PARSE_EXAMPLES = examples(
     "normlab parse parser/model.safetensors --conllu < given.conllu > parsed.conllu",
     "normlab parse parser/model.safetensors a.txt b.txt.gz --skip-bad -o parsed.conllu",
 )
+TRANSLATE_EXAMPLES = examples(
+    "normlab study --task translate --norm layernorm --seeds 1 --save --out english-german",
+    "echo 'Two dogs run on the grass.' | normlab translate english-german/model.safetensors",
+    "normlab translate english-german/model.safetensors captions.txt --beam 1 -o german.txt",
+)
 _COMMANDS = {
     "normlab.language_model": "generate",
     "normlab.text_classifier": "predict",
     "normlab.parser": "parse",
+    "normlab.translator": "translate",
 }  # by models' formats
 _T = TypeVar("_T")
 
@@ -146,6 +152,40 @@ def parse(
             format=given[0].removeprefix("--") if given else None,
             retag=retag,
             skip_bad=skip_bad,
+        )
+    if code:
+        raise typer.Exit(code)
+
+
+def translate(
+    model: Annotated[str, typer.Argument(help="A study's model.safetensors (translate).")],
+    files: _Files = None,
+    output: _Out = None,
+    beam: Annotated[
+        int,
+        typer.Option(min=1, help="Beginnings that the search keeps; 1: always the likeliest."),
+    ] = 5,
+    alpha: Annotated[
+        float, typer.Option(help="Exponent of the length penalty: more favours longer lines.")
+    ] = 1.0,
+    skip_bad: Annotated[
+        bool,
+        flag(
+            "--skip-bad",
+            help="Leave out lines that are too long: each is a line on standard error, with their "
+            "number at the end. The exit code is 2 if none was left.",
+        ),
+    ] = False,
+) -> None:
+    """Translate each line of files or of standard input as it comes."""
+    from normlab import filters
+    from normlab.translate import load_model
+
+    finite("--alpha", alpha)
+    with _filtering(files, output) as out:
+        loaded = load_for(load_model, path("MODEL", model), "translate")
+        code = filters.translate(
+            loaded, files or [], out, beam=beam, alpha=alpha, skip_bad=skip_bad
         )
     if code:
         raise typer.Exit(code)

@@ -32,6 +32,8 @@ STUDY_EXAMPLES = examples(
     "normlab study --task charlm --text novel.txt --norm layernorm --seeds 1 --save --out novel\n\n"
     "[dim]  A language model of a book's characters, which [bold]normlab generate[/bold] lets "
     "write.[/dim]",
+    "normlab study --task translate --source en --target fr --norm layernorm --out french\n\n"
+    "[dim]  Translators of Multi30k's captions; BLEU of its test set.[/dim]",
     "normlab study --task rt --seeds 20 --scheduler tcp://head:8786 --out rt\n\n"
     "[dim]  On many machines: `dask scheduler` on head, `dask worker tcp://head:8786 --nthreads 1 "
     "--nworkers 4` on each.[/dim]",
@@ -67,7 +69,7 @@ def study(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="mnist, fashion_mnist, rt, sst5, parse, charlm; several: --task a b.",
+            help="mnist, fashion_mnist, rt, sst5, parse, charlm, translate; several: --task a b.",
             show_default="mnist",
         ),
     ] = None,
@@ -90,6 +92,35 @@ def study(
             show_default="tinyshakespeare",
         ),
     ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="multi30k, iwslt14 or iwslt15, or a folder with train, valid and test in two "
+            "languages (train.en, train.de, ...); for translate.",
+            show_default="multi30k",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            help="To translate from, as files end: en; for translate.",
+            show_default="the corpus's",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            help="To translate into: de; for translate.",
+            show_default="the corpus's",
+        ),
+    ] = None,
+    paper_size: Annotated[
+        bool,
+        flag("--paper", help="The authors' network and training of De-En; for translate."),
+    ] = False,
     norm: Annotated[
         list[str] | None,
         typer.Option(
@@ -189,7 +220,17 @@ def study(
     shared = (threads or nl.num_threads()) if device is Device.cpu else 1
     jobs_now = jobs_here(jobs, scheduler, shared)
     plan = Study(
-        tasks=values.tasks(task or ["mnist"], treebank, text),
+        tasks=values.tasks(
+            task or ["mnist"],
+            parse={"treebank": treebank},
+            charlm={"text": text},
+            translate={
+                "corpus": corpus,
+                "source": source,
+                "target": target,
+                "paper": paper_size or None,
+            },
+        ),
         norms=values.norms(norm or ["paper"]),
         seeds=seeds_here(seeds, quick),
         out=folder,

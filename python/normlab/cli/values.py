@@ -1,6 +1,7 @@
 """Values of options: lists in words, each checked; errors name the option."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ def path(name: str, given: str) -> Path:
     return Path(given)
 
 
-def tasks(words: list[str], treebank: str | None, text: str | None = None) -> list[Any]:
-    """The tasks of these names, two of them on the given data."""
+def tasks(words: list[str], **options: Mapping[str, Any]) -> list[Any]:
+    """The tasks of these names; `options` are by tasks' names, None where one is not given."""
     from normlab.study import TASKS
 
     names = known("--task", words, list(TASKS))
-    given = {}
-    for task, option, value in (("parse", "treebank", treebank), ("charlm", "text", text)):
-        if value is not None and task not in names:
-            raise nl.ArgumentError(f"--{option}: needs --task {task}")
-        given[task] = {} if value is None else {option: value}
+    given = {
+        task: {name: value for name, value in values.items() if value is not None}
+        for task, values in options.items()
+    }
+    for task, values in given.items():
+        if values and task not in names:
+            raise nl.ArgumentError(f"--{next(iter(values))}: needs --task {task}")
     return [TASKS[name](**given.get(name, {})) for name in names]
 
 

@@ -7,7 +7,10 @@ from .charlm import CharacterText, charlm, standin_text
 from .digits import standin_digits
 from .fetch import DataMissingError, cache_folder
 from .images import ImageData, Split
+from .iwslt import iwslt14, iwslt15
 from .mnist import fashion_mnist, mnist
+from .multi30k import multi30k
+from .parallel import ParallelData, ParallelSplit, parallel
 from .reviews import standin_reviews
 from .rt import rt
 from .sst5 import sst5
@@ -19,6 +22,8 @@ __all__ = [
     "CharacterText",
     "DataMissingError",
     "ImageData",
+    "ParallelData",
+    "ParallelSplit",
     "Split",
     "TextData",
     "TextSplit",
@@ -26,7 +31,11 @@ __all__ = [
     "cache_folder",
     "charlm",
     "fashion_mnist",
+    "iwslt14",
+    "iwslt15",
     "mnist",
+    "multi30k",
+    "parallel",
     "rt",
     "sst5",
     "standin_digits",

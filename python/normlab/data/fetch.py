@@ -17,6 +17,7 @@ from .._core import FileError
 _CONNECT_SECONDS, _READ_SECONDS = 5, 30
 _RETRIES = 2
 _CHUNK = 1 << 16
+_MOST_BYTES = 1 << 28  # of a file whose size is not published
 
 
 class DataMissingError(FileError):
@@ -29,13 +30,28 @@ class RemoteFile:
 
     Attributes:
         name: Its name at the address and in the cache.
-        size: Its bytes.
-        sha256: Their SHA-256.
+        size: Its bytes; None where nobody publishes how many.
+        sha256: Their SHA-256; where only another sum is published, that one as "md5:...".
     """
 
     name: str
-    size: int
+    size: int | None
     sha256: str
+
+    @property
+    def most(self) -> int:
+        """The most bytes that are taken from a server."""
+        return _MOST_BYTES if self.size is None else self.size
+
+    @property
+    def sum_name(self) -> str:
+        """The sum's algorithm: "SHA-256" or "MD5"."""
+        return "MD5" if self.sha256.startswith("md5:") else "SHA-256"
+
+    def is_sum_of(self, data: bytes) -> bool:
+        """True if the sum is that of these bytes."""
+        algorithm = "md5" if self.sum_name == "MD5" else "sha256"
+        return hashlib.new(algorithm, data).hexdigest() == self.sha256.removeprefix("md5:")
 
 
 def cache_folder() -> Path:
@@ -84,7 +100,7 @@ def fetch(
                 except requests.exceptions.RequestException as error:
                     failures.append(f"{base}: {_reason(error)}")
                 except ValueError:  # pooch's word for a wrong sum
-                    failures.append(f"{base}: the SHA-256 of {file.name} is wrong")
+                    failures.append(f"{base}: the {file.sum_name} of {file.name} is wrong")
     except OSError as error:
         failures.append(f"{folder}: the cache cannot be written: {error.strerror or error}")
     raise DataMissingError(_how_to_supply(what, folder.name, file.name, failures))
@@ -93,7 +109,7 @@ def fetch(
 def _is_whole(path: Path, file: RemoteFile) -> bool:
     try:
         with path.open("rb") as stream:
-            return hashlib.sha256(stream.read(file.size + 1)).hexdigest() == file.sha256
+            return file.is_sum_of(stream.read(file.most + 1))
     except OSError:
         return False
 
@@ -132,7 +148,7 @@ class _Resuming:
 
         # "identity": the file itself is gzip, and has to arrive as it is.
         headers = {"Accept-Encoding": "identity"}
-        if 0 < have < self.file.size:
+        if 0 < have < self.file.most:
             headers["Range"] = f"bytes={have}-"
         with requests.get(
             url, headers=headers, stream=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS)
@@ -169,21 +185,23 @@ class _Resuming:
             try:
                 for chunk in response.raw.stream(_CHUNK, decode_content=False):
                     have += len(chunk)
-                    if have > self.file.size:
+                    if have > self.file.most:
                         break
                     out.write(chunk)
                     shown.update(len(chunk))
             except HTTPError as error:
                 raise requests.exceptions.ConnectionError(
-                    f"broke off after {have:,} of {self.file.size:,} bytes"
+                    f"broke off after {have:,}{self._of_all} bytes"
                 ) from error
-        if have > self.file.size:
+        if have > self.file.most:
             part.unlink()
-            raise _RefusedError(f"sends more than the {self.file.size:,} bytes of {self.file.name}")
-        if have < self.file.size:
-            raise requests.exceptions.ConnectionError(
-                f"ended after {have:,} of {self.file.size:,} bytes"
-            )
+            raise _RefusedError(f"sends more than the {self.file.most:,} bytes of {self.file.name}")
+        if self.file.size is not None and have < self.file.size:
+            raise requests.exceptions.ConnectionError(f"ended after {have:,}{self._of_all} bytes")
+
+    @property
+    def _of_all(self) -> str:
+        return "" if self.file.size is None else f" of {self.file.size:,}"
 
 
 def _pooch() -> Any:

@@ -61,10 +61,9 @@ class Row:
         """Mean test number."""
         return estimate(list(self.tests.values()))
 
-    @property
-    def las(self) -> Estimate | None:
-        """Mean labelled attachment score, where runs have one."""
-        found = [result["las"] for result in self.results if "las" in result]
+    def mean(self, name: str) -> Estimate | None:
+        """Mean of another score of the test, where runs have it."""
+        found = [result[name] for result in self.results if name in result]
         return estimate(found) if found else None
 
     @property
@@ -81,6 +80,11 @@ class Row:
     def diverged(self) -> int:
         """Runs that diverged."""
         return sum(result["diverged"] for result in self.results)
+
+    @property
+    def diverged_at(self) -> list[int]:
+        """The steps at which runs diverged, of tasks that tell."""
+        return [step for result in self.results if (step := result.get("diverged_at"))]
 
     def curve(self, name: str) -> list[list[float | None]]:
         """The history of that name, a list for each seed."""

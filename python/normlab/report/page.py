@@ -71,6 +71,7 @@ def _section(group: Group, attempt: Attempt) -> dict[str, Any]:
         "notes": notes(group),
         "overfitting": _overfitting(group, attempt),
         "trees": attempt(f"{group.heading}: trees", partial(_trees, group)),
+        "translations": _translations(group),
         "facts": facts(group),
     }
 
@@ -131,6 +132,26 @@ def _trees(group: Group) -> dict[str, Any] | None:
     return {"norm": best["norm"], "seed": best["seed"], "drawings": drawings}
 
 
+def _translations(group: Group) -> list[list[tuple[str, str]]]:
+    """Sentences of the test set: source, reference, and what each variant's best run makes of it.
+
+    Empty if the task has none.
+    """
+    found: list[list[tuple[str, str]]] = []
+    for row in group.rows:
+        usable = [r for r in row.results if r.get("samples") and not r["diverged"]]
+        if not usable:
+            continue
+        samples = max(usable, key=lambda result: score(result, "valid"))["samples"]
+        if not found:
+            found = [
+                [("source", source), ("reference", reference)] for source, reference, _ in samples
+            ]
+        for lines, (_, _, translated) in zip(found, samples, strict=True):
+            lines.append((row.name, translated))
+    return found
+
+
 def figures(panels: Sequence[Panel], group: Group, attempt: Attempt) -> list[dict[str, Any]]:
     """Pictures as the template's macro takes them."""
     return [
@@ -157,12 +178,23 @@ def facts(group: Group) -> dict[str, str]:
         "Hardware": _hardware(group),
         "Memory": _memory(group),
         "Seeds": ", ".join(map(str, group.seeds)),
+        "Scores": _signatures(group),
         "Device": ", ".join(sorted({str(r.get("gpu") or "CPU") for r in group.results})),
         "Settings": ", ".join(
             f"{name} {value}" for name, value in group.settings.items() if value is not None
         ),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def _signatures(group: Group) -> str:
+    """How translations were scored, as sacrebleu puts it."""
+    found = {
+        name.removesuffix("_signature"): text
+        for name, text in group.first.items()
+        if name.endswith("_signature")
+    }
+    return "; ".join(f"{name} {text}" for name, text in found.items())
 
 
 def _hardware(group: Group) -> str:

@@ -84,6 +84,10 @@ def authors(value: float | None) -> str:
     return "diverges" if math.isnan(value) else f"{value:.2f}"
 
 
+# Scores beside the metric, by their names in results.
+_MORE_SCORES = {"las": "test LAS, %", "sacrebleu": "test BLEU, cased", "chrf": "test chrF"}
+
+
 def columns(group: Group) -> list[Column]:
     """The group's columns, without empty ones."""
     rows = group.rows
@@ -98,8 +102,10 @@ def columns(group: Group) -> list[Column]:
                 [difference(group.difference(row), group.digits) for row in rows],
             )
         )
-    if any(row.las for row in rows):
-        found.append(Column("test LAS, %", [number(row.las) if row.las else "–" for row in rows]))
+    for name, heading in _MORE_SCORES.items():
+        means = [row.mean(name) for row in rows]
+        if any(means):
+            found.append(Column(heading, [number(mean) if mean else "–" for mean in means]))
     if group.has_authors:
         found.append(Column(_authors_heading(group), [authors(group.authors(row)) for row in rows]))
     if any(row.scales for row in rows):
@@ -119,6 +125,9 @@ def _authors_heading(group: Group) -> str:
 
 
 def _test(row: Row, digits: int) -> str:
+    if row.diverged == len(row.results) and row.diverged_at:  # what is left is not the variant's
+        steps = ", ".join(f"{step:,}" for step in row.diverged_at)
+        return f"diverges (step {steps})"
     diverged = f" ({row.diverged} diverged)" if row.diverged else ""
     return number(row.test, digits) + diverged
 

@@ -12,6 +12,7 @@ from .plan import Overrides
 from .study import Interrupted, Study
 from .task import Dataset, NormChoice, Score, Task
 from .text import rt_task, sst5_task
+from .translating import translate_task
 
 TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "mnist": mnist_task,
@@ -20,6 +21,7 @@ TASKS: Mapping[str, Callable[[], Task[Any]]] = {
     "sst5": sst5_task,
     "parse": parse_task,
     "charlm": charlm_task,
+    "translate": translate_task,
 }
 """Every task by its name; a new one is a row here."""
 

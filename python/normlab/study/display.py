@@ -43,8 +43,11 @@ class Display:
 
 def line(run: Run, result: Result) -> str:
     """One finished run in one line."""
+    step = result.get("diverged_at")
     end = (
-        "diverged"
+        f"diverged at step {step:,}"
+        if step
+        else "diverged"
         if result["diverged"]
         else f"stopped after epoch {result['epochs']}"
         if result["stopped_early"]

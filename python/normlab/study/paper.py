@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .._extras import MissingPackageError
 from ..data import DataMissingError
 from ..paper import RESULTS, VARIANTS, Filler, PaperTask
 from ..settings import Settings
@@ -81,6 +82,8 @@ class PaperStudy:
                 self._study(task).run(show() if show else None)
             except DataMissingError as error:
                 reason = f"no data: {error}"
+            except MissingPackageError as error:
+                reason = str(error)
             else:
                 return ""
         return reason

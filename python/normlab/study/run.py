@@ -95,6 +95,7 @@ class Progress:
     seconds: float = 0.0
     best_epoch: int = 0
     diverged: bool = False
+    diverged_at: int | None = None  # the step, if the task tells
 
     @property
     def epochs(self) -> int:
@@ -182,6 +183,7 @@ class Trainer:
             progress.history[name].append(_finite(number))
         losses = math.isfinite(train.loss) and math.isfinite(valid.loss)
         progress.diverged = not (losses and _all_finite(self.model.state()))
+        progress.diverged_at = train.more.get("diverged_at")
         if progress.best_epoch == 0 or self._improves(valid.metric):
             progress.best_epoch = progress.epochs
             self.best = {name: _copy(value) for name, value in self.model.state().items()}
@@ -245,6 +247,7 @@ class Trainer:
             "best_epoch": progress.best_epoch,
             "stopped_early": progress.stopped_early(run.settings),
             "diverged": progress.diverged,
+            **({} if progress.diverged_at is None else {"diverged_at": progress.diverged_at}),
             "test_loss": _finite(test.loss),
             "candidate": run.C is not None,
             "title": self.task.title,

@@ -1,0 +1,427 @@
+# ruff: noqa: RUF001  (typographic times)
+"""Machine translation with the Transformer: Multi30k, IWSLT, folders of aligned text."""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import Tensor, cross_entropy, nn, no_grad, optim, tensor, text, translate
+from .._core import ArgumentError, FileError
+from ..data import ParallelData, iwslt14, iwslt15, multi30k, parallel
+from ..data.places import at_home, in_text
+from ..settings import Settings
+from .averages import Averaged
+from .bleu import scored, scoring
+from .loops import LoadedData, count_right, fingerprint, trained_items
+from .task import NormChoice, Score, SplitName, Tick
+
+_EVALUATION_TOKENS = 4096
+_POSITIONS = 1024
+_SHOWN, _MOST_SHOWN_WORDS = 4, 16
+_BEGIN, _END = translate.Subwords.BEGIN, translate.Subwords.END
+_CORPORA: Mapping[str, tuple[Callable[..., ParallelData], str, str, str]] = {
+    "multi30k": (multi30k, "en", "de", "Multi30k"),
+    "iwslt14": (iwslt14, "de", "en", "IWSLT14"),
+    "iwslt15": (iwslt15, "en", "vi", "IWSLT15"),
+}
+# Names that columns of the paper's table have for a corpus and its languages.
+_NAMES = {
+    ("multi30k", "en", "de"): "translate",
+    ("iwslt14", "de", "en"): "de_en",
+    ("iwslt15", "en", "vi"): "en_vi",
+}
+
+
+@dataclass(frozen=True)
+class TranslateSettings(Settings):
+    """A translator's settings; `batch` counts subwords of the longer side.
+
+    Attributes:
+        size, heads, hidden, layers: Of encoder and decoder each.
+        pre_norm: The norm's place: before each part, or after the sum.
+        subwords: Of both languages together.
+        lower: Train and translate in lower case.
+        dropout: On the input, and on what each part of a layer adds.
+        smoothing: Label smoothing, spread over all subwords.
+        weight_decay: Decoupled from the gradient (AdamW).
+        beta2: Of Adam.
+        warmup: Steps until the learning rate is reached; then it falls with 1 / sqrt(step).
+        accumulate: Batches whose gradients make one step.
+        average: The tested weights are the mean over the ends of so many last epochs.
+        beam, alpha: Of the search for the test; validation is greedy.
+    """
+
+    size: int = 128
+    heads: int = 4
+    hidden: int = 256
+    layers: int = 4
+    pre_norm: bool = True
+    subwords: int = 6_000
+    lower: bool = False
+    dropout: float = 0.3
+    smoothing: float = 0.1
+    weight_decay: float = 0.0
+    beta2: float = 0.98
+    warmup: int = 2_000
+    accumulate: int = 1
+    average: int = 5
+    beam: int = 5
+    alpha: float = 1.0
+
+
+_SETTINGS = TranslateSettings(epochs=30, patience=10, batch=2048, lr=5e-3)
+PAPER_SETTINGS = TranslateSettings(
+    epochs=60,
+    patience=20,
+    batch=4096,
+    lr=1.5e-3,
+    size=512,
+    hidden=1024,
+    layers=6,
+    subwords=10_000,
+    lower=True,
+    weight_decay=1e-4,
+    warmup=8_000,
+    accumulate=2,
+)
+"""The authors' for IWSLT14 De-En, as their scripts have them."""
+_QUICK = {"epochs": 4, "train_items": 8_000, "subwords": 2_000, "warmup": 300}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentences as the network takes them, and their texts.
+
+    Attributes:
+        source: Packed, each ends with END.
+        inputs: Of the decoder, each begins with BEGIN.
+        outputs: What follows each of the inputs: packed, each ends with END.
+        lengths: int64 [n]: of the longer side.
+        texts: Sources and references.
+    """
+
+    source: text.Packed
+    inputs: text.Packed
+    outputs: text.Packed
+    lengths: Tensor
+    texts: tuple[list[str], list[str]]
+
+    def batch(self, index: Tensor, device: str) -> tuple[text.Packed, text.Packed, Tensor]:
+        """Source, inputs and output subwords of these pairs, on the device."""
+        source, inputs, outputs = (
+            text.take(each, index).to(device) for each in (self.source, self.inputs, self.outputs)
+        )
+        return source, inputs, outputs.tokens
+
+
+@dataclass(frozen=True)
+class TranslationData(LoadedData):
+    """A corpus as the network takes it."""
+
+    subwords: translate.Subwords
+    splits: Mapping[str, Pairs]
+    languages: tuple[str, str]
+
+    def to(self, device: str) -> "TranslationData":
+        """See task.Dataset. Batches are put together on the CPU, and then go there."""
+        return replace(self, device=device)
+
+
+class TranslateTask:
+    """Subwords + positions - encoder - decoder - softmax over subwords, BLEU of the test set."""
+
+    metric = "BLEU"
+    unit = ""
+    higher_is_better = True
+    scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)
+
+    def __init__(
+        self,
+        corpus: str = "multi30k",
+        source: str | None = None,
+        target: str | None = None,
+        settings: TranslateSettings = _SETTINGS,
+    ):
+        _, first, second, title = _CORPORA.get(corpus, (parallel, "", "", ""))
+        self.corpus = corpus
+        self.source, self.target = source or first, target or second
+        if not self.source or not self.target:
+            raise ArgumentError(
+                f"source, target: must be given for a folder, as its files end: train.en and "
+                f"train.de; corpus is {in_text(corpus)!r}"
+            )
+        title = title or in_text(os.path.basename(os.path.abspath(at_home(corpus))))
+        key = (corpus, self.source, self.target)
+        self.name = _NAMES.get(key, f"translate_{title}_{self.source}_{self.target}".lower())
+        self.title = f"{title} {self.source.capitalize()}-{self.target.capitalize()}"
+        self.settings: Settings = settings
+
+    @property
+    def model(self) -> str:
+        """See Task; as `settings` have it."""
+        s = self._network
+        parts = (f"attention with {s.heads} heads", f"feed-forward {s.hidden}")
+        layer = ", ".join(f"norm, {part}" if s.pre_norm else f"{part}, norm" for part in parts)
+        return (
+            f"subwords {s.size} + sines, encoder {s.layers} × ({layer}), decoder {s.layers} × "
+            "(likewise, with attention to the encoder), softmax with the same table"
+        )
+
+    @property
+    def quick(self) -> Settings:
+        """See Task: a part of the sentences."""
+        return replace(self.settings, **_QUICK)
+
+    @property
+    def _network(self) -> TranslateSettings:
+        assert isinstance(self.settings, TranslateSettings)
+        return self.settings
+
+    def load(self, *, quick: bool = False) -> TranslationData:
+        """The corpus; `quick` learns fewer subwords, there is no stand-in."""
+        scoring()  # an error now and not after training
+        read = _CORPORA[self.corpus][0] if self.corpus in _CORPORA else None
+        if read:
+            found = read(self.source, self.target)
+        else:
+            found = parallel(self.corpus, self.source, self.target)
+        settings = self.quick if quick else self.settings
+        assert isinstance(settings, TranslateSettings)
+        return tensors(found, settings)
+
+    def build(self, data: TranslationData, norm: NormChoice) -> nn.Module:
+        """The network; see `model`."""
+        s = self._network
+        network = translate.Translator(
+            len(data.subwords),
+            len(data.subwords),
+            s.size,
+            s.heads,
+            s.hidden,
+            s.layers,
+            s.layers,
+            positions=_POSITIONS,
+            dropout=s.dropout,
+            pre_norm=s.pre_norm,
+            norm=norm.variant,
+            **norm.options,
+        )
+        return Averaged(network, s.average)
+
+    def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
+        """Adam, with decoupled weight decay."""
+        assert isinstance(settings, TranslateSettings)
+        return optim.AdamW(
+            model.parameters(),
+            lr=settings.lr,
+            betas=(0.9, settings.beta2),
+            weight_decay=settings.weight_decay,
+        )
+
+    def train_epoch(
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        data: TranslationData,
+        settings: Settings,
+        epoch: int,
+        tick: Tick,
+    ) -> Score:
+        """One pass; the metric is the share of subwords that are the most probable ones, in %.
+
+        A loss that is not finite ends it: the network has diverged, at the step that the score has.
+        """
+        assert isinstance(model, Averaged) and isinstance(settings, TranslateSettings)
+        model.train()
+        passed = _Pass(model, optimizer, data, settings)
+        n = trained_items(settings, data)
+        batches = text.token_batches(data.splits["train"].lengths[:n], settings.batch)
+        for i in range(0, len(batches), settings.accumulate):
+            if not passed.step(batches[i : i + settings.accumulate]):
+                break
+            tick(min(1.0, (i + settings.accumulate) / len(batches)))
+        model.keep()
+        return passed.score()
+
+    def evaluate(self, model: nn.Module, data: TranslationData, split: SplitName) -> Score:
+        """Mean loss of a reference's subword, and BLEU of translations by the mean weights."""
+        assert isinstance(model, Averaged)
+        s, pairs = self._network, data.splits[split]
+        is_test = split == "test"
+        with model.averaged() as network:
+            assert isinstance(network, translate.Translator)
+            loss = _mean_loss(network, data, pairs)
+            translator = _model(network, data, {})
+            found = translator.translate(
+                pairs.texts[0], beam=s.beam if is_test else 1, alpha=s.alpha
+            )
+        scores = scored(found, pairs.texts[1])
+        more = {**scores, "samples": _samples(pairs, found)} if is_test else {}
+        return Score(loss, scores["bleu"], more)
+
+    def save(
+        self, path: Path, model: nn.Module, data: TranslationData, notes: Mapping[str, str]
+    ) -> None:
+        """The translator with its subwords: a file for `normlab translate`."""
+        assert isinstance(model, Averaged)
+        with model.averaged() as network:
+            assert isinstance(network, translate.Translator)
+            translate.save_model(path, _model(network, data, dict(notes)))
+
+
+class _Pass:
+    """A pass under way."""
+
+    def __init__(
+        self,
+        model: Averaged,
+        optimizer: optim.Optimizer,
+        data: TranslationData,
+        settings: TranslateSettings,
+    ):
+        self._model, self._optimizer = model, optimizer
+        self._data, self._settings = data, settings
+        self._schedule = optim.inverse_sqrt(settings.lr, settings.warmup)
+        self._steps = _steps_of(optimizer)
+        self._loss_sum, self._right, self._count = 0.0, 0, 0
+        self._diverged_at: int | None = None
+
+    def step(self, batches: Sequence[Tensor]) -> bool:
+        """A step on these batches together; False if the loss is not finite."""
+        data, settings = self._data, self._settings
+        parts = [data.splits["train"].batch(index, data.device) for index in batches]
+        total = sum(len(outputs) for _, _, outputs in parts)
+        self._steps += 1
+        self._optimizer.zero_grad()
+        for source, inputs, outputs in parts:
+            logits = self._model(source, inputs)
+            loss = cross_entropy(logits, outputs, label_smoothing=settings.smoothing)
+            (loss * (len(outputs) / total)).backward()
+            value = loss.item()
+            if not math.isfinite(value):
+                self._diverged_at = self._steps
+                return False
+            self._loss_sum += value * len(outputs)
+            self._right += count_right(logits, outputs)
+            self._count += len(outputs)
+        self._optimizer.lr = self._schedule(self._steps)
+        self._optimizer.step()
+        return True
+
+    def score(self) -> Score:
+        """Over the whole pass."""
+        if self._diverged_at is not None:
+            return Score(math.nan, 0.0, {"diverged_at": self._diverged_at})
+        return Score(self._loss_sum / self._count, 100 * self._right / self._count)
+
+
+def _steps_of(optimizer: optim.Optimizer) -> int:
+    """Steps that it has taken: of all parameters the most."""
+    return max(
+        int(value.item()) for name, value in optimizer.state().items() if name.endswith("step")
+    )
+
+
+def tensors(found: ParallelData, settings: TranslateSettings) -> TranslationData:
+    """The corpus as the network takes it, with subwords learned from its training sentences."""
+    splits = {
+        name: tuple([_cased(line, settings) for line in lines] for lines in (s.source, s.target))
+        for name, s in found.splits.items()
+    }
+    train = splits["train"]
+    subwords = translate.learn_subwords(
+        (line for side in train for line in side), settings.subwords
+    )
+    pairs = {
+        name: _pairs(f"{found.origin}: {name}", (source, target), subwords)
+        for name, (source, target) in splits.items()
+    }
+    return TranslationData(
+        origin=found.origin,
+        fingerprint=fingerprint(_parts(found, subwords)),
+        warning="",
+        train_items=len(found.train),
+        subwords=subwords,
+        splits=pairs,
+        languages=(found.source, found.target),
+    )
+
+
+def _cased(line: str, settings: TranslateSettings) -> str:
+    return line.lower() if settings.lower else line
+
+
+def _pairs(what: str, texts: tuple[list[str], list[str]], subwords: translate.Subwords) -> Pairs:
+    source, target = ([subwords.encode(line) for line in lines] for lines in texts)
+    lengths = np.array([max(map(len, pair)) + 1 for pair in zip(source, target, strict=True)])
+    if lengths.max() > _POSITIONS:
+        place = int(lengths.argmax()) + 1
+        raise FileError(
+            f"{what}: pair {place} has {int(lengths.max()):,} subwords, the network takes at most "
+            f"{_POSITIONS:,}: divide it"
+        )
+    return Pairs(
+        text.pack([[*numbers, _END] for numbers in source]),
+        text.pack([[_BEGIN, *numbers] for numbers in target]),
+        text.pack([[*numbers, _END] for numbers in target]),
+        tensor(lengths.astype(np.int64)),
+        texts,
+    )
+
+
+def _parts(found: ParallelData, subwords: translate.Subwords) -> Iterator[bytes]:
+    """All data, for the fingerprint."""
+    for split in found.splits.values():
+        yield "\n".join((*split.source, *split.target)).encode()
+    yield "\n".join(subwords.pieces()).encode()
+
+
+def _mean_loss(network: translate.Translator, data: TranslationData, pairs: Pairs) -> float:
+    loss_sum, count = 0.0, 0
+    with no_grad():
+        for index in _in_order(pairs.lengths):
+            source, inputs, outputs = pairs.batch(index, data.device)
+            loss_sum += cross_entropy(network(source, inputs), outputs).item() * len(outputs)
+            count += len(outputs)
+    return loss_sum / count
+
+
+def _in_order(lengths: Tensor) -> Iterator[Tensor]:
+    """Batches in the order of the data."""
+    batch: list[int] = []
+    room = _EVALUATION_TOKENS
+    for i, length in enumerate(lengths.numpy().tolist()):
+        if length > room and batch:
+            yield tensor(np.array(batch, np.int64))
+            batch, room = [], _EVALUATION_TOKENS
+        batch.append(i)
+        room -= length
+    yield tensor(np.array(batch, np.int64))
+
+
+def _model(
+    network: translate.Translator, data: TranslationData, notes: dict[str, str]
+) -> translate.Model:
+    return translate.Model(network, data.subwords, data.subwords, *data.languages, notes)
+
+
+def _samples(pairs: Pairs, found: list[str]) -> list[list[str]]:
+    """Source, reference and translation of some short sentences, for the report."""
+    sources, references = pairs.texts
+    short = [i for i, line in enumerate(sources) if len(line.split()) <= _MOST_SHOWN_WORDS]
+    return [[sources[i], references[i], found[i]] for i in short[:_SHOWN]]
+
+
+def translate_task(
+    corpus: str = "multi30k",
+    source: str | None = None,
+    target: str | None = None,
+    *,
+    paper: bool = False,
+) -> TranslateTask:
+    """A corpus' translator; with `paper` of the authors' size."""
+    return TranslateTask(corpus, source, target, PAPER_SETTINGS if paper else _SETTINGS)
