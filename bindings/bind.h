@@ -22,8 +22,6 @@ void bind_ops(py::module_& m, TensorClass& tensor);
 /// Convolution and pooling, for bind_ops().
 void bind_windows(py::module_& m);
 void bind_norm(py::module_& m);
-/// The passes of a norm alone, for bind_norm().
-void bind_norm_pass(py::module_& m);
 void bind_nn(py::module_& nn);
 void bind_transformer(py::module_& nn);
 void bind_optim(py::module_& optim);

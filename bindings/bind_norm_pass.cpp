@@ -1,5 +1,6 @@
 #include "dlpack.h"
 #include "norm_arguments.h"
+#include "normlab/norm_passes.h"
 
 namespace normlab::bindings {
 namespace {

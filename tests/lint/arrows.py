@@ -24,7 +24,7 @@ CPP_LAYERS = (
 HEADERS = {
     "cpu": "bfloat16 error scalar threads",
     "core": "autograd cuda info io matmul_precision random tensor",
-    "ops": "norm ops",
+    "ops": "norm norm_passes ops",
     "nn": "nn probe",
     "optim": "optim",
     "models/text": "text",

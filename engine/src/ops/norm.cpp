@@ -7,6 +7,7 @@
 #include "core/tensor_impl.h"
 #include "cpu/parallel.h"
 #include "normlab/autograd.h"
+#include "normlab/norm_passes.h"
 #include "normlab/ops.h"
 #include "ops/norm_plan.h"
 #include "ops/norm_run.h"

@@ -1,5 +1,6 @@
 """backend="torch": a norm out of PyTorch's operations, for any device, dtype and compiler."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,8 +58,6 @@ def _native(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor | None
 
 def groups_of(s: Settings, x: Tensor) -> int:
     """The number of groups of channels."""
-    import math
-
     return s.groups or math.gcd(int(x.shape[1]), 32)
 
 
@@ -66,7 +65,7 @@ def groups_of(s: Settings, x: Tensor) -> int:
 
 
 def _composed(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
-    """y."""
+    """The normalised x: y."""
     if s.traits.scale == "tanh":
         return torch.tanh(x * (0.5 if t.alpha is None else t.alpha))
     if t.running_mean is not None and not training:
@@ -136,7 +135,7 @@ def _clamped(x: Tensor, s: Settings) -> Tensor:
 
 
 def _output(y: Tensor, x: Tensor, s: Settings, t: Tensors) -> Tensor:
-    """z from y."""
+    """The output transform: z from y."""
     if s.traits.output == "adaptive":
         return (s.C * (1 - s.k * y)).detach() * y
     if s.traits.output == "residual":
@@ -168,11 +167,12 @@ def _channels(t: Tensors) -> int:
 
 
 def update_running(t: Tensors, mean: Tensor, var: Tensor, s: Settings, count: int) -> None:
-    """running = (1 - momentum) running + momentum batch, with the unbiased variance.
+    """Lets running be (1 - momentum) running + momentum batch, with the unbiased variance.
 
     Args:
         t: Its running statistics change in place.
-        mean, var: (examples, channels), as the scale has them, of ``count`` elements each.
+        mean: (examples, channels).
+        var: (examples, channels), as the scale has it, of ``count`` elements each.
         s: momentum and denominator.
         count: Without elements nothing changes.
     """

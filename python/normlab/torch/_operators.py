@@ -28,7 +28,7 @@ _BACKWARD = (
 def normalized(
     x: Tensor, s: Settings, t: Tensors, training: bool, moments: bool
 ) -> tuple[Tensor, Tensor]:
-    """z and the moments."""
+    """The pair z and moments."""
     z, _, _, found = torch.ops.normlab.norm(x, *t, *s, training, moments)
     return z, found
 

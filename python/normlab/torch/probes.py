@@ -1,5 +1,6 @@
 """A probe for PyTorch's models: what each norm does to activations and gradients."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -206,8 +207,6 @@ def _rows(v: Tensor, kind: Kind) -> tuple[Tensor, tuple[int, ...]]:
     if kind.group == "row":
         return wide, tuple(range(-len(kind.shape), 0))
     if kind.group == "channels":
-        import math
-
         groups = kind.groups or math.gcd(int(v.shape[1]), 32)
         return wide.reshape(v.shape[0], groups, -1), (2,)
     if kind.group == "channel":
