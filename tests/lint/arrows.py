@@ -39,7 +39,7 @@ PYTHON_LAYERS = (
     "cuda nn optim parse text",
     "normlab",
     "data",
-    "filters norm_formulas notebooks results system_info text_io viz",
+    "filters norm_formulas notebooks results system_info text_io torch viz",
     "report",
     "study",
     "cli",

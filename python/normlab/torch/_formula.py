@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's name)
 from torch import Tensor
 
+from .. import ShapeError
 from ._once import FirstDerivative
 from ._settings import Settings, Tensors
 
@@ -103,6 +104,11 @@ def _statistics(
         mean = rows.mean(axes, keepdim=True)
         distance = rows - (mean if s.traits.grad_mean else mean.detach())
         count -= 0 if s.var_eps else 1
+    if count == 0 and rows.numel():
+        raise ShapeError(
+            "Norm: denominator 'std_eps' divides by the unbiased deviation, which one element does "
+            f"not have; x is {tuple(rows.shape)} (variant '{s.variant}')"
+        )
     if s.traits.scale == "l2":
         count = 1
     var = distance.square().sum(axes, keepdim=True) / count

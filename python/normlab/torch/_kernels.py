@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import DeviceError
 from . import _operators, _passes
 from ._formula import update_running
 from ._once import FORWARD_MODE, Refused
@@ -19,6 +20,10 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
     """z; an x that is not contiguous is copied first."""
     if s.traits.scale == "none":
         return x
+    if x.device.type != "cpu":
+        raise DeviceError(
+            f'Norm: backend="normlab" takes the CPU\'s tensors, x is on {x.device}; use "torch"'
+        )
     updates = t.running_mean is not None and training
     x = x.contiguous()
     if torch.compiler.is_compiling():
