@@ -21,7 +21,8 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
     if s.traits.detaches and not torch.compiler.is_compiling() and torch.is_grad_enabled():
         x = FirstDerivative.apply(x)
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    t = Tensors(*(None if v is None else v.to(wide.dtype) for v in t[:3]), *t[3:])
+    gain, bias, alpha = (None if v is None else v.to(wide.dtype) for v in t[:3])
+    t = t._replace(gain=gain, bias=bias, alpha=alpha)
     z = _native(wide, s, t, training)
     if z is None:
         z = _output(_composed(wide, s, t, training), wide, s, t)

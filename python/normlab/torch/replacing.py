@@ -76,21 +76,20 @@ def replace_norms(
     """Exchanges a model's norms for :class:`Norm` of a variant, in place.
 
     A norm over rows (LayerNorm, RMSNorm) takes a variant over rows; BatchNorm, GroupNorm and
-    InstanceNorm take one of these three, or "none". eps stays what it was in each norm. What is
-    left is left with a reason.
+    InstanceNorm take one of these three, or "none". eps stays. What is left has a reason.
 
     Args:
         model: Its submodules change; it is not a norm itself.
         variant: One of ``nl.norm_variants()``.
-        keep_weights: Parameters that old and new norm both have stay the very same ones, so that
-            optimizers which know them go on. False: new ones.
+        keep_weights: Parameters that both norms have stay the same objects, so that optimizers
+            which know them go on. False: new ones.
         where: Names of layers, which may have wildcards ("blocks.*.norm1"), or a function of name
             and module; None: all.
         backend: As of :class:`Norm`.
         **settings: As of :class:`Norm`: ``C``, ``k``, ``denominator``, ``groups``...
 
     Returns:
-        What was changed and what was left; its ``undo()`` takes the exchange back.
+        What was changed and left. Its ``undo()`` takes the exchange back.
 
     Raises:
         ArgumentError: An unknown variant, a setting that it does not take, or nothing to exchange.
@@ -103,7 +102,7 @@ def replace_norms(
         raise ArgumentError("replace_norms: model is a norm itself; give the module that holds it")
     chosen = chooser("replace_norms: where", where)
     work = _Exchange(variant, keep_weights, {**settings, "backend": backend})
-    for name, module in list(model.named_modules()):
+    for name, module in model.named_modules():
         if name and chosen(name, module):
             work.consider(name, module)
     if not work.changed and not work.left:
