@@ -142,21 +142,25 @@ class _Layer:
 
     def __init__(self, owner: probe, name: str, module: Any, kind: Kind) -> None:
         self._owner, self._name, self._kind = owner, name, kind
-        self._entered: tuple[_Record, Tensor] | None = None  # between the two hooks
+        self._entered: _Record | None = None  # between the two hooks
+        self._x: Tensor | None = None  # what the record is to measure; None if it has been
+        self._ungraded: _Record | None = None  # of the last pass, if that recorded no gradient
         self._clips = _clip_of(module)
 
     def before(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Opens a record, and gives the norm an x of its own, whose gradient is dx."""
-        self._entered = None  # a call may have failed
-        if _is_recomputing():
-            return None
-        record = self._owner._open(self._name, self._kind)
+        self._entered = self._x = None  # a call may have failed
         values = args or tuple(kwargs.values())
-        if record is None or not values or not isinstance(values[0], Tensor):
+        if not values or not isinstance(values[0], Tensor):
             return None
-        x = values[0]
-        self._entered = (record, x.detach())
-        if not (torch.is_grad_enabled() and x.requires_grad):
+        x, graded = values[0], torch.is_grad_enabled()
+        if _is_recomputing():  # the first pass, without a gradient, has been measured
+            record, self._ungraded = self._ungraded, None
+        else:
+            record, self._x = self._owner._open(self._name, self._kind), x.detach()
+            self._ungraded = None if graded else record
+        self._entered = record
+        if record is None or not (graded and x.requires_grad):
             return None
         own = x.view_as(x)
         own.register_hook(record.gradient("dx"))
@@ -166,13 +170,14 @@ class _Layer:
 
     def behind(self, module: Any, args: tuple[Any, ...], z: Any) -> None:
         """Measures x and z, and waits for dz."""
-        if self._entered is None:
+        (record, x), self._entered, self._x = (self._entered, self._x), None, None
+        if record is None:
             return
-        (record, x), self._entered = self._entered, None
-        if self._clips is not None:
-            record.values["clipped"] = self._clips(x, z.detach(), self._kind)
-        record.values["x"] = _moments(x, self._kind)
-        record.values["z"] = _moments(z, self._kind)
+        if x is not None:
+            if self._clips is not None:
+                record.values["clipped"] = self._clips(x, z.detach(), self._kind)
+            record.values["x"] = _moments(x, self._kind)
+            record.values["z"] = _moments(z, self._kind)
         if torch.is_grad_enabled() and z.requires_grad:
             z.register_hook(record.gradient("dz"))
 

@@ -231,13 +231,13 @@ def _gain_offset(module: Any) -> float | None:
     kind = kind_of(module)
     if kind is None or kind.variant != "rmsnorm" or isinstance(module, (Norm, nn.RMSNorm)):
         return 0.0
-    weight = module.weight.detach()
-    if weight.is_meta:
+    if module.weight.is_meta:
         return None
+    weight = torch.linspace(0.5, 2, module.weight.numel()).to(module.weight)  # all 1 tell nothing
     x = torch.linspace(-1, 2, 3 * weight.numel(), device=weight.device, dtype=weight.dtype)
     x = x.reshape(3, -1)
     with torch.no_grad():
-        z = module(x).float()
+        z = torch.func.functional_call(module, {"weight": weight}, (x,)).float()
         wide = x.float()
         y = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + kind.eps)
         for offset in (0.0, 1.0):
