@@ -177,6 +177,7 @@ adaptive, residual); ``group`` (what shares statistics: row, channels, channel, 
                          py::arg("axes") = py::none(), py::arg("running_mean") = py::none(),
                          py::arg("running_var") = py::none(), py::arg("training") = true,
                          ReleaseGil(), kNormalizeDoc);
+  bind_norm_pass(m);
 }
 
 }  // namespace normlab::bindings

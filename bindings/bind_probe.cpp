@@ -45,9 +45,29 @@ std::string repr(const RowMoments& r) {
                 ", norm=", r.norm, ')');
 }
 
+NormRecord make_record(const std::string& layer, const std::string& variant, int64_t step,
+                       const RowMoments& x, const RowMoments& z,
+                       const std::optional<RowMoments>& dz, const std::optional<RowMoments>& dx,
+                       double clipped) {
+  return {.layer = layer,
+          .variant = variant,
+          .step = step,
+          .x = x,
+          .z = z,
+          .dz = dz.value_or(RowMoments{}),
+          .dx = dx.value_or(RowMoments{}),
+          .has_gradient = dz || dx,
+          .clipped = clipped};
+}
+
 void bind_records(py::module_& m) {
   py::class_<RowMoments>(m, "RowMoments",
                          "Moments of a tensor seen as rows (Theorem 1 speaks of these).")
+      .def(py::init([](double mean, double row_mean, double row_var, double norm) {
+             return RowMoments{mean, row_mean, row_var, norm};
+           }),
+           py::kw_only(), py::arg("mean") = 0.0, py::arg("row_mean") = 0.0,
+           py::arg("row_var") = 0.0, py::arg("norm") = 0.0)
       .def_readonly("mean", &RowMoments::mean, "Mean over all elements.")
       .def_readonly("row_mean", &RowMoments::row_mean,
                     "Mean over rows of |row mean|: what re-centring makes zero.")
@@ -56,6 +76,10 @@ void bind_records(py::module_& m) {
       .def_readonly("norm", &RowMoments::norm, "Euclidean length of the whole tensor.")
       .def("__repr__", &repr);
   py::class_<NormRecord>(m, "NormRecord", "Values and gradients of one norm layer in one step.")
+      .def(py::init(&make_record), py::kw_only(), py::arg("layer"), py::arg("variant"),
+           py::arg("step"), py::arg("x"), py::arg("z"), py::arg("dz") = std::nullopt,
+           py::arg("dx") = std::nullopt, py::arg("clipped") = 0.0,
+           "Without dz and dx it has no gradient.")
       .def_readonly("layer", &NormRecord::layer,
                     "The module's dotted name, or \"norm\" and a number.")
       .def_readonly("variant", &NormRecord::variant, "The variant's name.")

@@ -1,50 +1,7 @@
-#include "casters.h"
-
-// DLPack 1.0, the protocol by which array libraries lend each other memory.
-// Source: https://dmlc.github.io/dlpack/latest/c_api.html
+#include "dlpack.h"
 
 namespace normlab::bindings {
 namespace {
-
-struct DLDevice {
-  int32_t type, id;
-};
-constexpr int32_t kDLCPU = 1, kDLCUDA = 2, kDLCUDAHost = 3;  // the last: pinned, the CPU's
-
-struct DLDataType {
-  uint8_t code, bits;
-  uint16_t lanes;
-};
-enum : uint8_t { kDLInt = 0, kDLUInt = 1, kDLFloat = 2, kDLBfloat = 4, kDLBool = 6 };
-
-struct DLTensor {
-  void* data;
-  DLDevice device;
-  int32_t ndim;
-  DLDataType dtype;
-  int64_t* shape;
-  int64_t* strides;  ///< in elements; null for C order
-  uint64_t byte_offset;
-};
-
-struct DLManagedTensor {
-  static constexpr const char* kName = "dltensor";
-  static constexpr const char* kUsed = "used_dltensor";
-  DLTensor tensor;
-  void* owner;
-  void (*deleter)(DLManagedTensor*);
-};
-
-struct DLManagedTensorVersioned {
-  static constexpr const char* kName = "dltensor_versioned";
-  static constexpr const char* kUsed = "used_dltensor_versioned";
-  uint32_t major, minor;
-  void* owner;
-  void (*deleter)(DLManagedTensorVersioned*);
-  uint64_t flags;
-  DLTensor tensor;
-};
-constexpr uint64_t kReadOnly = 1, kCopied = 2;
 
 DLDataType dlpack_dtype(DType dtype) {
   const auto bits = static_cast<uint8_t>(8 * size_of(dtype));
@@ -87,7 +44,7 @@ struct Export {
 };
 
 template <class Managed>
-py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, bool elsewhere) {
+Managed* managed(const Tensor& x, [[maybe_unused]] bool copied, bool elsewhere) {
   auto* e = new Export<Managed>;
   e->x = x;
   e->elsewhere = elsewhere;
@@ -114,13 +71,19 @@ py::capsule export_as(const Tensor& x, [[maybe_unused]] bool copied, bool elsewh
     e->managed.major = 1;
     e->managed.flags = copied ? kCopied : 0;
   }
-  PyObject* capsule = PyCapsule_New(&e->managed, Managed::kName, [](PyObject* self) {
+  return &e->managed;
+}
+
+template <class Managed>
+py::capsule export_as(const Tensor& x, bool copied, bool elsewhere) {
+  Managed* const exported = managed<Managed>(x, copied, elsewhere);
+  PyObject* capsule = PyCapsule_New(exported, Managed::kName, [](PyObject* self) {
     if (!PyCapsule_IsValid(self, Managed::kName)) return;  // a consumer has taken it
     auto* m = static_cast<Managed*>(PyCapsule_GetPointer(self, Managed::kName));
     m->deleter(m);
   });
   if (!capsule) {
-    delete e;
+    exported->deleter(exported);
     throw py::error_already_set();
   }
   return py::reinterpret_steal<py::capsule>(capsule);
@@ -178,13 +141,14 @@ Tensor bfloat16_on(py::array bits) {
   return Tensor::wrap(data, Shape(std::span<const int64_t>(lengths)), DType::bfloat16, [owner] {});
 }
 
-DType dtype_on_gpu(const DLDataType& t) {
+/// `where` is a part of the error's text.
+DType dtype_of(const DLDataType& t, const char* op, const char* where) {
   for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16, DType::int32,
                             DType::int64, DType::uint8, DType::boolean}) {
     const DLDataType ours = dlpack_dtype(dtype);
     if (t.code == ours.code && t.bits == ours.bits && t.lanes == 1) return dtype;
   }
-  fail<DtypeError>("from_dlpack", "on cuda elements must be float32, float64, bfloat16, int32, ",
+  fail<DtypeError>(op, where, "elements must be float32, float64, bfloat16, int32, ",
                    "int64, uint8 or bool, got DLPack type code ", int{t.code}, " with ",
                    int{t.bits}, " bits");
 }
@@ -204,7 +168,7 @@ bool is_contiguous(const DLTensor& t) {
 template <class Managed>
 Tensor tensor_on(Managed* m, const py::object& capsule) {
   const DLTensor& t = m->tensor;
-  const DType dtype = dtype_on_gpu(t.dtype);
+  const DType dtype = dtype_of(t.dtype, "from_dlpack", "on cuda ");
   const Shape shape(std::span<const int64_t>(t.shape, static_cast<size_t>(t.ndim)));
   check(is_contiguous(t), "from_dlpack", "on cuda memory must be contiguous; shape ", shape,
         " has other strides, copy it first");
@@ -273,7 +237,47 @@ bool let_wait(const py::object& stream) {
   return number != 1 && handle != cuda::native_stream();
 }
 
+/// The functions of the object's framework, or null.
+const DLPackExchangeAPI* exchange_of(const py::object& object) {
+  const py::handle type(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())));
+  static PyObject* const name = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
+  const auto found = py::reinterpret_steal<py::object>(PyObject_GetAttr(type.ptr(), name));
+  if (!found) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  if (!PyCapsule_IsValid(found.ptr(), DLPackExchangeAPI::kName)) return nullptr;
+  const void* api = PyCapsule_GetPointer(found.ptr(), DLPackExchangeAPI::kName);
+  const auto* exchange = static_cast<const DLPackExchangeAPI*>(api);
+  return exchange->major == 1 ? exchange : nullptr;
+}
+
 }  // namespace
+
+Tensor borrowed(const py::object& object) {
+  if (object.is_none()) return {};
+  const DLPackExchangeAPI* exchange = exchange_of(object);
+  if (!exchange) return tensor_from_dlpack(object);
+  DLTensor t{};
+  if (exchange->borrow(object.ptr(), &t) != 0) throw py::error_already_set();
+  check<DeviceError>(t.device.type == kDLCPU || t.device.type == kDLCUDAHost, "normlab.torch",
+                     "the kernels take the CPU's memory; elsewhere use backend=\"torch\"");
+  const Shape shape(std::span<const int64_t>(t.shape, static_cast<size_t>(t.ndim)));
+  check(is_contiguous(t), "normlab.torch", "memory must be contiguous; shape ", shape,
+        " has other strides");
+  auto* data = static_cast<char*>(t.data) + t.byte_offset;
+  return Tensor::wrap(data, shape, dtype_of(t.dtype, "normlab.torch", ""), [] {});
+}
+
+py::object lent(const Tensor& x, const py::object& like) {
+  if (!x.defined()) return py::none();
+  const DLPackExchangeAPI* exchange = exchange_of(like);
+  if (!exchange) return py::cast(x);
+  auto* const exported = managed<DLManagedTensorVersioned>(x, false, false);
+  void* object = nullptr;
+  if (exchange->object_from_managed(exported, &object) != 0) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
+}
 
 Tensor tensor_from_dlpack(const py::object& source) {
   if (PyCapsule_CheckExact(source.ptr())) return tensor_from_capsule(source);

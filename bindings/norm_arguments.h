@@ -8,6 +8,9 @@
 
 namespace normlab::bindings {
 
+/// The passes of a norm alone, for bind_norm().
+void bind_norm_pass(py::module_& m);
+
 /// function(settings, own...) as Python calls it: own..., then a keyword for each setting.
 template <class Result, class... Own>
 auto with_norm_settings(Result (*function)(const NormSettings&, Own...)) {

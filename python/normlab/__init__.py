@@ -1,7 +1,8 @@
 """normlab: a small tensor engine to understand, compare and use normalisation layers.
 
 Usually ``import normlab as nl``. Importing it loads the engine alone; submodules that need more
-(``nl.data``, ``nl.study``, ``nl.report``, ...) are loaded when they are first used.
+(``nl.data``, ``nl.study``, ``nl.report``, ...) are loaded when they are first used. So
+is ``nl.torch``, for those who have PyTorch.
 """
 
 import importlib
@@ -21,6 +22,7 @@ _attach()
 
 if TYPE_CHECKING:
     from . import data, report, study, viz
+    from . import torch as torch
 else:
 
     def __getattr__(name: str) -> ModuleType:

@@ -131,7 +131,7 @@ def attach() -> None:
             "__reduce_ex__": _later("._pickling", "reduce_generator"),
             "__setstate__": _later("._pickling", "set_generator_state"),
         },
-        probe: {"__repr__": _probe_text},
+        probe: {"__repr__": _probe_text, "_repr_html_": _later("._html", "probe_html")},
     }
     for cls, members in extras.items():
         for name, function in members.items():

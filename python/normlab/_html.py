@@ -1,12 +1,12 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times)
-"""HTML of tensors and modules for notebooks."""
+"""HTML of tensors, modules and probes for notebooks."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._core import DtypeError, Tensor
+from ._core import DtypeError, NormRecord, Tensor
 from ._core.nn import Module
 from ._templates import render
 
@@ -141,3 +141,36 @@ def _own(part: Module) -> dict[str, Tensor]:
 def _layer(part: Module) -> str:
     said = part.extra_repr()
     return type(part).__name__ + (f"({said})" if said else "")
+
+
+# --- probes --------------------------------------------------------------------------------------
+
+
+class Probe(Protocol):
+    """What has recorded norms."""
+
+    @property
+    def step(self) -> int:
+        """The current step's number."""
+
+    @property
+    def records(self) -> list[NormRecord]:
+        """All records so far."""
+
+
+def probe_html(probe: Probe) -> str:
+    """A row a layer: the gradient before and behind its norm, in the last step that has one."""
+    records = probe.records
+    last = {record.layer: record for record in records if record.has_gradient}
+    rows = [_record_row(record) for record in list(last.values())[:_MOST_PARTS]]
+    if left_out := max(len(last) - _MOST_PARTS, 0):
+        rows.append(["…", f"{left_out} more", *[""] * 4])
+    facts = [f"step {probe.step}", f"{len(records):,} records"]
+    if records and not last:
+        facts.append("no gradient yet")
+    return render("probe.html", title="probe", facts=facts, rows=rows)
+
+
+def _record_row(record: NormRecord) -> list[str]:
+    moments = (record.dz.row_mean, record.dx.row_mean, record.dz.row_var, record.dx.row_var)
+    return [record.layer, record.variant, *(_text(np.float64(value)) for value in moments)]

@@ -24,7 +24,7 @@ CPP_LAYERS = (
 HEADERS = {
     "cpu": "bfloat16 error scalar threads",
     "core": "autograd cuda info io matmul_precision random tensor",
-    "ops": "norm ops",
+    "ops": "norm norm_passes ops",
     "nn": "nn probe",
     "optim": "optim",
     "models/text": "text",
@@ -41,7 +41,7 @@ PYTHON_LAYERS = (
     "cuda language nn optim parse text translate",
     "normlab",
     "data",
-    "filters norm_formulas notebooks results system_info text_io viz",
+    "filters norm_formulas notebooks results system_info text_io torch viz",
     "report",
     "study",
     "cli",

@@ -7,6 +7,7 @@
 #include "core/tensor_impl.h"
 #include "cpu/parallel.h"
 #include "normlab/autograd.h"
+#include "normlab/norm_passes.h"
 #include "normlab/ops.h"
 #include "ops/norm_plan.h"
 #include "ops/norm_run.h"
@@ -36,37 +37,41 @@ Tensor channels_first(const Tensor& x, const NormPlan& p) {
 Tensor channels_back(const Tensor& x, const NormPlan& p, const Shape& shape) {
   return swap_outer(x, p.channels, p.outer, p.places, shape);
 }
+bool is_swapped(const NormPlan& p, const Tensor& x) {
+  return p.batch() && x.device() == Device::cpu;
+}
 
 // --- arrays -----------------------------------------------------------------------------------
 
-/// Statistics that backward reads: [5, rows] of mean, rstd, shift, coef and factor, and topk's
-/// indices.
-struct Statistics {
-  Tensor values, extremes;
+/// Memory for what backward reads.
+NormSaved saved_for(const NormPlan& p, const Tensor& x) {
+  NormSaved saved;
+  if (p.traits.has_statistics())
+    saved.statistics = Tensor::empty({5, p.rows}, computed_in(x.dtype()), x.device());
+  if (p.clamp > 0) saved.extremes = Tensor::empty({p.rows, 2}, DType::int32, x.device());
+  return saved;
+}
 
-  Statistics(const NormPlan& p, const Tensor& x) {
-    if (p.traits.has_statistics())
-      values = Tensor::empty({5, p.rows}, computed_in(x.dtype()), x.device());
-    if (p.clamp > 0) extremes = Tensor::empty({p.rows, 2}, DType::int32, x.device());
-  }
-};
+Tensor moments_for(const NormPlan& p, const Tensor& x) {
+  return Tensor::empty({p.rows, 2}, DType::float64, x.device());
+}
 
 template <class T>
-NormProblem<T> problem_of(const NormPlan& plan, const Tensor& x, const Statistics& statistics,
+NormProblem<T> problem_of(const NormPlan& plan, const Tensor& x, const NormSaved& saved,
                           const Tensor& gain, const Tensor& alpha) {
   using A = accumulate_t<T>;
   NormProblem<T> p{plan};
   p.x = device_data_or_null<T>(x);
   p.gain = device_data_or_null<A>(gain);
   p.alpha = device_data_or_null<A>(alpha);
-  if (A* s = device_data_or_null<A>(statistics.values)) {
+  if (A* s = device_data_or_null<A>(saved.statistics)) {
     p.mean = s;
     p.rstd = s + p.rows;
     p.shift = s + 2 * p.rows;
     p.coef = s + 3 * p.rows;
     p.factor = s + 4 * p.rows;
   }
-  p.extremes = device_data_or_null<int32_t>(statistics.extremes);
+  p.extremes = device_data_or_null<int32_t>(saved.extremes);
   return p;
 }
 
@@ -76,6 +81,10 @@ NormParameters widened(NormParameters t, DType dtype) {
   for (Tensor* parameter : {&t.gain, &t.bias, &t.alpha})
     if (parameter->defined()) *parameter = parameter->to(computed_in(dtype));
   return t;
+}
+
+Shape parameter_shape(const NormPlan& plan, const Tensor& x, const NormParameters& t) {
+  return norm_parameter_shape(plan.traits, x.shape().sub(x.rank() - t.axes, x.rank()));
 }
 
 /// Calls on_cpu or on_gpu for x's type.
@@ -94,14 +103,14 @@ struct Residual {
   Tensor addend, total;
 };
 
-Tensor forward(const NormPlan& plan, const Tensor& x, const Statistics& statistics,
-               NormParameters& t, const Residual& residual) {
+Tensor forward(const NormPlan& plan, const Tensor& x, const NormSaved& saved, NormParameters& t,
+               const Residual& residual) {
   const Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
-  Tensor moments;
-  if (plan.updates_running) moments = Tensor::empty({plan.rows, 2}, DType::float64, x.device());
+  Tensor moments = saved.moments;
+  if (plan.updates_running && !moments) moments = moments_for(plan, x);
   const auto problem = [&]<class T>() {
     using A = accumulate_t<T>;
-    NormProblem<T> p = problem_of<T>(plan, x, statistics, t.gain, t.alpha);
+    NormProblem<T> p = problem_of<T>(plan, x, saved, t.gain, t.alpha);
     p.residual = device_data_or_null<T>(residual.addend);
     p.total = device_data_or_null<T>(residual.total);
     p.bias = device_data_or_null<A>(t.bias);
@@ -124,9 +133,8 @@ Tensor forward(const NormPlan& plan, const Tensor& x, const Statistics& statisti
 // --- backward ---------------------------------------------------------------------------------
 
 /// {dx, dgain, dbias, dalpha}, as far as they are needed.
-Grads backward(const NormPlan& plan, const Tensor& x, const Statistics& statistics,
-               const Tensor& gain, const Tensor& alpha, const Tensor& dz, const Needs& needs,
-               const Shape& parameter) {
+Grads backward(const NormPlan& plan, const Tensor& x, const NormSaved& saved, const Tensor& gain,
+               const Tensor& alpha, const Tensor& dz, const Needs& needs, const Shape& parameter) {
   const auto gradient = [&](bool wanted, const Shape& shape) {
     if (!wanted) return Tensor();
     const DType dtype = computed_in(x.dtype());
@@ -138,7 +146,7 @@ Grads backward(const NormPlan& plan, const Tensor& x, const Statistics& statisti
                dalpha = gradient(needs[3], {1});
   const auto problem = [&]<class T>() {
     using A = accumulate_t<T>;
-    NormProblem<T> p = problem_of<T>(plan, x, statistics, gain, alpha);
+    NormProblem<T> p = problem_of<T>(plan, x, saved, gain, alpha);
     p.dz = device_data_or_null<T>(dz);
     p.dx = device_data_or_null<T>(dx);
     p.dgain = device_data_or_null<A>(dgain);
@@ -161,26 +169,54 @@ Tensor normalized(const Tensor& x, const Tensor& first, const Residual& residual
   const NormPlan plan = norm_plan(x, spec, given);
   if (spec.variant.scale == Scale::none) return x;
   NormParameters t = widened(given, x.dtype());
-  const bool swapped = plan.batch() && x.device() == Device::cpu;
+  const bool swapped = is_swapped(plan, x);
   const Tensor rows = swapped ? channels_first(x, plan) : x;
-  const Statistics statistics(plan, x);
-  Tensor z = forward(plan, residual.addend ? first : rows, statistics, t, residual);
+  const NormSaved saved = saved_for(plan, x);
+  Tensor z = forward(plan, residual.addend ? first : rows, saved, t, residual);
   if (swapped) z = channels_back(z, plan, x.shape());
   if (!needs_grad({x, t.gain, t.bias, t.alpha})) return z;
 
   // The closure keeps what the formula needs and nothing that would tie it to the tape.
-  const Shape row = x.shape().sub(x.rank() - t.axes, x.rank());
-  return record(
-      "normalize", z, {x, t.gain, t.bias, t.alpha},
-      [=, rows = Saved(rows), gain = Saved(t.gain), alpha = Saved(t.alpha),
-       parameter = norm_parameter_shape(plan.traits, row)](const Tensor& dz, Needs needs) -> Grads {
-        const Tensor g = swapped ? channels_first(dz, plan) : dz;
-        Grads grads =
-            backward(plan, rows.get(), statistics, gain.get(), alpha.get(), g, needs, parameter);
-        if (swapped && grads[0].defined())
-          grads[0] = channels_back(grads[0].dense, plan, dz.shape());
-        return grads;
-      });
+  return record("normalize", z, {x, t.gain, t.bias, t.alpha},
+                [=, rows = Saved(rows), gain = Saved(t.gain), alpha = Saved(t.alpha),
+                 parameter = parameter_shape(plan, x, t)](const Tensor& dz, Needs needs) -> Grads {
+                  const Tensor g = swapped ? channels_first(dz, plan) : dz;
+                  Grads grads = backward(plan, rows.get(), saved, gain.get(), alpha.get(), g, needs,
+                                         parameter);
+                  if (swapped && grads[0].defined())
+                    grads[0] = channels_back(grads[0].dense, plan, dz.shape());
+                  return grads;
+                });
+}
+
+// --- off the tape -----------------------------------------------------------------------------
+
+void check_same(const char* name, const Tensor& t, const Shape& shape, DType dtype,
+                const Tensor& x) {
+  check<ArgumentError>(t.defined(), "norm_backward", name, " is missing");
+  check(t.shape() == shape, "norm_backward", name, " must be ", shape, " for x ", x.shape(),
+        ", got ", t.shape());
+  check<DtypeError>(t.dtype() == dtype, "norm_backward", name, " must be ", dtype, ", got ",
+                    t.dtype());
+  check<DeviceError>(t.device() == x.device(), "norm_backward", name, " must be on ", x.device(),
+                     " as x, is on ", t.device());
+}
+
+/// topk's indices are addresses.
+void check_extremes(const NormPlan& plan, const Tensor& x, const Tensor& extremes) {
+  check_same("extremes", extremes, {plan.rows, 2}, DType::int32, x);
+  if (x.device() != Device::cpu) return;
+  const int32_t* at = extremes.data<int32_t>();
+  check(std::all_of(at, at + extremes.numel(), [&](int32_t i) { return i >= 0 && i < plan.H; }),
+        "norm_backward", "extremes must be places in a row of ", plan.H);
+}
+
+void check_backward(const NormPlan& plan, const Tensor& dz, const Tensor& x,
+                    const NormSaved& saved) {
+  check_same("dz", dz, x.shape(), x.dtype(), x);
+  if (plan.traits.has_statistics())
+    check_same("statistics", saved.statistics, {5, plan.rows}, computed_in(x.dtype()), x);
+  if (plan.clamp > 0) check_extremes(plan, x, saved.extremes);
 }
 
 void check_residual(const Tensor& x, const Tensor& residual) {
@@ -203,6 +239,42 @@ bool fuses_residual(const Tensor& x, const NormTraits& v, const NormParameters& 
 
 Tensor normalize(const Tensor& x, const NormSpec& spec, const NormParameters& parameters) {
   return normalized(x, {}, {}, spec, parameters);
+}
+
+std::pair<Tensor, NormSaved> norm_forward(const Tensor& x, const NormSpec& spec,
+                                          const NormParameters& parameters, bool moments) {
+  const NoGrad off;
+  const NormPlan plan = norm_plan(x, spec, parameters);
+  if (spec.variant.scale == Scale::none) return {x, {}};
+  NormParameters t = widened(parameters, x.dtype());
+  NormSaved saved = saved_for(plan, x);
+  if (moments && plan.traits.has_statistics() && !plan.given_stats)
+    saved.moments = moments_for(plan, x);
+  const bool swapped = is_swapped(plan, x);
+  const Tensor z = forward(plan, swapped ? channels_first(x, plan) : x, saved, t, {});
+  return {swapped ? channels_back(z, plan, x.shape()) : z, saved};
+}
+
+NormGradients norm_backward(const Tensor& dz, const Tensor& x, const NormSaved& saved,
+                            const NormSpec& spec, const NormParameters& parameters,
+                            const NormNeeds& needs) {
+  const NoGrad off;
+  const NormPlan plan = norm_plan(x, spec, parameters);
+  if (spec.variant.scale == Scale::none) return {needs.x ? dz : Tensor(), {}, {}, {}};
+  check_backward(plan, dz, x, saved);
+  const NormParameters t = widened(parameters, x.dtype());
+  const bool swapped = is_swapped(plan, x);
+  const auto turned = [&](const Tensor& v) { return swapped ? channels_first(v, plan) : v; };
+  const bool wanted[] = {needs.x, needs.gain, needs.bias, needs.alpha};
+  const Grads grads = backward(plan, turned(x), saved, t.gain, t.alpha, turned(dz), wanted,
+                               parameter_shape(plan, x, t));
+  const auto as_given = [](const Gradient& g, const Tensor& like) {
+    return g.defined() && like ? g.dense.to(like.dtype()) : g.dense;
+  };
+  const Tensor& dx = grads[0].dense;
+  return {swapped && dx ? channels_back(dx, plan, x.shape()) : dx,
+          as_given(grads[1], parameters.gain), as_given(grads[2], parameters.bias),
+          as_given(grads[3], parameters.alpha)};
 }
 
 std::pair<Tensor, Tensor> normalize_residual(const Tensor& x, const Tensor& residual,
