@@ -21,6 +21,7 @@ _attach()
 
 if TYPE_CHECKING:
     from . import data, report, study, viz
+    from . import onnx as onnx  # not in __all__: a star import must not need an extra
 else:
 
     def __getattr__(name: str) -> ModuleType:

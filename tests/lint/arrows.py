@@ -42,6 +42,7 @@ PYTHON_LAYERS = (
     "filters norm_formulas notebooks results system_info text_io viz",
     "report",
     "study",
+    "onnx",
     "cli",
     "__main__",
 )

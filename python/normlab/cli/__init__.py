@@ -1,4 +1,4 @@
-"""The command line: normlab study, report, paper, predict, parse, notebooks, norms, info."""
+"""The command line: study, report, paper, predict, parse, export, notebooks, norms, info."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from normlab import _output
 from normlab._plain import one_line
 
 from .console import flag, say_error
-from .models import PARSE_EXAMPLES, PREDICT_EXAMPLES, parse, predict
+from .models import EXPORT_EXAMPLES, PARSE_EXAMPLES, PREDICT_EXAMPLES, export, parse, predict
 from .paper import PAPER_EXAMPLES, paper
 from .reading import NOTEBOOKS_EXAMPLES, info, norms, notebooks
 from .training import STUDY_EXAMPLES, report, study
@@ -59,6 +59,7 @@ app.command()(report)
 app.command(epilog=PAPER_EXAMPLES)(paper)
 app.command(epilog=PREDICT_EXAMPLES)(predict)
 app.command(epilog=PARSE_EXAMPLES)(parse)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=NOTEBOOKS_EXAMPLES)(notebooks)
 app.command()(norms)
 app.command()(info)

@@ -1,4 +1,4 @@
-"""normlab predict and parse: trained models on files and standard input."""
+"""normlab predict, parse and export: trained models on text, and in other programs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import typer
 import normlab as nl
 from normlab import _output, text_io
 
-from .console import INTERRUPTED, examples, flag
+from .console import INTERRUPTED, examples, flag, show
 from .values import path
 
 PREDICT_EXAMPLES = examples(
@@ -23,6 +23,10 @@ PARSE_EXAMPLES = examples(
     "echo 'The dog sleeps.' | normlab parse parser/model.safetensors",
     "normlab parse parser/model.safetensors --conllu < given.conllu > parsed.conllu",
     "normlab parse parser/model.safetensors a.txt b.txt.gz --skip-bad -o parsed.conllu",
+)
+EXPORT_EXAMPLES = examples(
+    "normlab export rt/model.safetensors -o rt.onnx",
+    "normlab export mnist/model.safetensors --opset 23",
 )
 _COMMANDS = {"normlab.text_classifier": "predict", "normlab.parser": "parse"}  # by models' formats
 _T = TypeVar("_T")
@@ -145,6 +149,46 @@ def parse(
         )
     if code:
         raise typer.Exit(code)
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(help="A study's model.safetensors (mnist, fashion_mnist, rt, sst5).")
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Written whole or not at all.",
+            show_default="MODEL with the suffix .onnx",
+        ),
+    ] = None,
+    opset: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="17 to 23. From 23 on, RMSNorm is the operator RMSNormalization."
+        ),
+    ] = 17,
+) -> None:
+    r"""Write a model as ONNX, and compare it with ONNX Runtime. Needs normlab\[onnx]."""
+    try:
+        from normlab import onnx
+    except ImportError as error:
+        raise nl.ArgumentError(str(error)) from error
+
+    given = path("MODEL", model)
+    to = path("--output", output) if output is not None else given.with_suffix(".onnx")
+    done = onnx.export(given, to, opset=opset)
+    show(f"{to}: opset {done.opset}, {to.stat().st_size / 1e6:.1f} MB")
+    if done.difference is None:
+        show("not run: ONNX Runtime is not installed")
+    else:
+        show(
+            f"greatest difference from ONNX Runtime over {done.results} results: "
+            f"{done.difference:.1e}"
+        )
 
 
 def _loaded(load: Callable[[Path], _T], path: Path, command: str) -> _T:
