@@ -44,7 +44,7 @@ class Job:
         found = {value.dtype for value in self.module.state().values()}
         for part in (self.module, *(part for _, part in self.module.named_modules())):
             if "_arguments" in dir(part):
-                found.add(part._arguments().get("dtype", "float32"))  # type: ignore[attr-defined]
+                found.add(part._arguments().get("dtype", "float32"))
         if other := sorted({str(dtype) for dtype in found} - {"float32"}):
             raise DtypeError(
                 f"export: the model must be float32, is {' and '.join(other)}; convert it first: "

@@ -67,7 +67,7 @@ def activation(graph: Graph, name: str, x: str) -> str:
 
 
 def _activate(graph: Graph, module: nn.Module, x: str) -> str:
-    return activation(graph, module._arguments()["activation"], x)  # type: ignore[attr-defined]
+    return activation(graph, module._arguments()["activation"], x)
 
 
 def _fixed(graph: Graph, module: nn.Module, x: str) -> str:

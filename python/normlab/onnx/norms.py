@@ -172,17 +172,8 @@ class _Norm:
         fits = self.traits["group"] == "row" and not self.std_eps and self.options["eps"] > 0
         return name if fits and self.graph.opset >= since else ""
 
-    def settings(self) -> _Settings:
-        """The tensors and numbers of z as constants."""
-        adaptive = self.traits["output"] == "adaptive"
-        return _Settings(
-            self._parameter("gain"),
-            self._parameter("bias"),
-            self.graph.constant(self.options["C"]) if adaptive else "",
-            self.graph.constant(self.options["k"]) if adaptive else "",
-        )
-
-    def _parameter(self, name: str) -> str:
+    def parameter(self, name: str) -> str:
+        """A tensor as it meets x; empty if the variant has none of that name."""
         value = getattr(self.module, name)
         if value is None:
             return ""
@@ -190,6 +181,16 @@ class _Norm:
         if self.traits["group"] != "row":  # one a channel, for all of its places
             shape = (*shape, *[1] * (len(self.size) - 1))
         return self.graph.weight(name, value.detach().to("cpu").numpy().reshape(shape))
+
+    def settings(self) -> _Settings:
+        """The tensors and numbers of z as constants."""
+        adaptive = self.traits["output"] == "adaptive"
+        return _Settings(
+            self.parameter("gain"),
+            self.parameter("bias"),
+            self.graph.constant(self.options["C"]) if adaptive else "",
+            self.graph.constant(self.options["k"]) if adaptive else "",
+        )
 
 
 def norm(graph: Graph, module: nn.Norm, x: str) -> str:
@@ -222,8 +223,7 @@ _GROUPS = ("row", "channels", "channel", "batch")
 def _y(n: _Norm, x: str) -> str:
     """The normalised x, out of elementary operations."""
     if n.traits["scale"] == "tanh":
-        alpha = n.graph.weight("alpha", n.module.alpha)
-        return n.graph.op("Tanh", n.graph.op("Mul", alpha, x))
+        return n.graph.op("Tanh", n.graph.op("Mul", n.parameter("alpha"), x))
     if n.has_running:
         return _by_running(n, x)
     formula = _Y[n.traits["scale"]]

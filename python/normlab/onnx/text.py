@@ -56,7 +56,7 @@ def _metadata(model: text.Model) -> dict[str, str]:
 
 def _write(graph: Graph, module: text.Classifier) -> None:
     options = module._arguments()
-    parts = dict(module.named_modules())
+    parts: dict[str, Any] = dict(module.named_modules())
     ids, mask = (graph.input(name, np.int64, ["batch", "length"]) for name in INPUTS)
     is_word = graph.op("Cast", mask, to=9)  # bool
     ids = graph.op("Where", is_word, ids, graph.constant(_UNSEEN, np.int64))
