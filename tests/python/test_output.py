@@ -44,7 +44,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models of hardly any size for predict and parse."""
+    """Models of hardly any size for predict, export and parse."""
     folder = tmp_path_factory.mktemp("models")
     words = nl.text.Vocabulary.of([["good"], ["bad"]])
     classifier = nl.text.Classifier(len(words), 2, 8, 2, 8, 1)
@@ -71,13 +71,14 @@ def commands(results: Path, models: dict[str, Path], tmp_path: Path) -> dict[str
         "report": f"$N report '{results}'",
         "notebooks": f"$N notebooks '{tmp_path / 'lessons'}' --copy-only",
         "predict": f"echo 'a “good” film' | $N predict '{models['text']}'",
+        "export": f"$N export '{models['text']}' -o '{tmp_path / 'größe.onnx'}'",
         "parse": f"$N parse '{models['parse']}' --conllu < '{conllu}'",
     }
 
 
 NAMES = (
     *("help", "study help", "version", "norms", "info"),
-    *("report", "notebooks", "predict", "parse"),
+    *("report", "notebooks", "predict", "export", "parse"),
 )
 
 # --- encodings ------------------------------------------------------------------------------------
@@ -286,6 +287,7 @@ def test_an_error_is_one_line_whatever_the_name(tmp_path: Path, command: str, na
         (["report", ""], "FOLDER: must be a path, is empty"),
         (["notebooks", "", "--copy-only"], "FOLDER: must be a path, is empty"),
         (["predict", ""], "MODEL: must be a path, is empty"),
+        (["export", ""], "MODEL: must be a path, is empty"),
         (["parse", ""], "MODEL: must be a path, is empty"),
         (["study", "--task", "parse", "--treebank", ""], "treebank must be 'en_ewt' or a folder"),
     ],
