@@ -22,6 +22,7 @@ _attach()
 
 if TYPE_CHECKING:
     from . import data, report, study, viz
+    from . import onnx as onnx  # not in __all__: a star import must not need an extra
     from . import torch as torch
 else:
 

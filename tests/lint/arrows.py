@@ -44,6 +44,7 @@ PYTHON_LAYERS = (
     "filters norm_formulas notebooks results system_info text_io torch viz",
     "report",
     "study",
+    "onnx",
     "cli",
     "__main__",
 )

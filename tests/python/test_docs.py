@@ -163,7 +163,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
-SUBMODULES = ("nn", "optim", "text", "language", "parse", "cuda", "data", "study", "report", "viz")
+SUBMODULES = (
+    *("nn", "optim", "text", "language", "parse", "translate", "cuda"),
+    *("data", "study", "report", "viz", "onnx"),
+)
 
 
 def described(built: Path) -> dict[str, set[str]]:

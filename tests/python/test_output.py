@@ -44,7 +44,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models of hardly any size for predict, parse and generate."""
+    """Models of hardly any size for predict, export, parse and generate."""
     folder = tmp_path_factory.mktemp("models")
     words = nl.text.Vocabulary.of([["good"], ["bad"]])
     classifier = nl.text.Classifier(len(words), 2, 8, 2, 8, 1)
@@ -74,6 +74,7 @@ def commands(results: Path, models: dict[str, Path], tmp_path: Path) -> dict[str
         "report": f"$N report '{results}'",
         "notebooks": f"$N notebooks '{tmp_path / 'lessons'}' --copy-only",
         "predict": f"echo 'a “good” film' | $N predict '{models['text']}'",
+        "export": f"$N export '{models['text']}' -o '{tmp_path / 'größe.onnx'}'",
         "parse": f"$N parse '{models['parse']}' --conllu < '{conllu}'",
         "generate": f"$N generate '{models['language']}' --prompt 'é“' --length 20",
     }
@@ -81,7 +82,7 @@ def commands(results: Path, models: dict[str, Path], tmp_path: Path) -> dict[str
 
 NAMES = (
     *("help", "study help", "version", "norms", "info"),
-    *("report", "notebooks", "predict", "parse", "generate"),
+    *("report", "notebooks", "predict", "export", "parse", "generate"),
 )
 
 # --- encodings ------------------------------------------------------------------------------------
@@ -290,6 +291,7 @@ def test_an_error_is_one_line_whatever_the_name(tmp_path: Path, command: str, na
         (["report", ""], "FOLDER: must be a path, is empty"),
         (["notebooks", "", "--copy-only"], "FOLDER: must be a path, is empty"),
         (["predict", ""], "MODEL: must be a path, is empty"),
+        (["export", ""], "MODEL: must be a path, is empty"),
         (["parse", ""], "MODEL: must be a path, is empty"),
         (["generate", "", "--prompt", "a"], "MODEL: must be a path, is empty"),
         (["study", "--task", "charlm", "--text", ""], "text: must be 'tinyshakespeare'"),

@@ -12,6 +12,7 @@ from normlab import _output
 from normlab._plain import one_line
 
 from .console import flag, say_error
+from .exporting import EXPORT_EXAMPLES, export
 from .generation import GENERATE_EXAMPLES, generate
 from .models import (
     PARSE_EXAMPLES,
@@ -69,6 +70,7 @@ app.command(epilog=PREDICT_EXAMPLES)(predict)
 app.command(epilog=PARSE_EXAMPLES)(parse)
 app.command(epilog=GENERATE_EXAMPLES)(generate)
 app.command(epilog=TRANSLATE_EXAMPLES)(translate)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=NOTEBOOKS_EXAMPLES)(notebooks)
 app.command()(norms)
 app.command()(info)

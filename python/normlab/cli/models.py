@@ -160,7 +160,7 @@ def parse(
 def translate(
     model: Annotated[str, typer.Argument(help="A study's model.safetensors (translate).")],
     files: _Files = None,
-    output: _Out = None,
+    output: Out = None,
     beam: Annotated[
         int,
         typer.Option(min=1, help="Beginnings that the search keeps; 1: always the likeliest."),

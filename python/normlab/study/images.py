@@ -1,29 +1,38 @@
 # ruff: noqa: RUF001  (typographic minus, dash, times; Greek)
 """MNIST and Fashion-MNIST with the paper's network."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import (
     Tensor,
     cross_entropy,
+    get_rng_state,
+    load_with_metadata,
     nn,
     optim,
     paper,
     save,
+    set_rng_state,
     take,
     tensor,
 )
+from .._core import FileError
 from ..data import DataMissingError, ImageData, Split, fashion_mnist, mnist, standin_digits
 from ..settings import Settings
 from .checks import check_classes
 from .loops import LoadedData, TaskOfSteps, classified, fingerprint, slices
 from .task import NormChoice, Score, SplitName
 
+SHAPE = (1, 28, 28)
+"""Of an image as the network takes it."""
 _CLASSES = 10
+_FORMAT = "normlab.image_classifier"
 _EVALUATION_BATCH = 500
 _STANDIN = "stand-in digits (generated), not MNIST"
 _PAPER = Settings(epochs=20, patience=5, batch=32, lr=1e-3)
@@ -112,16 +121,7 @@ class ImageTask(TaskOfSteps[ImageTensors]):
 
     def build(self, data: ImageTensors, norm: NormChoice) -> nn.Module:
         """The paper's network; see `model`."""
-        return nn.Sequential(
-            nn.Conv2d(1, 20, 5, activation="relu"),
-            nn.MaxPool2d(2),
-            nn.Norm(norm.variant, (20, 12, 12), **norm.options),
-            nn.Conv2d(20, 50, 5, activation="relu"),
-            nn.MaxPool2d(2),
-            nn.Norm(norm.variant, (50, 4, 4), **norm.options),
-            nn.Flatten(),
-            nn.Linear(800, _CLASSES),
-        )
+        return _network(norm)
 
     def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
         """Adam with its usual constants."""
@@ -146,9 +146,63 @@ class ImageTask(TaskOfSteps[ImageTensors]):
     def save(
         self, path: Path, model: nn.Module, data: ImageTensors, notes: Mapping[str, str]
     ) -> None:
-        """The network's state; `notes` say which network it is."""
-        metadata = {f"note.{name}": value for name, value in notes.items()}
-        save(path, model.state(), {"format": "normlab.image_classifier"} | metadata)
+        """The network's state, its norm's options, and how images are standardised."""
+        norm = next(part for _, part in model.named_modules() if isinstance(part, nn.Norm))
+        options = {"variant": norm.variant} | norm._arguments()
+        del options["size"]
+        metadata = {
+            "format": _FORMAT,
+            "norm": json.dumps(options),
+            "mean": repr(self._mean),
+            "std": repr(self._std),
+        }
+        save(path, model.state(), metadata | {f"note.{name}": v for name, v in notes.items()})
+
+
+def _network(norm: NormChoice) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 20, 5, activation="relu"),
+        nn.MaxPool2d(2),
+        nn.Norm(norm.variant, (20, 12, 12), **norm.options),
+        nn.Conv2d(20, 50, 5, activation="relu"),
+        nn.MaxPool2d(2),
+        nn.Norm(norm.variant, (50, 4, 4), **norm.options),
+        nn.Flatten(),
+        nn.Linear(800, _CLASSES),
+    )
+
+
+def load_network(path: Path) -> tuple[nn.Sequential, dict[str, str]]:
+    """Reads a network that a study of images kept, in evaluation mode.
+
+    This thread's random numbers go on as if there had been none.
+
+    Returns:
+        The network, and all else that the file says: the norm's options, mean and std of the
+        pixels by which images are standardised, notes.
+
+    Raises:
+        FileError: Not such a file, or one with an option or tensor that is not as it must be.
+    """
+    tensors, metadata = load_with_metadata(path)
+    if metadata.get("format") != _FORMAT:
+        raise FileError(f"{path}: is no model of a study of images")
+    if "norm" not in metadata:
+        raise FileError(
+            f"{path}: an earlier version wrote it, without the norm's options; train it again with "
+            "normlab study --save"
+        )
+    before = get_rng_state()
+    try:
+        options: dict[str, Any] = json.loads(metadata["norm"])
+        network = _network(NormChoice(options.pop("variant"), options))
+        network.load_state(tensors)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileError(f"{path}: is no model of a study of images: {error}") from error
+    finally:
+        set_rng_state(before)
+    network.eval()
+    return network, metadata
 
 
 def mnist_task() -> ImageTask:

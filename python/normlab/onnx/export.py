@@ -1,0 +1,112 @@
+"""Writes a model as an ONNX file, and compares it with the engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, nn, text
+from .._core import ArgumentError, DtypeError, Error
+from ..text_io import Output
+from . import runtime
+from .files import file_job
+from .graph import HIGHEST_OPSET, LOWEST_OPSET, Graph
+from .job import Job, module_job
+from .text import classifier_job
+
+_TOLERANCE = 1e-4
+"""Most that results of about 1 may differ. Float32 leaves some 1e-6."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Attributes:
+        path: The file.
+        opset: Of ONNX's own operators.
+        difference: Greatest difference between normlab's results and ONNX Runtime's on a test
+            batch; None where ONNX Runtime is not installed.
+        results: How many results were compared.
+    """
+
+    path: Path
+    opset: int
+    difference: float | None
+    results: int
+
+
+def export(
+    model: nn.Module | text.Model | str | Path,
+    path: str | Path,
+    x: Any = None,
+    *,
+    opset: int = LOWEST_OPSET,
+) -> Exported:
+    """Writes a model in evaluation mode as one ONNX file, whole or not at all.
+
+    Both run on a test batch first, if ONNX Runtime is installed. ONNX's checker has passed the
+    file.
+
+    Args:
+        model: A model.safetensors that a study kept (images, text), a :class:`normlab.text.Model`,
+            a :class:`normlab.text.Classifier`, or a module of layers: an ``nn.Sequential`` or a
+            single one. Its parameters are float32.
+        path: The file, usually ``.onnx``.
+        x: For a module: an input, ``(batch, ...)``. The file takes any batch; the other axes are
+            as here.
+        opset: 17 to 23. From 23 on, RMSNorm is the operator RMSNormalization.
+
+    Returns:
+        The file with the greatest difference.
+
+    Raises:
+        ArgumentError: An opset out of range; a module that cannot be exported; no x for a module.
+        DtypeError: A model that is not float32, or an object that is no model.
+        FileError: A file that cannot be read or written, or a model whose kind cannot be exported.
+        Error: ONNX Runtime refuses the model or computes something else.
+    """
+    if isinstance(opset, bool) or opset not in range(LOWEST_OPSET, HIGHEST_OPSET + 1):
+        raise ArgumentError(f"opset: must be {LOWEST_OPSET} to {HIGHEST_OPSET}, is {opset!r}")
+    job = _job(model, x)
+    job.check_dtype()
+    expected = job.expected()
+    graph = Graph(opset)
+    job.write(graph)
+    proto = graph.model(job.name, __version__, dict(job.metadata)).SerializeToString()
+    found = runtime.run(proto, job.feeds)
+    difference = None if found is None else _difference(found, expected)
+    with Output(str(path)) as out:
+        out.write(proto)
+    return Exported(Path(path), opset, difference, expected.size)
+
+
+def _job(model: Any, x: Any) -> Job:
+    if isinstance(model, nn.Module) and not isinstance(model, text.Classifier):
+        return module_job(model, x)
+    if x is not None:
+        raise ArgumentError("x: is for modules; this model has a test batch of its own")
+    if isinstance(model, text.Classifier | text.Model):
+        return classifier_job(model)
+    if isinstance(model, str | Path):
+        return file_job(Path(model))
+    raise DtypeError(
+        "model: must be a module, a text.Model or the path of a model.safetensors, is a "
+        f"{type(model).__name__}"
+    )
+
+
+def _difference(found: Any, expected: Any) -> float:
+    """The greatest one; Error where the results are not the same but for rounding."""
+    if found.shape != expected.shape:
+        raise Error(f"export: ONNX Runtime's result is {found.shape}, ours {expected.shape}")
+    both = np.isnan(found) & np.isnan(expected) | (found == expected)
+    difference = float(np.abs(np.where(both, 0, found - expected)).max(initial=0.0))
+    most = float(np.abs(expected, where=np.isfinite(expected), out=np.zeros_like(expected)).max())
+    if not difference <= _TOLERANCE * max(1.0, most):
+        raise Error(
+            f"export: ONNX Runtime's results differ by {difference:.1e} from ours, which are up "
+            f"to {most:.1e}; no file was written"
+        )
+    return difference
