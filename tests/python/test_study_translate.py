@@ -245,7 +245,7 @@ def test_a_pair_longer_than_the_positions_is_refused_before_training(
     for path in corpus.iterdir():
         (tmp_path / path.name).write_text(path.read_text())
     with (tmp_path / "test.en").open("a") as file:
-        file.write("q" * 1100 + "\n")
+        file.write("the " * 1100 + "\n")
     with (tmp_path / "test.de").open("a") as file:
         file.write("Katze\n")
     with pytest.raises(nl.FileError, match=r"test: pair 41 has .* the network takes at most 1,024"):

@@ -21,7 +21,7 @@ class Averaged(nn.Module):
     def __init__(self, network: nn.Module, last: int):
         super().__init__()
         self.network = network
-        count = sum(parameter.numel() for parameter in network.parameters())
+        count = sum(parameter.size for parameter in network.parameters())
         self.register_buffer("past", zeros((last, count)))
         self.register_buffer("epochs", zeros((), dtype="int64"))
 
@@ -60,6 +60,6 @@ class Averaged(nn.Module):
     def _put(flat: "np.ndarray[tuple[int], np.dtype[np.float32]]", to: list[Tensor]) -> None:
         start = 0
         for parameter in to:
-            part = flat[start : start + parameter.numel()].reshape(parameter.shape)
+            part = flat[start : start + parameter.size].reshape(parameter.shape)
             parameter.detach().copy_(tensor(np.ascontiguousarray(part)))
-            start += parameter.numel()
+            start += parameter.size
