@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ class Averaged(nn.Module):
         last: Over how many epochs the mean goes.
     """
 
+    past: Tensor
+    epochs: Tensor
+
     def __init__(self, network: nn.Module, last: int):
         super().__init__()
         self.network = network
@@ -25,9 +29,10 @@ class Averaged(nn.Module):
         self.register_buffer("past", zeros((last, count)))
         self.register_buffer("epochs", zeros((), dtype="int64"))
 
-    def forward(self, source: object, target: object) -> Tensor:
+    def forward(self, *inputs: Any) -> Tensor:
         """The network's."""
-        return self.network(source, target)
+        found: Tensor = self.network(*inputs)
+        return found
 
     def keep(self) -> None:
         """Notes the weights at an epoch's end in the place of the oldest ones."""
