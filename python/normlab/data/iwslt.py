@@ -92,9 +92,9 @@ def load_archive(files: Source, source: str, target: str, mirror: str | None) ->
     train, valid, left_out = _cleaned(_aligned(places, [_sentences(each) for each in lines[:2]]))
     test: tuple[list[str], list[str]] = ([], [])
     for i in range(2, len(names), 2):
-        part = _aligned(places[i : i + 2], [_segments(each) for each in lines[i : i + 2]])
+        both = _aligned(places[i : i + 2], [_segments(each) for each in lines[i : i + 2]])
         for side in (0, 1):
-            test[side].extend(part.lines[side])
+            test[side].extend(both.lines[side])
     read = {"train": train, "valid": valid, "test": Aligned((str(path), str(path)), test)}
     return pairs(files.name, f"{origin}{left_out}", source, target, read)
 

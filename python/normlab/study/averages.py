@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +19,20 @@ class Averaged(nn.Module):
         last: Over how many epochs the mean goes.
     """
 
+    past: Tensor
+    epochs: Tensor
+
     def __init__(self, network: nn.Module, last: int):
         super().__init__()
         self.network = network
-        count = sum(parameter.numel() for parameter in network.parameters())
+        count = sum(parameter.size for parameter in network.parameters())
         self.register_buffer("past", zeros((last, count)))
         self.register_buffer("epochs", zeros((), dtype="int64"))
 
-    def forward(self, source: object, target: object) -> Tensor:
+    def forward(self, *inputs: Any) -> Tensor:
         """The network's."""
-        return self.network(source, target)
+        found: Tensor = self.network(*inputs)
+        return found
 
     def keep(self) -> None:
         """Notes the weights at an epoch's end in the place of the oldest ones."""
@@ -60,6 +65,6 @@ class Averaged(nn.Module):
     def _put(flat: "np.ndarray[tuple[int], np.dtype[np.float32]]", to: list[Tensor]) -> None:
         start = 0
         for parameter in to:
-            part = flat[start : start + parameter.numel()].reshape(parameter.shape)
+            part = flat[start : start + parameter.size].reshape(parameter.shape)
             parameter.detach().copy_(tensor(np.ascontiguousarray(part)))
-            start += parameter.numel()
+            start += parameter.size

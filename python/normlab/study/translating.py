@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,12 @@ PAPER_SETTINGS = TranslateSettings(
     accumulate=2,
 )
 """The authors' for IWSLT14 De-En, as their scripts have them."""
-_QUICK = {"epochs": 4, "train_items": 8_000, "subwords": 2_000, "warmup": 300}
+_QUICK: Mapping[str, Any] = {
+    "epochs": 4,
+    "train_items": 8_000,
+    "subwords": 2_000,
+    "warmup": 300,
+}
 
 
 @dataclass(frozen=True)
