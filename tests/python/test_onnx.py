@@ -19,6 +19,8 @@ from test_study_text import SETTINGS, reviews
 import normlab as nl
 from normlab import text
 from normlab.data import standin_digits
+from normlab.onnx import norms
+from normlab.onnx.graph import Graph
 from normlab.settings import Settings
 from normlab.study import Study, Task
 from normlab.study.images import ImageTask, load_network
@@ -219,13 +221,47 @@ def test_adanorm_is_a_function_with_its_numbers(tmp_path: Path) -> None:
     ]
 
 
+def normalized(scale: str, x: Array) -> Array:
+    """y in float64, by the definitions."""
+    centred = x - x.mean(-1, keepdims=True) if scale == "std" else x
+    squares = (centred**2).sum(-1, keepdims=True) / (1 if scale == "l2" else x.shape[-1])
+    return np.asarray(centred / np.sqrt(squares + 1e-5))
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("output", ["plain", "affine", "gain", "bias", "residual", "adaptive"])
+@pytest.mark.parametrize("scale", ["std", "rms", "l2"])
 def test_a_new_row_of_known_traits_needs_no_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, scale: str, output: str, opset: int
 ) -> None:
-    """Formulas are found by traits: no variant's name stands in the source."""
-    source = Path(nl.onnx.__file__).parent
+    """Rows that the table does not have, against the definitions."""
+    traits = {**nl.norm_traits("layernorm"), "scale": scale, "output": output}
+    monkeypatch.setattr("normlab.onnx.norms.norm_traits", lambda name: traits)
+    module = shuffled(nl.nn.Norm("layernorm", 9))
+    graph = Graph(opset)
+    x = graph.input("x", np.float32, ["batch", 9])
+    graph.output(norms.norm(graph, module, x), "z", np.float32, ["batch", 9])
+    given = rows(4, 9)
+    session = onnxruntime.InferenceSession(graph.model("row", "0", {}).SerializeToString())
+    (found,) = session.run(None, {"x": given})
+    wide = given.astype(np.float64)
+    y = normalized(scale, wide)
+    gain, bias = module.gain.detach().numpy(), module.bias.detach().numpy()
+    expected = {
+        "plain": y,
+        "affine": y * gain + bias,
+        "gain": y * gain,
+        "bias": y + bias,
+        "residual": wide + y,
+        "adaptive": (1 - 0.1 * y) * y,
+    }[output]
+    np.testing.assert_allclose(found, expected, atol=MOST)
+
+
+def test_formulas_are_found_by_traits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variant's name stands in the source; an unknown trait is told."""
     known = {f'"{name}"' for name in VARIANTS if name != "none"}  # the name of a trait, too
-    for file in source.glob("*.py"):
+    for file in Path(nl.onnx.__file__).parent.glob("*.py"):
         assert not [name for name in known if name in file.read_text("utf-8")], file
     traits = {**nl.norm_traits("layernorm"), "scale": "median"}
     monkeypatch.setattr("normlab.onnx.norms.norm_traits", lambda name: traits)
@@ -542,7 +578,16 @@ def test_what_the_command_refuses(models: dict[str, Path], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "norm", ["[]", '"layernorm"', "{", "{}", '{"variant": 3}', '{"variant": "none", "no": 1}']
+    "norm",
+    [
+        "[" * 100_000,
+        "[]",
+        '"layernorm"',
+        "{",
+        "{}",
+        '{"variant": 3}',
+        '{"variant": "none", "no": 1}',
+    ],
 )
 def test_options_that_are_none_are_told(models: dict[str, Path], tmp_path: Path, norm: str) -> None:
     tensors, notes = nl.load_with_metadata(models["images"])

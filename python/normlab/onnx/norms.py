@@ -15,8 +15,18 @@ from .. import nn, norm_traits
 from .._core import ArgumentError
 from .graph import DOMAIN, Function, Graph, Nodes
 
-_STANDARD = {"std": ("LayerNormalization", 17), "rms": ("RMSNormalization", 23)}
-"""By scale: the operator under var_eps, and the opset that brought it."""
+_STANDARD: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
+    "std": ("LayerNormalization", 17, ("gain", "bias")),
+    "rms": ("RMSNormalization", 23, ("gain",)),
+}
+"""By scale: the operator under var_eps, the opset that brought it, and what it takes beside x."""
+
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "affine": ("gain", "bias"),
+    "gain": ("gain",),
+    "bias": ("bias",),
+}
+"""By output: what it takes; the others take nothing."""
 
 _ADANORM = "AdaNorm"
 
@@ -168,15 +178,13 @@ class _Norm:
 
     def standard(self) -> str:
         """The operator of ONNX that computes y, gain and bias; empty if there is none."""
-        name, since = _STANDARD.get(self.traits["scale"], ("", 0))
+        name, since, _ = _STANDARD.get(self.traits["scale"], ("", 0, ()))
         fits = self.traits["group"] == "row" and not self.std_eps and self.options["eps"] > 0
         return name if fits and self.graph.opset >= since else ""
 
     def parameter(self, name: str) -> str:
-        """A tensor as it meets x; empty if the variant has none of that name."""
+        """A tensor as it meets x."""
         value = getattr(self.module, name)
-        if value is None:
-            return ""
         shape = value.shape
         if self.traits["group"] != "row":  # one a channel, for all of its places
             shape = (*shape, *[1] * (len(self.size) - 1))
@@ -184,12 +192,11 @@ class _Norm:
 
     def settings(self) -> _Settings:
         """The tensors and numbers of z as constants."""
-        adaptive = self.traits["output"] == "adaptive"
+        output = self.traits["output"]
+        numbers = ("C", "k") if output == "adaptive" else ()
         return _Settings(
-            self.parameter("gain"),
-            self.parameter("bias"),
-            self.graph.constant(self.options["C"]) if adaptive else "",
-            self.graph.constant(self.options["k"]) if adaptive else "",
+            **{name: self.parameter(name) for name in _PARAMETERS.get(output, ())},
+            **{name: self.graph.constant(self.options[name]) for name in numbers},
         )
 
 
@@ -233,10 +240,11 @@ def _y(n: _Norm, x: str) -> str:
 def _by_standard(n: _Norm, x: str, clamped: str) -> str:
     """LayerNormalization or RMSNormalization, which have a gain always."""
     settings, output = n.settings(), n.traits["output"]
-    fused = output in ("affine", "gain", "bias") and not n.traits["scalar_gain"]
-    fused = fused and (n.traits["scale"] == "std" or output == "gain")  # the other has no bias
-    ones = "" if fused and settings.gain else n.graph.constant(np.ones(n.size))
-    inputs = [settings.gain if fused and settings.gain else ones]
+    taken = _PARAMETERS.get(output, ())
+    own = set(_STANDARD[n.traits["scale"]][2])
+    fused = bool(taken) and own.issuperset(taken) and not n.traits["scalar_gain"]
+    gain = settings.gain if fused else ""
+    inputs = [gain or n.graph.constant(np.ones(n.size))]
     if fused and settings.bias:
         inputs.append(settings.bias)
     y = n.graph.op(n.standard(), clamped, *inputs, axis=-len(n.size), epsilon=n.options["eps"])

@@ -197,7 +197,7 @@ def load_network(path: Path) -> tuple[nn.Sequential, dict[str, str]]:
         options: dict[str, Any] = json.loads(metadata["norm"])
         network = _network(NormChoice(options.pop("variant"), options))
         network.load_state(tensors)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: is no model of a study of images: {error}") from error
     finally:
         set_rng_state(before)
