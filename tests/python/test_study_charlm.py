@@ -325,7 +325,8 @@ def test_generate_prints_prompt_and_text(model: Path, tmp_path: Path) -> None:
     [
         (["--prompt", ""], "--prompt: generate: the prompt must have a character or more"),
         (["--prompt", "abz"], 'does not know character 3 of the prompt, "z"'),
-        (["--prompt", "a", "--temperature", "nan"], "--temperature: must be a finite number"),
+        (["--prompt", "a", "--temperature", "inf"], "--temperature: must be a finite number"),
+        (["--prompt", "a", "--temperature", "nan"], "--temperature"),
         (["--prompt", "a", "--temperature", "-1"], "--temperature"),
         (["--prompt", "a", "--top-k", "0"], "--top-k"),
         (["--prompt", "a", "--length", "-1"], "--length"),
