@@ -12,9 +12,23 @@ from .. import ShapeError
 from ._once import FirstDerivative
 from ._settings import Settings, Tensors
 
+_EXACT = (torch.float32, torch.float64)
 
-def normalized(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
-    """z, of x's shape and dtype; statistics are float32 or wider."""
+
+def normalized(x: Tensor, s: Settings, t: Tensors, training: bool, native: bool) -> Tensor:
+    """z, of x's shape and dtype; statistics are float32 or wider.
+
+    Args:
+        x: Any device.
+        s: The variant and its numbers.
+        t: Its tensors.
+        training: Says what becomes of the running statistics.
+        native: has_native(s), which each call would find out anew.
+    """
+    if native and x.dtype in _EXACT and (t.gain is None or t.gain.dtype == x.dtype):
+        z = _native(x, s, t, training)  # first, for the overhead of small x
+        if z is not None:
+            return z
     if s.traits.scale == "none":
         return x
     # A compiler refuses second derivatives itself.
@@ -23,7 +37,7 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     gain, bias, alpha = (None if v is None else v.to(wide.dtype) for v in t[:3])
     t = t._replace(gain=gain, bias=bias, alpha=alpha)
-    z = _native(wide, s, t, training)
+    z = _native(wide, s, t, training) if native else None
     if z is None:
         z = _output(_composed(wide, s, t, training), wide, s, t)
     return z.to(x.dtype)
@@ -41,10 +55,8 @@ def has_native(s: Settings) -> bool:
 
 
 def _native(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor | None:
-    if not has_native(s):
-        return None
     if s.traits.group == "row":
-        shape = x.shape[x.dim() - s.axes :]
+        shape = x.shape[-s.axes :]
         if s.traits.scale == "rms":
             return F.rms_norm(x, shape, t.gain, s.eps)
         return F.layer_norm(x, shape, t.gain, t.bias, s.eps)

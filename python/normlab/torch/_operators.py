@@ -106,7 +106,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     x, *arguments = inputs
     t, s, training = _split(tuple(arguments))
     _, statistics, extremes, moments = output
-    ctx.save_for_backward(x, *t, statistics, extremes)
+    running = (None, None) if training else t[3:]  # they change in training
+    ctx.save_for_backward(x, *t[:3], *running, statistics, extremes)
     ctx.how = (s, training)
     ctx.mark_non_differentiable(statistics, extremes, moments)
 

@@ -1,7 +1,7 @@
 """Every norm variant as a module of PyTorch's."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from ._settings import TRAITS, Settings, Tensors, check_settings
 _BACKENDS = (None, "torch", "normlab")
 _PLAIN = (Tensor, nn.Parameter)
 _FAST = (torch.float32, torch.float64)
-# Below so many elements PyTorch's own norms have less overhead (tests/bench/torch_norm.py).
-_FEW = 65536
+# Below so many elements PyTorch's own norms are faster (tests/bench/torch_norm.py).
+_FEW = 1 << 19
 
 
 class Norm(nn.Module):
@@ -78,6 +78,9 @@ class Norm(nn.Module):
                 f"Norm: backend must be 'torch', 'normlab' or None, got {backend!r}"
             )
         self.backend = backend
+        # Plain attributes: what each call reads.
+        self._by_channel = self.settings.by_channel
+        self._has_native = _formula.has_native(self.settings)
         self._make(track_running_stats, {"device": device, "dtype": dtype})
 
     def _make(self, track_running_stats: bool, factory: dict[str, Any]) -> None:
@@ -124,27 +127,37 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape and dtype of x; ShapeError for another shape than the module's."""
-        self._check(x)
-        t = Tensors(self.weight, self.bias, self.alpha, self.running_mean, self.running_var)
-        if self.num_batches_tracked is not None and self.training and x.numel():
-            self.num_batches_tracked.add_(1)
-        backend = self.backend or _faster(x, self.settings, t)
-        if backend == "torch" or _is_transformed():
-            return _formula.normalized(x, self.settings, t, self.training)
-        return _kernels.normalized(x, self.settings, t, self.training)
-
-    def _check(self, x: Tensor) -> None:
         s, shape = self.settings, self.shape
-        if s.by_channel:
-            behind = tuple(x.shape[1:])
-            fits = behind[:1] == shape if len(shape) == 1 else behind == shape
-        else:
-            fits = tuple(x.shape[x.dim() - s.axes :]) == shape
-        if not fits:
-            where = "axes of x behind the first" if s.by_channel else f"last {s.axes} axes of x"
-            raise ShapeError(
-                f"Norm: the {where} must be {shape}, got x {tuple(x.shape)} (variant '{s.variant}')"
-            )
+        there = x.shape[1 : 1 + len(shape)] if self._by_channel else x.shape[-len(shape) :]
+        if there != shape or (self._by_channel and len(shape) not in (1, x.dim() - 1)):
+            self._refuse(x)
+        t = Tensors(self.weight, self.bias, self.alpha, self.running_mean, self.running_var)
+        if t.running_mean is not None and self.training and x.numel():
+            self.num_batches_tracked.add_(1)
+        backend = self.backend or self._faster(x, t)
+        if backend == "torch" or _is_transformed():
+            return _formula.normalized(x, s, t, self.training, self._has_native)
+        return _kernels.normalized(x, s, t, self.training)
+
+    def _refuse(self, x: Tensor) -> NoReturn:
+        axes = len(self.shape)
+        where = "axes of x behind the first" if self._by_channel else f"last {axes} axes of x"
+        raise ShapeError(
+            f"Norm: the {where} must be {self.shape}, got x {tuple(x.shape)} "
+            f"(variant '{self.variant}')"
+        )
+
+    def _faster(self, x: Tensor, t: Tensors) -> str:
+        """The backend that is faster for x, among those that can take it."""
+        if self._has_native and (x.numel() < _FEW or self._by_channel):
+            return "torch"
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return "torch"
+        if type(x) not in _PLAIN or x.device.type != "cpu" or x.dtype not in _FAST:
+            return "torch"
+        if not x.is_contiguous() or any(v is not None and v.dtype != x.dtype for v in t):
+            return "torch"
+        return "normlab"
 
     def extra_repr(self) -> str:
         """The variant, the shape and the settings that are not the usual ones."""
@@ -165,16 +178,3 @@ def _is_transformed() -> bool:
         return False
     forward_mode = torch.autograd.forward_ad._current_level >= 0
     return bool(torch._C._are_functorch_transforms_active()) or forward_mode
-
-
-def _faster(x: Tensor, s: Settings, t: Tensors) -> str:
-    """The backend that is faster for x, among those that can take it."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return "torch"
-    if type(x) not in _PLAIN or x.device.type != "cpu" or x.dtype not in _FAST:
-        return "torch"
-    if not x.is_contiguous() or any(v is not None and v.dtype != x.dtype for v in t):
-        return "torch"
-    if _formula.has_native(s) and (x.numel() < _FEW or s.by_channel):
-        return "torch"
-    return "normlab"
