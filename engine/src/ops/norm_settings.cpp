@@ -45,9 +45,10 @@ void check_taken(const char* op, const NormSpec& spec) {
   const NormSettings usual;
   for_each_setting(spec.variant, [&](const char* name, auto member, SettingRange, bool taken) {
     const auto& value = spec.settings.*member;
+    if (taken || value == usual.*member) return;
     const bool is_flag = std::is_same_v<decltype(value), const bool&>;
-    check<ArgumentError>(taken || value == usual.*member, op, "variant '", spec.variant.name,
-                         "' takes no ", name, is_flag ? "" : ", got ", is_flag ? "" : shown(value));
+    fail<ArgumentError>(op, "variant '", spec.variant.name, "' takes no ", name,
+                        is_flag ? "" : ", got ", is_flag ? "" : shown(value));
   });
 }
 
