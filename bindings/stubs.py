@@ -33,7 +33,7 @@ def load(extension_dir: str) -> None:
     sys.modules["normlab"] = package
     core = importlib.import_module("normlab._core")
     # Users see "normlab.Tensor"; in the stubs a name must be where it is defined.
-    for module in (core, core.nn, core.optim, core.text, core.cuda, core.parse):
+    for module in (core, core.nn, core.optim, core.text, core.language, core.cuda, core.parse):
         for value in vars(module).values():
             if isinstance(value, type) or inspect.isroutine(value):
                 value.__module__ = module.__name__
