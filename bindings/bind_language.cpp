@@ -50,8 +50,8 @@ void bind_forward(py::class_<LanguageModel, nn::Module, Trampoline<LanguageModel
                              std::shared_ptr<LanguageModel>>& c) {
   c.def(
       "forward",
-      [](LanguageModel& m, const Packed& sequences, nn::KeyValueCache* cache) {
-        return cache ? m.forward(sequences, *cache) : m.forward(sequences);
+      [](LanguageModel& m, const Packed& sequences, std::optional<nn::KeyValueCache*> cache) {
+        return cache ? m.forward(sequences, **cache) : m.forward(sequences);
       },
       py::arg("sequences"), py::arg("cache") = py::none(), ReleaseGil(),
       R"doc(Logits ``(T, vocabulary)``: row t is for the character behind t.

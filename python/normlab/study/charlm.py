@@ -68,6 +68,7 @@ class CharacterSettings(Settings):
 
 
 _SETTINGS = CharacterSettings(epochs=3, patience=10, batch=16, lr=2e-3)
+_QUICK_EPOCHS, _QUICK_CHARACTERS = 1, 300_000
 _LAST_RATE = 0.1  # of the first
 
 
@@ -124,7 +125,7 @@ class CharacterTask(TaskOfSteps[CharacterCodes]):
     @property
     def quick(self) -> Settings:
         """See Task: one pass over a part of the text."""
-        return replace(self.settings, epochs=1, train_items=300_000)
+        return replace(self.settings, epochs=_QUICK_EPOCHS, train_items=_QUICK_CHARACTERS)
 
     @property
     def _network(self) -> CharacterSettings:
