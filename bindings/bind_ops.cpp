@@ -106,7 +106,7 @@ Raises:
 )doc");
 }
 
-void bind_packed(py::module_& m) {
+void bind_attention(py::module_& m) {
   m.def("attention", &attention, py::arg("qkv"), py::arg("offsets"), py::arg("heads"),
         py::arg("causal") = false, ReleaseGil(),
         R"doc(Self-attention within packed sentences, all heads, forward and backward fused.
@@ -150,6 +150,10 @@ Raises:
     ArgumentError: offsets do not rise from 0 to the rows; a sentence has queries and no keys, or
         causal and fewer keys than queries.
 )doc");
+}
+
+void bind_packed(py::module_& m) {
+  bind_attention(m);
   m.def("segment_mean", &segment_mean, py::arg("x"), py::arg("offsets"), ReleaseGil(),
         "Mean of the rows of each packed sentence: ``(T, D) -> (S, D)``, zeros for an empty one. "
         "offsets as in :func:`attention`.");

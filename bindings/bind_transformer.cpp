@@ -216,9 +216,9 @@ void bind_encoder(py::module_& m) {
   c.def(
       "forward",
       [](TransformerEncoder& m, const Tensor& x, const std::optional<Tensor>& offsets,
-         nn::KeyValueCache* cache) {
+         std::optional<nn::KeyValueCache*> cache) {
         const Tensor at = given_or_one_sentence(x, offsets);
-        return cache ? m.forward(x, at, *cache) : m.TransformerEncoder::forward(x, at);
+        return cache ? m.forward(x, at, **cache) : m.TransformerEncoder::forward(x, at);
       },
       py::arg("x"), py::arg("offsets") = py::none(), py::arg("cache") = py::none(), ReleaseGil(),
       (std::string(kPackedForward) + kCached).c_str());
@@ -247,12 +247,12 @@ void bind_decoder(py::module_& m) {
       "forward",
       [](TransformerDecoder& m, const Tensor& x, const std::optional<Tensor>& memory,
          const std::optional<Tensor>& offsets, const std::optional<Tensor>& memory_offsets,
-         nn::KeyValueCache* cache) {
+         std::optional<nn::KeyValueCache*> cache) {
         const Tensor at = given_or_one_sentence(x, offsets), none;
         if (!memory && !cache) return m.TransformerDecoder::forward(x);  // says that it needs one
         const Tensor memory_at = memory ? given_or_one_sentence(*memory, memory_offsets) : none;
         if (!cache) return m.TransformerDecoder::forward(x, *memory, at, memory_at);
-        return m.forward(x, memory.value_or(none), at, memory_at, *cache);
+        return m.forward(x, memory.value_or(none), at, memory_at, **cache);
       },
       py::arg("x"), py::arg("memory"), py::arg("offsets") = py::none(),
       py::arg("memory_offsets") = py::none(), py::arg("cache") = py::none(), ReleaseGil(),

@@ -127,12 +127,26 @@ Tensor densify(Gradient gradient) {
   return gradient.sparse ? gradient.sparse->dense() : std::move(gradient.dense);
 }
 
+/// Adds rows to a tensor on the CPU: a table that is an output's weight, too, is not added whole.
+void add_rows(const Tensor& into, const SparseRows& more) {
+  const int64_t n = more.rows.numel();
+  const int64_t size = n > 0 ? more.values.numel() / n : 0, bytes = size * size_of(into.dtype());
+  const int64_t* row = more.rows.data<int64_t>();
+  for (int64_t i = 0; i < n; ++i) {
+    Tensor to = view_of(into, row[i] * bytes, {size});
+    add_in_place(to, view_of(more.values, i * bytes, {size}));
+  }
+}
+
 /// The sum of two gradients; the only place where gradients are added.
 Gradient accumulate(Gradient total, Gradient more) {
   if (!total.defined()) return more;
   Tensor sum = densify(std::move(total));
   if (!sole_owner(sum)) sum = sum.clone();
-  add_in_place(sum, densify(std::move(more)));
+  if (more.sparse && sum.device() == Device::cpu)
+    add_rows(sum, *more.sparse);
+  else
+    add_in_place(sum, densify(std::move(more)));
   return sum;
 }
 

@@ -41,13 +41,16 @@ Shape with_last(Shape shape, int64_t length) {
   return shape;
 }
 
+/// `by_dots`: few rows do not depend on their company, as in decoding. What is recorded goes
+/// through oneDNN, whose results the studies have.
 Tensor forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
-               const LinearShape& n, const Tensor& before) {
+               const LinearShape& n, const Tensor& before, bool by_dots) {
   Tensor z = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
   const bool turn = x.device() == Device::cpu && n.rows >= kRowsToTurn;
   const Tensor right = turn ? transpose(weight.detach()) : weight;
   MatrixProduct p = product_of(x, right, z);
   p.b_transposed = !turn;
+  p.by_dots = by_dots && !turn;
   p.M = n.rows;
   p.N = n.out;
   p.K = n.in;
@@ -89,7 +92,7 @@ Tensor run(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation
   Tensor before;
   if (recorded && keeps_input(activation))
     before = Tensor::empty(with_last(x.shape(), n.out), x.dtype(), x.device());
-  Tensor z = forward(x, weight, bias, activation, n, before);
+  Tensor z = forward(x, weight, bias, activation, n, before, !recorded);
   if (!recorded) return z;
   Saved kept, kept_x, kept_weight;
   if (activation != Activation::none) kept = Saved(before.defined() ? before : z);

@@ -55,6 +55,8 @@ Cut cut_of(const MatrixProduct& p) {
 void multiply_block(float, const MatrixProduct& p, const ResultBlock& block) {
   if (p.bfloat16_operands)
     matmul_bfloat16_onednn(p, block);
+  else if (p.by_dots)
+    matmul_kernels_for_cpu().dots(p, block);
   else if (is_small(p))  // then a block is a whole matrix
     matmul_kernels_for_cpu().small(p, block.matrix);
   else

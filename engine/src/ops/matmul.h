@@ -30,6 +30,8 @@ struct MatrixProduct {
   Activation activation = Activation::none;
   /// On the GPU float32 may be rounded to TF32's 10 bits before it is multiplied.
   bool tf32 = false;
+  /// On the CPU by MatmulKernels::dots: b is stored transposed, a is not.
+  bool by_dots = false;
   /// On the CPU a and b are bfloat16, though dtype is float32: for matmul_bfloat16_onednn().
   bool bfloat16_operands = false;
 
@@ -91,6 +93,9 @@ inline bool is_small(const MatrixProduct& p) {
 struct MatmulKernels {
   /// One small matrix of the batch.
   void (*small)(const MatrixProduct& p, int64_t matrix);
+  /// One block of a few rows by a right side that is stored transposed and not repacked. A row's
+  /// result is the same in any company.
+  void (*dots)(const MatrixProduct& p, const ResultBlock& block);
 };
 NORMLAB_KERNEL_TABLE(MatmulKernels, matmul_kernels)
 
