@@ -40,7 +40,9 @@ def forward(x: Tensor, t: Tensors, s: Settings, training: bool, moments: bool) -
     # In training running statistics are for the caller to update, from the moments.
     running = (None, None) if training else t[3:]
     given = _given(x, *t[:3], *running)
-    return _taken(*_pass_for(x, s).forward(*given, training or t.running_mean is None, moments))
+    own = training or t.running_mean is None
+    arguments = (*given, own, moments)
+    return _taken(*_pass_for(x, s).forward(*arguments))
 
 
 def backward(
@@ -55,4 +57,6 @@ def backward(
     """The gradients of x, gain, bias and alpha, None for those not needed."""
     running = (None, None) if training else t[3:]
     given = _given(dz, x, *saved, t.gain, t.alpha, *running)
-    return _taken(*_pass_for(x, s).backward(*given, training or t.running_mean is None, needs))
+    own = training or t.running_mean is None
+    arguments = (*given, own, needs)
+    return _taken(*_pass_for(x, s).backward(*arguments))
