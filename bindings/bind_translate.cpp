@@ -169,7 +169,7 @@ Raises:
         return found;
       },
       py::arg("translator"), py::arg("sources"), py::kw_only(), py::arg("beam") = 5,
-      py::arg("alpha") = 1.0, py::arg("penalty") = "power", py::arg("sentences") = 48, ReleaseGil(),
+      py::arg("alpha") = 1.0, py::arg("penalty") = "power", py::arg("sentences") = 63, ReleaseGil(),
       doc.c_str());
 }
 
@@ -192,7 +192,7 @@ Raises:
         return model.translate(lines, search_options(beam, alpha, penalty, sentences));
       },
       py::arg("lines"), py::kw_only(), py::arg("beam") = 5, py::arg("alpha") = 1.0,
-      py::arg("penalty") = "power", py::arg("sentences") = 48, ReleaseGil(), doc.c_str());
+      py::arg("penalty") = "power", py::arg("sentences") = 63, ReleaseGil(), doc.c_str());
 }
 
 void bind_model(py::module_& m) {

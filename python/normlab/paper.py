@@ -98,11 +98,15 @@ _QUICK_CHARACTERS = {
 }
 
 _QUICK_TRANSLATION = {
-    "layers": 2,
+    "layers": 1,
     "size": 64,
     "hidden": 128,
-    "subwords": 2_000,
-    "warmup": 300,
+    "subwords": 1_500,
+    "dropout": 0.1,
+    "batch": 512,
+    "warmup": 150,
+    "average": 2,
+    "beam": 2,
     "epochs": 3,
     "train_items": 6_000,
 }

@@ -94,7 +94,9 @@ _QUICK: Mapping[str, Any] = {
     "epochs": 4,
     "train_items": 8_000,
     "subwords": 2_000,
-    "warmup": 300,
+    "batch": 512,
+    "warmup": 200,
+    "average": 2,
 }
 
 

@@ -8,20 +8,23 @@
 #include "models/translate/candidates.h"
 #include "normlab/autograd.h"
 #include "normlab/translate.h"
+#include "ops/matmul.h"
 
 namespace normlab::translate {
 namespace {
 
 constexpr const char* kPenaltyNames[] = {"power", "gnmt"};
 constexpr int64_t kLengthFactor = 2, kLengthMore = 50;
-// The last bits of a product depend on its number of rows, and at the ends of its tiles on the
-// place of a row. Every step therefore has a multiple of so many rows, the same one for all
-// sentences: whole tiles for every instruction set. Those that are too many are not looked at.
-constexpr int64_t kRows = 48;
 
 double penalty_of(int64_t length, const SearchOptions& options) {
   const auto n = static_cast<double>(length);
   return std::pow(options.penalty == LengthPenalty::power ? n : (5 + n) / 6, options.alpha);
+}
+
+/// So few sentences that a step has fewer rows than linear() turns a weight for: then a row of a
+/// product does not depend on the others.
+int64_t most_together(int64_t beam) {
+  return std::max<int64_t>((kRowsToTurn - 1) / beam, 1);
 }
 
 /// A beginning that is under way.
@@ -86,13 +89,7 @@ class Group {
   Group(Translator& translator, const SearchOptions& options)
       : translator_(translator),
         options_(options),
-        rows_(rows_for(options)),
         device_(translator.parameters().front().device()) {}
-
-  /// Rows of every step.
-  static int64_t rows_for(const SearchOptions& options) {
-    return (options.beam + kRows - 1) / kRows * kRows;
-  }
 
   void add(size_t number, const std::vector<int64_t>& source) {
     const auto length = static_cast<int64_t>(source.size());
@@ -126,10 +123,6 @@ class Group {
       rows.push_back(translator_.encode(text::pack({source}).to(device_)));
       offsets.push_back(offsets.back() + rows.back().size(0));
     }
-    while (static_cast<int64_t>(offsets.size()) <= rows_) {  // a row for each that is too many
-      rows.push_back(rows.front().slice(0, 1));
-      offsets.push_back(offsets.back() + 1);
-    }
     const auto count = static_cast<int64_t>(offsets.size());
     return {concat(rows), Tensor::of<int64_t>({count}, offsets).to(device_)};
   }
@@ -140,7 +133,6 @@ class Group {
     for (const Sentence& sentence : sentences_)
       for (const Beginning& beginning : sentence.live())
         last.push_back({beginning.tokens.empty() ? Subwords::kBegin : beginning.tokens.back()});
-    last.resize(static_cast<size_t>(rows_), {Subwords::kBegin});
     return text::pack(last).to(device_);
   }
 
@@ -164,14 +156,11 @@ class Group {
       first += count;
     }
     sentences_ = std::move(going_on);
-    if (sentences_.empty()) return;
-    kept.resize(static_cast<size_t>(rows_), kept.front());
-    cache_.take(kept);
+    if (!sentences_.empty()) cache_.take(kept);
   }
 
   Translator& translator_;
   const SearchOptions& options_;
-  int64_t rows_;
   Device device_;
   std::vector<Sentence> sentences_;
   std::vector<std::vector<int64_t>> sources_;
@@ -214,8 +203,7 @@ std::vector<Hypothesis> search(Translator& translator,
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(order, {}, [&](size_t i) { return sources[i].size(); });
   std::vector<Hypothesis> results(sources.size());
-  const int64_t most = Group::rows_for(options) / options.beam;
-  const auto step = static_cast<size_t>(std::min(options.sentences, most));
+  const auto step = static_cast<size_t>(std::min(options.sentences, most_together(options.beam)));
   for (size_t begin = 0; begin < order.size(); begin += step) {
     Group group(translator, options);
     for (size_t i = begin; i < std::min(begin + step, order.size()); ++i)
