@@ -217,3 +217,15 @@ def test_the_import_stays_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_probe_is_a_table_of_its_layers() -> None:
+    net = nl.nn.Sequential(nl.nn.Linear(3, 4), nl.nn.Norm("layernorm", 4), nl.nn.Linear(4, 2))
+    with nl.probe(net) as probe:
+        z = net(nl.randn((5, 3)))
+        assert "no gradient yet" in probe._repr_html_()
+        z.sum().backward()
+        probe.next_step()
+    html = probe._repr_html_()
+    assert "step 1 · 1 records" in html
+    assert "row variance of dz" in html and ">layernorm</td>" in html

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import ArgumentError, NormRecord, RowMoments
+from .. import ArgumentError, NormRecord, RowMoments, from_dlpack, row_moments
 from .._html import probe_html
 from ._kinds import Kind, Which, check_model, chooser, kind_of
 from .modules import Norm
 
 _FIELDS = ("x", "z", "dz", "dx")
-_ZERO = 4 * [0.0]
 
 
 class probe:  # noqa: N801 (as nl.probe)
@@ -195,9 +194,9 @@ def _clip_of(module: Any) -> Callable[[Tensor, Tensor, Kind], Tensor] | None:
         return None
 
     def clipped(x: Tensor, z: Tensor, kind: Kind) -> Tensor:
-        rows, axes = _rows(x, kind)
-        above = rows > rows.mean(axes, keepdim=True)
-        return (above & (_rows(z, kind)[0] * module.settings.C <= 0)).float().mean()
+        rows = _rows(x, kind)
+        above = rows > rows.mean(1, keepdim=True)
+        return (above & (_rows(z, kind) * module.settings.C <= 0)).float().mean()
 
     return clipped
 
@@ -205,27 +204,31 @@ def _clip_of(module: Any) -> Callable[[Tensor, Tensor, Kind], Tensor] | None:
 # --- moments --------------------------------------------------------------------------------------
 
 
-def _rows(v: Tensor, kind: Kind) -> tuple[Tensor, tuple[int, ...]]:
-    """The values in float32 or wider, and the axes of a row."""
+def _rows(v: Tensor, kind: Kind) -> Tensor:
+    """The values in float32 or wider, as (rows, elements of a row)."""
     v = v.detach()
     wide = v if v.dtype == torch.float64 else v.float()
     if kind.group == "row":
-        return wide, tuple(range(-len(kind.shape), 0))
-    if kind.group == "channels":
-        groups = kind.groups or math.gcd(int(v.shape[1]), 32)
-        return wide.reshape(v.shape[0], groups, -1), (2,)
-    if kind.group == "channel":
-        return wide.flatten(2), (2,)
-    return wide, (0, *range(2, v.dim()))
+        length = torch.Size(kind.shape).numel()
+    elif kind.group == "batch":
+        wide = wide.transpose(0, 1)
+        length = v.numel() // max(v.shape[1], 1)
+    else:
+        channels = int(v.shape[1])
+        groups = kind.groups or math.gcd(channels, 32) if kind.group == "channels" else channels
+        length = v[:1].numel() // groups
+    return wide.reshape(-1, length) if v.numel() else wide.reshape(0, 1)
 
 
-def _moments(v: Tensor, kind: Kind) -> Tensor:
-    """Mean, row mean, row variance and length, as RowMoments; shape (4,)."""
-    rows, axes = _rows(v, kind)
+def _moments(v: Tensor, kind: Kind) -> Any:
+    """Mean, row mean, row variance and length: RowMoments on the CPU, elsewhere a tensor (4,)."""
+    rows = _rows(v, kind)
     if rows.numel() == 0:
-        return rows.new_zeros(4)
-    var, mean = torch.var_mean(rows, axes, correction=0)
-    squares = (var + mean.square()).sum() * (rows.numel() // mean.numel())
+        return RowMoments()
+    if rows.device.type == "cpu" and type(rows) is Tensor:  # PyTorch's var_mean is slow there
+        return row_moments(from_dlpack(rows.contiguous()), rows.shape[1])
+    var, mean = torch.var_mean(rows, 1, correction=0)
+    squares = (var + mean.square()).sum() * rows.shape[1]
     return torch.stack((mean.mean(), mean.abs().mean(), var.mean(), squares.sqrt()))
 
 
@@ -248,7 +251,7 @@ class _Record:
         """As the engine's record; its values are numbers."""
         found = {name: _row_moments(self.values[name]) for name in _FIELDS if name in self.values}
         for name in ("x", "z"):  # of a call that failed
-            found.setdefault(name, _row_moments(_ZERO))
+            found.setdefault(name, RowMoments())
         return NormRecord(
             layer=self.layer,
             variant=self.kind.variant,
@@ -258,7 +261,9 @@ class _Record:
         )
 
 
-def _row_moments(values: list[float]) -> RowMoments:
+def _row_moments(values: Any) -> RowMoments:
+    if isinstance(values, RowMoments):
+        return values
     return RowMoments(mean=values[0], row_mean=values[1], row_var=values[2], norm=values[3])
 
 
