@@ -75,6 +75,27 @@ class Signals {
 
 }  // namespace
 
+TEST_CASE("linear: few rows without a gradient are the same in any company", "[matmul]") {
+  const int64_t in = GENERATE(1, 7, 8, 33, 256), out = GENERATE(1, 5, 16, 300);
+  CAPTURE(in, out);
+  Generator generator(4);
+  const auto numbers = [&](const Shape& shape) {
+    return randn(shape, 0, 1, DType::float32, generator);
+  };
+  const Tensor x = numbers({63, in}), weight = numbers({out, in}), bias = numbers({out});
+  const auto product = [&](int64_t begin, int64_t end) {
+    return linear(x.slice(begin, end), weight, bias, Activation::relu);
+  };
+  const Tensor all = with_threads(3, [&] { return product(0, 63); });
+  const Tensor exact = linear(x.to(DType::float64), weight.to(DType::float64),
+                              bias.to(DType::float64), Activation::relu);
+  CHECK(max_difference(all, exact) < 1e-6 * std::sqrt(static_cast<double>(in)) * 8);
+  for (const int64_t rows : {1, 2, 3, 4, 8, 31}) {
+    const Tensor some = with_threads(1, [&] { return product(20, 20 + rows); });
+    CHECK(max_difference(some, all.slice(20, 20 + rows)) == 0);
+  }
+}
+
 TEST_CASE("matmul: signals find a thread on its own stack", "[matmul]") {
   const Threads one(1);  // only this thread gets signals
   const Tensor a = random({512, 256}, 1), b = random({256, 256}, 2);
