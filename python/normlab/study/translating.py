@@ -180,6 +180,13 @@ class TranslateTask:
         )
 
     @property
+    def words(self) -> list[str]:
+        """What the command's --task takes for this task."""
+        corpus = [] if self.corpus == "multi30k" else ["--corpus", in_text(self.corpus)]
+        paper = ["--paper"] if self._network.size == PAPER_SETTINGS.size else []
+        return ["translate", *corpus, "--source", self.source, "--target", self.target, *paper]
+
+    @property
     def quick(self) -> Settings:
         """See Task: a part of the sentences."""
         return replace(self.settings, **_QUICK)
@@ -268,7 +275,9 @@ class TranslateTask:
                 pairs.texts[0], beam=s.beam if is_test else 1, alpha=s.alpha
             )
         scores = scored(found, pairs.texts[1])
-        more = {**scores, "samples": _samples(pairs, found)} if is_test else {}
+        more: dict[str, Any] = {}
+        if is_test:
+            more = {**scores, "task_words": self.words, "samples": _samples(pairs, found)}
         return Score(loss, scores["bleu"], more)
 
     def save(
