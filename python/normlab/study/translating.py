@@ -269,7 +269,7 @@ class TranslateTask:
         is_test = split == "test"
         with model.averaged() as network:
             assert isinstance(network, translate.Translator)
-            loss = _mean_loss(network, data, pairs)
+            loss = _mean_loss(network, data, pairs, s.smoothing)
             translator = _model(network, data, {})
             found = translator.translate(
                 pairs.texts[0], beam=s.beam if is_test else 1, alpha=s.alpha
@@ -397,12 +397,16 @@ def _parts(found: ParallelData, subwords: translate.Subwords) -> Iterator[bytes]
     yield "\n".join(subwords.pieces()).encode()
 
 
-def _mean_loss(network: translate.Translator, data: TranslationData, pairs: Pairs) -> float:
+def _mean_loss(
+    network: translate.Translator, data: TranslationData, pairs: Pairs, smoothing: float
+) -> float:
+    """Smoothed as in training, so that the gap between both is over-fitting alone."""
     loss_sum, count = 0.0, 0
     with no_grad():
         for index in _in_order(pairs.lengths):
             source, inputs, outputs = pairs.batch(index, data.device)
-            loss_sum += cross_entropy(network(source, inputs), outputs).item() * len(outputs)
+            loss = cross_entropy(network(source, inputs), outputs, label_smoothing=smoothing)
+            loss_sum += loss.item() * len(outputs)
             count += len(outputs)
     return loss_sum / count
 
