@@ -25,14 +25,14 @@ def learn_subwords(lines: Iterable[str], size: int) -> _Subwords:
 
     Args:
         lines: Text; lines of more than 4,192 bytes are passed over.
-        size: Number of pieces with the first three.
+        size: Number of pieces with the first three; fewer where the lines have no more.
 
     Returns:
         The :class:`Subwords`, always the same for the same lines.
 
     Raises:
-        ArgumentError: The size is too small for the characters of the lines, or larger than the
-            lines have pieces for; or SentencePiece is not installed.
+        ArgumentError: The size is too small for the characters of the lines, or SentencePiece is
+            not installed.
     """
     return _Subwords(_learned(lines, size)[_FIRST:])
 
@@ -47,6 +47,7 @@ def _learned(lines: Iterable[str], size: int) -> list[str]:
             model_writer=model,
             model_type="bpe",
             vocab_size=size,
+            hard_vocab_limit=False,
             normalization_rule_name="identity",
             character_coverage=1.0,
             num_threads=1,

@@ -13,6 +13,7 @@ import normlab as nl
 from normlab import cli, translate
 from normlab.report.groups import groups
 from normlab.report.page import page
+from normlab.report.paper.words import repeat
 from normlab.report.table import markdown
 from normlab.study import Study
 from normlab.study.run import Run, Trainer
@@ -98,6 +99,8 @@ def test_it_learns_and_records_its_scores(tmp_path: Path, corpus: Path) -> None:
     assert result["title"].endswith("En-De")
     assert "case:lc" in result["bleu_signature"] and "tok:13a" in result["bleu_signature"]
     assert "case:mixed" in result["sacrebleu_signature"]
+    words = f"normlab study --task translate --corpus {corpus} --source en --target de --norm"
+    assert repeat(groups([result], ["layernorm"])[0]).startswith(words)
     for source, reference, found in result["samples"]:
         assert len(source.split()) == len(reference.split())
         assert found

@@ -155,8 +155,15 @@ def test_sizes_that_cannot_be_learned():
     pytest.importorskip("sentencepiece")
     with pytest.raises(nl.ArgumentError, match="learn_subwords: size 5 cannot be learned"):
         learn_subwords(toy_lines(), 5)
-    with pytest.raises(nl.ArgumentError, match="size 100000 cannot be learned"):
-        learn_subwords(toy_lines(), 100_000)
+    with pytest.raises(nl.ArgumentError, match="cannot be learned"):
+        learn_subwords([], 100)
+
+
+def test_few_lines_have_few_pieces():
+    pytest.importorskip("sentencepiece")
+    subwords = learn_subwords(toy_lines(), 100_000)
+    assert 30 < len(subwords) < 200
+    assert subwords.pieces()[:27] == learn_subwords(toy_lines(), 60).pieces()[:27]
 
 
 def test_without_sentencepiece_the_error_says_what_to_install(tmp_path: Path):

@@ -180,6 +180,13 @@ class TranslateTask:
         )
 
     @property
+    def words(self) -> list[str]:
+        """What the command's --task takes for this task."""
+        corpus = [] if self.corpus == "multi30k" else ["--corpus", in_text(self.corpus)]
+        paper = ["--paper"] if self._network.size == PAPER_SETTINGS.size else []
+        return ["translate", *corpus, "--source", self.source, "--target", self.target, *paper]
+
+    @property
     def quick(self) -> Settings:
         """See Task: a part of the sentences."""
         return replace(self.settings, **_QUICK)
@@ -262,13 +269,15 @@ class TranslateTask:
         is_test = split == "test"
         with model.averaged() as network:
             assert isinstance(network, translate.Translator)
-            loss = _mean_loss(network, data, pairs)
+            loss = _mean_loss(network, data, pairs, s.smoothing)
             translator = _model(network, data, {})
             found = translator.translate(
                 pairs.texts[0], beam=s.beam if is_test else 1, alpha=s.alpha
             )
         scores = scored(found, pairs.texts[1])
-        more = {**scores, "samples": _samples(pairs, found)} if is_test else {}
+        more: dict[str, Any] = {}
+        if is_test:
+            more = {**scores, "task_words": self.words, "samples": _samples(pairs, found)}
         return Score(loss, scores["bleu"], more)
 
     def save(
@@ -388,12 +397,16 @@ def _parts(found: ParallelData, subwords: translate.Subwords) -> Iterator[bytes]
     yield "\n".join(subwords.pieces()).encode()
 
 
-def _mean_loss(network: translate.Translator, data: TranslationData, pairs: Pairs) -> float:
+def _mean_loss(
+    network: translate.Translator, data: TranslationData, pairs: Pairs, smoothing: float
+) -> float:
+    """Smoothed as in training, so that the gap between both is over-fitting alone."""
     loss_sum, count = 0.0, 0
     with no_grad():
         for index in _in_order(pairs.lengths):
             source, inputs, outputs = pairs.batch(index, data.device)
-            loss_sum += cross_entropy(network(source, inputs), outputs).item() * len(outputs)
+            loss = cross_entropy(network(source, inputs), outputs, label_smoothing=smoothing)
+            loss_sum += loss.item() * len(outputs)
             count += len(outputs)
     return loss_sum / count
 

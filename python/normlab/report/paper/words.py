@@ -173,7 +173,8 @@ def repeat(group: Group) -> str:
         return f"normlab paper --quick --seeds {seeds}"
     names = list(dict.fromkeys(row.norm for row in group.rows))
     candidates = next((row.candidates for row in group.rows if row.candidates), [])
-    words = ["normlab", "study", "--task", first["task"], "--norm", *names, "--seeds", seeds]
+    task = first.get("task_words", [first["task"]])
+    words = ["normlab", "study", "--task", *task, "--norm", *names, "--seeds", seeds]
     if settings["train_items"] is not None or group.warning:
         words.append("--quick")
     if candidates:
