@@ -420,3 +420,21 @@ def test_what_an_exchange_refuses() -> None:
     assert type(model.ln_f) is nn.LayerNorm  # an error leaves all as it was
     with pytest.raises(TypeError, match=r"torch\.nn\.Module, got str"):
         nlt.replace_norms("model", "adanorm")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm(5), nn.BatchNorm2d(4), nn.GroupNorm(2, 4)])
+def test_other_devices_have_the_same_moments(norm: Any) -> None:
+    class Elsewhere(torch.Tensor):
+        """Not the CPU's for the engine."""
+
+    from normlab.torch._kinds import kind_of
+    from normlab.torch.probes import _moments
+
+    x, kind = torch.randn(3, 4, 5, 5) + 1, kind_of(norm)
+    assert kind is not None
+    with NoRead():
+        there = _moments(x.as_subclass(Elsewhere), kind)
+    here = _moments(x, kind)
+    assert isinstance(there, torch.Tensor) and isinstance(here, nl.RowMoments)
+    numbers = (here.mean, here.row_mean, here.row_var, here.norm)
+    assert there.tolist() == pytest.approx(numbers, rel=1e-5)
