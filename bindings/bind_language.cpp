@@ -56,10 +56,8 @@ void bind_forward(py::class_<LanguageModel, nn::Module, Trampoline<LanguageModel
       py::arg("sequences"), py::arg("cache") = py::none(), ReleaseGil(),
       R"doc(Logits ``(T, vocabulary)``: row t is for the character behind t.
 
-Args:
-    sequences: packed numbers of characters, or one sequence, int64 ``(T,)``.
-    cache: an :class:`nl.nn.KeyValueCache`: the characters follow those of the cache, which gets
-        them, too. Under ``nl.no_grad()``.
+`sequences` are packed numbers of characters, or one sequence, int64 ``(T,)``. They follow the
+characters of `cache`, which keeps them, too; that needs ``nl.no_grad()``.
 
 RangeError for a number that is not in the vocabulary, ArgumentError for a sequence that is longer
 than the context.

@@ -525,6 +525,6 @@ def test_predict_names_the_command_for_parsers(model: Path) -> None:
 
 
 def test_study_takes_a_treebank() -> None:
-    image, parser = values.tasks(["mnist", "parse"], "/some/folder")
+    image, parser = values.tasks(["mnist", "parse"], parse={"treebank": "/some/folder"})
     assert (image.name, parser.name, parser.treebank) == ("mnist", "parse", "/some/folder")
-    assert values.tasks(["parse"], None)[0].treebank == "en_ewt"
+    assert values.tasks(["parse"], parse={"treebank": None})[0].treebank == "en_ewt"
