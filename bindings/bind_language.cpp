@@ -58,7 +58,7 @@ void bind_forward(py::class_<LanguageModel, nn::Module, Trampoline<LanguageModel
 
 Args:
     sequences: packed numbers of characters, or one sequence, int64 ``(T,)``.
-    cache: an :class:`nl.nn.KeyValueCache`: the characters follow those of the cache, which gets
+    cache: an ``nl.nn.KeyValueCache``: the characters follow those of the cache, which gets
         them, too. Under ``nl.no_grad()``.
 
 RangeError for a number that is not in the vocabulary, ArgumentError for a sequence that is longer
