@@ -588,6 +588,7 @@ def test_what_the_command_refuses(models: dict[str, Path], tmp_path: Path) -> No
         '{"variant": 3}',
         '{"variant": "none", "no": 1}',
     ],
+    ids=list("abcdefg"),
 )
 def test_options_that_are_none_are_told(models: dict[str, Path], tmp_path: Path, norm: str) -> None:
     tensors, notes = nl.load_with_metadata(models["images"])

@@ -46,6 +46,10 @@ class Nodes:
         self._add(helper.make_node(kind, inputs, outputs, name, domain=domain, **attributes))
         return outputs
 
+    def cast(self, x: str, dtype: Any) -> str:
+        """Converts a value to NumPy's dtype."""
+        return self.op("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
         """An array that is part of the nodes."""
         raise NotImplementedError

@@ -51,7 +51,7 @@ class _Divisor:
 
 def _length(to: Nodes, x: str) -> str:
     """Length of a row."""
-    return to.op("Cast", to.op("Shape", x, start=-1), to=1)
+    return to.cast(to.op("Shape", x, start=-1), np.float32)
 
 
 def _mean(to: Nodes, x: str) -> str:

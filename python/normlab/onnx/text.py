@@ -58,7 +58,7 @@ def _write(graph: Graph, module: text.Classifier) -> None:
     options = module._arguments()
     parts: dict[str, Any] = dict(module.named_modules())
     ids, mask = (graph.input(name, np.int64, ["batch", "length"]) for name in INPUTS)
-    is_word = graph.op("Cast", mask, to=9)  # bool
+    is_word = graph.cast(mask, np.bool_)
     ids = graph.op("Where", is_word, ids, graph.constant(_UNSEEN, np.int64))
     with graph.within("embedding"):
         words = embedding(graph, parts["embedding"], ids)
@@ -81,14 +81,14 @@ def _positions(graph: Graph, is_word: str, options: dict[str, Any]) -> str:
     column = np.arange(size)
     rates = 10000.0 ** -((column - column % 2) / size)
     phases = np.where(column % 2, np.pi / 2, 0.0)  # cos(a) = sin(a + pi / 2)
-    count = graph.op("Cast", is_word, to=11)  # float64
+    count = graph.cast(is_word, np.float64)
     axis = graph.constant(1, np.int64)
     before = graph.op("CumSum", count, axis, exclusive=1)
     place = graph.op("Unsqueeze", before, graph.constant([-1], np.int64))
     angles = graph.op("Mul", place, graph.constant(rates, np.float64))
     sines = graph.op("Sin", graph.op("Add", angles, graph.constant(phases, np.float64)))
     scale = graph.constant(options["position_scale"], np.float64)
-    return graph.op("Cast", graph.op("Mul", sines, scale), to=1)
+    return graph.cast(graph.op("Mul", sines, scale), np.float32)
 
 
 def _mean_of_words(graph: Graph, x: str, is_word: str) -> str:
@@ -98,5 +98,5 @@ def _mean_of_words(graph: Graph, x: str, is_word: str) -> str:
     words = graph.op("Where", graph.op("Unsqueeze", is_word, last), x, zero)
     axis = graph.constant([1], np.int64)
     total = graph.op("ReduceSum", words, axis, keepdims=0)
-    count = graph.op("ReduceSum", graph.op("Cast", is_word, to=1), axis, keepdims=1)
+    count = graph.op("ReduceSum", graph.cast(is_word, np.float32), axis, keepdims=1)
     return graph.op("Div", total, graph.op("Max", count, graph.constant(1.0)))
