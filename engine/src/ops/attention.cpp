@@ -156,8 +156,7 @@ void run_anywhere(const PackedAttention& c) {
 // --- the ops ----------------------------------------------------------------------------------
 
 void check_attention(const Tensor& qkv, const Tensor& offsets, int64_t heads) {
-  check<DtypeError>(carries_gradient(qkv.dtype()), "attention",
-                    "qkv must be float32 or float64, got ", qkv.dtype());
+  check_carries_gradient("attention", "qkv", qkv);
   check<ArgumentError>(heads > 0, "attention", "heads must be positive, got ", heads);
   check(qkv.rank() == 2 && qkv.size(1) % (3 * heads) == 0 && qkv.size(1) > 0, "attention",
         "qkv must be [T, 3 D] with D a multiple of ", heads, " heads, got ", qkv.shape());
@@ -178,8 +177,7 @@ void check_keys(const Tensor& q_offsets, const Tensor& kv_offsets, bool causal) 
 void check_cross(const Tensor& q, const Tensor& kv, const Tensor& q_offsets,
                  const Tensor& kv_offsets, int64_t heads, bool causal) {
   constexpr const char* op = "cross_attention";
-  check<DtypeError>(carries_gradient(q.dtype()), op, "q must be float32 or float64, got ",
-                    q.dtype());
+  check_carries_gradient(op, "q", q);
   check_same(op, q, kv);
   check<ArgumentError>(heads > 0, op, "heads must be positive, got ", heads);
   check(q.rank() == 2 && q.size(1) % heads == 0 && q.size(1) > 0, op,
