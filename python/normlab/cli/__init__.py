@@ -41,7 +41,7 @@ app = typer.Typer(
     epilog="[bold]Start here[/bold]\n\n"
     "  normlab study --quick      [dim]five variants, three seeds, some minutes[/dim]\n\n"
     "  normlab paper --quick      [dim]the paper's whole table, ten minutes[/dim]\n\n"
-    "  normlab notebooks          [dim]seven of them, from first steps to C++[/dim]\n\n"
+    "  normlab notebooks          [dim]nine of them, from first steps to C++[/dim]\n\n"
     "  normlab norms              [dim]what the variants are[/dim]\n\n"
     "  normlab study --help       [dim]the real thing[/dim]\n\n"
     "Errors are one line; [bold]--debug[/bold] or NORMLAB_DEBUG=1 shows where they arose.",
