@@ -42,7 +42,7 @@ def test_arrows_that_run_up_are_told_with_file_and_line(tmp_path: Path) -> None:
         "engine/include/normlab/tensor.h:1: normlab/tensor.h -> normlab/nn.h: "
         "the arrow runs up, from 'core' to 'nn'",
         "python/normlab/viz/looks.py:2: normlab.viz.looks -> normlab.report: the arrow runs up, "
-        "from 'filters norm_formulas notebooks results system_info text_io viz' to 'report'",
+        "from 'filters norm_formulas notebooks results system_info text_io torch viz' to 'report'",
         "a circle of modules: python/normlab/report/__init__.py:2: normlab.report -> normlab.viz; "
         "python/normlab/viz/__init__.py:1: normlab.viz -> normlab.viz.looks; "
         "python/normlab/viz/looks.py:2: normlab.viz.looks -> normlab.report",
