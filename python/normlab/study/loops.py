@@ -8,12 +8,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from .. import Tensor, argmax, cross_entropy, cuda, nn, no_grad, optim, permutation, zeros
+from .. import Tensor, argmax, cross_entropy, cuda, nn, no_grad, optim, permutation, tensor, zeros
 from ..settings import Settings
 from .task import Dataset, Score, Tick
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 """Maps the numbers of examples to their mean loss, logits and classes."""
+_EVALUATION_TOKENS = 4096
 
 
 def shuffled(n: int, batch: int, device: str = "cpu") -> Iterator[Tensor]:
@@ -27,6 +28,19 @@ def shuffled(n: int, batch: int, device: str = "cpu") -> Iterator[Tensor]:
         starts.pop()
     for start, stop in zip(starts, [*starts[1:], n], strict=True):
         yield order[start:stop]
+
+
+def in_order(lengths: Tensor) -> list[Tensor]:
+    """Batches for evaluation: in the order of the data, each of at most 4,096 tokens."""
+    batches: list[list[int]] = [[]]
+    room = _EVALUATION_TOKENS
+    for i, length in enumerate(lengths.numpy().tolist()):
+        if length > room and batches[-1]:
+            batches.append([])
+            room = _EVALUATION_TOKENS
+        batches[-1].append(i)
+        room -= length
+    return [tensor(np.array(batch, np.int64)) for batch in batches]
 
 
 def train_pass(

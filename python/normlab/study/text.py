@@ -13,11 +13,10 @@ from .._core import FileError
 from ..data import TextData, rt, sst5
 from ..settings import Settings
 from .checks import check_classes
-from .loops import LoadedData, TaskOfSteps, classified, fingerprint
+from .loops import LoadedData, TaskOfSteps, classified, fingerprint, in_order
 from .norms import needs_a_batch
 from .task import NormChoice, Score, SplitName
 
-_EVALUATION_TOKENS = 4096
 _STANDIN = "stand-in reviews (generated)"
 
 
@@ -189,7 +188,7 @@ class TextTask(TaskOfSteps[TextTensors]):
     def evaluate(self, model: nn.Module, data: TextTensors, split: SplitName) -> Score:
         """Mean loss and accuracy of a whole split."""
         model.eval()
-        parts = _in_order(data.splits[split].lengths, _EVALUATION_TOKENS)
+        parts = in_order(data.splits[split].lengths)
         batches = (data.batch(split, part) for part in parts)
         return classified((model(sentences), labels) for sentences, labels in batches)
 
@@ -233,19 +232,6 @@ def _in_company(batches: list[Tensor], lengths: Tensor) -> list[Tensor]:
     if len(joined) > 1 and words[joined[-1]].sum() == 1:
         joined[-2] += joined.pop()
     return [tensor(np.array(batch, np.int64)) for batch in joined]
-
-
-def _in_order(lengths: Tensor, tokens: int) -> list[Tensor]:
-    """Batches for evaluation: in the order of the data, each of at most `tokens` words."""
-    batches: list[list[int]] = [[]]
-    room = tokens
-    for i, length in enumerate(lengths.numpy().tolist()):
-        if length > room and batches[-1]:
-            batches.append([])
-            room = tokens
-        batches[-1].append(i)
-        room -= length
-    return [tensor(np.array(batch, np.int64)) for batch in batches]
 
 
 def _parts(data: TextData) -> Iterator[bytes | memoryview]:

@@ -17,10 +17,9 @@ from ..data.places import at_home, in_text
 from ..settings import Settings
 from .averages import Averaged
 from .bleu import scored, scoring
-from .loops import LoadedData, count_right, fingerprint, trained_items
+from .loops import LoadedData, count_right, fingerprint, in_order, trained_items
 from .task import NormChoice, Score, SplitName, Tick
 
-_EVALUATION_TOKENS = 4096
 _POSITIONS = 1024
 _SHOWN, _MOST_SHOWN_WORDS = 4, 16
 _BEGIN, _END = translate.Subwords.BEGIN, translate.Subwords.END
@@ -403,25 +402,12 @@ def _mean_loss(
     """Smoothed as in training, so that the gap between both is over-fitting alone."""
     loss_sum, count = 0.0, 0
     with no_grad():
-        for index in _in_order(pairs.lengths):
+        for index in in_order(pairs.lengths):
             source, inputs, outputs = pairs.batch(index, data.device)
             loss = cross_entropy(network(source, inputs), outputs, label_smoothing=smoothing)
             loss_sum += loss.item() * len(outputs)
             count += len(outputs)
     return loss_sum / count
-
-
-def _in_order(lengths: Tensor) -> Iterator[Tensor]:
-    """Batches in the order of the data."""
-    batch: list[int] = []
-    room = _EVALUATION_TOKENS
-    for i, length in enumerate(lengths.numpy().tolist()):
-        if length > room and batch:
-            yield tensor(np.array(batch, np.int64))
-            batch, room = [], _EVALUATION_TOKENS
-        batch.append(i)
-        room -= length
-    yield tensor(np.array(batch, np.int64))
 
 
 def _model(

@@ -1,4 +1,4 @@
-#include "models/model_file.h"
+#include "models/transformer_file.h"
 
 #include <algorithm>
 
@@ -47,14 +47,6 @@ void for_settings(Options& o, const Visit& visit) {
   visit("activation", o.network.activation);
 }
 
-void check_layer(const TensorMap& tensors, const std::string& layer, const TranslatorOptions& o) {
-  const int64_t size = o.network.size, hidden = o.network.hidden;
-  check_matrix(tensors, layer + "attention.qkv.weight", {3 * size, size});
-  check_matrix(tensors, layer + "attention.out.weight", {size, size});
-  check_matrix(tensors, layer + "up.weight", {hidden, size});
-  check_matrix(tensors, layer + "down.weight", {size, hidden});
-}
-
 [[noreturn]] void refuse(const std::vector<std::string>& lines, size_t i, size_t has, size_t most) {
   const std::string what = lines.size() == 1 ? "the line" : "line " + std::to_string(i);
   fail<ArgumentError>("translate", what, " has ", has, " subwords, the model takes at most ", most,
@@ -71,25 +63,15 @@ void check_matrices(const TensorMap& tensors, const TranslatorOptions& o) {
   check_matrix(tensors, "target.weight", {o.target_vocabulary, size});
   if (!o.share_embeddings) check_matrix(tensors, "source.weight", {o.source_vocabulary, size});
   if (!o.share_output) check_matrix(tensors, "output.weight", {o.target_vocabulary, size});
-  for (int64_t i = 0; i < o.network.layers; ++i)
-    check_layer(tensors, "encoder." + std::to_string(i) + ".", o);
+  check_encoder(tensors, o.network);
   for (int64_t i = 0; i < o.decoder_layers; ++i) {
     const std::string layer = "decoder." + std::to_string(i) + ".";
-    check_layer(tensors, layer, o);
+    check_layer(tensors, layer, o.network);
     check_matrix(tensors, layer + "cross.query.weight", {size, size});
     check_matrix(tensors, layer + "cross.key_value.weight", {2 * size, size});
   }
   check<ArgumentError>(o.positions <= kMostPositions, "positions", "must be at most ",
                        kMostPositions, ", is ", o.positions);
-}
-
-/// A new translator; this thread's random numbers go on as if there had been none.
-std::shared_ptr<Translator> make_translator(const TranslatorOptions& options) {
-  const Generator before = default_generator();
-  auto translator = std::make_shared<Translator>(options);
-  default_generator() = before;
-  translator->eval();
-  return translator;
 }
 
 Model model_of(TensorFile file) {
@@ -109,7 +91,7 @@ Model model_of(TensorFile file) {
   options.target_vocabulary = model.target.size();
   model.notes = notes_of(metadata);
   check_matrices(file.tensors, options);
-  model.translator = make_translator(options);
+  model.translator = make_network<Translator>(options);
   model.translator->load_state(file.tensors);
   check_model("load_model", model);
   const NoGrad no_grad;
