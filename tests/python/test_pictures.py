@@ -247,6 +247,7 @@ FEW = ("layernorm", "layernorm_simple", "adanorm")
 STUDIES = {
     "five variants": FIVE,
     "one variant": [result()],
+    "one epoch": [losses(norm, seed, [0.6 + seed], [0.7]) for norm in FEW for seed in range(2)],
     "all variants": [result(norm, seed, 99 + 0.01 * seed) for norm in ORDER for seed in range(3)],
     "stand-in": [
         result(norm, s, warning="stand-in digits (generated), not MNIST", train_items=100_000)

@@ -133,7 +133,10 @@ def _by_epochs(ax: "Axes", label: str, logarithmic: bool) -> None:
 
     if logarithmic:
         _logarithmic(ax)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    first, last = ax.get_xlim()
+    if last - first < 1:  # one epoch: else ticks at fractions of it
+        ax.set_xlim(0.5, 1.5)
     ax.set_xlabel(label)
 
 
