@@ -18,12 +18,8 @@ add_executable(normlab_new_row_tests new_row/new_row_test.cpp norm_test.cpp norm
   $<TARGET_OBJECTS:normlab_test_main>)
 target_include_directories(normlab_new_row_tests BEFORE PRIVATE ${new_row})
 target_include_directories(normlab_new_row_tests PRIVATE . ${engine}/src)
-target_compile_options(normlab_new_row_tests PRIVATE -Wall -Wextra -Wpedantic
-  $<$<BOOL:${NORMLAB_WERROR}>:-Werror>)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(normlab_new_row_tests PRIVATE -Wno-restrict)  # see engine/CMakeLists.txt
-endif()
-target_link_libraries(normlab_new_row_tests PRIVATE normlab::normlab Catch2::Catch2)
+normlab_test_options(normlab_new_row_tests)
+normlab_precompile(normlab_new_row_tests catch.h <normlab/normlab.h>)
 add_test(NAME new_row COMMAND normlab_new_row_tests "[norm]")
 if(TARGET normlab_cuda_emulated)
   add_test(NAME new_row_emulated COMMAND normlab_new_row_tests "norm: the GPU agrees with the CPU")
