@@ -7,13 +7,10 @@
 #include "gradcheck.h"
 
 using namespace normlab;
+using test::contains;
 using test::error_of;
 
 namespace {
-
-bool contains(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
-}
 
 Tensor numbers(const Shape& shape, uint64_t seed) {
   Generator generator(seed);

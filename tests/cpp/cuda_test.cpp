@@ -10,13 +10,10 @@
 #include "gradcheck.h"
 
 using namespace normlab;
+using test::contains;
 using test::error_of;
 
 namespace {
-
-bool contains(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::vector<double> counted(int64_t n) {
   std::vector<double> values;

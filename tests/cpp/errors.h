@@ -17,4 +17,8 @@ std::string error_of(const Body& body) {
   return "";
 }
 
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 }  // namespace normlab::test

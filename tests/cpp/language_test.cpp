@@ -11,6 +11,7 @@
 #include "errors.h"
 #include "folder.h"
 #include "gradcheck.h"
+#include "model_files.h"
 #include "threads.h"
 
 using namespace normlab;
@@ -19,8 +20,10 @@ using language::LanguageModelOptions;
 using language::Model;
 using language::Vocabulary;
 using language::Writer;
+using test::contains;
 using test::error_of;
 using test::Folder;
+using test::read_bytes;
 using test::same_bits;
 
 namespace {
@@ -31,10 +34,6 @@ std::vector<int64_t> values(const Tensor& x) {
 
 Tensor integers(const std::vector<int64_t>& list) {
   return Tensor::of<int64_t>({static_cast<int64_t>(list.size())}, list);
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 LanguageModelOptions small_options(const std::string& norm = "layernorm", bool tied = false) {
@@ -53,11 +52,6 @@ constexpr char kCharacters[] = "a\nb\xC3\xA9\xF0\x9F\x90\xBB";  // a, LF, b, e a
 
 Model small_model(const LanguageModelOptions& options = small_options()) {
   return {std::make_shared<LanguageModel>(options), Vocabulary(kCharacters), {{"task", "charlm"}}};
-}
-
-std::string read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 /// Logits of one sequence in evaluation mode.
@@ -327,18 +321,9 @@ namespace {
 /// What load_model() says of a model file after `damage`.
 template <class Damage>
 std::string load_error(const Damage& damage) {
-  static const TensorFile whole = [] {
-    const Folder folder;
-    language::save_model(folder.file(), small_model());
-    return load(folder.file());
-  }();
-  TensorFile file = whole;
-  damage(file);
-  const Folder folder;
-  save(folder.file(), file.tensors, file.metadata);
-  const std::string message = error_of<FileError>([&] { language::load_model(folder.file()); });
-  CHECK(contains(message, folder.file()));
-  return message;
+  static const TensorFile whole =
+      test::saved_by([](const std::string& path) { language::save_model(path, small_model()); });
+  return test::error_after(damage, whole, language::load_model);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 using namespace normlab;
 using namespace normlab::nn;
+using test::contains;
 using test::error_of;
 using test::same_bits;
 
@@ -21,10 +22,6 @@ Names names_of(const Named& list) {
   Names names;
   for (const auto& [name, value] : list) names.push_back(name);
   return names;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 /// A module as an application would write it.

@@ -13,6 +13,7 @@
 
 using namespace normlab;
 using namespace normlab::optim;
+using test::contains;
 using test::error_of;
 using test::same_bits;
 using test::with_threads;
@@ -41,10 +42,6 @@ void set_sparse_grad(Tensor& w, const std::vector<int64_t>& rows, const Tensor& 
     return {sparse};
   }).backward();
   REQUIRE(w.sparse_grad());
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 bool near(double a, double b, double relative = 1e-9) {

@@ -16,17 +16,16 @@
 #include "threads.h"
 
 using namespace normlab;
+using test::contains;
 using test::Folder;
 using namespace normlab::parse;
 using test::error_of;
+using test::read_bytes;
+using test::write_bytes;
 
 namespace {
 
 using HeadList = std::vector<int32_t>;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::vector<Sentence> read_text(const std::string& text, const ReadOptions& options = {}) {
   std::istringstream in(text);
@@ -143,15 +142,6 @@ const std::string kText =
     "\n";
 
 namespace fs = std::filesystem;
-
-std::string read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 
 }  // namespace
 

@@ -13,24 +13,24 @@
 #include "errors.h"
 #include "folder.h"
 #include "gradcheck.h"
+#include "model_files.h"
 #include "models/parse/frozen.h"
 #include "threads.h"
 
 using namespace normlab;
+using test::contains;
 using test::Folder;
 using namespace normlab::parse;
 using test::error_of;
 using test::max_difference;
+using test::read_bytes;
 using test::same_bits;
+using test::write_bytes;
 
 namespace {
 
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// Numbers with which every part of a network matters: a fresh one's norms do nothing, and its
 /// embeddings are next to nothing.
@@ -764,26 +764,13 @@ TEST_CASE("Parser: a line of raw text", "[parse]") {
 
 namespace {
 
-std::string read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
 /// What load_model() says of a model file after `damage`.
 template <class Damage>
 std::string load_error(const Damage& damage, bool tagger = true) {
-  const Folder folder;
-  save_model(folder.file(), random_model({.input_norm = true, .tagger = tagger}));
-  TensorFile file = load(folder.file());
-  damage(file);
-  save(folder.file(), file.tensors, file.metadata);
-  const std::string message = error_of<FileError>([&] { load_model(folder.file()); });
-  CHECK(contains(message, folder.file()));
-  return message;
+  const TensorFile whole = test::saved_by([&](const std::string& path) {
+    save_model(path, random_model({.input_norm = true, .tagger = tagger}));
+  });
+  return test::error_after(damage, whole, load_model);
 }
 
 std::string error_with(const std::string& key, const std::string& text) {

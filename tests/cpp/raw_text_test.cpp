@@ -9,15 +9,12 @@
 
 using namespace normlab;
 using namespace normlab::parse;
+using test::contains;
 using test::error_of;
 
 namespace {
 
 using Words = std::vector<std::string>;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// The extra lines' columns, of those that are multi-word tokens: first and last word, form, MISC.
 struct Range {

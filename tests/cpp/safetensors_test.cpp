@@ -16,19 +16,13 @@
 
 namespace fs = std::filesystem;
 using namespace normlab;
+using test::contains;
 using test::error_of;
 using test::Folder;
+using test::read_bytes;
+using test::write_bytes;
 
 namespace {
-
-void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
-std::string read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 /// Length, header and data as the format wants them.
 std::string file_of(const std::string& header, const std::string& data = "") {
@@ -36,10 +30,6 @@ std::string file_of(const std::string& header, const std::string& data = "") {
   std::string bytes(8, '\0');
   std::memcpy(bytes.data(), &length, 8);
   return bytes + header + data;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 TensorMap some_tensors() {

@@ -13,15 +13,12 @@
 
 using namespace normlab;
 using namespace normlab::optim;
+using test::contains;
 using test::error_of;
 
 namespace {
 
 using Doubles = std::vector<double>;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 Tensor leaf(const Doubles& values, DType dtype = DType::float32, Device device = Device::cpu) {
   return Tensor::of({static_cast<int64_t>(values.size())}, values)

@@ -13,13 +13,17 @@
 #include "errors.h"
 #include "folder.h"
 #include "gradcheck.h"
+#include "model_files.h"
 #include "normlab/cuda.h"
 #include "normlab/ops.h"
 
 using namespace normlab;
+using test::contains;
 using test::error_of;
 using test::Folder;
+using test::read_bytes;
 using test::same_bits;
+using test::write_bytes;
 using text::Packed;
 using text::tokenize;
 using text::Vocabulary;
@@ -40,10 +44,6 @@ std::vector<int64_t> values(const Tensor& x) {
 
 Tensor integers(const std::vector<int64_t>& list) {
   return Tensor::of<int64_t>({static_cast<int64_t>(list.size())}, list);
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -356,15 +356,6 @@ std::vector<bool> training_flags(const nn::Module& module) {
   return flags;
 }
 
-std::string read_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
 }  // namespace
 
 TEST_CASE("Model: logits of lines, whatever their company", "[text]") {
@@ -463,18 +454,9 @@ namespace {
 /// What load_model() says of a model file after `damage`.
 template <class Damage>
 std::string load_error(const Damage& damage) {
-  static const TensorFile whole = [] {
-    const Folder folder;
-    text::save_model(folder.file(), small_model());
-    return load(folder.file());
-  }();
-  TensorFile file = whole;
-  damage(file);
-  const Folder folder;
-  save(folder.file(), file.tensors, file.metadata);
-  const std::string message = error_of<FileError>([&] { text::load_model(folder.file()); });
-  CHECK(contains(message, folder.file()));
-  return message;
+  static const TensorFile whole =
+      test::saved_by([](const std::string& path) { text::save_model(path, small_model()); });
+  return test::error_after(damage, whole, text::load_model);
 }
 
 std::string error_with(const std::string& key, const std::string& text) {

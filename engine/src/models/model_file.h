@@ -17,12 +17,15 @@ namespace normlab {
 
 /// Takes one entry out. ArgumentError if it is missing.
 std::string take_entry(Metadata& metadata, const std::string& key);
-/// Takes the format and its version out. ArgumentError unless they are these.
-void take_format(Metadata& metadata, const std::string& format, const std::string& version);
+/// What a model file states of itself.
+struct ModelFormat {
+  const char* name;
+  const char* version;
+};
+/// Takes the format out. ArgumentError unless it is this.
+void take_format(Metadata& metadata, const ModelFormat& format);
 /// The notes: all entries left after the others were taken out. ArgumentError for another key.
 Metadata notes_of(const Metadata& metadata);
-/// Adds notes, so that notes_of() finds them.
-void add_notes(const Metadata& notes, Metadata& metadata);
 
 // Lists of lines as one text.
 std::string joined(const std::vector<std::string>& lines);
@@ -44,6 +47,11 @@ auto read_model(const std::string& path, const Read& read) {
     fail<FileError>("load_model", shown(path), ": ", error.what());
   }
 }
+
+/// Writes parameters, with the metadata and what take_format() and notes_of() find. ArgumentError
+/// for a parameter that is not finite.
+void write_model(const std::string& path, const ModelFormat& format, const TensorMap& tensors,
+                 Metadata metadata, const Metadata& notes);
 
 // --- settings ---------------------------------------------------------------------------------
 
