@@ -325,12 +325,16 @@ CONLLU = (
 
 
 def tasks() -> Iterator[Task]:
-    for name in ("images", "text", "parse"):
+    for name in ("images", "text", "parse", "charlm", "translate"):
         yield study_task(name)
         yield resumed_task(name)
     yield command_task("predict", [], "a good film\n\nbad plot .\n", "text")
     yield command_task("parse", [], "The dog sees the man.\nHe runs.\n", "parse")
     yield command_task("parse", ["--conllu"], CONLLU * 2, "parse")
+    yield command_task("generate", ["--prompt", "the", "--length", "12"], "", "charlm")
+    yield command_task(
+        "translate", ["--beam", "2"], "the dog sees it.\n\nit is good\n", "translate"
+    )
     yield file_task()
 
 
@@ -413,7 +417,8 @@ def main() -> None:
             }
             sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
         sys.path.insert(0, str(HERE))
-        for module in ("toys", "normlab.cli", "normlab.text_io"):  # once, not in every child
+        once = ("toys", "normlab.cli", "normlab.text_io", "sacrebleu", "sentencepiece")
+        for module in once:  # not in every child
             importlib.import_module(module)
         for task in tasks():
             if not given.tasks or task.name in given.tasks:

@@ -8,13 +8,15 @@ import numpy as np
 
 import normlab as nl
 import normlab.report
-from normlab import parse, text
-from normlab.data import TextData, TextSplit, standin_digits
+from normlab import language, parse, text, translate
+from normlab.data import TextData, TextSplit, standin_corpus, standin_digits, standin_text
 from normlab.settings import Settings
+from normlab.study.charlm import CharacterSettings, CharacterTask
 from normlab.study.display import Display
 from normlab.study.images import ImageTask
 from normlab.study.parsing import ParseSettings, ParseTask
 from normlab.study.text import TextSettings, TextTask
+from normlab.study.translating import TranslateSettings, TranslateTask
 
 # Pictures take seconds and are written after all that a study must not lose.
 normlab.report.write_report = lambda folder: []  # type: ignore[assignment]
@@ -25,6 +27,23 @@ _TEXT = TextSettings(
 )
 _PARSE = ParseSettings(
     epochs=2, patience=2, batch=64, lr=1e-2, embedding=4, hidden=8, dropout=0.1, tag="upos"
+)
+_CHARLM = CharacterSettings(
+    epochs=2, patience=2, batch=8, lr=1e-2, context=16, size=8, heads=2, hidden=8, layers=1
+)
+_TRANSLATE = TranslateSettings(
+    epochs=2,
+    patience=2,
+    batch=128,
+    lr=1e-2,
+    size=8,
+    heads=2,
+    hidden=8,
+    layers=1,
+    subwords=100,
+    warmup=10,
+    average=2,
+    beam=2,
 )
 
 
@@ -64,7 +83,21 @@ def _parse(folder: Path) -> ParseTask:
     return ParseTask(str(folder), _PARSE)
 
 
-TASKS = {"images": _images, "text": _text, "parse": _parse}
+def _charlm(folder: Path) -> CharacterTask:
+    return CharacterTask(str(folder / "novel.txt"), _CHARLM)
+
+
+def _translate(folder: Path) -> TranslateTask:
+    return TranslateTask(str(folder), "en", "de", _TRANSLATE)
+
+
+TASKS = {
+    "images": _images,
+    "text": _text,
+    "parse": _parse,
+    "charlm": _charlm,
+    "translate": _translate,
+}
 
 
 def sentences(n: int) -> list[parse.Sentence]:
@@ -91,10 +124,16 @@ def sentences(n: int) -> list[parse.Sentence]:
 def write_data(name: str, folder: Path) -> None:
     """What the task of that name reads."""
     folder.mkdir()
+    if name == "charlm":
+        (folder / "novel.txt").write_text(standin_text(sentences=12).train, "utf-8")
+    if name == "translate":
+        for split, pairs in standin_corpus(train=24, valid=4, test=4).splits.items():
+            for ending, lines in (("en", pairs.source), ("de", pairs.target)):
+                (folder / f"{split}.{ending}").write_text("\n".join(lines), "utf-8")
     draw = random.Random(0)
     for split, n in (("train", 24), ("valid", 8), ("test", 8)):
         if name == "text":
-            lines = (f"{i % 2} a {('bad', 'good')[i % 2]} {draw.choice('xyz')} ." for i in range(n))
+            lines = [f"{i % 2} a {('bad', 'good')[i % 2]} {draw.choice('xyz')} ." for i in range(n)]
             (folder / f"{split}.txt").write_text("\n".join(lines), "utf-8")
         if name == "parse":
             part = "dev" if split == "valid" else split
@@ -102,16 +141,41 @@ def write_data(name: str, folder: Path) -> None:
 
 
 def write_model(name: str, path: Path) -> None:
-    """A model for text or parse with random weights, always the same."""
+    """A model for text, parse, charlm or translate with random weights, always the same."""
     nl.manual_seed(0)
-    if name == "text":
-        words = text.Vocabulary(["good", "bad", "film", "."])
-        classifier = text.Classifier(len(words), 2, 8, 2, 8, 1)
-        text.save_model(path, text.Model(classifier, words, ["negative", "positive"]))
-        return
+    _MODELS[name](path)
+
+
+def _text_model(path: Path) -> None:
+    words = text.Vocabulary(["good", "bad", "film", "."])
+    classifier = text.Classifier(len(words), 2, 8, 2, 8, 1)
+    text.save_model(path, text.Model(classifier, words, ["negative", "positive"]))
+
+
+def _parse_model(path: Path) -> None:
     treebank = sentences(8)
     vocabulary, tags = parse.Vocabulary.of(treebank), parse.TagVocabulary.of(treebank)
     classes = vocabulary.transitions.classes
     network = parse.Network(len(vocabulary), classes, embedding=4, hidden=8)
     tagger = parse.Network(len(tags), len(tags.tags), _TAG_FEATURES, embedding=4, hidden=8)
     parse.save_model(path, parse.Model(network, vocabulary, tagger, tags))
+
+
+def _language_model(path: Path) -> None:
+    characters = language.Vocabulary.of("the dog sees it.")
+    network = language.LanguageModel(len(characters), 8, 8, 2, 8, 1)
+    language.save_model(path, language.Model(network, characters))
+
+
+def _translation_model(path: Path) -> None:
+    subwords = translate.Subwords(["\u2581", *"thedogsi."])
+    network = translate.Translator(len(subwords), len(subwords), 8, 2, 8, 1, 1)
+    translate.save_model(path, translate.Model(network, subwords, subwords, "en", "de"))
+
+
+_MODELS = {
+    "text": _text_model,
+    "parse": _parse_model,
+    "charlm": _language_model,
+    "translate": _translation_model,
+}

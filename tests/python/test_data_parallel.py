@@ -231,3 +231,35 @@ def test_iwslt15(server: Server):
     assert found.train.source == ["train.en 's"] * 3
     assert found.valid.target == ["tst2012.vi 's"] * 3
     assert found.test.source == ["tst2013.en 's"] * 3
+
+
+def test_standin_corpus() -> None:
+    """Two sides that agree: every word of the one has its words in the other."""
+    from normlab.data import corpus
+
+    made = nl.data.standin_corpus(3, train=400, valid=20, test=30)
+    assert [len(split) for split in made.splits.values()] == [400, 20, 30]
+    assert (
+        made.generated and "generated" in made.origin and (made.source, made.target) == ("en", "de")
+    )
+    again = nl.data.standin_corpus(3, train=400, valid=20, test=30)
+    assert again == made != nl.data.standin_corpus(4, train=400, valid=20, test=30)
+    turned = nl.data.standin_corpus(3, "de", "en", train=400, valid=20, test=30)
+    assert (turned.train.source, turned.train.target) == (made.train.target, made.train.source)
+    plural = {corpus._PLURALS.get(noun, f"{noun}s"): stem for noun, stem in corpus._NOUNS.items()}
+    words = corpus._VERBS | corpus._STATES
+    for english, other in zip(made.train.source, made.train.target, strict=True):
+        assert english.endswith(".") and other.endswith(".")
+        here, there = english.lower()[:-1].split(), other.lower()[:-1].split()
+        for stems, number in ((corpus._NOUNS, ""), (plural, "s")):
+            for at, word in enumerate(here):
+                if word in stems:
+                    forms = [stems[word] + ending + number for ending in corpus._ENDINGS]
+                    (form,) = set(forms) & set(there)
+                    article = {"the": "l", "a": "un", "some": "un"}
+                    first = next(w for w in reversed(here[:at]) if w in article)
+                    assert f"{article[first]}{form.removeprefix(stems[word])}" in there
+        (verb,) = {w for w in here if w in words or w.removesuffix("s") in words}
+        assert there[-1] == words[verb.removesuffix("s")] + ("e" if verb.endswith("s") else "en")
+    with pytest.raises(nl.ArgumentError, match="both are 'de'"):
+        nl.data.standin_corpus(0, "de", "de")

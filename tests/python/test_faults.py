@@ -17,7 +17,9 @@ HARNESS = Path(__file__).resolve().parents[1] / "faults" / "harness.py"
     "task",
     [
         *("study images", "study text", "study parse", "study text, resumed"),
+        *("study charlm", "study translate"),
         *("predict", "parse", "parse --conllu", "files"),
+        *("generate --prompt the --length 12", "translate --beam 2"),
     ],
 )
 def test_faults_end_in_words_and_a_repeat_comes_to_the_same_end(task: str) -> None:

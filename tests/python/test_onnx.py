@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from test_study_text import SETTINGS, reviews
 
 import normlab as nl
-from normlab import text
-from normlab.data import standin_digits
+from normlab import language, text, translate
+from normlab.data import standin_digits, standin_text
 from normlab.onnx import norms
 from normlab.onnx.graph import Graph
 from normlab.settings import Settings
 from normlab.study import Study, Task
+from normlab.study.charlm import CharacterSettings, CharacterTask
 from normlab.study.images import ImageTask, load_network
 from normlab.study.text import TextTask
 
@@ -467,6 +468,112 @@ def test_other_shapes_of_the_classifier(
     assert np.abs(found - expected).max() < MOST
 
 
+def novel(context: int = 24, **changes: Any) -> CharacterTask:
+    settings = {"size": 24, "heads": 2, "hidden": 16, "layers": 2, "batch": 16, "lr": 1e-3}
+    short = {"epochs": 1, "patience": 1, "train_items": 500, "context": context, "dropout": 0.1}
+    task = CharacterTask("toy", CharacterSettings(**settings, **short, **changes))
+    task.load = lambda quick=False: task.codes(standin_text(sentences=80))  # type: ignore[method-assign]
+    return task
+
+
+def logits_of(network: language.LanguageModel, ids: Array) -> Array:
+    """Ours, one text after the other."""
+    network.eval()
+    with nl.no_grad():
+        return np.stack([network(nl.tensor(row)).numpy() for row in ids])
+
+
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+@pytest.mark.parametrize("norm", VARIANTS)
+def test_a_trained_language_model(tmp_path: Path, norm: str, denominator: str) -> None:
+    if norm == "instancenorm" and denominator == "std_eps":
+        with pytest.raises(nl.ShapeError, match="unbiased deviation"):  # one character's channel
+            trained(tmp_path, novel(), norm, denominator)
+        return
+    path = tmp_path / "model.onnx"
+    done = nl.onnx.export(trained(tmp_path, novel(), norm, denominator), path)
+    assert done.difference is not None and done.difference < MOST
+    network = language.load_model(tmp_path / "model.safetensors").network
+    for batch, length in ((1, 1), (2, 24), (5, 7)):
+        shape = (batch, length)
+        ids = np.random.default_rng(length).integers(0, network._arguments()["vocabulary"], shape)
+        found = run(path, input_ids=ids)
+        assert np.abs(found - logits_of(network, ids)).max() < MOST, shape
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("pre_norm", [True, False])
+def test_other_shapes_of_a_language_model(
+    tmp_path: Path, tied: bool, pre_norm: bool, opset: int
+) -> None:
+    """Of which the test batch of the export is not wider than the context."""
+    for context in (1, 3, 40):
+        network = language.LanguageModel(
+            30,
+            context,
+            12,
+            3,
+            20,
+            1,
+            tied=tied,
+            pre_norm=pre_norm,
+            activation="gelu",
+            norm="rmsnorm",
+        )
+        done = nl.onnx.export(network, tmp_path / "model.onnx", opset=opset)
+        assert done.results == 3 * min(17, context) * 30
+        ids = np.random.default_rng(0).integers(0, 30, (4, context))
+        found = run(tmp_path / "model.onnx", input_ids=ids)
+        assert np.abs(found - logits_of(network, ids)).max() < MOST
+        ids[:, -1] = (ids[:, -1] + 1) % 30  # of which nothing before depends
+        again = run(tmp_path / "model.onnx", input_ids=ids)
+        np.testing.assert_array_equal(again[:, :-1], found[:, :-1])
+
+
+def test_a_language_models_file_has_its_characters_and_writes_on(tmp_path: Path) -> None:
+    model = language.load_model(trained(tmp_path, novel(), "adanorm"))
+    path = tmp_path / "model.onnx"
+    nl.onnx.export(model, path)
+    notes = metadata(path)
+    characters = json.loads(notes["vocabulary"])
+    assert (notes["context"], notes["note.norm"]) == ("24", "adanorm")
+    assert characters[0] == "\ufffd" and "".join(characters[1:]) == model.vocabulary.characters()
+    assert operators(path).count("AdaNorm") == 5
+    # The likeliest characters, as the engine's own writer draws them.
+    written, prompt = "", "the plot"
+    for _ in range(12):
+        ids = np.array([[characters.index(c) for c in prompt + written]])
+        logits = run(path, input_ids=ids)[0, -1]
+        written += characters[1 + int(logits[1:].argmax())]
+    writer = language.Writer(model, prompt, temperature=0.0)
+    assert written == "".join(next(writer) for _ in range(12))
+
+
+def test_more_characters_than_the_context_are_an_error_of_the_runtime(tmp_path: Path) -> None:
+    for context in (1, 8):
+        network = language.LanguageModel(9, context, 8, 2, 8, 1)
+        nl.onnx.export(network, tmp_path / "model.onnx")
+        with pytest.raises(Exception, match=r"out of (data )?bounds"):
+            run(tmp_path / "model.onnx", input_ids=np.ones((2, context + 1), np.int64))
+
+
+def test_a_translator_is_refused_in_words(tmp_path: Path) -> None:
+    subwords = translate.Subwords(list("abc"))
+    network = translate.Translator(len(subwords), len(subwords), 8, 2, 8, 1, 1)
+    model = translate.Model(network, subwords, subwords, "en", "de")
+    translate.save_model(tmp_path / "model", model)
+    for given, kind in (
+        (network, nl.ArgumentError),
+        (model, nl.ArgumentError),
+        (tmp_path / "model", nl.FileError),
+    ):
+        with pytest.raises(kind, match="is a translator, which cannot be exported: a search goes"):
+            nl.onnx.export(given, tmp_path / "out.onnx")
+    assert "normlab translate does that" in refused(tmp_path / "model", "-o", tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
@@ -476,11 +583,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "images": trained(folder / "images", digits(), "rmsnorm"),
         "text": trained(folder / "text", toy(), "adanorm"),
+        "language": trained(folder / "language", novel(), "layernorm"),
     }
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("kind", ["images", "text"])
+@pytest.mark.parametrize("kind", ["images", "text", "language"])
 def test_export(models: dict[str, Path], tmp_path: Path, kind: str, opset: int) -> None:
     out = tmp_path / "out.onnx"
     done = command(models[kind], "-o", out, "--opset", str(opset))
@@ -608,7 +716,7 @@ def test_what_python_refuses(tmp_path: Path) -> None:
     refusals: list[tuple[type[Exception], str, Any]] = [
         (
             nl.ArgumentError,
-            "1.0 is a Mine, which cannot be exported; what can are a text.Classifier and Activate",
+            "1.0 is a Mine, which cannot be exported; what can are a text.Classifier, a ",
             lambda: nl.onnx.export(
                 nl.nn.Sequential(linear, nl.nn.Sequential(Mine())), out, x
             ),

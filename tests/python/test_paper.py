@@ -33,7 +33,7 @@ from normlab.report.paper.verdicts import Finding
 from normlab.report.paper.words import markdown, notes, repeat, verdict
 from normlab.results import locked
 from normlab.study import ResultFile
-from normlab.study.paper import NO_TASK, PaperStudy, Shortened, untasked
+from normlab.study.paper import NO_TASK, PaperStudy, Shortened, known_tasks, untasked
 from normlab.study.run import Run, Trainer
 from normlab.study.standins import STANDINS
 
@@ -44,7 +44,15 @@ def lines(
     norm: str, tests: Sequence[float], task: str = "mnist", first: int = 0, **more: Any
 ) -> list[dict[str, Any]]:
     """A variant's runs of seeds first, first + 1, ..."""
-    title = {"mnist": "MNIST", "rt": "RT", "sst5": "SST5", "parse": "UD English-EWT"}[task]
+    title = {
+        "mnist": "MNIST",
+        "rt": "RT",
+        "sst5": "SST5",
+        "parse": "UD English-EWT",
+        "translate": "Multi30k En-De",
+        "translate_multi30k_de_en": "Multi30k De-En",
+        "en_vi": "IWSLT15 En-Vi",
+    }[task]
     return [
         result(norm, seed, test, task=task, title=title, **more)
         for seed, test in enumerate(tests, first)
@@ -221,7 +229,9 @@ def test_every_column_has_variants_a_filler_and_a_name() -> None:
     assert paper.COUNTERPARTS["parse"] == "ptb"
     tasks = [filler.task for each in RESULTS.values() for filler in each.fillers]
     assert len(set(tasks)) == len(tasks), "a task fills one column"
-    assert set(STANDINS) <= set(tasks) & set(study.TASKS)
+    assert set(STANDINS) <= set(tasks) & set(known_tasks())
+    for name, make in known_tasks().items():
+        assert make().name == name
 
 
 def test_data_in_place_of_the_papers_are_labelled_everywhere() -> None:
@@ -250,10 +260,34 @@ def test_a_column_prefers_real_data_then_the_whole_experiment_and_names_the_rest
 
 def test_columns_without_runs_say_why() -> None:
     reasons = untasked()
-    assert reasons["en_vi"] == NO_TASK and "rt" not in reasons
-    text = markdown(columns(two([99.0], [99.0]), reasons | {"rt": "no data: gone"}), [])
-    assert f"En-Vi, BLEU, {NO_TASK}" in text and "RT, accuracy, %, no data: gone" in text
+    assert reasons == {}, "every column has a task"
+    said = {"en_vi": "no data: no talks", "rt": "no data: gone"}
+    text = markdown(columns(two([99.0], [99.0]), said), [])
+    assert "En-Vi, BLEU, no data: no talks" in text and "RT, accuracy, %, no data: gone" in text
     assert "PTB, UAS, %, not run" in text and "– [31.60]" in text
+
+
+def test_both_directions_and_other_languages_share_a_folder(tmp_path: Path) -> None:
+    """Each column has its own lines, also of older versions, which had no direction of a metric."""
+    bleu = {"metric": "BLEU", "unit": "", "fingerprint": "multi30k"}
+    tasks = {"translate": 38.0, "translate_multi30k_de_en": 42.0, "en_vi": 27.0}
+    for task, mean in tasks.items():
+        for line in two([mean, mean + 0.2], [mean - 0.1, mean], task=task, **bleu):
+            ResultFile(tmp_path).append(line)
+    results = ResultFile(tmp_path).read()
+    found_columns, judged = columns(results, {}), findings(columns(results, {}))
+    text = markdown(found_columns, judged)
+    for name, task in (("en_de", "translate"), ("de_en", "translate_multi30k_de_en")):
+        one = column(results, name)
+        assert one.mean("layernorm_simple") == stats.estimate([tasks[task], tasks[task] + 0.2])
+        assert one.others == [] and one.label.endswith(f"in place of {RESULTS[name].title}")
+    assert "Multi30k En-De, in place of En-De" in text
+    assert "Multi30k De-En, in place of De-En" in text
+    assert column(results, "en_vi").label == "", "the paper's own data"
+    for shown in (text, page(found_columns, judged, _no_picture)):
+        assert all(number in shown for number in ("38.10", "42.10", "27.10"))
+    untrained = [line for line in results if line["task"] != "translate_multi30k_de_en"]
+    assert column(untrained, "de_en").group is None, "the other direction does not stand in"
 
 
 def test_runs_of_several_versions_are_said() -> None:
@@ -455,6 +489,50 @@ def test_quick_settings_learn_from_stand_ins_which_say_so(
     assert (
         Trainer(task, data, run, tmp_path / "checkpoint").finish(lambda _: None)["test"] > more_than
     )
+
+
+@pytest.mark.parametrize(("name", "title"), [("en_de", "En-De"), ("de_en", "De-En")])
+def test_quick_settings_learn_to_translate_a_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, title: str
+) -> None:
+    _without_corpora(monkeypatch)
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("sentencepiece")
+    quick, real = PaperStudy(tmp_path, [0], quick=True), PaperStudy(tmp_path, [0])
+    task = next(iter(quick._tasks(RESULTS[name])))
+    data = task.load(quick=True)
+    assert data.warning == f"stand-in pairs {title} (generated)"
+    assert data.origin.startswith(data.warning) and len(data.subwords) == task.quick.subwords
+    run = Run(task.name, "layernorm", 0, task.quick, data.fingerprint)
+    result = Trainer(task, data, run, tmp_path / "checkpoint").finish(lambda _: None)
+    assert result["test"] > 20
+    found = column([result | {"candidate": False}], name)
+    assert found.generated and found.label == f"{data.warning}, in place of {title}"
+    for each in real._tasks(RESULTS[name]):
+        with pytest.raises(DataMissingError):
+            each.load()
+
+
+def test_what_is_missing_of_english_and_vietnamese_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_corpora(monkeypatch)
+    for quick in (False, True):
+        plan = PaperStudy(tmp_path, [0], quick=quick)
+        assert plan._fill(RESULTS["en_vi"], None) == "no data: iwslt15: nowhere"
+
+
+def _without_corpora(monkeypatch: pytest.MonkeyPatch) -> None:
+    from normlab.study import translating
+
+    def missing(name: str) -> Any:
+        def read(source: str, target: str) -> Any:
+            raise DataMissingError(f"{name}: nowhere")
+
+        return read
+
+    corpora = {name: (missing(name), *words) for name, (_, *words) in translating._CORPORA.items()}
+    monkeypatch.setattr(translating, "_CORPORA", corpora)
 
 
 def test_every_stand_in_is_tested() -> None:

@@ -16,12 +16,13 @@ from normlab.report.page import page
 from normlab.report.paper.words import repeat
 from normlab.report.table import markdown
 from normlab.study import Study
+from normlab.study.bleu import scored
+from normlab.study.pairs import tensors
 from normlab.study.run import Run, Trainer
 from normlab.study.translating import (
     PAPER_SETTINGS,
     TranslateSettings,
     TranslateTask,
-    tensors,
     translate_task,
 )
 
@@ -157,6 +158,14 @@ def test_a_run_that_diverges_is_a_result_with_its_step(tmp_path: Path, corpus: P
     )
 
 
+def test_text_that_is_cut_into_words_is_scored_without_warnings(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [f"the cat {i} sleeps ." for i in range(150)]
+    assert scored(lines, lines)["bleu"] == pytest.approx(100.0)
+    assert capfd.readouterr() == ("", "") and caplog.text == ""
+
+
 def test_averages_are_means_of_the_last_epochs(corpus: Path) -> None:
     from normlab.study.averages import Averaged
 
@@ -203,7 +212,7 @@ def test_a_step_of_the_authors_size_runs(corpus: Path) -> None:
 
 def test_lower_case_is_a_setting(corpus: Path) -> None:
     found = nl.data.parallel(corpus, "en", "de")
-    data = tensors(found, replace(SETTINGS, lower=True))
+    data = tensors(found, SETTINGS.subwords, lower=True)
     assert not any(any(c.isupper() for c in piece) for piece in data.subwords.pieces())
     assert data.splits["test"].texts[1][0].islower()
 

@@ -17,7 +17,10 @@ EXPORT_EXAMPLES = examples(
 
 def export(
     model: Annotated[
-        str, typer.Argument(help="A study's model.safetensors (mnist, fashion_mnist, rt, sst5).")
+        str,
+        typer.Argument(
+            help="A study's model.safetensors (mnist, fashion_mnist, rt, sst5, charlm)."
+        ),
     ],
     output: Annotated[
         str | None,

@@ -140,8 +140,8 @@ def study(
         bool,
         flag(
             "--quick",
-            help="A try of some minutes: fewer epochs, and only a part of the images; without "
-            "MNIST at hand, on generated digits, and everything says so.",
+            help="A try of some minutes: fewer epochs, and only a part of the data; without "
+            "MNIST, a named text or Multi30k at hand, on generated data, and everything says so.",
         ),
     ] = False,
     epochs: Annotated[

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from .._attach import missing_in
 from .charlm import CharacterText, charlm, standin_text
+from .corpus import standin_corpus
 from .digits import standin_digits
 from .fetch import DataMissingError, cache_folder
 from .images import ImageData, Split
@@ -38,6 +39,7 @@ __all__ = [
     "parallel",
     "rt",
     "sst5",
+    "standin_corpus",
     "standin_digits",
     "standin_reviews",
     "standin_text",

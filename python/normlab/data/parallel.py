@@ -50,6 +50,7 @@ class ParallelData(InSplits):
         source, target: The languages, as file names end: "en", "de".
         train, valid, test: The pairs.
         more: Other test sets by their names.
+        generated: True if it is made up by this package.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ParallelData(InSplits):
     valid: ParallelSplit
     test: ParallelSplit
     more: dict[str, ParallelSplit]
+    generated: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def pairs(
         origin="; ".join([origin, *left_out]),
         source=source,
         target=target,
-        **{split: splits.pop(split) for split in _SPLITS},
+        train=splits.pop("train"),
+        valid=splits.pop("valid"),
+        test=splits.pop("test"),
         more=splits,
     )
 

@@ -1,18 +1,20 @@
 """Writes a model as an ONNX file, and compares it with the engine."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__, nn, text
+from .. import __version__, language, nn, text, translate
 from .._core import ArgumentError, DtypeError, Error
 from ..text_io import Output
 from . import runtime
-from .files import file_job
+from .files import NO_TRANSLATOR, file_job
 from .graph import HIGHEST_OPSET, LOWEST_OPSET, Graph
 from .job import Job, module_job
+from .language import language_job
 from .text import classifier_job
 
 _TOLERANCE = 1e-4
@@ -38,7 +40,7 @@ class Exported:
 
 
 def export(
-    model: nn.Module | text.Model | str | Path,
+    model: nn.Module | text.Model | language.Model | str | Path,
     path: str | Path,
     x: Any = None,
     *,
@@ -50,9 +52,10 @@ def export(
     file.
 
     Args:
-        model: A model.safetensors that a study kept (images, text), a :class:`normlab.text.Model`,
-            a :class:`normlab.text.Classifier`, or a module of layers: an ``nn.Sequential`` or a
-            single one. Its parameters are float32.
+        model: A model.safetensors that a study kept (images, text, charlm), a
+            :class:`normlab.text.Model`, a :class:`normlab.text.Classifier`, a
+            :class:`normlab.language.Model`, a :class:`normlab.language.LanguageModel`, or a module
+            of layers: an ``nn.Sequential`` or a single one. Its parameters are float32.
         path: The file, usually ``.onnx``.
         x: For a module: an input, ``(batch, ...)``. The file takes any batch; the other axes are
             as here.
@@ -62,7 +65,8 @@ def export(
         The file with the greatest difference.
 
     Raises:
-        ArgumentError: An opset out of range; a module that cannot be exported; no x for a module.
+        ArgumentError: An opset out of range; a module that cannot be exported, or a translator; no
+            x for a module.
         DtypeError: A model that is not float32, or an object that is no model.
         FileError: A file that cannot be read or written, or a model whose kind cannot be exported.
         Error: ONNX Runtime refuses the model or computes something else.
@@ -82,18 +86,30 @@ def export(
     return Exported(Path(path), opset, difference, expected.size)
 
 
+_MODELS: Mapping[type, Callable[[Any], Job]] = {
+    text.Classifier: classifier_job,
+    text.Model: classifier_job,
+    language.LanguageModel: language_job,
+    language.Model: language_job,
+}
+"""Models with a test batch of their own."""
+
+
 def _job(model: Any, x: Any) -> Job:
-    if isinstance(model, nn.Module) and not isinstance(model, text.Classifier):
+    make = next((make for kind, make in _MODELS.items() if isinstance(model, kind)), None)
+    if isinstance(model, (translate.Translator, translate.Model)):
+        raise ArgumentError(f"model: {NO_TRANSLATOR}")
+    if isinstance(model, nn.Module) and make is None:
         return module_job(model, x)
     if x is not None:
         raise ArgumentError("x: is for modules; this model has a test batch of its own")
-    if isinstance(model, text.Classifier | text.Model):
-        return classifier_job(model)
+    if make is not None:
+        return make(model)
     if isinstance(model, str | Path):
         return file_job(Path(model))
     raise DtypeError(
-        "model: must be a module, a text.Model or the path of a model.safetensors, is a "
-        f"{type(model).__name__}"
+        "model: must be a module, a text.Model, a language.Model or the path of a "
+        f"model.safetensors, is a {type(model).__name__}"
     )
 
 

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import load_with_metadata, text
+from .. import language, load_with_metadata, text
 from .._core import FileError
 from ..study.images import SHAPE, load_network
 from .job import Job, module_job
+from .language import language_job
 from .text import classifier_job
 
+NO_TRANSLATOR = (
+    "is a translator, which cannot be exported: a search goes through its network subword by "
+    "subword; normlab translate does that"
+)
+"""What is said of one."""
+_TRANSLATOR = "normlab.translator"
 _IMAGES = 8  # of the test batch
 
 
@@ -22,6 +29,8 @@ def file_job(path: Path) -> Job:
     """
     _, metadata = load_with_metadata(path)
     kind = metadata.get("format", "")
+    if kind == _TRANSLATOR:
+        raise FileError(f"{path}: {NO_TRANSLATOR}")
     if kind not in _FORMATS:
         what = f"a model of format {kind!r}" if kind else "no model of a study"
         raise FileError(f"{path}: is {what}; what can be exported are {', '.join(_FORMATS)}")
@@ -37,5 +46,6 @@ def _images(path: Path) -> Job:
 _FORMATS: Mapping[str, Callable[[Path], Job]] = {
     "normlab.image_classifier": _images,
     "normlab.text_classifier": lambda path: classifier_job(text.load_model(path)),
+    "normlab.language_model": lambda path: language_job(language.load_model(path)),
 }
 """By format: a function that makes a Job of a file. A new kind of model is a row here."""

@@ -81,7 +81,7 @@ def module_job(
 
     def write(graph: Graph) -> None:
         with no_grad(), _evaluating(module):
-            result = module(_on_device_of(module, given))
+            result = module(given.to(device_of(module)))
         name = graph.input(names[0], array.dtype, ["batch", *array.shape[1:]])
         rows = "batch" if result.shape[0] == array.shape[0] else "rows"
         z = layer(graph, module, name)
@@ -92,14 +92,15 @@ def module_job(
         module=module,
         write=write,
         feeds={names[0]: array},
-        compute=lambda: module(_on_device_of(module, given)),
+        compute=lambda: module(given.to(device_of(module))),
         metadata=metadata or {},
     )
 
 
-def _on_device_of(module: nn.Module, x: Tensor) -> Tensor:
+def device_of(module: nn.Module) -> str:
+    """Where its parameters are; the CPU if it has none."""
     parameters = module.parameters()
-    return x.to(parameters[0].device) if parameters else x
+    return str(parameters[0].device) if parameters else "cpu"
 
 
 @contextmanager

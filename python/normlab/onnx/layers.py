@@ -33,7 +33,7 @@ def layer(graph: Graph, module: nn.Module, x: str, path: str = "") -> str:
         known = ", ".join(sorted(["Sequential", *(kind.__name__ for kind in _LAYERS)]))
         raise ArgumentError(
             f"export: {path or 'the model'} is a {type(module).__name__}, which cannot be "
-            f"exported; what can are a text.Classifier and {known}"
+            f"exported; what can are a text.Classifier, a language.LanguageModel and {known}"
         )
     return _LAYERS[type(module)](graph, module, x)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .. import text
 from .graph import Graph
-from .job import Job
+from .job import Job, device_of
 from .layers import embedding, linear
 from .transformer import encoder
 
@@ -29,7 +29,7 @@ def classifier_job(model: text.Classifier | text.Model) -> Job:
         module=module,
         write=lambda graph: _write(graph, module),
         feeds=padded(sentences),
-        compute=lambda: module(text.pack(sentences).to(module.parameters()[0].device)),
+        compute=lambda: module(text.pack(sentences).to(device_of(module))),
         metadata=_metadata(model) if isinstance(model, text.Model) else {},
     )
 

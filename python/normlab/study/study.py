@@ -83,6 +83,7 @@ class Study:
             given = getattr(self, name)
             if name != "scales" or given is not None:
                 _check_each(name, given, fits, rule)
+        self._check_names()
         object.__setattr__(self, "seeds", [int(seed) for seed in self.seeds])  # NumPy's are no JSON
         for name in ("threads", "jobs"):
             given = getattr(self, name)
@@ -95,6 +96,15 @@ class Study:
         if not isinstance(self.overrides, Overrides):
             raise ArgumentError(
                 f"overrides: must be Overrides, as Overrides(epochs=1) is; is {self.overrides!r}"
+            )
+
+    def _check_names(self) -> None:
+        """Of two tasks of one name, such as charlm on two texts, only one would be trained."""
+        names = [task.name for task in self.tasks]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ArgumentError(
+                f"tasks: must have names of their own, two are {twice!r}; run a study each, into "
+                "the same out if you like"
             )
 
     def run(self, show: Display | None = None) -> Results:

@@ -3,31 +3,37 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .. import Tensor, cross_entropy, nn, no_grad, optim, tensor, text, translate
-from .._core import ArgumentError, FileError
-from ..data import ParallelData, iwslt14, iwslt15, multi30k, parallel
+from .. import Tensor, cross_entropy, nn, no_grad, optim, text, translate
+from .._core import ArgumentError
+from ..data import (
+    DataMissingError,
+    ParallelData,
+    iwslt14,
+    iwslt15,
+    multi30k,
+    parallel,
+    standin_corpus,
+)
 from ..data.places import at_home, in_text
 from ..settings import Settings
 from .averages import Averaged
 from .bleu import scored, scoring
-from .loops import LoadedData, count_right, fingerprint, in_order, trained_items
+from .loops import count_right, in_order, trained_items
+from .pairs import POSITIONS, Pairs, TranslationData, direction, tensors
 from .task import NormChoice, Score, SplitName, Tick
 
-_POSITIONS = 1024
 _SHOWN, _MOST_SHOWN_WORDS = 4, 16
-_BEGIN, _END = translate.Subwords.BEGIN, translate.Subwords.END
 _CORPORA: Mapping[str, tuple[Callable[..., ParallelData], str, str, str]] = {
     "multi30k": (multi30k, "en", "de", "Multi30k"),
     "iwslt14": (iwslt14, "de", "en", "IWSLT14"),
     "iwslt15": (iwslt15, "en", "vi", "IWSLT15"),
 }
+_MADE_UP = "multi30k"  # the corpus that has a stand-in
 # Names that columns of the paper's table have for a corpus and its languages.
 _NAMES = {
     ("multi30k", "en", "de"): "translate",
@@ -99,45 +105,6 @@ _QUICK: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Sentences as the network takes them, and their texts.
-
-    Attributes:
-        source: Packed, each ends with END.
-        inputs: Of the decoder, each begins with BEGIN.
-        outputs: What follows each of the inputs: packed, each ends with END.
-        lengths: int64 [n]: of the longer side.
-        texts: Sources and references.
-    """
-
-    source: text.Packed
-    inputs: text.Packed
-    outputs: text.Packed
-    lengths: Tensor
-    texts: tuple[list[str], list[str]]
-
-    def batch(self, index: Tensor, device: str) -> tuple[text.Packed, text.Packed, Tensor]:
-        """Source, inputs and output subwords of these pairs, on the device."""
-        source, inputs, outputs = (
-            text.take(each, index).to(device) for each in (self.source, self.inputs, self.outputs)
-        )
-        return source, inputs, outputs.tokens
-
-
-@dataclass(frozen=True)
-class TranslationData(LoadedData):
-    """A corpus as the network takes it."""
-
-    subwords: translate.Subwords
-    splits: Mapping[str, Pairs]
-    languages: tuple[str, str]
-
-    def to(self, device: str) -> "TranslationData":
-        """See task.Dataset. Batches are put together on the CPU, and then go there."""
-        return replace(self, device=device)
-
-
 class TranslateTask:
     """Subwords + positions - encoder - decoder - softmax over subwords, BLEU of the test set."""
 
@@ -164,7 +131,7 @@ class TranslateTask:
         title = title or in_text(os.path.basename(os.path.abspath(at_home(corpus))))
         key = (corpus, self.source, self.target)
         self.name = _NAMES.get(key, f"translate_{title}_{self.source}_{self.target}".lower())
-        self.title = f"{title} {self.source.capitalize()}-{self.target.capitalize()}"
+        self.title = f"{title} {direction(self.source, self.target)}"
         self.settings: Settings = settings
 
     @property
@@ -188,7 +155,8 @@ class TranslateTask:
     @property
     def quick(self) -> Settings:
         """See Task: a part of the sentences."""
-        return replace(self.settings, **_QUICK)
+        subwords = min(_QUICK["subwords"], self._network.subwords)
+        return replace(self.settings, **{**_QUICK, "subwords": subwords})
 
     @property
     def _network(self) -> TranslateSettings:
@@ -196,16 +164,22 @@ class TranslateTask:
         return self.settings
 
     def load(self, *, quick: bool = False) -> TranslationData:
-        """The corpus; `quick` learns fewer subwords, there is no stand-in."""
+        """The corpus; `quick` learns fewer subwords, and makes up a Multi30k that is nowhere."""
         scoring()  # an error now and not after training
-        read = _CORPORA[self.corpus][0] if self.corpus in _CORPORA else None
-        if read:
-            found = read(self.source, self.target)
-        else:
-            found = parallel(self.corpus, self.source, self.target)
         settings = self.quick if quick else self.settings
         assert isinstance(settings, TranslateSettings)
-        return tensors(found, settings)
+        try:
+            found = self._read()
+        except DataMissingError:
+            if not quick or self.corpus != _MADE_UP:
+                raise
+            found = standin_corpus(source=self.source, target=self.target)
+        return tensors(found, settings.subwords, lower=settings.lower)
+
+    def _read(self) -> ParallelData:
+        if self.corpus in _CORPORA:
+            return _CORPORA[self.corpus][0](self.source, self.target)
+        return parallel(self.corpus, self.source, self.target)
 
     def build(self, data: TranslationData, norm: NormChoice) -> nn.Module:
         """The network; see `model`."""
@@ -218,7 +192,7 @@ class TranslateTask:
             s.hidden,
             s.layers,
             s.layers,
-            positions=_POSITIONS,
+            positions=POSITIONS,
             dropout=s.dropout,
             pre_norm=s.pre_norm,
             norm=norm.variant,
@@ -340,60 +314,6 @@ def _steps_of(optimizer: optim.Optimizer) -> int:
     return max(
         int(value.item()) for name, value in optimizer.state().items() if name.endswith("step")
     )
-
-
-def tensors(found: ParallelData, settings: TranslateSettings) -> TranslationData:
-    """The corpus as the network takes it, with subwords learned from its training sentences."""
-    splits = {
-        name: tuple([_cased(line, settings) for line in lines] for lines in (s.source, s.target))
-        for name, s in found.splits.items()
-    }
-    train = splits["train"]
-    subwords = translate.learn_subwords(
-        (line for side in train for line in side), settings.subwords
-    )
-    pairs = {
-        name: _pairs(f"{found.origin}: {name}", (source, target), subwords)
-        for name, (source, target) in splits.items()
-    }
-    return TranslationData(
-        origin=found.origin,
-        fingerprint=fingerprint(_parts(found, subwords)),
-        warning="",
-        train_items=len(found.train),
-        subwords=subwords,
-        splits=pairs,
-        languages=(found.source, found.target),
-    )
-
-
-def _cased(line: str, settings: TranslateSettings) -> str:
-    return line.lower() if settings.lower else line
-
-
-def _pairs(what: str, texts: tuple[list[str], list[str]], subwords: translate.Subwords) -> Pairs:
-    source, target = ([subwords.encode(line) for line in lines] for lines in texts)
-    lengths = np.array([max(map(len, pair)) + 1 for pair in zip(source, target, strict=True)])
-    if lengths.max() > _POSITIONS:
-        place = int(lengths.argmax()) + 1
-        raise FileError(
-            f"{what}: pair {place} has {int(lengths.max()):,} subwords, the network takes at most "
-            f"{_POSITIONS:,}: divide it"
-        )
-    return Pairs(
-        text.pack([[*numbers, _END] for numbers in source]),
-        text.pack([[_BEGIN, *numbers] for numbers in target]),
-        text.pack([[*numbers, _END] for numbers in target]),
-        tensor(lengths.astype(np.int64)),
-        texts,
-    )
-
-
-def _parts(found: ParallelData, subwords: translate.Subwords) -> Iterator[bytes]:
-    """All data, for the fingerprint."""
-    for split in found.splits.values():
-        yield "\n".join((*split.source, *split.target)).encode()
-    yield "\n".join(subwords.pieces()).encode()
 
 
 def _mean_loss(
