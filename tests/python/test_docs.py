@@ -128,7 +128,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("page", [page for page in PAGES_WITH_CPP if blocks(page, "cpp")])
 def test_the_cpp_examples_compile_and_learn(page: str, tmp_path: Path) -> None:
     (code,) = blocks(page, "cpp")
-    (lines,) = blocks("cpp.md", "cmake")
+    lines, _ = blocks("cpp.md", "cmake")  # the second has a test in test_package.py
     (tmp_path / "main.cpp").write_text(code)
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.25)\nproject(app CXX)\nadd_executable(app main.cpp)\n"
