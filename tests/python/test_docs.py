@@ -212,6 +212,19 @@ def test_the_variants_page_has_a_row_for_each_variant(built: Path) -> None:
     assert html.count("<tr") == 1 + len(nl.norm_variants())
 
 
+def test_the_site_has_the_notebooks_and_the_results(built: Path) -> None:
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        html = (built / "notebooks" / f"{notebook.stem}.html").read_text("utf-8")
+        assert re.search("highlight-i?python", html), "cells"
+        assert "math notranslate" in html or "$\\" not in notebook.read_text("utf-8"), "formulas"
+    page = (built / "results" / "index.html").read_text("utf-8")
+    links = set(re.findall(r'href="([\w/]+\.html)"', page))
+    studies = {path.parent.name for path in (DOCS / "results").glob("*/results.jsonl")}
+    assert {f"{study}/{kind}.html" for study in studies for kind in ("table", "report")} <= links
+    assert all((built / "results" / link).exists() for link in links)
+    assert re.search(r'<img [^>]*src="_images/face.png"', (built / "index.html").read_text("utf-8"))
+
+
 def test_signatures_are_readable(built: Path) -> None:
     text = "".join(page.read_text("utf-8") for page in built.rglob("*.html"))
     assert "SupportsFloat" not in text and "_core." not in text and "pybind11_object" not in text
