@@ -1,8 +1,11 @@
 """Sphinx: the reference of what is installed, and of the C++ headers beside this folder.
 
 pip install .[docs], and doxygen from the system's packages; then: sphinx-build -W docs OUTPUT
+
+NORMLAB_NOTEBOOKS names a folder of notebooks that have run: the others show no outputs.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -28,10 +31,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "breathe",
-    "myst_parser",
+    "myst_nb",
     "variants_table",
 ]
-exclude_patterns = ["images", "results"]
+exclude_patterns = ["images"]
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 
 html_theme = "furo"
 html_title = f"normlab {release}"
@@ -40,7 +44,8 @@ html_css_files = ["normlab.css"]
 html_show_sphinx = False
 html_copy_source = False
 
-myst_enable_extensions = ["deflist"]
+nb_execution_mode = "off"
+myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = [
     "myst.xref_missing",  # links to the project's files, which GitHub follows
@@ -144,8 +149,18 @@ def _doxygen(app: Sphinx) -> None:
     app.config.breathe_projects = {"normlab": str(output / "xml")}
 
 
+def _notebooks(app: Sphinx) -> None:
+    """Copies the notebooks beside the pages, since Sphinx reads nothing outside their folder."""
+    clean = _HERE.parent / "notebooks"
+    run = Path(os.environ.get("NORMLAB_NOTEBOOKS", clean))
+    for path in clean.glob("*.ipynb"):
+        with_outputs = run / path.name
+        source = with_outputs if with_outputs.exists() else path
+        shutil.copyfile(source, _HERE / "notebooks" / path.name)
+
+
 def _reports(app: Sphinx, error: Exception | None) -> None:
-    """Writes the reports of the committed studies, which python/study.rst links to."""
+    """Writes the reports of the committed studies, which results/index.md links to."""
     if error or app.builder.format != "html":
         return
     for file in sorted((_HERE / "results").glob("*/results.jsonl")):
@@ -158,6 +173,7 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("build-finished", _reports)
     app.connect("builder-inited", _doxygen, priority=100)
+    app.connect("builder-inited", _notebooks)
     app.connect("autodoc-process-signature", _shorter)
     app.connect("autodoc-process-bases", _bases)
     app.connect("autodoc-process-docstring", _sentences, priority=80)

@@ -128,7 +128,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("page", [page for page in PAGES_WITH_CPP if blocks(page, "cpp")])
 def test_the_cpp_examples_compile_and_learn(page: str, tmp_path: Path) -> None:
     (code,) = blocks(page, "cpp")
-    (lines,) = blocks("cpp.md", "cmake")
+    lines, _ = blocks("cpp.md", "cmake")  # the second has a test in test_package.py
     (tmp_path / "main.cpp").write_text(code)
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.25)\nproject(app CXX)\nadd_executable(app main.cpp)\n"
@@ -210,6 +210,19 @@ def test_the_variants_page_has_a_row_for_each_variant(built: Path) -> None:
     row = html[html.index(">adanorm<") :]
     assert "φ" in row[: row.index("</tr>")] and "(G − mean G − y·mean Gy)/σ" in row  # noqa: RUF001
     assert html.count("<tr") == 1 + len(nl.norm_variants())
+
+
+def test_the_site_has_the_notebooks_and_the_results(built: Path) -> None:
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        html = (built / "notebooks" / f"{notebook.stem}.html").read_text("utf-8")
+        assert re.search("highlight-i?python", html), "cells"
+        assert "math notranslate" in html or "$\\" not in notebook.read_text("utf-8"), "formulas"
+    page = (built / "results" / "index.html").read_text("utf-8")
+    links = set(re.findall(r'href="([\w/]+\.html)"', page))
+    studies = {path.parent.name for path in (DOCS / "results").glob("*/results.jsonl")}
+    assert {f"{study}/{kind}.html" for study in studies for kind in ("table", "report")} <= links
+    assert all((built / "results" / link).exists() for link in links)
+    assert re.search(r'<img [^>]*src="_images/face.png"', (built / "index.html").read_text("utf-8"))
 
 
 def test_signatures_are_readable(built: Path) -> None:
