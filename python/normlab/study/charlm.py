@@ -123,6 +123,11 @@ class CharacterTask(TaskOfSteps[CharacterCodes]):
         return f"characters {s.size} + {s.context} places, {s.layers} × ({layer}), {last}linear"
 
     @property
+    def words(self) -> list[str]:
+        """What the command's --task takes for this task."""
+        return ["charlm", "--text", in_text(self.text)]
+
+    @property
     def quick(self) -> Settings:
         """See Task: one pass over a part of the text."""
         return replace(self.settings, epochs=_QUICK_EPOCHS, train_items=_QUICK_CHARACTERS)

@@ -250,6 +250,7 @@ class Trainer:
             **({} if progress.diverged_at is None else {"diverged_at": progress.diverged_at}),
             "test_loss": _finite(test.loss),
             "candidate": run.C is not None,
+            **_words(self.task),
             "title": self.task.title,
             "metric": self.task.metric,
             "unit": self.task.unit,
@@ -269,6 +270,12 @@ class Trainer:
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "id": run.id,
         }
+
+
+def _words(task: "Task[Any]") -> dict[str, list[str]]:
+    """What the command's --task takes for the task, where that is more than its name."""
+    words = getattr(task, "words", None)
+    return {"task_words": words} if words else {}
 
 
 @contextmanager

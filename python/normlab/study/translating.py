@@ -250,7 +250,7 @@ class TranslateTask:
         scores = scored(found, pairs.texts[1])
         more: dict[str, Any] = {}
         if is_test:
-            more = {**scores, "task_words": self.words, "samples": _samples(pairs, found)}
+            more = {**scores, "samples": _samples(pairs, found)}
         return Score(loss, scores["bleu"], more)
 
     def save(
