@@ -30,7 +30,7 @@ from .. import (
 )
 from .._core import FileError
 from ..machine import processor
-from ..results import HISTORY, NOTHING_IS_LOST, Result, identify
+from ..results import HISTORY, NOTHING_IS_LOST, Result, identify, signed
 from ..settings import Settings
 from .norms import norm_options
 from .task import NormChoice
@@ -190,8 +190,8 @@ class Trainer:
         progress.seconds += time.perf_counter() - start
 
     def _improves(self, metric: float) -> bool:
-        best = self.progress.valid
-        return metric > best if self.task.higher_is_better else metric < best
+        better = self.task.higher_is_better
+        return signed(metric, better) > signed(self.progress.valid, better)
 
     def _store(self) -> None:
         parts = {
