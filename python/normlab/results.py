@@ -37,10 +37,14 @@ NOTHING_IS_LOST = "Nothing is lost: make room and run the same command again"
 _PROBE_BYTES = 8 << 20  # more than the largest checkpoint and the report need
 
 
+def signed(number: float, higher_is_better: bool) -> float:
+    """A metric's number, signed so that more is better."""
+    return number if higher_is_better else -number
+
+
 def score(result: Mapping[str, Any], number: str) -> float:
     """The metric "valid" or "test" of a result, signed so that more is better."""
-    value = float(result[number])
-    return value if result.get("higher_is_better", True) else -value
+    return signed(float(result[number]), result.get("higher_is_better", True))
 
 
 def decimals(result: Mapping[str, Any]) -> int:

@@ -17,6 +17,8 @@ import normlab as nl
 from normlab import language
 from normlab.data.charlm import standin_text
 from normlab.paper import RESULTS
+from normlab.report.groups import groups
+from normlab.report.paper.words import repeat
 from normlab.study import ResultFile, Study
 from normlab.study.charlm import CharacterCodes, CharacterSettings, CharacterTask, windows
 from normlab.study.paper import Shortened
@@ -283,6 +285,22 @@ def test_quick_settings_of_the_paper_learn_from_the_stand_in(
     run = Run("charlm", "layernorm", 0, task.quick, data.fingerprint)
     result = Trainer(task, data, run, tmp_path / "checkpoint").finish(lambda _: None)
     assert result["test"] < 3.0, "a guess among the text's letters has 4.9"
+
+
+def test_two_texts_share_a_folder_one_after_the_other(tmp_path: Path, book: Path) -> None:
+    other, out = tmp_path / "other.txt", tmp_path / "out"
+    other.write_text("".join(LINES[::-1]) * 40)
+    settings = replace(SETTINGS, epochs=1)
+    for text in (book, other, book):
+        study(out, text, settings=settings, norms=("layernorm",))
+    lines = ResultFile(out).read()
+    assert len({line["id"] for line in lines}) == len(lines) == 4, "the third trains nothing"
+    first, second = groups(lines, ["layernorm"])
+    assert [group.first["title"] for group in (first, second)] == ["book", "other"]
+    assert f"--task charlm --text {other} --norm" in repeat(second)
+    both = [CharacterTask(str(text), settings) for text in (book, other)]
+    with pytest.raises(nl.ArgumentError, match="names of their own, two are 'charlm'; run a study"):
+        Study(tasks=both, out=out, norms=("layernorm",), seeds=(0,))
 
 
 # --- command -------------------------------------------------------------------------------------

@@ -271,7 +271,7 @@ def test_quick_is_fewer_epochs_on_all_data() -> None:
 
 def test_save_takes_one_task(tmp_path: Path) -> None:
     with pytest.raises(nl.ArgumentError, match="keeps one model"):
-        Study(tasks=[toy(), toy()], norms=("none",), seeds=(0,), out=tmp_path, save=True).run()
+        Study(tasks=[toy(), rt_task()], norms=("none",), seeds=(0,), out=tmp_path, save=True).run()
 
 
 # --- the command line -------------------------------------------------------------------------

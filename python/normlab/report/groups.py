@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from .. import paper
 from .._text_format import counted
-from ..results import decimals
+from ..results import decimals, signed
 from .stats import Estimate, estimate, paired_difference
 
 Result = Mapping[str, Any]
@@ -193,8 +193,7 @@ class Group:
     @property
     def best(self) -> Row:
         """The variant with the best mean."""
-        sign = 1 if self.higher_is_better else -1
-        return max(self.rows, key=lambda row: sign * row.test.mean)
+        return max(self.rows, key=lambda row: signed(row.test.mean, self.higher_is_better))
 
     @property
     def marked(self) -> int | None:

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001  (typographic times)
+
 """Language models of characters, the paper's Enwiki8: a causal Transformer, bits a character."""
 
 import math
@@ -29,6 +29,7 @@ from ..data.places import in_text
 from ..settings import Settings
 from .loops import LoadedData, TaskOfSteps, fingerprint, train_pass, trained_items
 from .task import NormChoice, Score, SplitName, Tick
+from .transformers import TransformerSettings, adamw
 
 _EVALUATION_CHARACTERS = 4096
 _STANDIN = "stand-in text (generated)"
@@ -39,30 +40,18 @@ Codes = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
-class CharacterSettings(Settings):
+class CharacterSettings(TransformerSettings):
     """A language model's settings; `batch` counts crops of `context` characters.
 
     Attributes:
         context: The most characters that a prediction rests on.
-        size, heads, hidden, layers: Of the encoder.
-        pre_norm: The norm's place: before each part, or after the sum.
         tied: The output's weights are the embedding's.
-        dropout: On the input, and on what each part of a layer adds.
-        weight_decay: Decoupled from the gradient (AdamW).
-        beta2: Of Adam.
         warmup: Steps until the learning rate is reached; then it falls as half a cosine, to a tenth
             at the last epoch.
     """
 
     context: int = 128
-    size: int = 128
-    heads: int = 4
-    hidden: int = 512
-    layers: int = 4
-    pre_norm: bool = True
     tied: bool = True
-    dropout: float = 0.0
-    weight_decay: float = 0.1
     beta2: float = 0.99
     warmup: int = 100
 
@@ -117,10 +106,13 @@ class CharacterTask(TaskOfSteps[CharacterCodes]):
     def model(self) -> str:
         """See Task; as `settings` have it."""
         s = self._network
-        parts = (f"causal attention with {s.heads} heads", f"feed-forward {s.hidden}")
-        layer = ", ".join(f"norm, {part}" if s.pre_norm else f"{part}, norm" for part in parts)
-        last = "norm, " if s.pre_norm else ""
-        return f"characters {s.size} + {s.context} places, {s.layers} × ({layer}), {last}linear"
+        layers = s.stack("causal attention")
+        return f"characters {s.size} + {s.context} places, {layers}, {s.last_norm}linear"
+
+    @property
+    def words(self) -> list[str]:
+        """What the command's --task takes for this task."""
+        return ["charlm", "--text", in_text(self.text)]
 
     @property
     def quick(self) -> Settings:
@@ -180,13 +172,7 @@ class CharacterTask(TaskOfSteps[CharacterCodes]):
 
     def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
         """AdamW."""
-        assert isinstance(settings, CharacterSettings)
-        return optim.AdamW(
-            model.parameters(),
-            lr=settings.lr,
-            betas=(0.9, settings.beta2),
-            weight_decay=settings.weight_decay,
-        )
+        return adamw(model, settings)
 
     def train_epoch(
         self,

@@ -133,6 +133,11 @@ class ParseTask(TaskOfSteps[TreebankTensors]):
         )
 
     @property
+    def words(self) -> list[str]:
+        """What the command's --task takes for this task."""
+        return ["parse", "--treebank", in_text(self.treebank)]
+
+    @property
     def quick(self) -> Settings:
         """See Task: fewer epochs."""
         return replace(self.settings, epochs=min(_QUICK_EPOCHS, self.settings.epochs))

@@ -30,7 +30,7 @@ from .. import (
 )
 from .._core import FileError
 from ..machine import processor
-from ..results import HISTORY, NOTHING_IS_LOST, Result, identify
+from ..results import HISTORY, NOTHING_IS_LOST, Result, identify, signed
 from ..settings import Settings
 from .norms import norm_options
 from .task import NormChoice
@@ -190,8 +190,8 @@ class Trainer:
         progress.seconds += time.perf_counter() - start
 
     def _improves(self, metric: float) -> bool:
-        best = self.progress.valid
-        return metric > best if self.task.higher_is_better else metric < best
+        better = self.task.higher_is_better
+        return signed(metric, better) > signed(self.progress.valid, better)
 
     def _store(self) -> None:
         parts = {
@@ -250,6 +250,7 @@ class Trainer:
             **({} if progress.diverged_at is None else {"diverged_at": progress.diverged_at}),
             "test_loss": _finite(test.loss),
             "candidate": run.C is not None,
+            **_words(self.task),
             "title": self.task.title,
             "metric": self.task.metric,
             "unit": self.task.unit,
@@ -269,6 +270,12 @@ class Trainer:
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "id": run.id,
         }
+
+
+def _words(task: "Task[Any]") -> dict[str, list[str]]:
+    """What the command's --task takes for the task, where that is more than its name."""
+    words = getattr(task, "words", None)
+    return {"task_words": words} if words else {}
 
 
 @contextmanager

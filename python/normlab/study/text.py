@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001  (typographic times)
+
 """RT and SST5 with the paper's Transformer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,32 +16,22 @@ from .checks import check_classes
 from .loops import LoadedData, TaskOfSteps, classified, fingerprint, in_order
 from .norms import needs_a_batch
 from .task import NormChoice, Score, SplitName
+from .transformers import TransformerSettings, adamw
 
 _STANDIN = "stand-in reviews (generated)"
 
 
 @dataclass(frozen=True)
-class TextSettings(Settings):
-    """A Transformer's settings; `batch` counts tokens.
+class TextSettings(TransformerSettings):
+    """A classifier's settings; `batch` counts tokens.
 
     Attributes:
-        dropout: On the input, and on what each part of a layer adds.
-        weight_decay: Decoupled from the gradient (AdamW).
-        beta2: Of Adam.
-        size, heads, hidden, layers: Of the encoder.
-        pre_norm: The norm's place: before each part, or after the sum.
         least: Rarer words are unknown ones.
         position_scale: Amplitude of the sines.
     """
 
     dropout: float = 0.2
-    weight_decay: float = 0.1
     beta2: float = 0.998
-    size: int = 128
-    heads: int = 4
-    hidden: int = 512
-    layers: int = 4
-    pre_norm: bool = True
     least: int = 1
     position_scale: float = 1.0
 
@@ -103,10 +93,7 @@ class TextTask(TaskOfSteps[TextTensors]):
     def model(self) -> str:
         """See Task; as `settings` have it."""
         s = self._network
-        parts = (f"attention with {s.heads} heads", f"feed-forward {s.hidden}")
-        layer = ", ".join(f"norm, {part}" if s.pre_norm else f"{part}, norm" for part in parts)
-        last = "norm, " if s.pre_norm else ""
-        return f"words {s.size} + sines, {s.layers} × ({layer}), {last}mean over the words, linear"
+        return f"words {s.size} + sines, {s.stack()}, {s.last_norm}mean over the words, linear"
 
     @property
     def quick(self) -> Settings:
@@ -159,13 +146,7 @@ class TextTask(TaskOfSteps[TextTensors]):
 
     def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
         """AdamW."""
-        assert isinstance(settings, TextSettings)
-        return optim.AdamW(
-            model.parameters(),
-            lr=settings.lr,
-            betas=(0.9, settings.beta2),
-            weight_decay=settings.weight_decay,
-        )
+        return adamw(model, settings)
 
     def batches(
         self, model: nn.Module, data: TextTensors, settings: Settings, n: int

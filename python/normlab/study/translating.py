@@ -26,6 +26,7 @@ from .bleu import scored, scoring
 from .loops import count_right, in_order, trained_items
 from .pairs import POSITIONS, Pairs, TranslationData, direction, tensors
 from .task import NormChoice, Score, SplitName, Tick
+from .transformers import TransformerSettings, adamw
 
 _SHOWN, _MOST_SHOWN_WORDS = 4, 16
 _CORPORA: Mapping[str, tuple[Callable[..., ParallelData], str, str, str]] = {
@@ -43,32 +44,23 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class TranslateSettings(Settings):
+class TranslateSettings(TransformerSettings):
     """A translator's settings; `batch` counts subwords of the longer side.
 
     Attributes:
-        size, heads, hidden, layers: Of encoder and decoder each.
-        pre_norm: The norm's place: before each part, or after the sum.
         subwords: Of both languages together.
         lower: Train and translate in lower case.
-        dropout: On the input, and on what each part of a layer adds.
         smoothing: Label smoothing, spread over all subwords.
-        weight_decay: Decoupled from the gradient (AdamW).
-        beta2: Of Adam.
         warmup: Steps until the learning rate is reached; then it falls with 1 / sqrt(step).
         accumulate: Batches whose gradients make one step.
         average: The tested weights are the mean over the ends of so many last epochs.
         beam, alpha: Of the search for the test; validation is greedy.
     """
 
-    size: int = 128
-    heads: int = 4
     hidden: int = 256
-    layers: int = 4
-    pre_norm: bool = True
+    dropout: float = 0.3
     subwords: int = 6_000
     lower: bool = False
-    dropout: float = 0.3
     smoothing: float = 0.1
     weight_decay: float = 0.0
     beta2: float = 0.98
@@ -138,10 +130,8 @@ class TranslateTask:
     def model(self) -> str:
         """See Task; as `settings` have it."""
         s = self._network
-        parts = (f"attention with {s.heads} heads", f"feed-forward {s.hidden}")
-        layer = ", ".join(f"norm, {part}" if s.pre_norm else f"{part}, norm" for part in parts)
         return (
-            f"subwords {s.size} + sines, encoder {s.layers} × ({layer}), decoder {s.layers} × "
+            f"subwords {s.size} + sines, encoder {s.stack()}, decoder {s.layers} × "
             "(likewise, with attention to the encoder), softmax with the same table"
         )
 
@@ -202,13 +192,7 @@ class TranslateTask:
 
     def optimizer(self, model: nn.Module, settings: Settings) -> optim.Optimizer:
         """Adam, with decoupled weight decay."""
-        assert isinstance(settings, TranslateSettings)
-        return optim.AdamW(
-            model.parameters(),
-            lr=settings.lr,
-            betas=(0.9, settings.beta2),
-            weight_decay=settings.weight_decay,
-        )
+        return adamw(model, settings)
 
     def train_epoch(
         self,
@@ -250,7 +234,7 @@ class TranslateTask:
         scores = scored(found, pairs.texts[1])
         more: dict[str, Any] = {}
         if is_test:
-            more = {**scores, "task_words": self.words, "samples": _samples(pairs, found)}
+            more = {**scores, "samples": _samples(pairs, found)}
         return Score(loss, scores["bleu"], more)
 
     def save(
