@@ -10,7 +10,14 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import _core, cuda, language, nn, optim, parse, text, translate
+from ._libraries import explained as _explained
+
+try:
+    from . import _core
+except ImportError as _error:
+    raise _explained(_error) from None
+
+from . import cuda, language, nn, optim, parse, text, translate
 from ._attach import attach as _attach
 from ._core import *  # noqa: F403
 from ._core import __version__

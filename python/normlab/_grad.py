@@ -26,6 +26,13 @@ class no_grad:  # noqa: N801 (used like a keyword)
     Raises:
         DtypeError: What is decorated is not a function.
         GradError: A block is left more often than it was entered.
+
+    Example:
+        >>> x = nl.ones((2,), requires_grad=True)
+        >>> with nl.no_grad():
+        ...     z = 2 * x
+        >>> z.requires_grad
+        False
     """
 
     # With a function, as ``@nl.no_grad`` gives it, no no_grad is made but the decorated function.

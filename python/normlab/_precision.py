@@ -14,6 +14,12 @@ class matmul_precision:  # noqa: N801 (used like a keyword)
 
     Raises:
         ArgumentError: Any other name, or a block that another thread leaves.
+
+    Example:
+        >>> with nl.matmul_precision("bfloat16"):
+        ...     z = nl.ones((2, 3)) @ nl.ones((3, 2))
+        >>> nl.get_matmul_precision()
+        'float32'
     """
 
     def __init__(self, precision: str) -> None:

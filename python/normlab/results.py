@@ -236,6 +236,10 @@ def reference_results() -> dict[str, list[Result]]:
 
     Returns:
         Their lines, for report.groups(); empty where the installation has none.
+
+    Example:
+        >>> {line["title"] for line in nl.study.reference_results()["rt"]}
+        {'RT'}
     """
     for folder in (_PACKAGE / "_results", _PACKAGE.parents[1] / "docs" / "results"):
         if folder.is_dir():

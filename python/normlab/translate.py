@@ -33,6 +33,11 @@ def learn_subwords(lines: Iterable[str], size: int) -> _Subwords:
     Raises:
         ArgumentError: The size is too small for the characters of the lines, or SentencePiece is
             not installed.
+
+    Example:
+        >>> subwords = nl.translate.learn_subwords(["a small cat", "a small dog"] * 10, 20)
+        >>> subwords.decode(subwords.encode("a small dog"))
+        'a small dog'
     """
     return _Subwords(_learned(lines, size)[_FIRST:])
 

@@ -35,7 +35,7 @@ HEADERS = {
 }
 # Lowest first: modules and packages of python/normlab; "normlab" is its __init__.py.
 PYTHON_LAYERS = (
-    "_core",
+    "_core _libraries",
     "_output _plain _signatures _templates _text_format machine paper progress settings",
     "_arrays _attach _extras _grad _hints _html _misuse _pickling _precision _torch_file "
     "cuda language nn optim parse text translate",

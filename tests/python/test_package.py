@@ -34,12 +34,35 @@ def offline(*words: str | Path) -> None:
 # --- the source distribution ----------------------------------------------------------------------
 
 
+CHECKOUT = (ROOT / ".git").exists()
+
+
+def files_of_git() -> dict[str, bool]:
+    """What is committed or may be, by name: True for programs."""
+    command = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    paths = {name: ROOT / name for name in names.split("\0") if name}
+    return {name: os.access(path, os.X_OK) for name, path in paths.items() if path.exists()}
+
+
 @pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout without what only this machine has; an unpacked sdist as it is."""
+    if not CHECKOUT:
+        return ROOT
+    folder = tmp_path_factory.mktemp("source")
+    for name in files_of_git():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
     offline(
         *(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--skip-dependency-check"),
-        *("--outdir", folder, ROOT),
+        *("--outdir", folder, source),
     )
     (path,) = folder.iterdir()
     assert path.name == f"normlab-{nl.__version__}.tar.gz"
@@ -53,15 +76,7 @@ def unpacked(sdist: Path) -> Path:
     return sdist.with_name(f"normlab-{nl.__version__}")
 
 
-def files_of_git() -> dict[str, bool]:
-    """What is committed or may be, by name: True for programs."""
-    command = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    paths = {name: ROOT / name for name in names.split("\0") if name}
-    return {name: os.access(path, os.X_OK) for name, path in paths.items() if path.exists()}
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout, but what came out of one")
+@pytest.mark.skipif(not CHECKOUT, reason="not a checkout, but what came out of one")
 def test_has_every_file_of_the_build_and_the_tests_and_no_other(unpacked: Path) -> None:
     there = {
         path.relative_to(unpacked).as_posix(): os.access(path, os.X_OK)
@@ -87,6 +102,40 @@ def test_configures_with_the_network_off(unpacked: Path, tmp_path: Path) -> None
 
 def test_the_index_takes_its_description(sdist: Path) -> None:
     offline(sys.executable, "-m", "twine", "check", "--strict", sdist)
+
+
+# --- an installation without its libraries --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("library", "advice"),
+    [
+        ("libdnnl.so.3", "pip install --force-reinstall onednn-cpu-gomp=="),
+        ("libgomp.so.1", "apt-get"),
+    ],
+)
+def test_the_import_says_what_to_install(library: str, advice: str) -> None:
+    said = f"{library}: cannot open shared object file: No such file or directory"
+    code = f"""
+import importlib.abc, sys
+class Loader(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "normlab._core":
+            raise ImportError({said!r})
+sys.meta_path.insert(0, Loader())
+import normlab
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: normlab's engine does not load: {said}; ")
+    assert advice in last
+
+
+def test_the_advice_names_the_version_that_is_required() -> None:
+    (asked,) = re.findall(
+        r"onednn-cpu-gomp==[\d.]+", (ROOT / "python/normlab/_libraries.py").read_text()
+    )
+    assert f'"{asked}",' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
 # --- other package managers -----------------------------------------------------------------------

@@ -136,6 +136,11 @@ def charlm(text: str | Path = "tinyshakespeare", *, mirror: str | None = None) -
         FileError: A file is there but wrong: the message names it and the reason.
         DataMissingError: A named text is nowhere, and the download failed.
         ArgumentError: There is neither a text nor a file nor a folder of that name.
+
+    Example:
+        >>> text = nl.data.charlm("tinyshakespeare")
+        >>> text.train[:13], len(text.test)
+        ('First Citizen', 55770)
     """
     if isinstance(text, str) and text in _KNOWN:
         return load(_KNOWN[text], mirror)
@@ -259,6 +264,11 @@ def standin_text(seed: int = 0, *, sentences: int = 4_000) -> CharacterText:
     Args:
         seed: Another one gives another text.
         sentences: Its lines.
+
+    Example:
+        >>> text = nl.data.standin_text(sentences=10)
+        >>> text.generated, text.train[:14]
+        (True, "palopa 's film")
     """
     made = standin_reviews(seed, train=sentences, valid=0, test=0)
     text = "".join(f"{line}\n" for line in made.train.texts)

@@ -55,7 +55,12 @@ class RemoteFile:
 
 
 def cache_folder() -> Path:
-    """The folder that keeps downloads: the system's usual one, XDG_CACHE_HOME/normlab on Linux."""
+    """The folder that keeps downloads: the system's usual one, XDG_CACHE_HOME/normlab on Linux.
+
+    Example:
+        >>> nl.data.cache_folder().name
+        'normlab'
+    """
     return Path(_pooch().os_cache("normlab"))
 
 

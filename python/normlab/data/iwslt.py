@@ -72,6 +72,11 @@ def iwslt14(source: str = "de", target: str = "en", *, mirror: str | None = None
         FileError: A file is there but wrong; the message names it, the line and the reason.
         DataMissingError: The archive is nowhere, and the download failed.
         ArgumentError: Another language, or the same twice.
+
+    Example:
+        >>> talks = nl.data.iwslt14("de", "en")
+        >>> len(talks.train) > 100_000
+        True
     """
     check_languages(source, target, ("de", "en"))
     if folder := _prepared("train.de", IWSLT14):
@@ -117,6 +122,11 @@ def iwslt15(source: str = "en", target: str = "vi", *, mirror: str | None = None
         FileError: A file is there but wrong; the message names it, the line and the reason.
         DataMissingError: The files are nowhere, and the download failed.
         ArgumentError: Another language, or the same twice.
+
+    Example:
+        >>> talks = nl.data.iwslt15("en", "vi")
+        >>> len(talks.train) > 100_000
+        True
     """
     check_languages(source, target, ("en", "vi"))
     return load_files(IWSLT15, source, target, mirror)

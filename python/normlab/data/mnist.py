@@ -86,6 +86,11 @@ def mnist(*, mirror: str | None = None) -> ImageData:
     Raises:
         FileError: A file is there but wrong.
         DataMissingError: The files are nowhere, and the download failed.
+
+    Example:
+        >>> data = nl.data.mnist()
+        >>> data.train.images.shape, data.test.labels.shape
+        ((55000, 28, 28), (10000,))
     """
     return load(MNIST, mirror=mirror)
 
@@ -96,5 +101,10 @@ def fashion_mnist(*, mirror: str | None = None) -> ImageData:
     Looked for in NORMLAB_DATA/fashion-mnist, in NORMLAB_DATA/FashionMNIST/raw (as torchvision lays
     it), then where Debian's package dataset-fashion-mnist lays them, then in the user's cache, then
     downloaded. Arguments and errors as in mnist().
+
+    Example:
+        >>> data = nl.data.fashion_mnist()
+        >>> data.valid.images.shape, data.valid.images.dtype
+        ((5000, 28, 28), dtype('uint8'))
     """
     return load(FASHION_MNIST, mirror=mirror)

@@ -118,6 +118,11 @@ def multi30k(source: str = "en", target: str = "de", *, mirror: str | None = Non
         FileError: A file is there but wrong; the message names it, the line and the reason.
         DataMissingError: The files are nowhere, and the download failed.
         ArgumentError: Another language, or the same twice.
+
+    Example:
+        >>> captions = nl.data.multi30k("en", "de")
+        >>> captions.train.target[0]
+        'Zwei junge weiße Männer sind im Freien in der Nähe vieler Büsche.'
     """
     check_languages(source, target, _LANGUAGES)
     return load(multi30k_source(source, target), source, target, mirror)

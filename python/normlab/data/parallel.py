@@ -96,6 +96,14 @@ def parallel(folder: str | os.PathLike[str], source: str, target: str) -> Parall
         FileError: A file is missing, is not UTF-8, or has not as many lines as its partner; the
             message names file and line.
         ArgumentError: There is no such folder, or the languages are the same.
+
+    Example:
+        >>> for split in ("train", "valid", "test"):
+        ...     for language, line in (("en", "a cat"), ("de", "eine Katze")):
+        ...         _ = Path(f"{split}.{language}").write_text(line)
+        >>> pairs = nl.data.parallel(".", "en", "de")
+        >>> pairs.train.source, pairs.train.target
+        (['a cat'], ['eine Katze'])
     """
     check_languages(source, target)
     path = at_home(folder)

@@ -40,6 +40,11 @@ def standin_reviews(
 
     Raises:
         KeyError: ``classes`` is another number.
+
+    Example:
+        >>> reviews = nl.data.standin_reviews(train=8, valid=2, test=2)
+        >>> len(reviews.train.texts), reviews.generated
+        (8, True)
     """
     rng = np.random.default_rng(seed)
     return TextData(

@@ -58,6 +58,11 @@ def rt(*, seed: int = 0, mirror: str | None = None) -> TextData:
     Raises:
         FileError: A file is there but wrong; the message names it, the line and the reason.
         DataMissingError: The files are nowhere, and the download failed.
+
+    Example:
+        >>> reviews = nl.data.rt()
+        >>> reviews.train.texts[0], int(reviews.train.labels[0])
+        ('an average kid-empowerment fantasy with slightly above-average brains .', 1)
     """
     return load(RT, _SIZES, seed, mirror)
 

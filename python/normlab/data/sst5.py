@@ -83,6 +83,11 @@ def sst5(*, phrases: bool = False, mirror: str | None = None) -> TextData:
     Raises:
         FileError: A file is there but wrong; the message names it, the line and the reason.
         DataMissingError: The files are nowhere, and the download failed.
+
+    Example:
+        >>> reviews = nl.data.sst5()
+        >>> len(reviews.train.texts), reviews.labels[0]
+        (8544, 'very negative')
     """
     return load(SST5, phrases, mirror)
 

@@ -63,6 +63,10 @@ def standin_treebank(
         train: Sentences in this split.
         valid: Likewise.
         test: Likewise.
+
+    Example:
+        >>> nl.data.standin_treebank(train=8, valid=2, test=2).train[0].forms
+        ['This', 'tired', 'goat', 'smiles', 'slowly', '.']
     """
     rng = np.random.default_rng(seed)
     splits = [[_sentence(rng) for _ in range(count)] for count in (train, valid, test)]

@@ -91,6 +91,11 @@ def ud(treebank: str | Path = "en_ewt", *, mirror: str | None = None) -> Treeban
         FileError: A file is there but wrong; the message names it, the line and the reason.
         DataMissingError: The files are nowhere, and the download failed.
         ArgumentError: There is neither a treebank nor a folder of that name.
+
+    Example:
+        >>> treebank = nl.data.ud("en_ewt")
+        >>> len(treebank.train), treebank.train[0].forms[:3]
+        (12544, ['Al', '-', 'Zaman'])
     """
     if isinstance(treebank, str) and treebank in _KNOWN:
         return load(_KNOWN[treebank], mirror)

@@ -23,6 +23,10 @@ def LayerNorm(  # noqa: N802 (PyTorch's name)
 
     Returns:
         A Norm. Its parameters are called ``gain`` (PyTorch's ``weight``) and ``bias``.
+
+    Example:
+        >>> nl.nn.LayerNorm(64)
+        Norm('layernorm', 64)
     """
     affine = "layernorm" if bias else "gain_only"
     return Norm(affine if elementwise_affine else "layernorm_simple", normalized_shape, eps=eps)
@@ -43,6 +47,10 @@ def RMSNorm(  # noqa: N802 (PyTorch's name)
 
     Returns:
         A Norm. Its parameter is called ``gain`` (PyTorch's ``weight``).
+
+    Example:
+        >>> nl.nn.RMSNorm(64, eps=1e-5, elementwise_affine=False)
+        Norm('rmsnorm_simple', 64)
     """
     variant = "rmsnorm" if elementwise_affine else "rmsnorm_simple"
     return Norm(variant, normalized_shape, eps=_FLOAT32_EPS if eps is None else eps)

@@ -48,17 +48,14 @@ def export(
 ) -> Exported:
     """Writes a model in evaluation mode as one ONNX file, whole or not at all.
 
-    Both run on a test batch first, if ONNX Runtime is installed. ONNX's checker has passed the
-    file.
+    Both run on a test batch first, if ONNX Runtime is installed. ONNX's checker passes the file.
 
     Args:
         model: A model.safetensors that a study kept (images, text, charlm), a
-            :class:`normlab.text.Model`, a :class:`normlab.text.Classifier`, a
-            :class:`normlab.language.Model`, a :class:`normlab.language.LanguageModel`, or a module
-            of layers: an ``nn.Sequential`` or a single one. Its parameters are float32.
+            :class:`normlab.text.Model`, ``Classifier``, :class:`normlab.language.Model`,
+            ``LanguageModel``, an ``nn.Sequential`` or one layer; all float32.
         path: The file, usually ``.onnx``.
-        x: For a module: an input, ``(batch, ...)``. The file takes any batch; the other axes are
-            as here.
+        x: For a module: an input, ``(batch, ...)``. The file takes any batch, other axes as here.
         opset: 17 to 23. From 23 on, RMSNorm is the operator RMSNormalization.
 
     Returns:
@@ -70,6 +67,11 @@ def export(
         DtypeError: A model that is not float32, or an object that is no model.
         FileError: A file that cannot be read or written, or a model whose kind cannot be exported.
         Error: ONNX Runtime refuses the model or computes something else.
+
+    Example:
+        >>> net = nl.nn.Sequential(nl.nn.Linear(4, 8), nl.nn.Norm("adanorm", 8))
+        >>> nl.onnx.export(net, "model.onnx", nl.randn((2, 4))).difference < 1e-5
+        True
     """
     if isinstance(opset, bool) or opset not in range(LOWEST_OPSET, HIGHEST_OPSET + 1):
         raise ArgumentError(f"opset: must be {LOWEST_OPSET} to {HIGHEST_OPSET}, is {opset!r}")

@@ -39,6 +39,13 @@ def write_report(folder: str | Path, results: Iterable[Result] | None = None) ->
     Raises:
         ArgumentError: The folder's name is empty.
         FileError: There are no results, they are damaged, or the folder cannot be written.
+
+    Example:
+        >>> Path("report").mkdir()
+        >>> run = nl.study.reference_results()["charlm"][0]
+        >>> paths = nl.report.write_report("report", [run])
+        >>> [path.name for path in paths]
+        ['table.md', 'curves.png', 'report.html']
     """
     if not str(folder):
         raise ArgumentError("folder: must be a path, is empty")

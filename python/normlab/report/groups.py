@@ -230,7 +230,13 @@ class Group:
 
 
 def groups(results: Iterable[Result], order: Sequence[str]) -> list[Group]:
-    """Groups in order of appearance, their rows in the order given; candidates left out."""
+    """Groups in order of appearance, their rows in the order given; candidates left out.
+
+    Example:
+        >>> lines = nl.study.reference_results()["rt"]
+        >>> [row.norm for row in nl.report.groups(lines, ["layernorm", "adanorm"])[0].rows][:2]
+        ['layernorm', 'adanorm']
+    """
     found: dict[str, dict[str, list[Result]]] = {}
     for result in results:
         if not result["candidate"]:

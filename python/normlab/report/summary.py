@@ -39,6 +39,12 @@ def summary(source: str | Path | Iterable[Result]) -> Summary:
 
     Raises:
         FileError: The folder has no finished results, or they are damaged.
+
+    Example:
+        >>> print(str(nl.report.summary(nl.study.reference_results()["rt"]))[:47])
+        # RT
+        <BLANKLINE>
+        | variant | test accuracy, % | difference
     """
     results = ResultFile(Path(source)).read() if isinstance(source, str | Path) else source
     found = groups(results, norm_variants())

@@ -60,6 +60,11 @@ def told_apart(differences: Mapping[str, Estimate | None], digits: int = 2) -> s
     Args:
         differences: By variant, paired by seed; None where there is none.
         digits: Behind the point.
+
+    Example:
+        >>> from normlab.report.stats import estimate
+        >>> nl.report.told_apart({"adanorm": estimate([0.1, -0.2, 0.3])})
+        'No variant differs from layernorm by more than chance may explain.'
     """
     if not any(value is not None and value.n > 1 for value in differences.values()):
         return "One seed cannot tell the variants apart."

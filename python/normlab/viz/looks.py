@@ -45,6 +45,10 @@ def style(*, ink: str = "#22262e", faint: str = "#dfe2e8", paper: str = "#ffffff
 
     Returns:
         dict: rcParams by name.
+
+    Example:
+        >>> nl.viz.style(ink="black")["text.color"]
+        'black'
     """
     colours = [*list(COLOURS.values())[1:], *MORE_COLOURS[:3], COLOURS["none"]]
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor")
@@ -83,6 +87,10 @@ def look(variant: str, *, marker: bool = True) -> dict[str, Any]:
         variant: One of ``nl.norm_variants()``. Any other name is the user's own variant, drawn in
             the colour of text.
         marker: Whether points are marked.
+
+    Example:
+        >>> nl.viz.look("adanorm")["label"]
+        'adanorm'
     """
     known = norm_variants()
     found = _OWN

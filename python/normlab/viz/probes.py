@@ -33,6 +33,13 @@ def probed(records: Sequence[NormRecord]) -> "Figure":
 
     Raises:
         ArgumentError: No record has a gradient.
+
+    Example:
+        >>> net = nl.nn.Sequential(nl.nn.Linear(4, 8), nl.nn.Norm("layernorm", 8))
+        >>> with nl.probe(net) as probe:
+        ...     net(nl.randn((16, 4))).backward(nl.randn((16, 8)))
+        ...     probe.next_step()
+        >>> figure = nl.viz.probed(probe.records)
     """
     from .settings import settings
 

@@ -88,6 +88,11 @@ def tree(sentence: Sentence, *, compare: Sentence | None = None) -> TreeDrawing:
     Raises:
         ArgumentError: A head is no other word of the sentence, or the words of ``compare`` differ.
         DtypeError: An argument is no Sentence.
+
+    Example:
+        >>> sentence = nl.data.standin_treebank(train=1, valid=1, test=1).train[0]
+        >>> nl.viz.tree(sentence).svg[:4]
+        '<svg'
     """
     arcs = arcs_of(sentence, "sentence")
     if compare is not None:
