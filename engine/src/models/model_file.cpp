@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/state.h"
 #include "ops/norm_settings.h"
 
 namespace normlab {
@@ -17,12 +18,12 @@ std::string take_entry(Metadata& metadata, const std::string& key) {
   return entry.mapped();
 }
 
-void take_format(Metadata& metadata, const std::string& format, const std::string& version) {
-  const std::string found = take_entry(metadata, "format");
-  check<ArgumentError>(found == format, "format", "this is a model of another task, ",
-                       json_excerpt(found), ", expected ", json_excerpt(format));
+void take_format(Metadata& metadata, const FileFormat& format) {
+  const std::string name = take_entry(metadata, "format");
+  check<ArgumentError>(name == format.name, "format", "this is a model of another task, ",
+                       json_excerpt(name), ", expected ", json_excerpt(format.name));
   const std::string number = take_entry(metadata, "version");
-  check<ArgumentError>(number == version, "version", "must be ", version, ", is ",
+  check<ArgumentError>(number == format.version, "version", "must be ", format.version, ", is ",
                        json_excerpt(number));
 }
 
@@ -35,8 +36,13 @@ Metadata notes_of(const Metadata& metadata) {
   return notes;
 }
 
-void add_notes(const Metadata& notes, Metadata& metadata) {
+void write_model(const std::string& path, const FileFormat& format, const TensorMap& tensors,
+                 const Metadata& notes, Metadata metadata) {
+  metadata["format"] = format.name;
+  metadata["version"] = format.version;
   for (const auto& [name, text] : notes) metadata[std::string(kNote) + name] = text;
+  check_finite("save_model", tensors);
+  save(path, tensors, metadata);
 }
 
 std::string joined(const std::vector<std::string>& lines) {

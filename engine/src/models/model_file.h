@@ -17,12 +17,15 @@ namespace normlab {
 
 /// Takes one entry out. ArgumentError if it is missing.
 std::string take_entry(Metadata& metadata, const std::string& key);
-/// Takes the format and its version out. ArgumentError unless they are these.
-void take_format(Metadata& metadata, const std::string& format, const std::string& version);
+/// Of a kind of model, as its files say it.
+struct FileFormat {
+  const char* name;
+  const char* version;
+};
+/// Takes the format out. ArgumentError unless it is this one.
+void take_format(Metadata& metadata, const FileFormat& format);
 /// The notes: all entries left after the others were taken out. ArgumentError for another key.
 Metadata notes_of(const Metadata& metadata);
-/// Adds notes, so that notes_of() finds them.
-void add_notes(const Metadata& notes, Metadata& metadata);
 
 // Lists of lines as one text.
 std::string joined(const std::vector<std::string>& lines);
@@ -30,6 +33,11 @@ std::vector<std::string> split_lines(const std::string& text);
 
 /// ArgumentError, ShapeError unless a tensor of that name and shape is there.
 void check_matrix(const TensorMap& tensors, const std::string& name, const Shape& shape);
+
+/// Writes a model: its format and notes beside `metadata`, which has the rest. ArgumentError unless
+/// all tensors are finite; FileError if the file cannot be written.
+void write_model(const std::string& path, const FileFormat& format, const TensorMap& tensors,
+                 const Metadata& notes, Metadata metadata);
 
 /// Calls `read` on the file and returns its result. Its errors become FileErrors that name the
 /// path.

@@ -1,6 +1,5 @@
 #include "models/language/model.h"
 
-#include "core/state.h"
 #include "models/transformer_file.h"
 #include "normlab/autograd.h"
 
@@ -16,8 +15,7 @@ void check_model(const char* op, const Model& model) {
 
 namespace {
 
-constexpr char kFormat[] = "normlab.language_model";
-constexpr char kVersion[] = "1";
+constexpr FileFormat kFormat{"normlab.language_model", "1"};
 
 /// Calls visit(name, member) for every setting beside vocabulary and norm; Options may be constant.
 template <class Options, class Visit>
@@ -37,7 +35,7 @@ void check_matrices(const TensorMap& tensors, const LanguageModelOptions& option
 }
 
 Model model_of(TensorFile file) {
-  take_format(file.metadata, kFormat, kVersion);
+  take_format(file.metadata, kFormat);
   Model model;
   model.vocabulary = Vocabulary(take_entry(file.metadata, "vocabulary"));
   LanguageModelOptions options;
@@ -61,13 +59,8 @@ void save_model(const std::string& path, const Model& model) {
   const LanguageModelOptions& options = model.network->options();
   for_settings(options, writing("", metadata));
   write_norm(options.encoder.norm, "", metadata);
-  metadata["format"] = kFormat;
-  metadata["version"] = kVersion;
   metadata["vocabulary"] = model.vocabulary.characters();
-  add_notes(model.notes, metadata);
-  const TensorMap tensors = model.network->state();
-  check_finite("save_model", tensors);
-  save(path, tensors, metadata);
+  write_model(path, kFormat, model.network->state(), model.notes, std::move(metadata));
 }
 
 Model load_model(const std::string& path) {

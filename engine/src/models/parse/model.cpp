@@ -1,6 +1,5 @@
 #include "models/parse/model.h"
 
-#include "core/state.h"
 #include "models/model_file.h"
 #include "normlab/autograd.h"
 
@@ -31,8 +30,7 @@ static bool value_from(const std::string& text, Tags& value) {
 
 namespace {
 
-constexpr char kFormat[] = "normlab.parser";
-constexpr char kVersion[] = "1";
+constexpr FileFormat kFormat{"normlab.parser", "1"};
 
 /// Calls visit(name, member) for every setting of a network; Options may be constant.
 template <class Options, class Visit>
@@ -142,7 +140,7 @@ Tagger read_tagger(Metadata& metadata, const TensorMap& tensors) {
 
 Model model_of(TensorFile file) {
   Metadata& metadata = file.metadata;
-  take_format(metadata, kFormat, kVersion);
+  take_format(metadata, kFormat);
   Vocabulary vocabulary = read_vocabulary(metadata);
   NetworkOptions options = take_network("parser.", metadata);
   options.rows = vocabulary.size();
@@ -162,8 +160,6 @@ Model model_of(TensorFile file) {
 void save_model(const std::string& path, const Model& model) {
   check_model("save_model", model);
   Metadata metadata;
-  metadata["format"] = kFormat;
-  metadata["version"] = kVersion;
   metadata["words"] = joined(model.vocabulary.words());
   metadata["tags"] = joined(model.vocabulary.tags());
   metadata["labels"] = joined(model.vocabulary.labels());
@@ -180,9 +176,7 @@ void save_model(const std::string& path, const Model& model) {
     write_network(model.tagger->network->options(), "tagger.", metadata);
     add_tensors("tagger.", *model.tagger->network, tensors);
   }
-  add_notes(model.notes, metadata);
-  check_finite("save_model", tensors);
-  save(path, tensors, metadata);
+  write_model(path, kFormat, tensors, model.notes, std::move(metadata));
 }
 
 Model load_model(const std::string& path) {

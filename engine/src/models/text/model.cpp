@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "core/state.h"
 #include "models/evaluation.h"
 #include "models/transformer_file.h"
 #include "normlab/autograd.h"
@@ -9,8 +8,7 @@
 namespace normlab::text {
 namespace {
 
-constexpr char kFormat[] = "normlab.text_classifier";
-constexpr char kVersion[] = "1";
+constexpr FileFormat kFormat{"normlab.text_classifier", "1"};
 
 void check_model(const char* op, const Model& model) {
   check<ArgumentError>(model.classifier != nullptr, op, "the model has no classifier");
@@ -90,7 +88,7 @@ struct Contents {
 };
 
 Contents read_metadata(Metadata metadata) {
-  take_format(metadata, kFormat, kVersion);
+  take_format(metadata, kFormat);
   Contents contents;
   contents.vocabulary = Vocabulary(split_lines(take_entry(metadata, "vocabulary")));
   contents.labels = split_lines(take_entry(metadata, "labels"));
@@ -130,14 +128,9 @@ void save_model(const std::string& path, const Model& model) {
   const ClassifierOptions& options = model.classifier->options();
   for_settings(options, writing("", metadata));
   write_norm(options.encoder.norm, "", metadata);
-  metadata["format"] = kFormat;
-  metadata["version"] = kVersion;
   metadata["vocabulary"] = joined(model.vocabulary.words());
   metadata["labels"] = joined(model.labels);
-  add_notes(model.notes, metadata);
-  const TensorMap tensors = model.classifier->state();
-  check_finite("save_model", tensors);
-  save(path, tensors, metadata);
+  write_model(path, kFormat, model.classifier->state(), model.notes, std::move(metadata));
 }
 
 Model load_model(const std::string& path) {

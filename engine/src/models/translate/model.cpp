@@ -2,15 +2,13 @@
 
 #include <algorithm>
 
-#include "core/state.h"
 #include "normlab/autograd.h"
 #include "normlab/translate.h"
 
 namespace normlab::translate {
 namespace {
 
-constexpr char kFormat[] = "normlab.translator";
-constexpr char kVersion[] = "1";
+constexpr FileFormat kFormat{"normlab.translator", "1"};
 
 void check_language(const std::string& language) {
   check<ArgumentError>(!language.empty() && language.find('\n') == std::string::npos, "language",
@@ -76,7 +74,7 @@ void check_matrices(const TensorMap& tensors, const TranslatorOptions& o) {
 
 Model model_of(TensorFile file) {
   Metadata& metadata = file.metadata;
-  take_format(metadata, kFormat, kVersion);
+  take_format(metadata, kFormat);
   Model model;
   model.target = Subwords(split_lines(take_entry(metadata, "target_pieces")));
   model.source = metadata.contains("source_pieces")
@@ -128,17 +126,12 @@ void save_model(const std::string& path, const Model& model) {
   const TranslatorOptions& options = model.translator->options();
   for_settings(options, writing("", metadata));
   write_norm(options.network.norm, "", metadata);
-  metadata["format"] = kFormat;
-  metadata["version"] = kVersion;
   metadata["target_pieces"] = joined(model.target.pieces());
   if (model.source.pieces() != model.target.pieces())
     metadata["source_pieces"] = joined(model.source.pieces());
   metadata["source_language"] = model.source_language;
   metadata["target_language"] = model.target_language;
-  add_notes(model.notes, metadata);
-  const TensorMap tensors = model.translator->state();
-  check_finite("save_model", tensors);
-  save(path, tensors, metadata);
+  write_model(path, kFormat, model.translator->state(), model.notes, std::move(metadata));
 }
 
 Model load_model(const std::string& path) {
