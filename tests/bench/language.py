@@ -8,12 +8,8 @@ items are characters.
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
-
 import numpy as np
+from clock import measure, options
 
 import normlab as nl
 from normlab import language, text
@@ -22,11 +18,7 @@ VOCABULARY = 66
 
 
 def main() -> None:
-    p = argparse.ArgumentParser()
-    p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--steps", type=int, default=30)
-    p.add_argument("--context", type=int, default=128)
-    p.add_argument("--crops", type=int, default=16)
+    p = options()
     p.add_argument("--norm", default="layernorm", choices=nl.norm_variants())
     a = p.parse_args()
     nl.set_num_threads(a.threads)
@@ -46,32 +38,7 @@ def main() -> None:
         optimizer.step()
         return loss.item()
 
-    for _ in range(3):
-        step()
-    times, cpu = [], time.process_time()
-    for _ in range(a.steps):
-        start = time.perf_counter()
-        loss = step()
-        times.append(time.perf_counter() - start)
-    median = statistics.median(times)
-    print(
-        json.dumps(
-            {
-                "peer": "normlab",
-                "version": nl.__version__,
-                "task": "language_model_train",
-                "norm": a.norm,
-                "threads": a.threads,
-                "median_s": median,
-                "items_per_s": count / median,
-                "unit": "characters",
-                "min_s": min(times),
-                "cpu_s": (time.process_time() - cpu) / a.steps,
-                "steps": a.steps,
-                "loss": loss,
-            }
-        )
-    )
+    measure(step, a, peer="normlab", version=nl.__version__, norm=a.norm)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,9 @@
 Prints one JSON line.
 """
 
-import argparse
-import json
-import statistics
-import time
-
 import numpy as np
 import torch
+from clock import measure, options
 from torch import nn
 from torch.nn import functional
 
@@ -48,12 +44,7 @@ class Net(nn.Module):
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--steps", type=int, default=30)
-    p.add_argument("--context", type=int, default=128)
-    p.add_argument("--crops", type=int, default=16)
-    a = p.parse_args()
+    a = options().parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     net = Net(a.context)
@@ -69,32 +60,7 @@ def main():
         optimizer.step()
         return loss.item()
 
-    for _ in range(3):
-        step()
-    times, cpu = [], time.process_time()
-    for _ in range(a.steps):
-        start = time.perf_counter()
-        loss = step()
-        times.append(time.perf_counter() - start)
-    median = statistics.median(times)
-    print(
-        json.dumps(
-            {
-                "peer": "torch",
-                "version": torch.__version__,
-                "task": "language_model_train",
-                "norm": "layernorm",
-                "threads": a.threads,
-                "median_s": median,
-                "items_per_s": a.crops * a.context / median,
-                "unit": "characters",
-                "min_s": min(times),
-                "cpu_s": (time.process_time() - cpu) / a.steps,
-                "steps": a.steps,
-                "loss": loss,
-            }
-        )
-    )
+    measure(step, a, peer="torch", version=torch.__version__, norm="layernorm")
 
 
 main()

@@ -267,6 +267,15 @@ def test_columns_without_runs_say_why() -> None:
     assert "PTB, UAS, %, not run" in text and "– [31.60]" in text
 
 
+def test_a_long_reason_is_cut_in_the_table_and_whole_in_the_notes() -> None:
+    long = f"no data: train.en is not on this machine and could not {'be downloaded ' * 20}"
+    found_columns = columns(two([99.0], [99.0]), {"en_vi": long, "rt": "no data: gone"})
+    text = markdown(found_columns, findings(found_columns))
+    assert "En-Vi, BLEU, no data: train.en is not on this machine and could not be … |" in text
+    assert long not in text and "RT, accuracy, %, no data: gone" in text
+    assert [note for note in notes(found_columns) if "no data" in note] == [f"En-Vi: {long}"]
+
+
 def test_both_directions_and_other_languages_share_a_folder(tmp_path: Path) -> None:
     """Each column has its own lines, also of older versions, which had no direction of a metric."""
     bleu = {"metric": "BLEU", "unit": "", "fingerprint": "multi30k"}
@@ -342,9 +351,10 @@ def test_nothing_leaves_the_pages_of_the_pdf() -> None:
 
     generated = "stand-in digits (generated), not MNIST"
     results = [*two([99.1, 99.2], [99.0, 99.1], warning=generated), *many(0.1)[-10:]]
+    reasons = {"en_vi": f"no data: {'a place that has none, ' * 30}"}
     theme = Theme()
     with settings(**theme.look):
-        for draw in _pages(columns(results, untasked()), findings(columns(results, {}))):
+        for draw in _pages(columns(results, reasons), findings(columns(results, {}))):
             figure = _blank(theme)
             draw(figure)
             assert [text.get_text() for text, _ in jutting(figure)] == []

@@ -1,4 +1,3 @@
-
 """Language models of characters, the paper's Enwiki8: a causal Transformer, bits a character."""
 
 import math

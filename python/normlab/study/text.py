@@ -1,4 +1,3 @@
-
 """RT and SST5 with the paper's Transformer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,5 +1,6 @@
 """The paper's columns, each with the runs that fill it."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from ..groups import Group, Row, groups
 from ..stats import Estimate, estimate
 
 _NOT_RUN = "not run"
+_MOST_LETTERS = 60  # of a reason in a cell
 _SHORT = "the short settings of --quick"
 
 
@@ -83,6 +85,11 @@ class Column:
         """Runs of the variant that diverged."""
         row = self.row(norm)
         return sum(map(_diverged, row.results)) if row else 0
+
+    @property
+    def why(self) -> str:
+        """The reason, cut short for a cell; the notes have all of it."""
+        return textwrap.shorten(self.reason, _MOST_LETTERS, placeholder=" …")
 
     @property
     def seeds(self) -> str:

@@ -189,7 +189,7 @@ def compare(claim: Claim, column: Column) -> Comparison:
     """The claim on one column."""
     pair = (claim.variant, claim.baseline)
     if absent := [NAMES[norm] for norm in pair if column.row(norm) is None]:
-        why = column.reason or f"no run of {' and '.join(absent)}"
+        why = column.why or f"no run of {' and '.join(absent)}"
         return Comparison(claim, column, MISSING, why)
     ours, theirs = (column.tests(norm) for norm in pair)
     if lost := [NAMES[norm] for norm in pair if not column.tests(norm)]:

@@ -36,7 +36,7 @@ def headings(columns: Sequence[Column]) -> list[list[str]]:
     for column in columns:
         arrow = "" if column.theirs.higher_is_better else " (less is better)"
         lines = [column.theirs.title, f"{column.theirs.metric}{arrow}"]
-        found.append([*lines, *column.limits, column.seeds or column.reason])
+        found.append([*lines, *column.limits, column.seeds or column.why])
     return found
 
 
@@ -157,6 +157,11 @@ def notes(columns: Sequence[Column]) -> list[str]:
             f"The runs are of several versions of normlab ({', '.join(several)}): a difference "
             "may be one between versions."
         )
+    found += [
+        f"{column.theirs.title}: {column.reason}"
+        for column in columns
+        if column.why != column.reason
+    ]
     found += [
         f"For {column.theirs.title} this folder also has: {'; '.join(column.others)}."
         for column in columns
