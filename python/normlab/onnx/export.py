@@ -51,9 +51,8 @@ def export(
     Both run on a test batch first, if ONNX Runtime is installed. ONNX's checker passes the file.
 
     Args:
-        model: A model.safetensors that a study kept (images, text, charlm), a
-            :class:`normlab.text.Model`, ``Classifier``, :class:`normlab.language.Model`,
-            ``LanguageModel``, an ``nn.Sequential`` or one layer; all float32.
+        model: A model.safetensors of a study (images, text, charlm), a ``Model`` or network of
+            :mod:`normlab.text` or :mod:`normlab.language`, an ``nn.Sequential`` or one layer.
         path: The file, usually ``.onnx``.
         x: For a module: an input, ``(batch, ...)``. The file takes any batch, other axes as here.
         opset: 17 to 23. From 23 on, RMSNorm is the operator RMSNormalization.
@@ -62,8 +61,7 @@ def export(
         The file with the greatest difference.
 
     Raises:
-        ArgumentError: An opset out of range; a module that cannot be exported, or a translator; no
-            x for a module.
+        ArgumentError: An opset out of range; a model that cannot be exported; no x for a module.
         DtypeError: A model that is not float32, or an object that is no model.
         FileError: A file that cannot be read or written, or a model whose kind cannot be exported.
         Error: ONNX Runtime refuses the model or computes something else.
