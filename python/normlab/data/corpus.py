@@ -89,6 +89,11 @@ def standin_corpus(
 
     Raises:
         ArgumentError: ``source`` and ``target`` are the same.
+
+    Example:
+        >>> corpus = nl.data.standin_corpus(train=2, valid=0, test=0)
+        >>> corpus.generated, len(corpus.train)
+        (True, 2)
     """
     check_languages(source, target)
     rng = np.random.default_rng(seed)

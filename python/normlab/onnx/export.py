@@ -67,7 +67,7 @@ def export(
         Error: ONNX Runtime refuses the model or computes something else.
 
     Example:
-        >>> net = nl.nn.Sequential(nl.nn.Linear(4, 8), nl.nn.Norm("adanorm", 8))
+        >>> net = nl.nn.Sequential(nl.nn.Linear(4, 8), nl.nn.LayerNorm(8))
         >>> nl.onnx.export(net, "model.onnx", nl.randn((2, 4))).difference < 1e-5
         True
     """
