@@ -1,6 +1,5 @@
 #include "models/language/model.h"
 
-#include "core/state.h"
 #include "models/transformer_file.h"
 #include "normlab/autograd.h"
 

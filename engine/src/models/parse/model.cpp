@@ -1,6 +1,5 @@
 #include "models/parse/model.h"
 
-#include "core/state.h"
 #include "models/model_file.h"
 #include "normlab/autograd.h"
 

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "core/state.h"
 #include "models/evaluation.h"
 #include "models/transformer_file.h"
 #include "normlab/autograd.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/state.h"
 #include "normlab/autograd.h"
 #include "normlab/translate.h"
 
