@@ -404,6 +404,15 @@ def placed(sentences: Sequence[Array], where: str) -> dict[str, Array]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
+def engine_refuses(folder: Path, task: Any, norm: str, denominator: str) -> bool:
+    """True for the norm that the engine refuses: a channel of one element has no such deviation."""
+    if (norm, denominator) != ("instancenorm", "std_eps"):
+        return False
+    with pytest.raises(nl.ShapeError, match="unbiased deviation"):
+        trained(folder, task, norm, denominator)
+    return True
+
+
 def sentences_of(vocabulary: int) -> list[Array]:
     numbers = np.random.default_rng(4)
     return [numbers.integers(0, vocabulary, n) for n in (9, 1, 30, 0, 2, 17)]
@@ -412,9 +421,7 @@ def sentences_of(vocabulary: int) -> list[Array]:
 @pytest.mark.parametrize("denominator", DENOMINATORS)
 @pytest.mark.parametrize("norm", VARIANTS)
 def test_a_trained_classifier_of_text(tmp_path: Path, norm: str, denominator: str) -> None:
-    if norm == "instancenorm" and denominator == "std_eps":
-        with pytest.raises(nl.ShapeError, match="unbiased deviation"):  # one word's channel
-            trained(tmp_path, toy(), norm, denominator)
+    if engine_refuses(tmp_path, toy(), norm, denominator):
         return
     model = trained(tmp_path, toy(), norm, denominator)
     path = tmp_path / "model.onnx"
@@ -486,9 +493,7 @@ def logits_of(network: language.LanguageModel, ids: Array) -> Array:
 @pytest.mark.parametrize("denominator", DENOMINATORS)
 @pytest.mark.parametrize("norm", VARIANTS)
 def test_a_trained_language_model(tmp_path: Path, norm: str, denominator: str) -> None:
-    if norm == "instancenorm" and denominator == "std_eps":
-        with pytest.raises(nl.ShapeError, match="unbiased deviation"):  # one character's channel
-            trained(tmp_path, novel(), norm, denominator)
+    if engine_refuses(tmp_path, novel(), norm, denominator):
         return
     path = tmp_path / "model.onnx"
     done = nl.onnx.export(trained(tmp_path, novel(), norm, denominator), path)

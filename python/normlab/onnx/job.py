@@ -1,6 +1,7 @@
 """What is exported: how its graph is written, and how it is compared with the engine."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,6 +96,12 @@ def module_job(
         compute=lambda: module(given.to(device_of(module))),
         metadata=metadata or {},
     )
+
+
+def model_metadata(notes: Mapping[str, str], **lists: Sequence[str]) -> dict[str, str]:
+    """What a file says of a model: lists as JSON, and the notes of the model's own file."""
+    found = {name: json.dumps(each, ensure_ascii=False) for name, each in lists.items()}
+    return found | {f"note.{name}": value for name, value in notes.items()}
 
 
 def device_of(module: nn.Module) -> str:

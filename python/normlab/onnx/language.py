@@ -1,13 +1,12 @@
 """The language model of characters as ONNX: input_ids to the logits of each next character."""
 
-import json
 from typing import Any
 
 import numpy as np
 
 from .. import Tensor, language, text
 from .graph import Graph
-from .job import Job, device_of
+from .job import Job, device_of, model_metadata
 from .layers import embedding, linear
 from .transformer import encoder
 
@@ -36,14 +35,11 @@ def language_job(model: language.LanguageModel | language.Model) -> Job:
 
 
 def _characters(model: language.LanguageModel | language.Model) -> dict[str, str]:
-    """A list as JSON: a character's number is its place. The notes, too."""
+    """A character's number is its place in the vocabulary."""
     if not isinstance(model, language.Model):
         return {}
     characters = [model.vocabulary.character(i) for i in range(len(model.vocabulary))]
-    return {
-        "vocabulary": json.dumps(characters, ensure_ascii=False),
-        **{f"note.{name}": value for name, value in model.notes.items()},
-    }
+    return model_metadata(model.notes, vocabulary=characters)
 
 
 def _write(graph: Graph, module: language.LanguageModel) -> None:

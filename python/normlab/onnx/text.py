@@ -1,6 +1,5 @@
 """The classifier of sentences as ONNX: input_ids and attention_mask to logits."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import text
 from .graph import Graph
-from .job import Job, device_of
+from .job import Job, device_of, model_metadata
 from .layers import embedding, linear
 from .transformer import encoder
 
@@ -45,13 +44,9 @@ def padded(sentences: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.int64
 
 
 def _metadata(model: text.Model) -> dict[str, str]:
-    """Lists as JSON. A word's number is its place in the vocabulary."""
+    """A word's number is its place in the vocabulary."""
     words = [model.vocabulary.word(i) for i in range(len(model.vocabulary))]
-    return {
-        "vocabulary": json.dumps(words, ensure_ascii=False),
-        "labels": json.dumps(model.labels, ensure_ascii=False),
-        **{f"note.{name}": value for name, value in model.notes.items()},
-    }
+    return model_metadata(model.notes, vocabulary=words, labels=model.labels)
 
 
 def _write(graph: Graph, module: text.Classifier) -> None:
