@@ -76,11 +76,12 @@ def tensors(found: ParallelData, subwords: int, *, lower: bool = False) -> Trans
         name: _pairs(f"{found.origin}: {name}", (source, target), learned)
         for name, (source, target) in splits.items()
     }
-    warning = f"stand-in pairs {direction(found.source, found.target)} (generated)"
+    made = f"stand-in pairs {direction(found.source, found.target)} (generated)"
+    warning = made if found.generated else ""
     return TranslationData(
-        origin=f"{warning}: {found.origin}" if found.generated else found.origin,
+        origin=f"{warning}: {found.origin}" if warning else found.origin,
         fingerprint=fingerprint(_parts(found, learned)),
-        warning=warning if found.generated else "",
+        warning=warning,
         train_items=len(found.train),
         subwords=learned,
         splits=pairs,
