@@ -7,6 +7,7 @@ numbers from their poster.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 DIVERGES = math.nan
@@ -112,70 +113,72 @@ _QUICK_TRANSLATION = {
 }
 
 # none, layernorm, layernorm_simple, adanorm, detachnorm.
-RESULTS: Mapping[str, PaperTask] = {
-    "en_de": PaperTask(
-        "En-De",
-        "BLEU",
-        _numbers(DIVERGES, 28.3, 28.4, 28.5, DIVERGES),
-        (Filler("en_de"), Filler("translate", "Multi30k En-De", _QUICK_TRANSLATION)),
-    ),
-    "de_en": PaperTask(
-        "De-En",
-        "BLEU",
-        _numbers(34.0, 35.5, 35.5, 35.6, 33.9),
-        (
-            Filler("de_en", quick=_QUICK_TRANSLATION),
-            Filler("translate_multi30k_de_en", "Multi30k De-En", _QUICK_TRANSLATION),
+RESULTS: Mapping[str, PaperTask] = MappingProxyType(
+    {
+        "en_de": PaperTask(
+            "En-De",
+            "BLEU",
+            _numbers(DIVERGES, 28.3, 28.4, 28.5, DIVERGES),
+            (Filler("en_de"), Filler("translate", "Multi30k En-De", _QUICK_TRANSLATION)),
         ),
-    ),
-    "en_vi": PaperTask(
-        "En-Vi",
-        "BLEU",
-        _numbers(28.4, 31.2, 31.6, 31.4, 27.7),
-        (Filler("en_vi", quick=_QUICK_TRANSLATION),),
-    ),
-    "enwiki8": PaperTask(
-        "Enwiki8",
-        "bits a character",
-        _numbers(1.04, 1.07, 1.07, 1.07, 1.12),
-        (Filler("enwiki8"), Filler("charlm", "tinyshakespeare", _QUICK_CHARACTERS)),
-        higher_is_better=False,
-    ),
-    "rt": PaperTask(
-        "RT",
-        "accuracy, %",
-        _numbers(76.85, 77.21, 76.66, 77.50, 76.40),
-        (Filler("rt", quick={**_QUICK_TEXT, "epochs": 2, "train_items": 3_000}),),
-    ),
-    "sst5": PaperTask(
-        "SST5",
-        "accuracy, %",
-        _numbers(38.55, 39.23, 40.54, 40.54, 40.04),
-        (Filler("sst5", quick={**_QUICK_TEXT, "epochs": 1}),),
-    ),
-    "mnist": PaperTask(
-        "MNIST",
-        "accuracy, %",
-        _numbers(99.14, 99.13, 99.09, 99.35, 99.10),
-        (Filler("mnist", quick={"epochs": 1, "train_items": 5_000}),),
-        epochs=20,
-    ),
-    "ptb": PaperTask(
-        "PTB",
-        "UAS, %",
-        _numbers(88.31, 89.12, 89.19, 89.23, 89.79),
-        (
-            Filler("ptb"),
-            Filler("parse", "UD English", {"epochs": 1, "train_items": 60_000, "batch": 512}),
+        "de_en": PaperTask(
+            "De-En",
+            "BLEU",
+            _numbers(34.0, 35.5, 35.5, 35.6, 33.9),
+            (
+                Filler("de_en", quick=_QUICK_TRANSLATION),
+                Filler("translate_multi30k_de_en", "Multi30k De-En", _QUICK_TRANSLATION),
+            ),
         ),
-        epochs=20,
-    ),
-}
+        "en_vi": PaperTask(
+            "En-Vi",
+            "BLEU",
+            _numbers(28.4, 31.2, 31.6, 31.4, 27.7),
+            (Filler("en_vi", quick=_QUICK_TRANSLATION),),
+        ),
+        "enwiki8": PaperTask(
+            "Enwiki8",
+            "bits a character",
+            _numbers(1.04, 1.07, 1.07, 1.07, 1.12),
+            (Filler("enwiki8"), Filler("charlm", "tinyshakespeare", _QUICK_CHARACTERS)),
+            higher_is_better=False,
+        ),
+        "rt": PaperTask(
+            "RT",
+            "accuracy, %",
+            _numbers(76.85, 77.21, 76.66, 77.50, 76.40),
+            (Filler("rt", quick={**_QUICK_TEXT, "epochs": 2, "train_items": 3_000}),),
+        ),
+        "sst5": PaperTask(
+            "SST5",
+            "accuracy, %",
+            _numbers(38.55, 39.23, 40.54, 40.54, 40.04),
+            (Filler("sst5", quick={**_QUICK_TEXT, "epochs": 1}),),
+        ),
+        "mnist": PaperTask(
+            "MNIST",
+            "accuracy, %",
+            _numbers(99.14, 99.13, 99.09, 99.35, 99.10),
+            (Filler("mnist", quick={"epochs": 1, "train_items": 5_000}),),
+            epochs=20,
+        ),
+        "ptb": PaperTask(
+            "PTB",
+            "UAS, %",
+            _numbers(88.31, 89.12, 89.19, 89.23, 89.79),
+            (
+                Filler("ptb"),
+                Filler("parse", "UD English", {"epochs": 1, "train_items": 60_000, "batch": 512}),
+            ),
+            epochs=20,
+        ),
+    }
+)
 """Their columns, and the tasks of ours that fill them: a new task is a Filler here."""
 
-COUNTERPARTS: Mapping[str, str] = {
-    filler.task: name for name, each in RESULTS.items() for filler in each.fillers if filler.data
-}
+COUNTERPARTS: Mapping[str, str] = MappingProxyType(
+    {filler.task: name for name, each in RESULTS.items() for filler in each.fillers if filler.data}
+)
 """Our tasks with their network but other data, and the column that comes nearest."""
 
 
