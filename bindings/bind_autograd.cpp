@@ -87,7 +87,9 @@ Raises:
 }
 
 void bind_recording(py::module_& m) {
-  m.def("grad_enabled", &grad_enabled, "True if this thread records operations.");
+  m.def("grad_enabled", &grad_enabled,
+        "True if this thread records operations.\n\nExample:\n"
+        "    >>> with nl.no_grad():\n    ...     nl.grad_enabled()\n    False");
   py::class_<NoGradGuard>(m, "_NoGradGuard", "The state of :class:`normlab.no_grad`.")
       .def(py::init<>())
       .def("enter", &NoGradGuard::enter, "Stops this thread's recording.")

@@ -73,14 +73,14 @@ Raises:
       .def_property_readonly("captured", &cuda::Graph::captured, "True if something is recorded.");
 }
 
-}  // namespace
-
-void bind_cuda(py::module_& m) {
+void bind_facts(py::module_& m) {
   m.def("is_available", &cuda::is_available, ReleaseGil(),
-        "True if a GPU can be used. Loads the CUDA library at the first call.");
+        "True if a GPU can be used. Loads the CUDA library at the first call.\n\nExample:\n"
+        "    >>> nl.cuda.is_available() == (nl.cuda.why_not() == '')\n    True");
   m.def(
       "why_not", [] { return cuda::why_not(); }, ReleaseGil(),
-      "Why no GPU can be used; empty if one can.");
+      "Why no GPU can be used; empty if one can.\n\nExample:\n"
+      "    >>> nl.cuda.why_not() == nl.build_info()['cuda_reason']\n    True");
   m.def(
       "properties",
       [] {
@@ -96,7 +96,12 @@ void bind_cuda(py::module_& m) {
 
 Keys: ``name``, ``compute_capability`` (major, minor), ``multiprocessors`` and ``memory`` (bytes).
 DeviceError with the reason if there is no GPU.
-)doc");
+)doc\n\nExample:\n"
+      "    >>> sorted(nl.cuda.properties())\n"
+      "    ['compute_capability', 'memory', 'multiprocessors', 'name']");
+}
+
+void bind_tf32(py::module_& m) {
   m.def("allow_tf32", &cuda::set_allow_tf32, py::arg("allowed"),
         R"doc(Lets float32 matrix products round their operands to TF32.
 
@@ -105,19 +110,43 @@ Off until it is turned on. Convolutions stay in full precision.
 
 Args:
     allowed: True to turn it on, False to turn it off.
+
+Example:
+    >>> nl.cuda.allow_tf32(True)
+    >>> nl.cuda.tf32_allowed()
+    True
+    >>> nl.cuda.allow_tf32(False)
 )doc");
-  m.def("tf32_allowed", &cuda::tf32_allowed, "True if allow_tf32() has turned TF32 on.");
+  m.def("tf32_allowed", &cuda::tf32_allowed,
+        "True if allow_tf32() has turned TF32 on.\n\nExample:\n"
+        "    >>> nl.cuda.tf32_allowed()\n    False");
+}
+
+void bind_queue(py::module_& m) {
   m.def("synchronize", &cuda::synchronize, ReleaseGil(),
-        "Waits until all queued work is done. DeviceError if any of it failed, or without a GPU.");
+        "Waits until all queued work is done. DeviceError if any of it failed, or without a GPU."
+        "\n\nExample:\n    >>> z = nl.ones(3, device='cuda') + 1\n    >>> nl.cuda.synchronize()");
   m.def(
       "memory_stats", [] { return memory_dict(cuda::memory_stats()); },
-      "As nl.memory_stats(), of the GPU's memory. DeviceError without a GPU.");
+      "As nl.memory_stats(), of the GPU's memory. DeviceError without a GPU.\n\nExample:\n"
+      "    >>> x = nl.ones(1000, device='cuda')\n"
+      "    >>> nl.cuda.memory_stats()['in_use'] >= x.nbytes\n    True");
   m.def("empty_cache", &cuda::empty_cache, ReleaseGil(),
-        "Gives the cached blocks back to the driver. DeviceError without a GPU.");
+        "Gives the cached blocks back to the driver. DeviceError without a GPU.\n\nExample:\n"
+        "    >>> nl.cuda.empty_cache()\n    >>> nl.cuda.memory_stats()['cached']\n    0");
   m.def(
       "stream", [] { return reinterpret_cast<uintptr_t>(cuda::native_stream()); },
       "The address of the CUDA stream on which work is queued: for "
-      "``torch.cuda.ExternalStream(nl.cuda.stream())`` and its like.");
+      "``torch.cuda.ExternalStream(nl.cuda.stream())`` and its like.\n\nExample:\n"
+      "    >>> nl.cuda.stream() == nl.cuda.stream()\n    True");
+}
+
+}  // namespace
+
+void bind_cuda(py::module_& m) {
+  bind_facts(m);
+  bind_tf32(m);
+  bind_queue(m);
   bind_graph(m);
 }
 

@@ -59,7 +59,17 @@ Raises:
     GradError: a tensor within a list requires a gradient, which would be lost.
     ShapeError: nested lists of unequal length, or more than eight axes.
     DeviceError: a device that this build or machine lacks.
+
+Example:
+    >>> array = np.zeros(2)
+    >>> x = nl.tensor(array)
+    >>> array[0] = 1
+    >>> x
+    tensor([1., 0.], shape=(2,), dtype=float64)
 )doc");
+}
+
+void bind_dlpack(py::module_& m) {
   m.def("from_dlpack", &tensor_from_dlpack, py::arg("source"),
         R"doc(A tensor on the memory of any object with ``__dlpack__`` (PyTorch, JAX, CuPy, ...).
 
@@ -67,13 +77,25 @@ Without a copy where it is writable, contiguous and of a supported dtype, else a
 it must be contiguous and of a supported dtype; what the engine does with it waits for the work that
 computes it, and the memory is given back when the engine is done with it. DeviceError if it is
 neither in the CPU's nor in the first GPU's memory.
+
+Example:
+    >>> nl.from_dlpack(np.arange(3)).tolist()
+    [0, 1, 2]
 )doc");
 }
 
 void bind_filled(py::module_& m) {
-  bind_factory<&Tensor::zeros>(m, "zeros", "Zeros, float32 by default.");
-  bind_factory<&Tensor::ones>(m, "ones", "Ones, float32 by default.");
-  bind_factory<&Tensor::empty>(m, "empty", "Uninitialised elements, float32 by default.");
+  bind_factory<&Tensor::zeros>(m, "zeros",
+                               "Zeros, float32 by default.\n\nExample:\n"
+                               "    >>> nl.zeros(2, 3).tolist()\n"
+                               "    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]");
+  bind_factory<&Tensor::ones>(m, "ones",
+                              "Ones, float32 by default.\n\nExample:\n"
+                              "    >>> nl.ones((2, 3), dtype='int32').tolist()\n"
+                              "    [[1, 1, 1], [1, 1, 1]]");
+  bind_factory<&Tensor::empty>(m, "empty",
+                               "Uninitialised elements, float32 by default.\n\nExample:\n"
+                               "    >>> nl.empty(2, 3).shape\n    (2, 3)");
   m.def(
       "full",
       [](const Shape& shape, Scalar value, std::optional<DType> dtype, const std::string& device,
@@ -85,14 +107,17 @@ void bind_filled(py::module_& m) {
       py::arg("shape"), py::arg("value"), py::kw_only(), py::arg("dtype") = py::none(),
       py::arg("device") = "cpu", py::arg("requires_grad") = false,
       "A tensor of one value everywhere, float32 by default. ArgumentError if an integer dtype "
-      "does not hold the value exactly.");
+      "does not hold the value exactly.\n\nExample:\n"
+      "    >>> nl.full((2, 2), 7, dtype='int32').tolist()\n    [[7, 7], [7, 7]]");
   m.def(
       "arange",
       [](int64_t n, std::optional<DType> dtype, const std::string& device) {
         return Tensor::arange(n, dtype.value_or(DType::int64)).to(device_named(device));
       },
       py::arg("n"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = "cpu",
-      "0, 1, ..., n - 1; int64 by default.");
+      "0, 1, ..., n - 1; int64 by default.\n\nExample:\n"
+      "    >>> nl.arange(3).tolist()\n    [0, 1, 2]\n    >>> nl.arange(1.0, 2.0, 0.25).tolist()\n"
+      "    [1.0, 1.25, 1.5, 1.75]");
   bind_stepped<int64_t>(m, "start, start + step, ... before stop, as NumPy's.");
   bind_stepped<double>(m,
                        "start, start + step, ... before stop, in fractions; float32 by default.");
@@ -102,6 +127,7 @@ void bind_filled(py::module_& m) {
 
 void bind_factories(py::module_& m) {
   bind_conversions(m);
+  bind_dlpack(m);
   bind_filled(m);
 }
 

@@ -35,20 +35,31 @@ void bind_machine(py::module_& m) {
 
 Keys: ``in_use`` (handed out now), ``peak`` (the most ever), ``cached`` (kept for reuse) and
 ``system_calls`` (how many allocations went to the system; a steady training step makes none).
+
+Example:
+    >>> x = nl.ones(1000)
+    >>> nl.memory_stats()["in_use"] >= x.nbytes
+    True
 )doc");
-  m.def("empty_cache", &empty_cache, ReleaseGil(), "Gives cached memory back to the system.");
+  m.def("empty_cache", &empty_cache, ReleaseGil(),
+        "Gives cached memory back to the system.\n\nExample:\n"
+        "    >>> nl.empty_cache()\n    >>> nl.memory_stats()[\"cached\"]\n    0");
   m.def("set_num_threads", &set_num_threads, py::arg("n"),
         "Sets how many CPU threads the engine uses at most; results do not depend on it. Loops use "
         "fewer while other work holds the processors. A process that "
         "was forked from one that had several at work starts with 1, so that the workers of a "
-        "pool do not crowd the machine; this call gives it threads of its own.");
-  m.def("num_threads", &num_threads, "How many CPU threads the engine uses.");
+        "pool do not crowd the machine; this call gives it threads of its own.\n\nExample:\n"
+        "    >>> nl.set_num_threads(2)\n    >>> nl.num_threads()\n    2");
+  m.def("num_threads", &num_threads,
+        "How many CPU threads the engine uses.\n\nExample:\n"
+        "    >>> nl.num_threads() == nl.build_info(gpu=False)[\"threads\"]\n    True");
 }
 
 void bind_precision(py::module_& m) {
   m.def(
       "get_matmul_precision", [] { return name_of(matmul_precision()); },
-      "The precision of this thread's products, \"float32\" or \"bfloat16\".");
+      "The precision of this thread's products, \"float32\" or \"bfloat16\".\n\nExample:\n"
+      "    >>> nl.get_matmul_precision()\n    'float32'");
   m.def(
       "set_matmul_precision",
       [](const std::string& precision) { set_matmul_precision(matmul_precision_named(precision)); },
@@ -66,6 +77,12 @@ Args:
 
 Raises:
     ArgumentError: Any other name.
+
+Example:
+    >>> nl.set_matmul_precision("bfloat16")
+    >>> nl.matmul(nl.tensor([[1.001]]), nl.ones((1, 1))).item()
+    1.0
+    >>> nl.set_matmul_precision("float32")
 )doc");
   py::class_<PrecisionGuard>(m, "_MatmulPrecisionGuard",
                              "The state of :class:`normlab.matmul_precision`.")
@@ -111,6 +128,10 @@ number comes from), ``compiler``, ``cuda`` (whether a GPU can be used) and ``cud
 
 Args:
     gpu: False does not look for a GPU, which opens it; ``cuda`` is then False.
+
+Example:
+    >>> nl.build_info(gpu=False)["isa"] in ("baseline", "avx2", "avx512")
+    True
 )doc");
   bind_machine(m);
   bind_precision(m);

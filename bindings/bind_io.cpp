@@ -52,6 +52,9 @@ Raises:
     FileError: with path and reason.
     ArgumentError: a name that the format reserves; a parameter (a leaf that requires a gradient)
         that is not finite, with its name and the place.
+
+Example:
+    >>> nl.save("net.safetensors", nl.nn.Linear(2, 3).state())
 )doc");
 }
 
@@ -70,6 +73,11 @@ of here become the smallest that holds their values: float16 float32; int8, int1
 uint32 and uint64 int64.
 
 FileError, with the path and what is wrong, for a file that is absent or cannot be trusted.
+
+Example:
+    >>> nl.save("net.safetensors", nl.nn.Linear(2, 3).state())
+    >>> nl.load("net.safetensors")["weight"].shape
+    (3, 2)
 )doc");
   m.def(
       "load_with_metadata",
@@ -80,7 +88,9 @@ FileError, with the path and what is wrong, for a file that is absent or cannot 
       py::arg("path"), py::kw_only(), py::arg("device") = "cpu",
       "Reads (tensors, metadata) of a file, two dicts; the tensors to a device. See "
       ":func:`normlab.load`. In one of PyTorch's, numbers and text beside the tensors are "
-      "metadata.");
+      "metadata.\n\nExample:\n"
+      "    >>> nl.save('net.safetensors', {'w': nl.ones(2)}, {'task': 'mnist'})\n"
+      "    >>> nl.load_with_metadata('net.safetensors')[1]\n    {'task': 'mnist'}");
 }
 
 }  // namespace

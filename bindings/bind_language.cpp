@@ -173,7 +173,10 @@ void bind_generation(py::module_& m) {
       py::arg("temperature") = 1.0, py::arg("top_k") = py::none(), py::arg("seed") = 0,
       ReleaseGil(),
       "``length`` characters that continue the prompt: those of a :class:`Writer` with the same "
-      "arguments, with its errors.");
+      "arguments, with its errors.\n\nExample:\n"
+      "    >>> letters = nl.language.Vocabulary('ab')\n"
+      "    >>> net = nl.language.LanguageModel(len(letters), size=8, heads=2, layers=1)\n"
+      "    >>> len(nl.language.generate(nl.language.Model(net, letters), 'a', length=5))\n    5");
 }
 
 }  // namespace
@@ -184,7 +187,12 @@ void bind_language(py::module_& m) {
   bind_model(m);
   bind_generation(m);
   bind_model_files(m, &language::load_model, "vocabulary, settings",
-                   "a vocabulary that is not the network's");
+                   "a vocabulary that is not the network's",
+                   R"doc(    >>> letters = nl.language.Vocabulary('ab')
+    >>> net = nl.language.LanguageModel(len(letters), size=8, heads=2, layers=1)
+    >>> model = nl.language.Model(net, letters)
+)doc",
+                   "Model(3 characters)");
 }
 
 }  // namespace normlab::bindings

@@ -312,7 +312,8 @@ void bind_nn(py::module_& nn) {
         return leaf;
       },
       py::arg("x"),
-      "A leaf on the storage of ``x`` (see :func:`normlab.tensor`) that requires a gradient.");
+      "A leaf on the storage of ``x`` (see :func:`normlab.tensor`) that requires a gradient."
+      "\n\nExample:\n    >>> nl.nn.Parameter(nl.zeros(3)).requires_grad\n    True");
   bind_layers(nn);
   bind_window_layers(nn);
   bind_norm_module(nn);

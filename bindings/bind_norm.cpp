@@ -72,6 +72,10 @@ Raises:
 
 Source: Xu et al., "Understanding and Improving Layer Normalization", NeurIPS 2019, sections 2
 to 4.
+
+Example:
+    >>> nl.normalize(nl.tensor([1.0, 2.0, 3.0]), "layernorm").numpy().round(3)
+    array([-1.225,  0.   ,  1.225], dtype=float32)
 )doc";
 
 Tensor normalize_in_python(const NormSettings& settings, const Tensor& x,
@@ -162,7 +166,8 @@ the options and :func:`normlab.norm_variants` for the names.
 void bind_norm(py::module_& m) {
   m.def(
       "norm_variants", [] { return py::typing::Tuple<py::str, py::ellipsis>(variant_names()); },
-      "The names of all normalisation variants.");
+      "The names of all normalisation variants.\n\nExample:\n"
+      "    >>> nl.norm_variants()[:3]\n    ('none', 'layernorm', 'layernorm_simple')");
   m.def("norm_traits", &traits_of, py::arg("name"),
         R"doc(The properties of one variant, as a dict.
 
@@ -170,6 +175,10 @@ Keys: ``name``; ``scale`` (a row's divisor: none, std, rms, l2, tanh); ``grad_me
 ``grad_scale`` (False: a constant in the backward pass); ``output`` (plain, affine, gain, bias,
 adaptive, residual); ``group`` (what shares statistics: row, channels, channel, batch); ``clamp``;
 ``scalar_gain``. ArgumentError for an unknown name.
+
+Example:
+    >>> nl.norm_traits("detachnorm")["grad_mean"]
+    False
 )doc");
   def_with_norm_settings(m, "normalize", with_norm_settings(&normalize_in_python), py::arg("x"),
                          py::arg("variant"), py::kw_only(), py::arg("gain") = py::none(),

@@ -6,7 +6,9 @@ namespace {
 
 void bind_products(py::module_& m, TensorClass& c) {
   const char* matmul_doc =
-      "``(..., M, K) @ (..., K, N) -> (..., M, N)``; leading axes broadcast, vectors as NumPy's.";
+      "``(..., M, K) @ (..., K, N) -> (..., M, N)``; leading axes broadcast, vectors as NumPy's."
+      "\n\nExample:\n    >>> nl.matmul(nl.ones((5, 1, 2, 3)), nl.ones((4, 3, 6))).shape\n"
+      "    (5, 4, 2, 6)";
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), ReleaseGil(), matmul_doc);
   c.def("matmul", &matmul, py::arg("other"), ReleaseGil(), matmul_doc);
   c.def("__matmul__", &matmul, py::arg("other"), py::is_operator(), ReleaseGil());
@@ -27,15 +29,29 @@ Args:
     weight: ``(out, in)``.
     bias: ``(out,)`` or None.
     activation: none, relu, gelu, tanh, sigmoid, silu or softplus.
+
+Example:
+    >>> weight = nl.tensor([[1.0, 1.0], [-1.0, -1.0]])
+    >>> nl.linear(nl.tensor([1.0, 2.0]), weight, activation="relu").tolist()
+    [3.0, 0.0]
 )doc");
 }
 
 constexpr std::array kReductions{"none", "sum", "mean"};
 
-void bind_losses(py::module_& m, TensorClass& c) {
+void bind_softmax(py::module_& m, TensorClass& c) {
   const auto axis = py::arg("axis") = -1;
-  bind_both(m, c, "softmax", &softmax, axis, "exp(x) / sum(exp(x)) along an axis.");
-  bind_both(m, c, "log_softmax", &log_softmax, axis, "log(softmax(x)) along an axis.");
+  bind_both(m, c, "softmax", &softmax, axis,
+            "exp(x) / sum(exp(x)) along an axis.\n\nExample:\n"
+            "    >>> nl.softmax(nl.tensor([0.0, 1.0])).numpy().round(4)\n"
+            "    array([0.2689, 0.7311], dtype=float32)");
+  bind_both(m, c, "log_softmax", &log_softmax, axis,
+            "log(softmax(x)) along an axis.\n\nExample:\n"
+            "    >>> nl.log_softmax(nl.zeros(2)).numpy().round(4)\n"
+            "    array([-0.6931, -0.6931], dtype=float32)");
+}
+
+void bind_losses(py::module_& m) {
   m.def(
       "cross_entropy",
       [](const Tensor& logits, const Tensor& targets, double label_smoothing,
@@ -66,7 +82,14 @@ Args:
 Raises:
     RangeError: a target outside [0, V), with row and class.
     GradError: weight requires a gradient.
+
+Example:
+    >>> round(nl.cross_entropy(nl.zeros((2, 10)), nl.tensor([3, 7])).item(), 4)
+    2.3026
 )doc");
+}
+
+void bind_dropout(py::module_& m) {
   m.def(
       "dropout",
       [](const Tensor& x, double p, bool training, MaybeGenerator g) {
@@ -75,7 +98,9 @@ Raises:
       py::arg("x"), py::arg("p") = 0.5, py::arg("training") = true, py::kw_only(),
       py::arg("generator") = py::none(), ReleaseGil(),
       "Zeroes each element with probability p in [0, 1) and divides the rest by 1 - p; x itself "
-      "unless training.");
+      "unless training.\n\nExample:\n"
+      "    >>> nl.dropout(nl.ones(6), 0.5, generator=nl.Generator(0)).tolist()\n"
+      "    [0.0, 2.0, 2.0, 2.0, 2.0, 0.0]");
 }
 
 void bind_features(py::module_& m) {
@@ -103,6 +128,11 @@ Returns:
 
 Raises:
     RangeError: a feature outside [0, V), with its place.
+
+Example:
+    >>> features = nl.tensor([[0, 8]], dtype="int32")
+    >>> nl.feature_linear(nl.ones((9, 4)), features, nl.ones((2, 4, 3))).tolist()
+    [[8.0, 8.0, 8.0]]
 )doc");
 }
 
@@ -126,7 +156,14 @@ Returns:
 Raises:
     ShapeError: qkv is not ``(T, 3 D)`` with D a multiple of heads.
     ArgumentError: offsets do not rise from 0 to T.
+
+Example:
+    >>> nl.attention(nl.rand(5, 3 * 8), nl.tensor([0, 2, 5]), heads=2).shape
+    (5, 8)
 )doc");
+}
+
+void bind_cross_attention(py::module_& m) {
   m.def("cross_attention", &cross_attention, py::arg("q"), py::arg("kv"), py::arg("q_offsets"),
         py::arg("kv_offsets"), py::arg("heads"), py::arg("causal") = false, ReleaseGil(),
         R"doc(:func:`attention` of queries and keys from two packed batches with as many sentences.
@@ -149,14 +186,22 @@ Raises:
     ShapeError: other shapes, or offsets of different lengths.
     ArgumentError: offsets do not rise from 0 to the rows; a sentence has queries and no keys, or
         causal and fewer keys than queries.
+
+Example:
+    >>> q, kv = nl.rand(3, 8), nl.rand(5, 2 * 8)
+    >>> nl.cross_attention(q, kv, nl.tensor([0, 1, 3]), nl.tensor([0, 2, 5]), heads=2).shape
+    (3, 8)
 )doc");
 }
 
 void bind_packed(py::module_& m) {
   bind_attention(m);
+  bind_cross_attention(m);
   m.def("segment_mean", &segment_mean, py::arg("x"), py::arg("offsets"), ReleaseGil(),
         "Mean of the rows of each packed sentence: ``(T, D) -> (S, D)``, zeros for an empty one. "
-        "offsets as in :func:`attention`.");
+        "offsets as in :func:`attention`.\n\nExample:\n"
+        "    >>> nl.segment_mean(nl.tensor([[1.0], [3.0]]), nl.tensor([0, 2, 2])).tolist()\n"
+        "    [[2.0], [0.0]]");
 }
 
 }  // namespace
@@ -167,7 +212,9 @@ void bind_ops(py::module_& m, TensorClass& tensor) {
   bind_rearrangements(m, tensor);
   bind_products(m, tensor);
   bind_windows(m);
-  bind_losses(m, tensor);
+  bind_softmax(m, tensor);
+  bind_losses(m);
+  bind_dropout(m);
   bind_features(m);
   bind_packed(m);
 }

@@ -240,17 +240,24 @@ void bind_adam(Class& c, double weight_decay, const std::string& doc) {
 
 void bind_schedules(py::module_& m) {
   m.def("constant", &optim::constant, py::arg("lr"),
-        "A constant rate. Returns a function of the step number, which starts at 1.");
+        "A constant rate. Returns a function of the step number, which starts at 1.\n\nExample:\n"
+        "    >>> nl.optim.constant(0.1)(1)\n    0.1");
   m.def("linear_warmup", &optim::linear_warmup, py::arg("lr"), py::arg("warmup"),
-        "Rises from 0 to lr over ``warmup`` steps, then stays. Returns a function of the step.");
+        "Rises from 0 to lr over ``warmup`` steps, then stays. Returns a function of the step."
+        "\n\nExample:\n    >>> [nl.optim.linear_warmup(1.0, 4)(step) for step in (1, 4, 16)]\n"
+        "    [0.25, 1.0, 1.0]");
   m.def("inverse_sqrt", &optim::inverse_sqrt, py::arg("lr"), py::arg("warmup"),
         py::arg("initial") = 0.0,
         "Rises from ``initial`` to lr over ``warmup`` steps, then lr sqrt(warmup / step) (Vaswani "
-        "et al. 2017). Returns a function of the step.");
+        "et al. 2017). Returns a function of the step.\n\nExample:\n"
+        "    >>> [nl.optim.inverse_sqrt(1.0, 4)(step) for step in (1, 4, 16)]\n"
+        "    [0.25, 1.0, 0.5]");
   m.def("cosine", &optim::cosine, py::arg("lr"), py::arg("total"), py::arg("warmup") = 0,
         py::arg("final") = 0.0,
         "After a linear warm-up, half a cosine from lr down to ``final`` at step ``total``, then "
-        "``final``. Returns a function of the step.");
+        "``final``. Returns a function of the step.\n\nExample:\n"
+        "    >>> [round(nl.optim.cosine(1.0, 10)(step), 4) for step in (5, 10, 11)]\n"
+        "    [0.5, 0.0, 0.0]");
 }
 
 }  // namespace
@@ -286,6 +293,12 @@ void bind_optim(py::module_& m) {
 
 Returns the length before, a float64 scalar on their device. Nothing is changed if it is not finite:
 on the CPU that is a GradError; on the GPU nothing waits for it, and what is returned shows it.
+
+Example:
+    >>> w = nl.tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> nl.optim.clip_grad_norm([w], max_norm=1.0).item()
+    10.0
 )doc");
   bind_schedules(m);
 }

@@ -106,10 +106,7 @@ Raises:
            "comes next. False, without any effect, where the lines could not be taken.");
 }
 
-}  // namespace
-
-void bind_reader(py::module_& m) {
-  bind_reader_class(m);
+void bind_sentence_of(py::module_& m) {
   m.def(
       "sentence_of",
       [](const Text& line) { return sentence_of(bytes_of("sentence_of", "line", line)); },
@@ -121,7 +118,14 @@ emoticons are whole. A contraction is one multi-word token in ``extras`` ("1-2 d
 words ("do", "n't"). misc is "SpaceAfter=No" where no space follows, of a multi-word token on its
 own line; the line is the comment "text". Bytes are taken as UTF-8. ArgumentError for a NUL
 character, bytes that are not UTF-8, or a line without words.
+
+Example:
+    >>> nl.parse.sentence_of("I can't swim.").forms
+    ['I', 'ca', "n't", 'swim', '.']
 )doc");
+}
+
+void bind_files(py::module_& m) {
   m.def(
       "read_conllu",
       [](const std::filesystem::path& path, const std::string& format, const std::string& heads) {
@@ -130,10 +134,15 @@ character, bytes that are not UTF-8, or a line without words.
       py::arg("path"), py::kw_only(), py::arg("format") = "conllu", py::arg("heads") = "tree",
       ReleaseGil(),
       "All sentences of a file. Arguments and errors as :class:`Reader` has them; FileError names "
-      "the path.");
+      "the path.\n\nExample:\n"
+      "    >>> tree = nl.parse.Sentence(['Fish', 'swim']).with_tree([2, 0], ['nsubj', 'root'])\n"
+      "    >>> nl.parse.write_conllu('trees.conllu', [tree])\n"
+      "    >>> nl.parse.read_conllu('trees.conllu') == [tree]\n    True");
   m.def("from_conllu", &from_conllu, py::arg("text"), py::kw_only(), py::arg("name") = "text",
         py::arg("format") = "conllu", py::arg("heads") = "tree",
-        "All sentences of a text in memory, str or bytes (UTF-8). As :class:`Reader`.");
+        "All sentences of a text in memory, str or bytes (UTF-8). As :class:`Reader`.\n\nExample:\n"
+        "    >>> nl.parse.from_conllu('Fish swim.', format='raw')[0].forms\n"
+        "    ['Fish', 'swim', '.']");
   m.def(
       "write_conllu",
       [](const std::filesystem::path& path, const SentenceIterable& sentences) {
@@ -142,7 +151,18 @@ character, bytes that are not UTF-8, or a line without words.
       },
       py::arg("path"), py::arg("sentences"),
       "Writes a file whole or not at all. FileError with path and reason; ArgumentError as "
-      ":meth:`Sentence.to_conllu`.");
+      ":meth:`Sentence.to_conllu`.\n\nExample:\n"
+      "    >>> tree = nl.parse.sentence_of('Fish swim.')\n"
+      "    >>> nl.parse.write_conllu('trees.conllu', [tree])\n"
+      "    >>> nl.parse.read_conllu('trees.conllu', heads='any') == [tree]\n    True");
+}
+
+}  // namespace
+
+void bind_reader(py::module_& m) {
+  bind_reader_class(m);
+  bind_sentence_of(m);
+  bind_files(m);
 }
 
 }  // namespace normlab::bindings

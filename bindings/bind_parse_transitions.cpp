@@ -38,18 +38,22 @@ void bind_trees(py::module_& m) {
   def_for_heads(
       m, "check_tree", &check_tree,
       "ArgumentError naming a word unless the heads are a tree with one root. A Sentence, "
-      "or the heads of its words 1, 2, ... as a list.");
+      "or the heads of its words 1, 2, ... as a list.\n\nExample:\n"
+      "    >>> nl.parse.check_tree([2, 0])");
   def_for_heads(m, "is_projective", &is_projective,
                 "True if every head reaches over its own descendants only. A Sentence or a list of "
-                "heads; ArgumentError for a cycle.");
+                "heads; ArgumentError for a cycle.\n\nExample:\n"
+                "    >>> nl.parse.is_projective([3, 4, 0, 3])\n    False");
   def_for_heads(m, "nonprojective_words", &nonprojective_words,
                 "Numbers of the words whose heads reach over a word that is not a descendant of "
-                "the head. A Sentence or a list of heads; ArgumentError for a cycle.");
+                "the head. A Sentence or a list of heads; ArgumentError for a cycle.\n\nExample:\n"
+                "    >>> nl.parse.nonprojective_words([3, 4, 0, 3])\n    [2]");
   def_for_heads(
       m, "oracle", &action_names,
       "The actions \"shift\", \"left_arc\" and \"right_arc\" that build a tree, an arc as "
       "soon as it may be made. A Sentence or a list of heads; ArgumentError if it is "
-      "no projective tree with one root.");
+      "no projective tree with one root.\n\nExample:\n"
+      "    >>> nl.parse.oracle([2, 0])\n    ['shift', 'shift', 'left_arc', 'right_arc']");
 }
 
 std::vector<int32_t> stack_of(const State& state) {

@@ -108,14 +108,23 @@ Tensor features_of(const Vocabulary& vocabulary, const Sentence& sentence, const
   return rows;
 }
 
-void bind_examples(py::module_& m) {
+void bind_features(py::module_& m) {
   m.def("features", &features_of, py::arg("vocabulary"), py::arg("sentence"), py::arg("state"),
         R"doc(The 48 features of Chen and Manning (2014), int32 ``(48,)``: rows of the vocabulary.
 
 The words s3 s2 s1 of the stack and b1 b2 b3 of the buffer, then, first of s1 and then of s2,
 leftmost and rightmost child, second of both, leftmost child of the leftmost, rightmost of the
 rightmost: 18 words, the tags of these 18, and the labels of the 12 children.
+
+Example:
+    >>> sentence = nl.parse.Sentence(["Fish"]).with_tree([0], ["root"])
+    >>> vocabulary = nl.parse.Vocabulary.of([sentence])
+    >>> nl.parse.features(vocabulary, sentence, nl.parse.State(1)).shape
+    (48,)
 )doc");
+}
+
+void bind_examples(py::module_& m) {
   py::class_<Examples>(m, "Examples", "The result of :func:`examples`.")
       .def_property_readonly("features", copied(&Examples::features),
                              "int32 ``(N, 48)``: rows of the vocabulary.")
@@ -145,13 +154,16 @@ rightmost: 18 words, the tags of these 18, and the labels of the 12 children.
       py::arg("sentences"), py::arg("vocabulary"),
       "Every step of the oracle on the way to every tree, sentence by sentence, over all cores; "
       "the same for any number of threads. ArgumentError naming sentence and word for a cycle or a "
-      "head that is not known.");
+      "head that is not known.\n\nExample:\n"
+      "    >>> trees = [nl.parse.Sentence(['Fish']).with_tree([0], ['root'])]\n"
+      "    >>> len(nl.parse.examples(trees, nl.parse.Vocabulary.of(trees)))\n    2");
 }
 
 }  // namespace
 
 void bind_vocabularies(py::module_& parse) {
   bind_vocabulary(parse);
+  bind_features(parse);
   bind_examples(parse);
 }
 

@@ -69,7 +69,10 @@ void bind_tag_examples(py::module_& m) {
         return without_gil([&] { return tag_examples(list.all(), vocabulary); });
       },
       py::arg("sentences"), py::arg("vocabulary"),
-      "Every word whose tag is in the vocabulary, in order.");
+      "Every word whose tag is in the vocabulary, in order.\n\nExample:\n"
+      "    >>> trees = [nl.parse.Sentence([nl.parse.Word('Fish', upos='NOUN')])]\n"
+      "    >>> nl.parse.tag_examples(trees, nl.parse.TagVocabulary.of(trees)).features.shape\n"
+      "    (1, 19)");
 }
 
 // --- network ----------------------------------------------------------------------------------
@@ -128,10 +131,18 @@ the embeddings. Embeddings begin uniform in +-0.01. The tagger is another one, w
                   ", embedding=", o.embedding, ", hidden=", o.hidden,
                   ", activation=", name_of(o.activation));
   });
+}
+
+void bind_loss(py::module_& m) {
   m.def("transition_loss", &transition_loss, py::arg("logits"), py::arg("masks"),
         py::arg("classes"), py::arg("moves"), ReleaseGil(),
         "Mean cross entropy of softmax over the legal transitions: logits ``(N, classes)``, masks "
-        "``Transitions.masks()``, classes and moves ``(N,)`` as Examples has them.");
+        "``Transitions.masks()``, classes and moves ``(N,)`` as Examples has them.\n\nExample:\n"
+        "    >>> only_shift = nl.tensor([1], dtype='uint8')\n"
+        "    >>> masks = nl.parse.Transitions(labels=2, root=0).masks()\n"
+        "    >>> nl.parse.transition_loss(nl.zeros((1, 5)), masks, nl.tensor([0]), "
+        "only_shift).item()\n"
+        "    0.0");
 }
 
 // --- model ------------------------------------------------------------------------------------
@@ -303,9 +314,15 @@ void bind_parser(py::module_& parse) {
   bind_tags(parse);
   bind_tag_examples(parse);
   bind_network(parse);
+  bind_loss(parse);
   bind_model(parse);
   bind_model_files(parse, &load_model, "vocabularies, settings",
-                   "a vocabulary that is not its network's");
+                   "a vocabulary that is not its network's",
+                   R"doc(    >>> trees = [nl.parse.Sentence(['Fish']).with_tree([0], ['root'])]
+    >>> words = nl.parse.Vocabulary.of(trees, least=1)
+    >>> model = nl.parse.Model(nl.parse.Network(len(words), classes=3), words)
+)doc",
+                   "Model(1 words, 1 labels, without tagger)");
   bind_parsing(parse);
 }
 

@@ -138,7 +138,9 @@ Source: Xu et al., NeurIPS 2019, Theorem 1.
           "All records so far, a list of :class:`NormRecord`.")
       .def("clear", &ProbeScope::clear, "Forgets the records.");
   m.def("row_moments", &row_moments, py::arg("x"), py::arg("row"), ReleaseGil(),
-        "Moments of x as rows of ``row`` elements; ShapeError unless that divides x's size.");
+        "Moments of x as rows of ``row`` elements; ShapeError unless that divides x's size."
+        "\n\nExample:\n    >>> nl.row_moments(nl.tensor([1.0, 2.0, 3.0, 4.0]), row=4)\n"
+        "    RowMoments(mean=2.5, row_mean=2.5, row_var=1.25, norm=5.47723)");
 }
 
 }  // namespace normlab::bindings

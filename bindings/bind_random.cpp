@@ -21,17 +21,22 @@ Not to be used by two threads at once.
   m.def(
       "manual_seed", [](Seed n) { manual_seed(n.value); }, py::arg("n"),
       "Restarts this thread's random numbers from seed ``n``. ArgumentError unless it is from 0 to "
-      "2**64 - 1.");
+      "2**64 - 1.\n\nExample:\n"
+      "    >>> nl.manual_seed(0)\n    >>> nl.randint(0, 10, 5).tolist()\n    [8, 6, 3, 0, 3]");
   m.def(
       "get_rng_state",
       [] { return std::pair(default_generator().seed(), default_generator().offset()); },
-      "(seed, offset): the whole state of this thread's random numbers.");
+      "(seed, offset): the whole state of this thread's random numbers.\n\nExample:\n"
+      "    >>> nl.manual_seed(7)\n    >>> nl.get_rng_state()\n    (7, 0)");
   m.def(
       "set_rng_state",
       [](const std::pair<uint64_t, uint64_t>& state) {
         default_generator().set_state(state.first, state.second);
       },
-      py::arg("state"), "Restores what ``get_rng_state()`` returned.");
+      py::arg("state"),
+      "Restores what ``get_rng_state()`` returned.\n\nExample:\n"
+      "    >>> state = nl.get_rng_state()\n    >>> first = nl.rand(3).tolist()\n"
+      "    >>> nl.set_rng_state(state)\n    >>> nl.rand(3).tolist() == first\n    True");
 }
 
 /// rand() or randn(). `first`, `second`: the names and defaults of the distribution's numbers.
@@ -52,10 +57,15 @@ void bind_drawn(py::module_& m, const char* name, const char* doc, const py::arg
 
 void bind_random(py::module_& m) {
   bind_generator(m);
-  bind_drawn<&rand>(m, "rand", "Numbers uniform in [low, high), float32 or float64.",
+  bind_drawn<&rand>(m, "rand",
+                    "Numbers uniform in [low, high), float32 or float64.\n\nExample:\n"
+                    "    >>> nl.rand(2, generator=nl.Generator(0)).tolist()\n"
+                    "    [0.3990464210510254, 0.8805201649665833]",
                     py::arg("low") = 0.0, py::arg("high") = 1.0);
   bind_drawn<&randn>(m, "randn",
-                     "Normal numbers of that mean and standard deviation, float32 or float64.",
+                     "Normal numbers of that mean and standard deviation, float32 or float64."
+                     "\n\nExample:\n    >>> nl.randn(2, 3, generator=nl.Generator(0)).shape\n"
+                     "    (2, 3)",
                      py::arg("mean") = 0.0, py::arg("std") = 1.0);
   m.def(
       "randint",
@@ -65,14 +75,17 @@ void bind_random(py::module_& m) {
       },
       py::arg("low"), py::arg("high"), py::arg("shape"), py::kw_only(),
       py::arg("generator") = py::none(), py::arg("device") = "cpu", ReleaseGil(),
-      "Integers uniform in [low, high), int64. ArgumentError unless low < high.");
+      "Integers uniform in [low, high), int64. ArgumentError unless low < high.\n\nExample:\n"
+      "    >>> nl.randint(0, 10, 5, generator=nl.Generator(0)).tolist()\n    [8, 6, 3, 0, 3]");
   m.def(
       "permutation",
       [](int64_t n, MaybeGenerator g, const std::string& device) {
         return permutation(n, chosen(g)).to(device_named(device));
       },
       py::arg("n"), py::kw_only(), py::arg("generator") = py::none(), py::arg("device") = "cpu",
-      ReleaseGil(), "0, 1, ..., n - 1 in random order, int64.");
+      ReleaseGil(),
+      "0, 1, ..., n - 1 in random order, int64.\n\nExample:\n"
+      "    >>> nl.permutation(5, generator=nl.Generator(0)).tolist()\n    [3, 2, 4, 0, 1]");
 }
 
 }  // namespace normlab::bindings

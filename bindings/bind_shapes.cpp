@@ -46,12 +46,15 @@ void bind_shapes(py::module_& m, TensorClass& c) {
   };
   m.def(
       "reshape", [](const Tensor& x, const Shape& shape) { return x.reshape(shape); }, py::arg("x"),
-      py::arg("shape"), "Same storage, other shape; one length may be -1.");
+      py::arg("shape"),
+      "Same storage, other shape; one length may be -1.\n\nExample:\n"
+      "    >>> nl.reshape(nl.arange(6), (2, -1)).shape\n    (2, 3)");
   m.def(
       "transpose",
       [](const Tensor& x, const std::optional<Axes>& axes) { return transpose(x, list_of(axes)); },
       py::arg("x"), py::arg("axes") = py::none(), ReleaseGil(),
-      "Axes in another order, reversed by default; copies.");
+      "Axes in another order, reversed by default; copies.\n\nExample:\n"
+      "    >>> nl.transpose(nl.zeros((2, 3, 4)), (0, 2, 1)).shape\n    (2, 4, 3)");
   m.def("transpose", in_order, py::arg("x"),
         "The same, given axis by axis: ``transpose(x, 1, 0)``.");
   c.def("transpose", in_order, transpose_doc);
@@ -59,16 +62,23 @@ void bind_shapes(py::module_& m, TensorClass& c) {
       "T", [](const Tensor& x) { return without_gil([&] { return transpose(x); }); },
       "Axes reversed; a copy.");
   m.def("flatten", &flatten, py::arg("x"), py::arg("start") = 0, py::arg("end") = -1,
-        "Joins axes start to end (both included) into one; shares storage.");
+        "Joins axes start to end (both included) into one; shares storage.\n\nExample:\n"
+        "    >>> nl.flatten(nl.zeros((2, 3, 4)), start=1).shape\n    (2, 12)");
   c.def("flatten", &flatten, py::arg("start") = 0, py::arg("end") = -1,
         "Joins axes start to end (both included) into one; shares storage.");
-  bind_both(m, c, "broadcast_to", &broadcast_to, py::arg("shape"), "Broadcast to a shape; copies.");
+  bind_both(m, c, "broadcast_to", &broadcast_to, py::arg("shape"),
+            "Broadcast to a shape; copies.\n\nExample:\n"
+            "    >>> nl.broadcast_to(nl.tensor([1, 2]), (2, 2)).tolist()\n    [[1, 2], [1, 2]]");
   m.def("concat", &concat, py::arg("parts"), py::arg("axis") = 0, ReleaseGil(),
-        "Joined along an axis; the other lengths and the dtypes must agree.");
+        "Joined along an axis; the other lengths and the dtypes must agree.\n\nExample:\n"
+        "    >>> nl.concat([nl.zeros((2, 1)), nl.ones((2, 2))], axis=1).tolist()\n"
+        "    [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]");
   m.def("slice", py::overload_cast<const Tensor&, int, int64_t, int64_t, int64_t>(&slice),
         py::arg("x"), py::arg("axis"), py::arg("begin"), py::arg("end"), py::arg("step") = 1,
         ReleaseGil(),
-        "Elements begin, begin + step, ... before end along an axis; copies. step > 0.");
+        "Elements begin, begin + step, ... before end along an axis; copies. step > 0."
+        "\n\nExample:\n    >>> nl.slice(nl.arange(10), axis=0, begin=2, end=9, step=3).tolist()\n"
+        "    [2, 5, 8]");
 }
 
 void bind_indexing(py::module_& m, TensorClass& c) {
@@ -77,16 +87,26 @@ void bind_indexing(py::module_& m, TensorClass& c) {
 z[i, j, ...] = x[i, index[i, j, ...], ...] along ``axis``. ``index`` (int32 or int64) has x's
 rank and is at most as long on the other axes. Repeated indices add their gradients.
 RangeError with place and value for an index outside.
+
+Example:
+    >>> nl.gather(nl.tensor([[1, 2], [3, 4]]), 1, nl.tensor([[1], [0]])).tolist()
+    [[2], [3]]
 )doc");
   bind_both(m, c, "take", &take, py::arg("index"),
             "Rows of the first axis: shape ``index.shape + x.shape[1:]``. As x[index]; NumPy's and "
-            "PyTorch's take() is ``x.reshape(-1)[index]``.");
+            "PyTorch's take() is ``x.reshape(-1)[index]``.\n\nExample:\n"
+            "    >>> nl.take(nl.tensor([[1, 2], [3, 4]]), nl.tensor([1, 0, 1])).tolist()\n"
+            "    [[3, 4], [1, 2], [3, 4]]");
   m.def("embedding", &embedding, py::arg("weight"), py::arg("index"),
         py::arg("padding_index") = py::none(), ReleaseGil(),
         R"doc(Rows of a weight table ``(V, D)``; shape ``index.shape + (D,)``.
 
 The gradient arrives as sparse rows (``weight.sparse_grad``), on the GPU dense; that of row
 ``padding_index`` is zero. RangeError with place and value for an index outside [0, V).
+
+Example:
+    >>> nl.embedding(nl.zeros((10, 4)), nl.tensor([[1, 2, 3]])).shape
+    (1, 3, 4)
 )doc");
 }
 

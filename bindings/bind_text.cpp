@@ -58,6 +58,10 @@ the treebank's own escapes (-LRB-), come out as raw text does. Letters beyond La
 their case. Bytes are taken as UTF-8.
 
 ArgumentError, naming the byte, for a NUL character or bytes that are not UTF-8.
+
+Example:
+    >>> nl.text.tokenize("It's good, isn't it?")
+    ['it', "'s", 'good', ',', 'is', "n't", 'it', '?']
 )doc");
 }
 
@@ -136,11 +140,15 @@ sentences.
 
 void bind_batches(py::module_& m) {
   m.def("pack", &pack, py::arg("sentences"),
-        "Packs sequences of word numbers (lists, arrays), in order.");
+        "Packs sequences of word numbers (lists, arrays), in order.\n\nExample:\n"
+        "    >>> nl.text.pack([[4, 2], [], [7]]).offsets.tolist()\n    [0, 2, 2, 3]");
   m.def(
       "take", [](const Packed& sentences, const Tensor& index) { return take(sentences, index); },
       py::arg("sentences"), py::arg("index"), ReleaseGil(),
-      "The packed sentences of these numbers, int64 ``(n,)``, in that order. RangeError outside.");
+      "The packed sentences of these numbers, int64 ``(n,)``, in that order. RangeError outside."
+      "\n\nExample:\n"
+      "    >>> nl.text.take(nl.text.pack([[4, 2], [7]]), nl.tensor([1, 0])).tokens.tolist()\n"
+      "    [7, 4, 2]");
   m.def(
       "token_batches",
       [](const Tensor& lengths, int64_t tokens, int64_t bucket, MaybeGenerator g) {
@@ -163,6 +171,12 @@ Returns:
 
 Raises:
     ArgumentError: a negative length, tokens or bucket below 1.
+
+Example:
+    >>> lengths = nl.tensor([3, 1, 2])
+    >>> batches = nl.text.token_batches(lengths, tokens=3, generator=nl.Generator(0))
+    >>> [batch.tolist() for batch in batches]
+    [[2, 1], [0]]
 )doc");
 }
 
@@ -272,7 +286,12 @@ void bind_text(py::module_& m) {
   bind_classifier(m);
   bind_model(m);
   bind_model_files(m, &text::load_model, "vocabulary, labels, settings",
-                   "a vocabulary or labels that are not the classifier's");
+                   "a vocabulary or labels that are not the classifier's",
+                   R"doc(    >>> words = nl.text.Vocabulary(['good', 'bad'])
+    >>> net = nl.text.Classifier(len(words), size=8, heads=2, layers=1)
+    >>> model = nl.text.Model(net, words, ['no', 'yes'])
+)doc",
+                   "Model(2 labels, 3 words)");
 }
 
 }  // namespace normlab::bindings

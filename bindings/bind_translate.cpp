@@ -157,6 +157,11 @@ Returns:
 
 Raises:
     ArgumentError: beam or sentences below 1, or a sentence that is too long, with its number.
+
+Example:
+    >>> net = nl.translate.Translator(5, 5, size=8, heads=2, layers=1, decoder_layers=1)
+    >>> len(nl.translate.search(net, [[3, 4], [4]], beam=2))
+    2
 )doc";
   m.def(
       "search",
@@ -236,7 +241,12 @@ void bind_translate(py::module_& m) {
   bind_search(m);
   bind_model(m);
   bind_model_files(m, &translate::load_model, "subwords, languages, settings",
-                   "subwords that are not the translator's");
+                   "subwords that are not the translator's",
+                   R"doc(    >>> words = nl.translate.Subwords(['a', 'b'])
+    >>> net = nl.translate.Translator(5, 5, size=8, heads=2, layers=1, decoder_layers=1)
+    >>> model = nl.translate.Model(net, words, words, 'en', 'de')
+)doc",
+                   "Model(en to de, 5 and 5 subwords)");
 }
 
 }  // namespace normlab::bindings

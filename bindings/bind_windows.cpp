@@ -34,6 +34,10 @@ Returns:
 
 Raises:
     ShapeError: C or O is no multiple of groups, or the kernel does not fit into the padded x.
+
+Example:
+    >>> nl.conv2d(nl.rand(1, 3, 8, 8), nl.rand(6, 3, 5, 5), padding="same").shape
+    (1, 6, 8, 8)
 )doc");
 }
 
@@ -55,6 +59,10 @@ Args:
 
 Returns:
     ``(N, C, OH, OW)`` with ``OH = (H + 2 padding - kernel) // stride + 1``.
+
+Example:
+    >>> nl.max_pool2d(nl.reshape(nl.arange(0.0, 16.0), (1, 1, 4, 4))).tolist()
+    [[[[5.0, 7.0], [13.0, 15.0]]]]
 )doc");
   m.def(
       "avg_pool2d",
@@ -69,6 +77,10 @@ Args:
     kernel, stride, padding: as :func:`max_pool2d`.
     count_include_pad: whether what is padding counts, as zeros, in the mean; False divides by the
         number of the other elements.
+
+Example:
+    >>> nl.avg_pool2d(nl.ones((1, 1, 2, 2)), padding=1).tolist()
+    [[[[0.25, 0.25], [0.25, 0.25]]]]
 )doc");
 }
 

@@ -108,26 +108,34 @@ auto module_class(py::module_& m, const char* name, const char* doc) {
 }
 
 /// Binds save_model() and load_model(). `metadata`: what the file holds beside the parameters.
-/// `refused`: what cannot be saved.
+/// `refused`: what cannot be saved. `made`, `shown`: for the examples, Python's
+/// lines that make a `model`, and its text.
 template <class Model>
 void bind_model_files(py::module_& m, Model (*load)(const std::string&),
-                      const std::string& metadata, const std::string& refused) {
+                      const std::string& metadata, const std::string& refused,
+                      const std::string& made, const std::string& shown) {
   using std::filesystem::path;
+  const std::string full = py::str(m.attr("__name__"));
+  const std::string call = "    >>> nl." + full.substr(full.rfind('.') + 1);
+  const std::string example = "\n\nExample:\n" + made + call +
+                              ".save_model('model.safetensors', model)\n" + call +
+                              ".load_model('model.safetensors')\n    " + shown;
   const std::string doc =
       "Writes a model into one safetensors file.\n\nParameters as tensors; " + metadata +
       "\nand notes as metadata. FileError with path and reason; ArgumentError for\n" + refused +
-      ".";
+      "." + example;
   m.def(
       "save_model", [](const path& to, const Model& model) { save_model(to.string(), model); },
       py::arg("path"), py::arg("model"), ReleaseGil(), doc.c_str());
   m.def(
       "load_model", [load](const path& from) { return load(from.string()); }, py::arg("path"),
       ReleaseGil(),
-      R"doc(Reads a model that :func:`save_model` wrote, in evaluation mode.
+      (R"doc(Reads a model that :func:`save_model` wrote, in evaluation mode.
 
 FileError, with the path, what is wrong and what was expected, for a file that is not safetensors or
-a model of another task, or has a setting, tensor or entry missing or not as it must be.
-)doc");
+a model of another task, or has a setting, tensor or entry missing or not as it must be.)doc" +
+       example)
+          .c_str());
 }
 
 }  // namespace normlab::bindings
