@@ -73,7 +73,7 @@ Raises:
       .def_property_readonly("captured", &cuda::Graph::captured, "True if something is recorded.");
 }
 
-void bind_facts(py::module_& m) {
+void bind_availability(py::module_& m) {
   m.def("is_available", &cuda::is_available, ReleaseGil(),
         "True if a GPU can be used. Loads the CUDA library at the first call.\n\nExample:\n"
         "    >>> nl.cuda.is_available() == (nl.cuda.why_not() == '')\n    True");
@@ -81,6 +81,9 @@ void bind_facts(py::module_& m) {
       "why_not", [] { return cuda::why_not(); }, ReleaseGil(),
       "Why no GPU can be used; empty if one can.\n\nExample:\n"
       "    >>> nl.cuda.why_not() == nl.build_info()['cuda_reason']\n    True");
+}
+
+void bind_properties(py::module_& m) {
   m.def(
       "properties",
       [] {
@@ -96,9 +99,11 @@ void bind_facts(py::module_& m) {
 
 Keys: ``name``, ``compute_capability`` (major, minor), ``multiprocessors`` and ``memory`` (bytes).
 DeviceError with the reason if there is no GPU.
-)doc\n\nExample:\n"
-      "    >>> sorted(nl.cuda.properties())\n"
-      "    ['compute_capability', 'memory', 'multiprocessors', 'name']");
+
+Example:
+    >>> sorted(nl.cuda.properties())
+    ['compute_capability', 'memory', 'multiprocessors', 'name']
+)doc");
 }
 
 void bind_tf32(py::module_& m) {
@@ -144,7 +149,8 @@ void bind_queue(py::module_& m) {
 }  // namespace
 
 void bind_cuda(py::module_& m) {
-  bind_facts(m);
+  bind_availability(m);
+  bind_properties(m);
   bind_tf32(m);
   bind_queue(m);
   bind_graph(m);

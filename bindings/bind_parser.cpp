@@ -138,10 +138,9 @@ void bind_loss(py::module_& m) {
         py::arg("classes"), py::arg("moves"), ReleaseGil(),
         "Mean cross entropy of softmax over the legal transitions: logits ``(N, classes)``, masks "
         "``Transitions.masks()``, classes and moves ``(N,)`` as Examples has them.\n\nExample:\n"
-        "    >>> only_shift = nl.tensor([1], dtype='uint8')\n"
+        "    >>> moves = nl.tensor([1], dtype='uint8')  # shift alone\n"
         "    >>> masks = nl.parse.Transitions(labels=2, root=0).masks()\n"
-        "    >>> nl.parse.transition_loss(nl.zeros((1, 5)), masks, nl.tensor([0]), "
-        "only_shift).item()\n"
+        "    >>> nl.parse.transition_loss(nl.zeros((1, 5)), masks, nl.tensor([0]), moves).item()\n"
         "    0.0");
 }
 
