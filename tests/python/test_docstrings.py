@@ -41,8 +41,9 @@ class Runner(doctest.DocTestRunner):
     """Lets an error pass that says that data or a GPU are not on this machine."""
 
     def report_unexpected_exception(self, out: Any, test: Any, example: Any, error: Any) -> None:
-        no_device = isinstance(error[1], nl.DeviceError) and not nl.cuda.is_available()
-        if no_device or isinstance(error[1], nl.data.DataMissingError):
+        if isinstance(error[1], nl.DeviceError) and not nl.cuda.is_available():
+            pytest.skip(f"no device: {nl.cuda.why_not()}")
+        if isinstance(error[1], nl.data.DataMissingError):
             pytest.skip(str(error[1]).splitlines()[0])
         super().report_unexpected_exception(out, test, example, error)
 
