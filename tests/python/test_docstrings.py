@@ -56,7 +56,7 @@ def test_the_example_is_so(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     known = {"nl": nl, "np": np, "Path": Path}
     test = doctest.DocTestParser().get_doctest(
-        inspect.getdoc(FUNCTIONS[name]), known, name, None, None
+        inspect.getdoc(FUNCTIONS[name]) or "", known, name, None, None
     )
     assert test.examples, "no example"
     said: list[str] = []
