@@ -11,7 +11,7 @@ from normlab import _output, text_io
 
 from .console import INTERRUPTED, examples
 from .models import Out, load_for
-from .values import finite, path
+from .values import MOST_COUNT, MOST_SEED, at_most, finite, path
 
 GENERATE_EXAMPLES = examples(
     "normlab study --task charlm --norm layernorm --seeds 1 --save --out shakespeare",
@@ -46,6 +46,9 @@ def generate(
     """
     from normlab import language
 
+    at_most("--length", length, MOST_COUNT)
+    at_most("--seed", seed, MOST_SEED)
+    at_most("--top-k", top_k, MOST_COUNT)
     finite("--temperature", temperature)
     text_io.check_open(reads=False, writes=output in (None, "-"))
     if output not in (None, "-"):
