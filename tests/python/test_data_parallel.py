@@ -85,9 +85,7 @@ def test_files_that_are_refused(tmp_path: Path, changes: dict[str, str | bytes],
         parallel(tmp_path / "toy", "en", "de")
 
 
-def test_languages_and_folders_that_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_languages_and_folders_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write(tmp_path / "toy", toy())
     (tmp_path / "toy" / "valid.de").unlink()
     with pytest.raises(nl.FileError, match=r"toy: must have a file valid.de \(with or without"):
