@@ -177,7 +177,7 @@ def test_generation_refuses(prompt, options, message):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_logit_that_is_not_finite_is_refused(options, value):
     model = small_model()
-    last = dict(model.network.named_parameters())["output.bias"].detach()
+    last = dict(model.network.named_parameters())["output.bias"].detach().numpy()
     last[3] = value
     with pytest.raises(nl.ArgumentError, match="generate: the network's logits are not finite"):
         language.generate(model, "a", 3, **options)

@@ -284,7 +284,12 @@ def test_a_model_file_translates_as_the_model_did(tmp_path: Path):
 
 
 def test_a_model_of_lower_case_says_so_in_its_file(tmp_path: Path):
-    made = model()
+    nl.manual_seed(0)
+    n = len(PIECES) + 3
+    net = Translator(n, n, 24, 2, 32, 2, 2, positions=40, share_output=False, dropout=0.0)
+    for parameter in net.parameters():
+        parameter.detach().copy_(parameter.detach() * 2.0)
+    made = translate.Model(net, Subwords(PIECES), Subwords(PIECES), "en", "de")
     small = translate.Model(made.translator, made.source, made.target, "en", "de", lower=True)
     translate.save_model(tmp_path / "m", small)
     read = translate.load_model(tmp_path / "m")
