@@ -213,7 +213,8 @@ def test_a_step_of_the_authors_size_runs(corpus: Path) -> None:
 def test_a_model_of_lower_case_takes_capitals(corpus: Path, tmp_path: Path) -> None:
     a_task = TranslateTask(str(corpus), "en", "de", replace(SETTINGS, epochs=1, lower=True))
     data = a_task.load()
-    trainer = Trainer(a_task, data, Run(a_task.name, "none", 0, a_task.settings, ""), corpus / "none")
+    run = Run(a_task.name, "none", 0, a_task.settings, data.fingerprint)
+    trainer = Trainer(a_task, data, run, corpus / "none")
     a_task.save(tmp_path / "m", trainer.model, data, {})
     model = translate.load_model(tmp_path / "m")
     assert model.lower
