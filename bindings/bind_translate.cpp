@@ -13,6 +13,21 @@ using translate::Translator;
 
 // --- subwords ---------------------------------------------------------------------------------
 
+void bind_lower_case(py::module_& m) {
+  m.def(
+      "lower_case", [](const std::string& text) { return translate::lower_case(text); },
+      py::arg("text"), ReleaseGil(),
+      R"doc(The text with small letters for its capitals, as a model with ``lower`` puts its lines.
+
+Those of the Latin, Greek, Cyrillic and Armenian alphabets that take as many bytes in UTF-8; all
+other characters are as they were.
+
+Example:
+    >>> nl.translate.lower_case("Zwei MÄNNER")
+    'zwei männer'
+)doc");
+}
+
 void bind_subwords(py::module_& m) {
   auto c = py::class_<Subwords>(
       m, "Subwords", R"doc(A byte-pair encoding, applied piece for piece as SentencePiece does.
@@ -210,22 +225,25 @@ Args:
     source_language: its name, such as "en".
     target_language: likewise.
     notes: free text that goes along in the file, str to str: task, scores, ...
+    lower: it learned from text in :func:`lower_case` alone, so lines are put in it first.
 )doc");
   c.def(py::init([](std::shared_ptr<Translator> translator, const Subwords& source,
                     const Subwords& target, std::string source_language,
-                    std::string target_language, Metadata notes) {
+                    std::string target_language, Metadata notes, bool lower) {
           return Model{
-              std::move(translator),      source,          target, std::move(source_language),
-              std::move(target_language), std::move(notes)};
+              std::move(translator),      source,           target, std::move(source_language),
+              std::move(target_language), std::move(notes), lower};
         }),
         py::arg("translator").none(false), py::arg("source"), py::arg("target"),
-        py::arg("source_language"), py::arg("target_language"), py::arg("notes") = py::dict());
+        py::arg("source_language"), py::arg("target_language"), py::arg("notes") = py::dict(),
+        py::kw_only(), py::arg("lower") = false);
   c.def_property_readonly("translator", copied(&Model::translator), "The translator.");
   c.def_readonly("source", &Model::source, "Subwords of the source.");
   c.def_readonly("target", &Model::target, "Subwords of the target.");
   c.def_readonly("source_language", &Model::source_language, "Its name.");
   c.def_readonly("target_language", &Model::target_language, "Its name.");
   c.def_readonly("notes", &Model::notes, "A copy of the notes.");
+  c.def_readonly("lower", &Model::lower, "Whether lines are put in lower case.");
   bind_translating(c);
   c.def("__repr__", [](const Model& model) {
     return joined("Model(", model.source_language, " to ", model.target_language, ", ",
@@ -236,6 +254,7 @@ Args:
 }  // namespace
 
 void bind_translate(py::module_& m) {
+  bind_lower_case(m);
   bind_subwords(m);
   bind_translator(m);
   bind_search(m);

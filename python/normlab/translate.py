@@ -1,9 +1,10 @@
 """From lines of one language to lines of another: subwords, the Transformer, beam search."""
 
 import io
+import operator
 from collections.abc import Iterable
 
-from ._core import ArgumentError
+from ._core import ArgumentError, DtypeError
 from ._core.translate import *  # noqa: F403
 from ._core.translate import Subwords as _Subwords
 from ._core.translate import __all__ as _names
@@ -31,15 +32,24 @@ def learn_subwords(lines: Iterable[str], size: int) -> _Subwords:
         The :class:`Subwords`, always the same for the same lines.
 
     Raises:
-        ArgumentError: The size is too small for the characters of the lines, or SentencePiece is
-            not installed.
+        ArgumentError: The size is too small for the characters of the lines, these have no text, or
+            SentencePiece is not installed.
+        DtypeError: The lines are one text, or the size is no int.
 
     Example:
         >>> subwords = nl.translate.learn_subwords(["a small cat", "a small dog"] * 10, 20)
         >>> subwords.decode(subwords.encode("a small dog"))
         'a small dog'
     """
-    return _Subwords(_learned(lines, size)[_FIRST:])
+    if isinstance(lines, str | bytes):
+        raise DtypeError(f"learn_subwords: lines must be a list of str, is {type(lines).__name__}")
+    try:
+        number = operator.index(size)
+    except TypeError:
+        raise DtypeError(f"learn_subwords: size must be int, is {size!r}") from None
+    if number < 1:
+        raise ArgumentError(f"learn_subwords: size must be positive, is {number}")
+    return _Subwords(_learned(lines, number)[_FIRST:])
 
 
 def _learned(lines: Iterable[str], size: int) -> list[str]:
@@ -63,7 +73,8 @@ def _learned(lines: Iterable[str], size: int) -> list[str]:
             minloglevel=3,
         )
     except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).rpartition("] ")[2].strip() or repr(error)
+        # It says no reason, but names its source, where it finds no character.
+        reason = str(error).rpartition("] ")[2].strip() or "the lines have no text that it takes"
         raise ArgumentError(f"learn_subwords: size {size} cannot be learned: {reason}") from error
     learned = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     return [learned.id_to_piece(i) for i in range(learned.get_piece_size())]

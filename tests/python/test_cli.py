@@ -132,6 +132,8 @@ def test_threads_follow_the_affinity_of_the_process() -> None:
         ),
         (["--seeds", "x"], "--seeds: must be how many (1 or more) or a list such as 0,3,7; is 'x'"),
         (["--seeds", "0"], "--seeds: must be how many"),
+        (["--seeds", "9999999999"], "--seeds: must be at most 1,000,000, is 9,999,999,999"),
+        (["--seeds", f"0,{2**64}"], "--seeds: must be at most 18,446,744,073,709,551,615, is"),
         (["--C", "1", "0"], "--C: must be positive numbers"),
         (["--C", "nan"], "--C: must be positive numbers, are 'nan'"),
         (["--treebank", "en_ewt"], "--treebank: needs --task parse"),

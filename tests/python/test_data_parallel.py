@@ -85,7 +85,7 @@ def test_files_that_are_refused(tmp_path: Path, changes: dict[str, str | bytes],
         parallel(tmp_path / "toy", "en", "de")
 
 
-def test_languages_and_folders_that_are_refused(tmp_path: Path):
+def test_languages_and_folders_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write(tmp_path / "toy", toy())
     (tmp_path / "toy" / "valid.de").unlink()
     with pytest.raises(nl.FileError, match=r"toy: must have a file valid.de \(with or without"):
@@ -94,6 +94,9 @@ def test_languages_and_folders_that_are_refused(tmp_path: Path):
         parallel(tmp_path / "toy", "en", "en")
     with pytest.raises(nl.ArgumentError, match=r"must be a folder with train\.en and so on"):
         parallel(tmp_path / "none", "en", "de")
+    monkeypatch.chdir(tmp_path / "toy")
+    with pytest.raises(nl.ArgumentError, match=r"must be a folder with train\.en and so on, is ''"):
+        parallel("", "en", "de")
     with pytest.raises(nl.ArgumentError, match="target: must be en or de or fr, is 'vi'"):
         multi30k("en", "vi")
 

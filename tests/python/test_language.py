@@ -173,6 +173,18 @@ def test_generation_refuses(prompt, options, message):
         language.Writer(model, prompt, **options)
 
 
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.0}, {"top_k": 2}])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_logit_that_is_not_finite_is_refused(options, value):
+    model = small_model()
+    last = dict(model.network.named_parameters())["output.bias"].detach().numpy()
+    last[3] = value
+    with pytest.raises(nl.ArgumentError, match="generate: the network's logits are not finite"):
+        language.generate(model, "a", 3, **options)
+    last[3] = -float("inf")  # a character that never comes
+    assert model.vocabulary.character(3) not in language.generate(model, "a", 50, **options)
+
+
 # --- model files ------------------------------------------------------------------------------
 
 

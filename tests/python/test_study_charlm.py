@@ -348,6 +348,9 @@ def test_generate_prints_prompt_and_text(model: Path, tmp_path: Path) -> None:
         (["--prompt", "a", "--temperature", "-1"], "--temperature"),
         (["--prompt", "a", "--top-k", "0"], "--top-k"),
         (["--prompt", "a", "--length", "-1"], "--length"),
+        (["--prompt", "a", "--length", str(2**63)], "--length: must be at most 9,223,"),
+        (["--prompt", "a", "--top-k", str(2**63)], "--top-k: must be at most 9,223,"),
+        (["--prompt", "a", "--seed", str(2**64)], "--seed: must be at most 18,446,"),
         ([], "--prompt"),
     ],
 )

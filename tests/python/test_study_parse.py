@@ -171,7 +171,7 @@ def test_the_table_has_las_and_the_authors_other_treebank(tmp_path: Path, treeba
     )
     assert "authors (PTB)" in table
     assert "88.31" in table and "89.12" in table
-    assert "other sentences with other labels" in table
+    assert "which is other data" in table
     assert "quick look" not in table
 
 

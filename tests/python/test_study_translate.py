@@ -210,6 +210,19 @@ def test_a_step_of_the_authors_size_runs(corpus: Path) -> None:
     assert not any(name.endswith("decoder.6") for name in layers)
 
 
+def test_a_model_of_lower_case_takes_capitals(corpus: Path, tmp_path: Path) -> None:
+    a_task = TranslateTask(str(corpus), "en", "de", replace(SETTINGS, epochs=1, lower=True))
+    data = a_task.load()
+    run = Run(a_task.name, "none", 0, a_task.settings, data.fingerprint)
+    trainer = Trainer(a_task, data, run, corpus / "none")
+    a_task.save(tmp_path / "m", trainer.model, data, {})
+    model = translate.load_model(tmp_path / "m")
+    assert model.lower
+    lines = ["the big cat sees the cow", "the duck"]
+    assert model.translate([line.upper() for line in lines]) == model.translate(lines)
+    assert set(model.translate(lines)) != {""}
+
+
 def test_lower_case_is_a_setting(corpus: Path) -> None:
     found = nl.data.parallel(corpus, "en", "de")
     data = tensors(found, SETTINGS.subwords, lower=True)

@@ -155,8 +155,23 @@ def test_sizes_that_cannot_be_learned():
     pytest.importorskip("sentencepiece")
     with pytest.raises(nl.ArgumentError, match="learn_subwords: size 5 cannot be learned"):
         learn_subwords(toy_lines(), 5)
-    with pytest.raises(nl.ArgumentError, match="cannot be learned"):
-        learn_subwords([], 100)
+    with pytest.raises(nl.ArgumentError, match="size must be positive, is 0"):
+        learn_subwords(toy_lines(), 0)
+    with pytest.raises(nl.DtypeError, match=r"size must be int, is 60\.5"):
+        learn_subwords(toy_lines(), 60.5)
+
+
+@pytest.mark.parametrize("lines", [[], ["", "  "], ["long" * 2_000]], ids=["none", "empty", "long"])
+def test_lines_without_text_are_refused_in_words(lines: list[str]):
+    pytest.importorskip("sentencepiece")
+    said = "learn_subwords: size 100 cannot be learned: the lines have no text that it takes"
+    with pytest.raises(nl.ArgumentError, match=f"^{said}$"):
+        learn_subwords(lines, 100)
+
+
+def test_one_text_is_not_its_characters():
+    with pytest.raises(nl.DtypeError, match="lines must be a list of str, is str"):
+        learn_subwords("a small cat", 20)
 
 
 def test_few_lines_have_few_pieces():

@@ -283,6 +283,35 @@ def test_a_model_file_translates_as_the_model_did(tmp_path: Path):
     assert read.translator._arguments() == made.translator._arguments()
 
 
+def test_a_model_of_lower_case_says_so_in_its_file(tmp_path: Path):
+    nl.manual_seed(0)
+    n = len(PIECES) + 3
+    net = Translator(n, n, 24, 2, 32, 2, 2, positions=40, share_output=False, dropout=0.0)
+    for parameter in net.parameters():
+        parameter.detach().copy_(parameter.detach() * 2.0)
+    made = translate.Model(net, Subwords(PIECES), Subwords(PIECES), "en", "de")
+    small = translate.Model(made.translator, made.source, made.target, "en", "de", lower=True)
+    translate.save_model(tmp_path / "m", small)
+    read = translate.load_model(tmp_path / "m")
+    assert read.lower and not made.lower
+    assert read.translate(["THE Cat", "a"]) == made.translate(["the cat", "a"])
+    assert made.translate(["THE Cat"]) != made.translate(["the cat"])
+    translate.save_model(tmp_path / "m", made)
+    tensors, metadata = nl.load_with_metadata(tmp_path / "m")
+    assert "lower" not in metadata and not translate.load_model(tmp_path / "m").lower
+    nl.save(tmp_path / "m", tensors, metadata | {"lower": "yes"})
+    with pytest.raises(nl.FileError, match='lower: must be true or false, is "yes"'):
+        translate.load_model(tmp_path / "m")
+
+
+def test_lower_case_is_that_of_the_common_alphabets():
+    capitals = "ABCXYZ ÀÄÖÜÉÑØÞ ĀĘŁŇŠŽ ΑΒΓΣΩ АБВЯЁЇ ԱԲՖ ẤỀỄ \uff21\uff3a"
+    assert translate.lower_case(capitals) == capitals.lower()
+    other = "abc ß ÷ 漢字 \U0001f600 İ ẞ \0 123 \u2581"  # no capitals, or of other lengths
+    assert translate.lower_case(other) == other
+    assert translate.lower_case(b"A\xff\xe2\x96B") == "a\ufffd\ufffd\ufffdb"
+
+
 def test_a_line_that_is_too_long_is_named():
     made = model(positions=10)
     with pytest.raises(nl.ArgumentError, match="line 1 has 21 subwords, the model takes at most 9"):

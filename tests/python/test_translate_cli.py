@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(*words: str | Path, lines: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+def run(*words: str | int | Path, lines: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         [sys.executable, "-m", "normlab", "translate", *map(str, words)],
         input=lines,
@@ -64,6 +64,12 @@ def test_files_options_and_output(model: Path, tmp_path: Path):
     done = run(model, *words)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert out.read_bytes() == expected(["the cat", "a the he"], beam=1, alpha=0.5)
+
+
+def test_a_beam_that_no_number_holds_is_not_the_lines_fault(model: Path):
+    done = run(model, "--beam", 2**63, "--skip-bad", lines=b"the cat\n")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"error: --beam: must be at most 9,223,372,036,854,775,807")
 
 
 def test_a_line_is_translated_before_the_next_one_comes(model: Path):

@@ -10,6 +10,11 @@
 /// From lines of one language to lines of another: subwords, the Transformer, beam search.
 namespace normlab::translate {
 
+/// The text with small letters for capitals of the Latin, Greek, Cyrillic and Armenian alphabets
+/// that take as many bytes. All other characters are as they were, bytes that are not UTF-8 U+FFFD
+/// each.
+std::string lower_case(std::string_view text);
+
 /// A byte-pair encoding (Sennrich et al. 2016) as SentencePiece applies it (Kudo and Richardson
 /// 2018), piece for piece, with its normalisation `identity`: no character is changed, so text
 /// comes back as it went in, but for spaces. Spaces are part of the pieces, written as U+2581: one

@@ -98,6 +98,7 @@ struct Model {
   Subwords source, target;
   std::string source_language, target_language;  ///< such as "en"
   Metadata notes = {};                           ///< free text that goes along: task, scores, ...
+  bool lower = false;  ///< it learned from lower_case() text alone, so lines are put in it first
 
   /// The translations of lines of text; an empty line's is empty. Dropout is off. Threads may share
   /// a model in evaluation mode. ArgumentError naming a line that is too long.

@@ -11,7 +11,7 @@ from normlab import _output, text_io
 
 from .console import INTERRUPTED, examples
 from .models import Out, load_for
-from .values import finite, path
+from .values import MOST_COUNT, MOST_SEED, at_most, finite, path
 
 GENERATE_EXAMPLES = examples(
     "normlab study --task charlm --norm layernorm --seeds 1 --save --out shakespeare",
@@ -46,7 +46,7 @@ def generate(
     """
     from normlab import language
 
-    finite("--temperature", temperature)
+    _check_numbers(length, seed, temperature, top_k)
     text_io.check_open(reads=False, writes=output in (None, "-"))
     if output not in (None, "-"):
         _output.need_no_output()
@@ -64,6 +64,13 @@ def generate(
             out.write(b"\n")
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _check_numbers(length: int, seed: int, temperature: float, top_k: int | None) -> None:
+    at_most("--length", length, MOST_COUNT)
+    at_most("--seed", seed, MOST_SEED)
+    at_most("--top-k", top_k, MOST_COUNT)
+    finite("--temperature", temperature)
 
 
 def _as_utf8(text: str) -> str:

@@ -11,7 +11,7 @@ import normlab as nl
 from normlab import _output, text_io
 
 from .console import INTERRUPTED, examples, flag
-from .values import finite, path
+from .values import MOST_COUNT, at_most, finite, path
 
 PREDICT_EXAMPLES = examples(
     "normlab study --task rt --norm adanorm --seeds 1 --save --out rt",
@@ -181,6 +181,7 @@ def translate(
     from normlab import filters
     from normlab.translate import load_model
 
+    at_most("--beam", beam, MOST_COUNT)
     finite("--alpha", alpha)
     with _filtering(files, output) as out:
         loaded = load_for(load_model, path("MODEL", model), "translate")

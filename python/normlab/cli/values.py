@@ -7,6 +7,8 @@ from typing import Any
 
 import normlab as nl
 
+MOST_SEED, MOST_COUNT = 2**64 - 1, 2**63 - 1  # that the engine takes
+_MOST_SEEDS = 1_000_000
 _MANY = ("--task", "--norm", "--seeds", "--C")  # options of several values
 
 
@@ -74,6 +76,13 @@ def finite(option: str, number: float | None) -> float | None:
     return number
 
 
+def at_most(option: str, number: int | None, most: int) -> int | None:
+    """The number, if there is one; ArgumentError if it is larger."""
+    if number is not None and number > most:
+        raise nl.ArgumentError(f"{option}: must be at most {most:,}, is {number:,}")
+    return number
+
+
 def seeds(words: list[str]) -> list[int]:
     """Seeds 0 to n - 1 for a single number n, else the listed ones."""
     listed = len(words) > 1 or "," in words[0]
@@ -85,6 +94,7 @@ def seeds(words: list[str]) -> list[int]:
         raise nl.ArgumentError(
             f"--seeds: must be how many (1 or more) or a list such as 0,3,7; is {' '.join(words)!r}"
         ) from None
+    at_most("--seeds", max(numbers), MOST_SEED if listed else _MOST_SEEDS)
     return numbers if listed else list(range(numbers[0]))
 
 

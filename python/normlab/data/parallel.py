@@ -107,8 +107,10 @@ def parallel(folder: str | os.PathLike[str], source: str, target: str) -> Parall
     """
     check_languages(source, target)
     path = at_home(folder)
-    if not is_folder(path):
-        raise ArgumentError(f"folder: must be a folder with train.{source} and so on, is {path}")
+    if not str(folder) or not is_folder(path):  # "" would be the current folder
+        raise ArgumentError(
+            f"folder: must be a folder with train.{source} and so on, is {in_text(folder)!r}"
+        )
     files = {split: (f"{split}.{source}", f"{split}.{target}") for split in _SPLITS}
     read = {split: aligned([_file(path, name) for name in names]) for split, names in files.items()}
     return pairs(in_text(path.resolve().name), f"folder ({in_text(path)})", source, target, read)

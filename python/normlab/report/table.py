@@ -169,8 +169,8 @@ def notes(group: Group) -> list[str]:
     )
     if group.counterpart:
         found.append(
-            f"The authors' numbers are of {group.counterpart}, other sentences with other labels: "
-            "compare differences between variants, not the numbers."
+            f"The authors' numbers are of {group.counterpart}, which is other data: compare "
+            "differences between variants, not the numbers."
         )
     found.append(f"Data: {'; '.join(group.origins)}.")
     return found

@@ -48,6 +48,7 @@ class TranslationData(LoadedData):
     subwords: translate.Subwords
     splits: Mapping[str, Pairs]
     languages: tuple[str, str]
+    lower: bool
 
     def to(self, device: str) -> "TranslationData":
         """See task.Dataset. Batches are put together on the CPU, and then go there."""
@@ -64,7 +65,7 @@ def tensors(found: ParallelData, subwords: int, *, lower: bool = False) -> Trans
     """
     splits = {
         name: tuple(
-            [line.lower() if lower else line for line in side]
+            [translate.lower_case(line) if lower else line for line in side]
             for side in (split.source, split.target)
         )
         for name, split in found.splits.items()
@@ -86,6 +87,7 @@ def tensors(found: ParallelData, subwords: int, *, lower: bool = False) -> Trans
         subwords=learned,
         splits=pairs,
         languages=(found.source, found.target),
+        lower=lower,
     )
 
 

@@ -317,7 +317,9 @@ def _mean_loss(
 def _model(
     network: translate.Translator, data: TranslationData, notes: dict[str, str]
 ) -> translate.Model:
-    return translate.Model(network, data.subwords, data.subwords, *data.languages, notes)
+    return translate.Model(
+        network, data.subwords, data.subwords, *data.languages, notes, lower=data.lower
+    )
 
 
 def _samples(pairs: Pairs, found: list[str]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/json.h"
@@ -38,6 +39,10 @@ std::vector<int64_t> candidates(const float* logits, int64_t n, int64_t top_k) {
 
 int64_t draw(const Tensor& logits, const Sampling& sampling, Generator& generator) {
   const float* z = logits.data<float>();
+  const bool is_sound = std::all_of(z + Vocabulary::kUnknown + 1, z + logits.numel(), [](float x) {
+    return x < std::numeric_limits<float>::infinity();
+  });
+  check<ArgumentError>(is_sound, "generate", "the network's logits are not finite");
   const std::vector<int64_t> numbers = candidates(z, logits.numel(), sampling.top_k);
   const int64_t likeliest =
       *std::ranges::max_element(numbers, [&](int64_t a, int64_t b) { return z[a] < z[b]; });

@@ -9,6 +9,8 @@ namespace normlab::translate {
 namespace {
 
 constexpr ModelFormat kFormat = {"normlab.translator", "1"};
+/// Files of models that take text as it is lack it, as those of the first version do.
+constexpr const char* kLower = "lower";
 
 void check_language(const std::string& language) {
   check<ArgumentError>(!language.empty() && language.find('\n') == std::string::npos, "language",
@@ -82,6 +84,7 @@ Model model_of(TensorFile file) {
                      : model.target;
   model.source_language = take_entry(metadata, "source_language");
   model.target_language = take_entry(metadata, "target_language");
+  if (metadata.contains(kLower)) take_setting(kLower, model.lower, metadata);
   TranslatorOptions options;
   for_settings(options, taking("", metadata));
   options.network.norm = take_norm("", metadata);
@@ -107,7 +110,7 @@ std::vector<std::string> Model::translate(const std::vector<std::string>& lines,
   std::vector<std::vector<int64_t>> sources;
   std::vector<size_t> numbers;
   for (size_t i = 0; i < lines.size(); ++i) {
-    std::vector<int64_t> subwords = source.encode(lines[i]);
+    std::vector<int64_t> subwords = source.encode(lower ? lower_case(lines[i]) : lines[i]);
     if (subwords.size() > most) refuse(lines, i, subwords.size(), most);
     if (subwords.empty()) continue;
     sources.push_back(std::move(subwords));
@@ -131,6 +134,7 @@ void save_model(const std::string& path, const Model& model) {
     metadata["source_pieces"] = joined(model.source.pieces());
   metadata["source_language"] = model.source_language;
   metadata["target_language"] = model.target_language;
+  if (model.lower) write_setting(kLower, model.lower, metadata);
   write_model(path, kFormat, model.translator->state(), std::move(metadata), model.notes);
 }
 

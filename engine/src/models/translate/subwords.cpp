@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/json.h"
+#include "models/text/characters.h"
 #include "models/translate/merge.h"
 
 namespace normlab::translate {
@@ -36,6 +37,18 @@ bool is_piece(std::string_view piece) {
 }
 
 }  // namespace
+
+std::string lower_case(std::string_view text) {
+  std::string small;
+  for (size_t at = 0, length = 0; at < text.size(); at += std::max<size_t>(length, 1)) {
+    length = utf8_length(text, at);
+    if (length > 0)
+      append_utf8(small, text::lower(text::code_point(text.substr(at, length))));
+    else
+      small += kReplacement;
+  }
+  return small;
+}
 
 Subwords::Subwords(std::vector<std::string> pieces) : pieces_{"<unk>", "<s>", "</s>"} {
   for (std::string& piece : pieces) {
