@@ -31,8 +31,7 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool, native: bool)
             return z
     if s.traits.scale == "none":
         return x
-    # A compiler refuses second derivatives itself.
-    if s.traits.detaches and not torch.compiler.is_compiling() and torch.is_grad_enabled():
+    if s.traits.detaches and _may_derive():
         x = FirstDerivative.apply(x)
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     gain, bias, alpha = (None if v is None else v.to(wide.dtype) for v in t[:3])
@@ -41,6 +40,16 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool, native: bool)
     if z is None:
         z = _output(_composed(wide, s, t, training), wide, s, t)
     return z.to(x.dtype)
+
+
+def _may_derive() -> bool:
+    """True where a derivative may be asked for.
+
+    A compiler refuses second ones itself; what torch.jit traces holds PyTorch's operations alone.
+    """
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return False
+    return torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0
 
 
 # --- PyTorch's own norms --------------------------------------------------------------------------
@@ -66,7 +75,7 @@ def _native(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor | None
     running = (t.running_mean, t.running_var, t.gain, t.bias, not given, s.momentum, s.eps)
     if s.traits.group == "batch":
         return F.batch_norm(x, *running)
-    places = x.shape[2:].numel()
+    places = math.prod(x.shape[2:])  # Size.numel() would fix what a compiler takes as dynamic
     return F.instance_norm(x, *running) if places > 1 or given else None
 
 
