@@ -103,7 +103,7 @@ def chooser(what: str, which: Which) -> Callable[[str, Any], bool]:
         return which
     if isinstance(which, str):
         which = (which,)
-    patterns = tuple(which)
+    patterns = tuple(which) if isinstance(which, Iterable) else (which,)
     if not all(isinstance(pattern, str) for pattern in patterns):
         raise ArgumentError(f"{what} must be names of layers or a function of name and module")
     return lambda name, module: any(fnmatchcase(name, pattern) for pattern in patterns)
