@@ -198,6 +198,20 @@ def test_a_row_of_equal_elements(backend: str, denominator: str, eps: float) -> 
     assert np.isfinite(dx).all() and (eps > 0 or (dx == 0).all())
 
 
+@each_variant
+@each_backend
+@pytest.mark.parametrize("denominator", ["var_eps", "std_eps"])
+@pytest.mark.parametrize("eps", [0.0, 1e-5])
+def test_not_a_number_goes_through_a_row(
+    variant: str, backend: str, denominator: str, eps: float
+) -> None:
+    module, x = made(variant, torch.float32, backend=backend, denominator=denominator, eps=eps)
+    x[0, 0, ..., 3 % x.shape[-1]] = torch.nan
+    z = module(x)
+    by_element = TRAITS[variant].scale in ("none", "tanh")
+    assert torch.equal(z.isnan(), x.isnan()) if by_element else z[0, 0].isnan().all()
+
+
 def test_numbers_beyond_the_range_of_squares() -> None:
     x = torch.randn(4, 33) * 1e25
     z = nlt.Norm("layernorm_simple", 33)(x)  # the engine's kernels by default, without a native one

@@ -141,11 +141,11 @@ def _reciprocal(var: Tensor, s: Settings) -> Tensor:
     """1 / sigma; 0, as its derivative, where sigma is 0."""
     if s.var_eps and s.eps > 0:
         return torch.rsqrt(var + s.eps)
-    positive = var > 0
-    root = torch.where(positive, var, 1.0).sqrt()  # whose derivative at 0 is infinite
+    zero = var == 0  # not so NaN, which goes on
+    root = torch.where(zero, 1.0, var).sqrt()  # whose derivative at 0 is infinite
     if s.eps > 0:
-        return torch.where(positive, 1 / (root + s.eps), 1 / s.eps)
-    return torch.where(positive, 1 / root, 0.0)
+        return torch.where(zero, 1 / s.eps, 1 / (root + s.eps))
+    return torch.where(zero, 0.0, 1 / root)
 
 
 def _clamped(x: Tensor, s: Settings) -> Tensor:
