@@ -388,6 +388,21 @@ def test_bfloat16_has_statistics_in_float32(variant: str) -> None:
     torch.testing.assert_close(z, module(low.float()).bfloat16(), rtol=0.01, atol=0.01)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("variant", ["batchnorm", "instancenorm"])
+def test_running_statistics_in_half_precision(variant: str, dtype: Any) -> None:
+    more = {"track_running_stats": True} if variant == "instancenorm" else {}
+    module, x = made(variant, torch.float32, **more)
+    low = copy.deepcopy(module).to(dtype)
+    for training in (True, True, False):
+        z = low.train(training)(x.to(dtype))
+        assert z.dtype == low.running_var.dtype == dtype
+        expected = module.train(training)(x)
+        torch.testing.assert_close(z.float(), expected, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(low.running_var.float(), module.running_var, rtol=0.02, atol=0.02)
+    assert low.num_batches_tracked == 2
+
+
 @each_backend
 def test_autocast(backend: str) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(9, 12), nlt.Norm("layernorm", 12, backend=backend))
@@ -436,7 +451,10 @@ def test_distributed_data_parallel(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         net = torch.nn.Sequential(torch.nn.Linear(9, 12), nlt.Norm("layernorm", 12))
         x, dz = torch.randn(5, 9), torch.randn(5, 12)
         expected = run(copy.deepcopy(net), x, dz)
-        close(run(DistributedDataParallel(net), x, dz), expected, torch.float32)
+        wrapped = DistributedDataParallel(net)
+        close(run(wrapped, x, dz), expected, torch.float32)
+        with pytest.raises(nl.ArgumentError, match="knows no parameters that come later"):
+            nlt.replace_norms(wrapped, "rmsnorm")
     finally:
         torch.distributed.destroy_process_group()
 

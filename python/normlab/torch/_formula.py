@@ -71,6 +71,8 @@ def _native(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor | None
         return F.layer_norm(x, shape, t.gain, t.bias, s.eps)
     if s.traits.group == "channels":
         return F.group_norm(x, groups_of(s, x), t.gain, t.bias, s.eps)
+    if t.running_mean is not None and t.running_mean.dtype != x.dtype:
+        return None
     given = t.running_mean is not None and not training
     running = (t.running_mean, t.running_var, t.gain, t.bias, not given, s.momentum, s.eps)
     if s.traits.group == "batch":

@@ -123,6 +123,11 @@ def _check_arguments(model: nn.Module, variant: str, settings: dict[str, Any]) -
         raise ArgumentError(f"replace_norms: no variant {variant!r}; there are {', '.join(TRAITS)}")
     if kind_of(model) is not None:
         raise ArgumentError("replace_norms: model is a norm itself; give the module that holds it")
+    if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()):
+        raise ArgumentError(
+            "replace_norms: DistributedDataParallel knows no parameters that come later; exchange "
+            "the norms of the module within, and wrap it again"
+        )
     if fixed := [name for name in ("shape", "device", "dtype") if name in settings]:
         raise ArgumentError(f"replace_norms: {fixed[0]} is that of the old norm; leave it out")
 
