@@ -661,6 +661,25 @@ def test_without_onnx_the_error_names_the_extra(models: dict[str, Path], tmp_pat
     assert (done.returncode, done.stdout, done.stderr) == (2, reason, f"error: {reason}")
 
 
+def test_folders_of_the_names_are_not_the_packages(tmp_path: Path) -> None:
+    """As a folder onnx/ for the files is, where the package is not installed."""
+    for name in ("onnx", "onnxruntime"):
+        (tmp_path / name).mkdir()
+    code = (
+        "import sys, normlab as nl\n"
+        "from normlab.onnx import runtime\n"
+        "for name in [n for n in sys.modules if n.startswith('onnx')]: del sys.modules[name]\n"
+        "del sys.modules['normlab.onnx'], nl.onnx\n"
+        f"sys.path[:] = [{str(tmp_path)!r}, *(p for p in sys.path if 'site-packages' not in p)]\n"
+        "print(runtime.run(b'', {}))\n"
+        "try: nl.onnx\n"
+        "except ImportError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    said = "None\nnl.onnx: needs the package onnx; install it: pip install 'normlab[onnx]'\n"
+    assert (done.stdout, done.stderr) == (said, "")
+
+
 def refused(*words: str | Path) -> str:
     done = command(*words)
     assert (done.returncode, done.stdout) == (2, "")
