@@ -51,6 +51,7 @@ class Norm(nn.Module):
 
     Raises:
         ArgumentError: An option that the variant does not take, or out of its range.
+        DtypeError: An option of another type.
 
     Source: Xu et al., "Understanding and Improving Layer Normalization", NeurIPS 2019.
     """

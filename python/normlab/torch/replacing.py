@@ -86,7 +86,8 @@ def replace_norms(
     """Exchanges a model's norms for :class:`Norm` of a variant, in place.
 
     A norm over rows (LayerNorm, RMSNorm) takes a variant over rows; BatchNorm, GroupNorm and
-    InstanceNorm take one of these three, or "none". eps stays. What is left has a reason.
+    InstanceNorm take one of these three, or "none". eps and momentum stay. What is left has a
+    reason. Parameters that only the new norms have are new: make optimizers and wrappers after it.
 
     Args:
         model: Its submodules change; it is not a norm itself.
