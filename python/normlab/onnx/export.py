@@ -74,9 +74,7 @@ def export(
         >>> nl.onnx.export(net, "model.onnx", nl.randn((2, 4))).difference < 1e-5
         True
     """
-    whole = isinstance(opset, Integral) and not isinstance(opset, bool)
-    if not whole or opset not in range(LOWEST_OPSET, HIGHEST_OPSET + 1):
-        raise ArgumentError(f"opset: must be {LOWEST_OPSET} to {HIGHEST_OPSET}, is {opset!r}")
+    _check_opset(opset)
     _check_path(path, model)
     job = _job(model, x)
     job.check_dtype()
@@ -89,6 +87,12 @@ def export(
     with Output(str(path)) as out:
         out.write(proto)
     return Exported(Path(path), opset, difference, expected.size)
+
+
+def _check_opset(opset: Any) -> None:
+    whole = isinstance(opset, Integral) and not isinstance(opset, bool)
+    if not whole or opset not in range(LOWEST_OPSET, HIGHEST_OPSET + 1):
+        raise ArgumentError(f"opset: must be {LOWEST_OPSET} to {HIGHEST_OPSET}, is {opset!r}")
 
 
 def _check_path(path: Any, model: Any) -> None:

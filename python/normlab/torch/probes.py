@@ -45,8 +45,8 @@ class probe:  # noqa: N801 (as nl.probe)
             and module; None: all.
 
     Raises:
-        ArgumentError: ``every`` is less than 1, no layer is left, or the model is compiled. In a call
-            of the model: under torch.func's transforms, or where a norm returns no tensor.
+        ArgumentError: ``every`` is less than 1, no layer is left, or the model is compiled. In a
+            call of the model: it is under torch.func, or a norm returns no tensor.
         DtypeError: ``every`` is no int.
         TypeError: The model is no ``torch.nn.Module``.
 
