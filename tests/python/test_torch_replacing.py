@@ -116,6 +116,13 @@ def test_a_batch_norm_of_another_kind_is_left(old: Any, reason: str) -> None:
     assert nlt.replace_norms(model, "groupnorm").changed
 
 
+def test_parameters_that_are_new_are_where_the_model_is() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8, elementwise_affine=False))
+    model.double().to("meta")
+    nlt.replace_norms(model, "layernorm")
+    assert model[1].weight.dtype == torch.float64 and model[1].weight.is_meta
+
+
 # --- what an exchange would lose ------------------------------------------------------------------
 
 

@@ -63,8 +63,7 @@ def export(
         The file with the greatest difference.
 
     Raises:
-        ArgumentError: An opset out of range; a model that cannot be exported; no x for a module;
-            a path that is the model's.
+        ArgumentError: An opset out of range; no form in ONNX; no x for a module; the model's path.
         DtypeError: A model that is not float32, or an object that is no model or no path.
         FileError: A file that cannot be read or written, or a model whose kind cannot be exported.
         Error: ONNX Runtime refuses the model or computes something else; no result is finite.

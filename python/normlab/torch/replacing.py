@@ -108,7 +108,7 @@ def replace_norms(
     """
     _check_arguments(model, variant, settings)
     chosen = chooser("replace_norms: where", where)
-    work = _Exchange(variant, keep_weights, {**settings, "backend": backend})
+    work = _Exchange(variant, keep_weights, {**settings, "backend": backend}, _place_of(model))
     for name, module in model.named_modules():
         if name and chosen(name, module):
             work.consider(name, module)
@@ -136,8 +136,11 @@ def _check_arguments(model: nn.Module, variant: str, settings: dict[str, Any]) -
 class _Exchange:
     """The norms that are exchanged, found first: an error leaves the model as it was."""
 
-    def __init__(self, variant: str, keep_weights: bool, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, variant: str, keep_weights: bool, settings: dict[str, Any], place: dict[str, Any]
+    ) -> None:
         self.variant, self.keep_weights, self.settings = variant, keep_weights, settings
+        self._place = place  # the model's, of a new norm whose old one has no tensor
         self.changed: list[Change] = []
         self.left: list[Change] = []
         self.places: list[_Place] = []
@@ -162,7 +165,8 @@ class _Exchange:
 
     def _make(self, kind: Kind, module: Any) -> Norm:
         own = {"eps": kind.eps, **_own_settings(kind, module, self.variant)}
-        new = Norm(self.variant, kind.shape, **{**own, **self.settings}, **_place_of(module))
+        place = _place_of(module) or self._place
+        new = Norm(self.variant, kind.shape, **{**own, **self.settings}, **place)
         return new.train(module.training)
 
     def _carry(self, pair: "_Pair") -> tuple[tuple[str, ...], tuple[str, ...]]:
