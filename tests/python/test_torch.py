@@ -177,6 +177,21 @@ def test_odd_shapes(shape: tuple[int, ...], backend: str) -> None:
     )
 
 
+@pytest.mark.parametrize("variant", ["groupnorm", "instancenorm"])
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+@pytest.mark.parametrize("shape", [(0, 4, 3), (3, 4, 0), (1, 4), (3, 4), (1, 4, 1, 1)], ids=str)
+def test_odd_shapes_of_channels(variant: str, backend: str | None, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    for denominator in ("var_eps", "std_eps"):
+        if denominator == "std_eps" and x[:1, :1].numel() == 1:
+            continue  # refused
+        module = nlt.Norm(variant, 4, backend=backend, denominator=denominator)
+        z, dx, *_ = run(module, x, torch.randn(shape))
+        assert z.shape == dx.shape == shape
+        for value in (z, dx):  # of rows of one element, or of none; PyTorch's is not exact
+            np.testing.assert_allclose(value, 0, atol=1e-3)
+
+
 @each_backend
 def test_rows_of_several_axes_and_strides(backend: str) -> None:
     module = nlt.Norm("layernorm", (4, 3), backend=backend, dtype=torch.float64)
@@ -264,6 +279,8 @@ def test_copies_and_files(variant: str, tmp_path: Path) -> None:
 
 def test_the_text_of_a_module() -> None:
     assert repr(nlt.Norm("adanorm", 128, C=1.5)) == "Norm('adanorm', 128, C=1.5)"
+    tracking = nlt.Norm("instancenorm", 8, track_running_stats=True)
+    assert repr(tracking) == "Norm('instancenorm', 8, track_running_stats=True)"
     assert repr(nlt.Norm("layernorm", (3, 4), backend="torch")) == (
         "Norm('layernorm', (3, 4), backend='torch')"
     )

@@ -70,7 +70,8 @@ def _native(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor | None
             return F.rms_norm(x, shape, t.gain, s.eps)
         return F.layer_norm(x, shape, t.gain, t.bias, s.eps)
     if s.traits.group == "channels":
-        return F.group_norm(x, groups_of(s, x), t.gain, t.bias, s.eps)
+        groups = groups_of(s, x)  # PyTorch refuses one example of rows of one element
+        return F.group_norm(x, groups, t.gain, t.bias, s.eps) if x.numel() != groups else None
     if t.running_mean is not None and t.running_mean.dtype != x.dtype:
         return None
     given = t.running_mean is not None and not training
@@ -78,7 +79,8 @@ def _native(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor | None
     if s.traits.group == "batch":
         return F.batch_norm(x, *running)
     places = math.prod(x.shape[2:])  # Size.numel() would fix what a compiler takes as dynamic
-    return F.instance_norm(x, *running) if places > 1 or given else None
+    refused = x.shape[0] == 0 or (places == 1 and not given)
+    return None if refused else F.instance_norm(x, *running)
 
 
 def groups_of(s: Settings, x: Tensor) -> int:
@@ -98,7 +100,8 @@ def _composed(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
         return (x - mean) * _reciprocal(var, s)
     rows = _clamped(x, s) if s.traits.clamp else x
     if s.traits.group == "channels":
-        rows = x.reshape(x.shape[0], groups_of(s, x), -1)
+        groups = groups_of(s, x)
+        rows = x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
     if s.traits.group == "channel":
         rows = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
     axes = _shared_axes(rows, s)

@@ -173,11 +173,13 @@ class Norm(nn.Module):
     def extra_repr(self) -> str:
         """The variant, the shape and the settings that are not the usual ones."""
         usual = Settings(self.variant, self.settings.axes)
-        changed = (
+        changed = [
             f"{name}={value!r}"
             for name, value in self.settings._asdict().items()
             if value != getattr(usual, name)
-        )
+        ]
+        if self.settings.traits.group == "channel" and self.running_mean is not None:
+            changed.append("track_running_stats=True")
         backend = () if self.backend is None else (f"backend={self.backend!r}",)
         shape = self.shape[0] if len(self.shape) == 1 else self.shape
         return ", ".join((repr(self.variant), str(shape), *changed, *backend))
