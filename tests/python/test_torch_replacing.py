@@ -201,6 +201,17 @@ def test_an_optimizer_goes_on_with_gemmas_weight() -> None:
     torch.testing.assert_close(weight.detach(), gain - 1, rtol=0.02, atol=0.02)
 
 
+def test_a_weight_of_gemmas_that_is_tied_is_left() -> None:
+    model = nn.Sequential(GemmaRMSNorm(8), nn.Linear(8, 8), GemmaRMSNorm(8))
+    model[2].weight = model[0].weight
+    x = torch.randn(3, 8)
+    expected = model(x)
+    changes = nlt.replace_norms(model, "rmsnorm", where=["0"])
+    assert "is also another module's" in changes.left[0].reason
+    torch.testing.assert_close(model(x), expected)
+    assert len(nlt.replace_norms(model, "adanorm").changed) == 2  # which have no weight
+
+
 def test_undo_out_of_order_is_refused() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8))
     old = model[1]

@@ -1,5 +1,6 @@
 """The exchange of a model's norms for another variant, and back."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -108,7 +109,7 @@ def replace_norms(
     """
     _check_arguments(model, variant, settings)
     chosen = chooser("replace_norms: where", where)
-    work = _Exchange(variant, keep_weights, {**settings, "backend": backend}, _place_of(model))
+    work = _Exchange(variant, keep_weights, {**settings, "backend": backend}, model)
     for name, module in model.named_modules():
         if name and chosen(name, module):
             work.consider(name, module)
@@ -137,10 +138,11 @@ class _Exchange:
     """The norms that are exchanged, found first: an error leaves the model as it was."""
 
     def __init__(
-        self, variant: str, keep_weights: bool, settings: dict[str, Any], place: dict[str, Any]
+        self, variant: str, keep_weights: bool, settings: dict[str, Any], model: nn.Module
     ) -> None:
         self.variant, self.keep_weights, self.settings = variant, keep_weights, settings
-        self._place = place  # the model's, of a new norm whose old one has no tensor
+        self._place = _place_of(model)  # of a new norm whose old one has no tensor
+        self._owners = Counter(id(p) for m in model.modules() for p in m._parameters.values())
         self.changed: list[Change] = []
         self.left: list[Change] = []
         self.places: list[_Place] = []
@@ -156,12 +158,20 @@ class _Exchange:
                 self.left.append(Change(name, type(module).__name__, reason=reason))
             return
         old = f"{type(module).__name__} ({kind.variant})"
-        if reason := _why_not(kind, module, self.variant):
+        if reason := _why_not(kind, module, self.variant) or self._why_not_the_weight(module):
             self.left.append(Change(name, old, reason=reason))
             return
         pair = self._new[id(module)] = _Pair(name, module, self._make(kind, module))
         kept, dropped = self._carry(pair)
         self.changed.append(Change(name, old, self.variant, kept, dropped))
+
+    def _why_not_the_weight(self, module: Any) -> str:
+        """Why the weight cannot become the gain; empty if it can, or need not."""
+        r = TRAITS[self.variant]
+        if not (self.keep_weights and r.takes_gain and not r.scalar_gain and _gain_offset(module)):
+            return ""
+        tied = self._owners[id(module.weight)] > 1
+        return "its weight, 1 less than the gain, is also another module's" if tied else ""
 
     def _make(self, kind: Kind, module: Any) -> Norm:
         own = {"eps": kind.eps, **_own_settings(kind, module, self.variant)}
@@ -192,9 +202,7 @@ class _Exchange:
                     self.places.append(_Place(parent, name, pair))
         for module in modules:
             self._forbid_nested(module)
-        gains = {id(p.new.weight): p for p in self._new.values() if p.offset}  # a tied one once
-        for pair in gains.values():
-            self.undo.append(pair.add_offset())
+        self.undo += [pair.add_offset() for pair in self._new.values() if pair.offset]
         for place in self.places:
             place.put_new()
         at_first = _place_of(model)
