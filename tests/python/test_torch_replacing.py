@@ -123,6 +123,29 @@ def test_parameters_that_are_new_are_where_the_model_is() -> None:
     assert model[1].weight.dtype == torch.float64 and model[1].weight.is_meta
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [nn.BatchNorm1d, nn.InstanceNorm1d, nn.SyncBatchNorm, functools.partial(nlt.Norm, "batchnorm")],
+)
+def test_a_subclass_that_computes_more_is_not_known(norm: Any) -> None:
+    plain = norm(8)
+
+    class Rectified(type(plain)):  # type: ignore[misc]
+        """As timm has it."""
+
+        def forward(self, x: Any) -> Any:
+            return super().forward(x).relu()
+
+    more = norm(8)
+    more.__class__ = Rectified
+    model = nn.Sequential(plain, more)
+    changes = nlt.replace_norms(model, "groupnorm")
+    assert [change.layer for change in changes.changed] == ["0"]
+    assert model[1] is more
+    with pytest.raises(nl.ArgumentError, match="no layer to record"):
+        nlt.probe(model, layers=["1"])
+
+
 # --- what an exchange would lose ------------------------------------------------------------------
 
 
