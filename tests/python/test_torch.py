@@ -236,6 +236,24 @@ def test_numbers_beyond_the_range_of_squares() -> None:
     assert z.shape == x.shape
 
 
+@each_variant
+@each_backend
+def test_a_result_may_be_changed_in_place(variant: str, backend: str) -> None:
+    module, x = made(variant, torch.float32, backend=backend)
+    before = x.clone()
+    module(x).zero_()  # as nn.ReLU(inplace=True) behind a norm beside a shortcut
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "none"])
+@each_backend
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64], ids=str)
+def test_other_types_are_refused(variant: str, backend: str, dtype: Any) -> None:
+    module, x = made(variant, torch.float32, backend=backend)
+    with pytest.raises(nl.DtypeError, match=r"elements (of|must be)|x must be float32"):
+        module(x.to(dtype))
+
+
 # --- PyTorch's own --------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's name)
 from torch import Tensor
 
-from .. import ShapeError
+from .. import DtypeError, ShapeError
 from ._once import FirstDerivative
 from ._settings import Settings, Tensors
 
@@ -29,8 +29,10 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool, native: bool)
         z = _native(x, s, t, training)  # first, for the overhead of small x
         if z is not None:
             return z
+    if not x.is_floating_point():
+        raise DtypeError(f"Norm: x must have elements of a floating-point type, got {x.dtype}")
     if s.traits.scale == "none":
-        return x
+        return x.clone()  # what stands behind may change it in place
     if s.traits.detaches and _may_derive():
         x = FirstDerivative.apply(x)
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

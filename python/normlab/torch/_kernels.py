@@ -31,7 +31,7 @@ def is_watched(x: Tensor) -> bool:
 def normalized(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
     """z; an x that is not contiguous is copied first."""
     if s.traits.scale == "none":
-        return x
+        return x.clone()  # what stands behind may change it in place
     if x.device.type != "cpu":
         raise DeviceError(
             f'Norm: backend="normlab" takes the CPU\'s tensors, x is on {x.device}; use "torch"'
