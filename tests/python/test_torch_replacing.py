@@ -57,6 +57,19 @@ def test_an_encoder_computes_its_norms_in_evaluation(
     torch.testing.assert_close(found[~padding], expected[~padding].detach(), rtol=1e-4, atol=1e-4)
     changes.undo()
     assert model.use_nested_tensor == (not first)
+    assert [layer.activation_relu_or_gelu for layer in model.layers] == [1, 1]
+
+
+def test_a_layer_with_one_norm_of_another_kind_computes_both() -> None:
+    model = disturbed(encoder())
+    changes = nlt.replace_norms(model, "gain_only", where=["layers.*.norm1"])
+    assert len(changes.changed) == 2
+    # Some versions of PyTorch compare the two norms' eps by ==, in which they are equal.
+    assert [layer.activation_relu_or_gelu for layer in model.layers] == [0, 0]
+    x = torch.randn(3, 5, 16)
+    expected = model(x).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(x), expected, rtol=1e-4, atol=1e-4)
 
 
 @each_row

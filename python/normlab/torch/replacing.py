@@ -16,6 +16,10 @@ from .modules import Norm
 
 _TENSORS = ("weight", "bias", "alpha")
 _WITH_RUNNING = ("batchnorm", "instancenorm")
+_KERNELS: tuple[tuple[Any, str, Any], ...] = (  # what lets PyTorch compute norms without a call
+    (nn.TransformerEncoder, "use_nested_tensor", False),
+    (nn.TransformerEncoderLayer, "activation_relu_or_gelu", 0),
+)
 _MOST_SHOWN = 60
 
 
@@ -201,7 +205,7 @@ class _Exchange:
                 if pair := self._new.get(id(child)):
                     self.places.append(_Place(parent, name, pair))
         for module in modules:
-            self._forbid_nested(module)
+            self._forbid_kernels(module)
         self.undo += [pair.add_offset() for pair in self._new.values() if pair.offset]
         for place in self.places:
             place.put_new()
@@ -209,13 +213,13 @@ class _Exchange:
         self.undo += [partial(pair.follow, model, at_first) for pair in self._new.values()]
         self.undo += [place.put_back for place in self.places]
 
-    def _forbid_nested(self, module: Any) -> None:
-        """Forbids PyTorch's encoder nested tensors, which the new norms take none of."""
-        if not isinstance(module, nn.TransformerEncoder) or not module.use_nested_tensor:
-            return
-        if any(id(part) in self._new for part in module.modules()):
-            module.use_nested_tensor = False
-            self.undo.append(partial(setattr, module, "use_nested_tensor", True))
+    def _forbid_kernels(self, module: Any) -> None:
+        """Makes PyTorch's encoder call its norms in evaluation, too, and make no nested tensor."""
+        for cls, attribute, value in _KERNELS:
+            before = getattr(module, attribute, None) if isinstance(module, cls) else None
+            if before and any(id(part) in self._new for part in module.modules()):
+                setattr(module, attribute, value)
+                self.undo.append(partial(setattr, module, attribute, before))
 
 
 class _Pair:
