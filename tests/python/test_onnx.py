@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -660,6 +661,25 @@ def test_without_onnx_the_error_names_the_extra(models: dict[str, Path], tmp_pat
     assert (done.returncode, done.stdout, done.stderr) == (2, reason, f"error: {reason}")
 
 
+def test_folders_of_the_names_are_not_the_packages(tmp_path: Path) -> None:
+    """As a folder onnx/ for the files is, where the package is not installed."""
+    for name in ("onnx", "onnxruntime"):
+        (tmp_path / name).mkdir()
+    code = (
+        "import sys, normlab as nl\n"
+        "from normlab.onnx import runtime\n"
+        "for name in [n for n in sys.modules if n.startswith('onnx')]: del sys.modules[name]\n"
+        "del sys.modules['normlab.onnx'], nl.onnx\n"
+        f"sys.path[:] = [{str(tmp_path)!r}, *(p for p in sys.path if 'site-packages' not in p)]\n"
+        "print(runtime.run(b'', {}))\n"
+        "try: nl.onnx\n"
+        "except ImportError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    said = "None\nnl.onnx: needs the package onnx; install it: pip install 'normlab[onnx]'\n"
+    assert (done.stdout, done.stderr) == (said, "")
+
+
 def refused(*words: str | Path) -> str:
     done = command(*words)
     assert (done.returncode, done.stdout) == (2, "")
@@ -687,7 +707,33 @@ def test_what_the_command_refuses(models: dict[str, Path], tmp_path: Path) -> No
     assert "opset: must be 17 to 23, is 16" in refused(models["text"], "-o", out, "--opset", "16")
     assert "MODEL: must be a path, is empty" in refused("", "-o", out)
     assert "is a folder, not a file" in refused(models["text"], "-o", tmp_path)
+    assert "path: must be a file; standard output" in refused(models["text"], "-o", "-")
     assert not out.exists()
+
+
+def test_the_model_is_not_overwritten(models: dict[str, Path], tmp_path: Path) -> None:
+    model, link = tmp_path / "model.onnx", tmp_path / "link"
+    shutil.copy(models["text"], model)
+    link.symlink_to(model)
+    for words in ((model,), (model, "-o", model), (link, "-o", model), (model, "-o", link)):
+        assert "is the model, which the export would overwrite" in refused(*words)
+    assert model.read_bytes() == models["text"].read_bytes()
+
+
+def test_a_module_without_a_finite_result_is_refused(tmp_path: Path) -> None:
+    net = nl.nn.Linear(8, 4)
+    net.weight.detach().copy_(nl.full((4, 8), np.nan))
+    with pytest.raises(nl.Error, match="no result for the test batch is a finite number"):
+        nl.onnx.export(net, tmp_path / "out.onnx", rows(2, 8))
+    assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_infinities_differ_by_nothing(tmp_path: Path) -> None:
+    net, x = nl.nn.ReLU(), rows(2, 8)
+    x[0, 0] = np.inf
+    done = nl.onnx.export(nl.nn.Sequential(net), tmp_path / "a.onnx", x)
+    assert done.difference == 0
 
 
 @pytest.mark.parametrize(
@@ -734,6 +780,12 @@ def test_what_python_refuses(tmp_path: Path) -> None:
         (nl.ArgumentError, "x: is for modules", lambda: nl.onnx.export("model", out, x)),
         (nl.ArgumentError, "opset: must be 17 to 23", lambda: nl.onnx.export(
             linear, out, x, opset=24
+        )),
+        (nl.ArgumentError, r"must be 17 to 23, is 17\.0", lambda: nl.onnx.export(
+            linear, out, x, opset=17.0  # type: ignore[arg-type]
+        )),
+        (nl.DtypeError, "path: must be a str or a Path, is a int", lambda: nl.onnx.export(
+            linear, 3, x  # type: ignore[arg-type]
         )),
         (nl.DtypeError, "model: must be a module, .* is a int", lambda: nl.onnx.export(3, out)),
         (nl.DtypeError, "must be float32, is float64; convert it", lambda: nl.onnx.export(

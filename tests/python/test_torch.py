@@ -177,6 +177,21 @@ def test_odd_shapes(shape: tuple[int, ...], backend: str) -> None:
     )
 
 
+@pytest.mark.parametrize("variant", ["groupnorm", "instancenorm"])
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+@pytest.mark.parametrize("shape", [(0, 4, 3), (3, 4, 0), (1, 4), (3, 4), (1, 4, 1, 1)], ids=str)
+def test_odd_shapes_of_channels(variant: str, backend: str | None, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    for denominator in ("var_eps", "std_eps"):
+        if denominator == "std_eps" and x[:1, :1].numel() == 1:
+            continue  # refused
+        module = nlt.Norm(variant, 4, backend=backend, denominator=denominator)
+        z, dx, *_ = run(module, x, torch.randn(shape))
+        assert z.shape == dx.shape == shape
+        for value in (z, dx):  # of rows of one element, or of none; PyTorch's is not exact
+            np.testing.assert_allclose(value, 0, atol=1e-3)
+
+
 @each_backend
 def test_rows_of_several_axes_and_strides(backend: str) -> None:
     module = nlt.Norm("layernorm", (4, 3), backend=backend, dtype=torch.float64)
@@ -198,6 +213,20 @@ def test_a_row_of_equal_elements(backend: str, denominator: str, eps: float) -> 
     assert np.isfinite(dx).all() and (eps > 0 or (dx == 0).all())
 
 
+@each_variant
+@each_backend
+@pytest.mark.parametrize("denominator", ["var_eps", "std_eps"])
+@pytest.mark.parametrize("eps", [0.0, 1e-5])
+def test_not_a_number_goes_through_a_row(
+    variant: str, backend: str, denominator: str, eps: float
+) -> None:
+    module, x = made(variant, torch.float32, backend=backend, denominator=denominator, eps=eps)
+    x[0, 0, ..., 3 % x.shape[-1]] = torch.nan
+    z = module(x)
+    by_element = TRAITS[variant].scale in ("none", "tanh")
+    assert torch.equal(z.isnan(), x.isnan()) if by_element else z[0, 0].isnan().all()
+
+
 def test_numbers_beyond_the_range_of_squares() -> None:
     x = torch.randn(4, 33) * 1e25
     z = nlt.Norm("layernorm_simple", 33)(x)  # the engine's kernels by default, without a native one
@@ -205,6 +234,24 @@ def test_numbers_beyond_the_range_of_squares() -> None:
     own = nlt.Norm("layernorm_simple", 33, backend="normlab")(x)
     torch.testing.assert_close(own, expected)
     assert z.shape == x.shape
+
+
+@each_variant
+@each_backend
+def test_a_result_may_be_changed_in_place(variant: str, backend: str) -> None:
+    module, x = made(variant, torch.float32, backend=backend)
+    before = x.clone()
+    module(x).zero_()  # as nn.ReLU(inplace=True) behind a norm beside a shortcut
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "none"])
+@each_backend
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64], ids=str)
+def test_other_types_are_refused(variant: str, backend: str, dtype: Any) -> None:
+    module, x = made(variant, torch.float32, backend=backend)
+    with pytest.raises(nl.DtypeError, match=r"elements (of|must be)|x must be float32"):
+        module(x.to(dtype))
 
 
 # --- PyTorch's own --------------------------------------------------------------------------------
@@ -250,6 +297,8 @@ def test_copies_and_files(variant: str, tmp_path: Path) -> None:
 
 def test_the_text_of_a_module() -> None:
     assert repr(nlt.Norm("adanorm", 128, C=1.5)) == "Norm('adanorm', 128, C=1.5)"
+    tracking = nlt.Norm("instancenorm", 8, track_running_stats=True)
+    assert repr(tracking) == "Norm('instancenorm', 8, track_running_stats=True)"
     assert repr(nlt.Norm("layernorm", (3, 4), backend="torch")) == (
         "Norm('layernorm', (3, 4), backend='torch')"
     )
@@ -374,6 +423,21 @@ def test_bfloat16_has_statistics_in_float32(variant: str) -> None:
     torch.testing.assert_close(z, module(low.float()).bfloat16(), rtol=0.01, atol=0.01)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("variant", ["batchnorm", "instancenorm"])
+def test_running_statistics_in_half_precision(variant: str, dtype: Any) -> None:
+    more = {"track_running_stats": True} if variant == "instancenorm" else {}
+    module, x = made(variant, torch.float32, **more)
+    low = copy.deepcopy(module).to(dtype)
+    for training in (True, True, False):
+        z = low.train(training)(x.to(dtype))
+        assert z.dtype == low.running_var.dtype == dtype
+        expected = module.train(training)(x)
+        torch.testing.assert_close(z.float(), expected, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(low.running_var.float(), module.running_var, rtol=0.02, atol=0.02)
+    assert low.num_batches_tracked == 2
+
+
 @each_backend
 def test_autocast(backend: str) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(9, 12), nlt.Norm("layernorm", 12, backend=backend))
@@ -422,7 +486,10 @@ def test_distributed_data_parallel(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         net = torch.nn.Sequential(torch.nn.Linear(9, 12), nlt.Norm("layernorm", 12))
         x, dz = torch.randn(5, 9), torch.randn(5, 12)
         expected = run(copy.deepcopy(net), x, dz)
-        close(run(DistributedDataParallel(net), x, dz), expected, torch.float32)
+        wrapped = DistributedDataParallel(net)
+        close(run(wrapped, x, dz), expected, torch.float32)
+        with pytest.raises(nl.ArgumentError, match="knows no parameters that come later"):
+            nlt.replace_norms(wrapped, "rmsnorm")
     finally:
         torch.distributed.destroy_process_group()
 

@@ -1,6 +1,7 @@
 """PyTorch models in three styles: their norms probed, exchanged, and put back."""
 
 import copy
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -235,6 +236,68 @@ def test_checkpointing_records_once(reentrant: bool) -> None:
     assert probe.records[0].has_gradient and probe.records[0].dx.row_mean < 1e-5
 
 
+def test_checkpoints_of_several_passes_have_each_its_own_gradient() -> None:
+    net = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 8))
+    xs = [torch.randn(4, 8, requires_grad=True) for _ in range(2)]
+
+    def records(call: Any) -> list[Any]:
+        with nlt.probe(net) as probe:
+            with torch.no_grad():
+                net(xs[0])  # has none
+            (call(xs[0]).square().sum() + 100 * call(xs[1]).square().sum()).backward()
+        return probe.records
+
+    found = records(lambda x: checkpoint(net, x, use_reentrant=True))
+    assert [record.has_gradient for record in found] == [False, True, True]
+    for a, b in zip(found, records(net), strict=True):
+        assert (a.x.norm, a.dz.norm, a.dx.norm) == pytest.approx((b.x.norm, b.dz.norm, b.dx.norm))
+
+
+@pytest.mark.parametrize("variant", ["adanorm", "layernorm"])
+def test_a_copy_and_a_file_of_a_probed_model_are_not_probed(variant: str) -> None:
+    model, loss = gpt()
+    nlt.replace_norms(model, variant)
+    with nlt.probe(model) as probe:
+        loss(model).backward()
+        held = io.BytesIO()
+        torch.save(model, held)
+        held.seek(0)
+        others = copy.deepcopy(model), torch.load(held, weights_only=False)
+        for other in others:
+            assert torch.equal(loss(other), loss(model))
+            loss(other).backward()
+    assert len(probe.records) == 15  # three passes of the model itself
+
+
+def test_what_a_probe_cannot_see_is_refused_in_words() -> None:
+    model = nn.Sequential(nn.LayerNorm(8))
+    x = torch.randn(4, 8)
+    with nlt.probe(model) as probe:
+        for call in (torch.func.vmap(model), torch.func.grad(lambda x: model(x).sum())):
+            with pytest.raises(nl.ArgumentError, match=r"torch\.func's transforms"):
+                call(x)
+    assert probe.records == []
+
+    class PairRMSNorm(RMSNorm):
+        def forward(self, hidden_states: Any) -> Any:
+            return super().forward(hidden_states), hidden_states
+
+    text = "0 returns a tuple instead of a tensor"
+    pair = nn.Sequential(PairRMSNorm(8))
+    with nlt.probe(pair), pytest.raises(nl.ArgumentError, match=text):
+        pair(x)
+
+
+def test_an_encoder_of_pytorchs_with_padding() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2).eval()
+    x, padding = torch.randn(3, 5, 16), torch.zeros(3, 5, dtype=torch.bool)
+    padding[0, 3:] = True
+    with torch.no_grad(), nlt.probe(model) as probe:  # x is a nested tensor within
+        model(x, src_key_padding_mask=padding)
+    assert [record.z.norm > 0 for record in probe.records] == [True] * 4
+
+
 def test_a_keyword_and_half_precision() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -258,7 +321,11 @@ def test_a_call_that_fails_leaves_no_trace() -> None:
         with pytest.raises(RuntimeError):
             net(torch.randn(4, 7))
         net(torch.randn(4, 8))
-    assert [record.x.norm > 0 for record in probe.records] == [False, True]
+        (hook,) = net[0]._forward_pre_hooks.values()
+        with pytest.raises(RuntimeError):
+            net(torch.randn(4, 7))
+        assert hook.__self__._x is None  # x is not kept alive
+    assert [record.x.norm > 0 for record in probe.records] == [False, True, False]
 
 
 def test_what_a_probe_refuses() -> None:

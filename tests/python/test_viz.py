@@ -518,3 +518,5 @@ def test_probed_needs_gradients():
         norm(nl.randn((2, 4)))
     with pytest.raises(nl.ArgumentError, match="no record has a gradient: call backward"):
         viz.probed(probe.records)
+    with pytest.raises(nl.ArgumentError, match="no record: call the model inside `with`"):
+        viz.probed([])

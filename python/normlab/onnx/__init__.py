@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-if find_spec("onnx") is None:
+if getattr(find_spec("onnx"), "origin", None) is None:  # a folder of that name has none
     raise ImportError("nl.onnx: needs the package onnx; install it: pip install 'normlab[onnx]'")
 
 from .export import Exported, export

@@ -1,7 +1,9 @@
 """Writes a model as an ONNX file, and compares it with the engine."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +63,18 @@ def export(
         The file with the greatest difference.
 
     Raises:
-        ArgumentError: An opset out of range; a model that cannot be exported; no x for a module.
-        DtypeError: A model that is not float32, or an object that is no model.
+        ArgumentError: An opset out of range; no form in ONNX; no x for a module; the model's path.
+        DtypeError: A model that is not float32, or an object that is no model or no path.
         FileError: A file that cannot be read or written, or a model whose kind cannot be exported.
-        Error: ONNX Runtime refuses the model or computes something else.
+        Error: ONNX Runtime refuses the model or computes something else; no result is finite.
 
     Example:
         >>> net = nl.nn.Sequential(nl.nn.Linear(4, 8), nl.nn.LayerNorm(8))
         >>> nl.onnx.export(net, "model.onnx", nl.randn((2, 4))).difference < 1e-5
         True
     """
-    if isinstance(opset, bool) or opset not in range(LOWEST_OPSET, HIGHEST_OPSET + 1):
-        raise ArgumentError(f"opset: must be {LOWEST_OPSET} to {HIGHEST_OPSET}, is {opset!r}")
+    _check_opset(opset)
+    _check_path(path, model)
     job = _job(model, x)
     job.check_dtype()
     expected = job.expected()
@@ -84,6 +86,22 @@ def export(
     with Output(str(path)) as out:
         out.write(proto)
     return Exported(Path(path), opset, difference, expected.size)
+
+
+def _check_opset(opset: Any) -> None:
+    whole = isinstance(opset, Integral) and not isinstance(opset, bool)
+    if not whole or opset not in range(LOWEST_OPSET, HIGHEST_OPSET + 1):
+        raise ArgumentError(f"opset: must be {LOWEST_OPSET} to {HIGHEST_OPSET}, is {opset!r}")
+
+
+def _check_path(path: Any, model: Any) -> None:
+    """An error unless it can be the file's, before anything is computed or lost."""
+    if not isinstance(path, str | Path):
+        raise DtypeError(f"path: must be a str or a Path, is a {type(path).__name__}")
+    if str(path) == "-":
+        raise ArgumentError("path: must be a file; standard output would mix it with words")
+    if isinstance(model, str | Path) and os.path.realpath(model) == os.path.realpath(path):
+        raise ArgumentError(f"{path}: is the model, which the export would overwrite")
 
 
 _MODELS: Mapping[type, Callable[[Any], Job]] = {
@@ -117,8 +135,11 @@ def _difference(found: Any, expected: Any) -> float:
     """The greatest one; Error where the results are not the same but for rounding."""
     if found.shape != expected.shape:
         raise Error(f"export: ONNX Runtime's result is {found.shape}, ours {expected.shape}")
+    if expected.size and not np.isfinite(expected).any():
+        raise Error("export: no result for the test batch is a finite number; no file was written")
     both = np.isnan(found) & np.isnan(expected) | (found == expected)
-    difference = float(np.abs(np.where(both, 0, found - expected)).max(initial=0.0))
+    with np.errstate(invalid="ignore"):  # equal infinities
+        difference = float(np.abs(np.where(both, 0, found - expected)).max(initial=0.0))
     most = float(np.abs(expected, where=np.isfinite(expected), out=np.zeros_like(expected)).max())
     if not difference <= _TOLERANCE * max(1.0, most):
         raise Error(

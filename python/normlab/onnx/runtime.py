@@ -16,15 +16,13 @@ def run(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] 
         Error: It cannot load or run the model.
     """
     try:
-        import onnxruntime
-    except ImportError:
+        from onnxruntime import InferenceSession, __version__
+    except ImportError:  # as of a folder of that name
         return None
     try:
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        session = InferenceSession(model, providers=["CPUExecutionProvider"])
         (result,) = session.run(None, dict(feeds))
     except Exception as error:  # its classes have no common base
-        raise Error(
-            f"export: ONNX Runtime {onnxruntime.__version__} refuses the model: {error}"
-        ) from error
+        raise Error(f"export: ONNX Runtime {__version__} refuses the model: {error}") from error
     found: NDArray[np.float32] = result
     return found

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's name)
 from torch import Tensor
 
-from .. import ShapeError
+from .. import DtypeError, ShapeError
 from ._once import FirstDerivative
 from ._settings import Settings, Tensors
 
@@ -29,10 +29,11 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool, native: bool)
         z = _native(x, s, t, training)  # first, for the overhead of small x
         if z is not None:
             return z
+    if not x.is_floating_point():
+        raise DtypeError(f"Norm: x must have elements of a floating-point type, got {x.dtype}")
     if s.traits.scale == "none":
-        return x
-    # A compiler refuses second derivatives itself.
-    if s.traits.detaches and not torch.compiler.is_compiling() and torch.is_grad_enabled():
+        return x.clone()  # what stands behind may change it in place
+    if s.traits.detaches and _may_derive():
         x = FirstDerivative.apply(x)
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     gain, bias, alpha = (None if v is None else v.to(wide.dtype) for v in t[:3])
@@ -41,6 +42,16 @@ def normalized(x: Tensor, s: Settings, t: Tensors, training: bool, native: bool)
     if z is None:
         z = _output(_composed(wide, s, t, training), wide, s, t)
     return z.to(x.dtype)
+
+
+def _may_derive() -> bool:
+    """True where a derivative may be asked for.
+
+    A compiler refuses second ones itself; what torch.jit traces holds PyTorch's operations alone.
+    """
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return False
+    return torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0
 
 
 # --- PyTorch's own norms --------------------------------------------------------------------------
@@ -61,13 +72,17 @@ def _native(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor | None
             return F.rms_norm(x, shape, t.gain, s.eps)
         return F.layer_norm(x, shape, t.gain, t.bias, s.eps)
     if s.traits.group == "channels":
-        return F.group_norm(x, groups_of(s, x), t.gain, t.bias, s.eps)
+        groups = groups_of(s, x)  # PyTorch refuses one example of rows of one element
+        return F.group_norm(x, groups, t.gain, t.bias, s.eps) if x.numel() != groups else None
+    if t.running_mean is not None and t.running_mean.dtype != x.dtype:
+        return None
     given = t.running_mean is not None and not training
     running = (t.running_mean, t.running_var, t.gain, t.bias, not given, s.momentum, s.eps)
     if s.traits.group == "batch":
         return F.batch_norm(x, *running)
-    places = x.shape[2:].numel()
-    return F.instance_norm(x, *running) if places > 1 or given else None
+    places = math.prod(x.shape[2:])  # Size.numel() would fix what a compiler takes as dynamic
+    refused = x.shape[0] == 0 or (places == 1 and not given)
+    return None if refused else F.instance_norm(x, *running)
 
 
 def groups_of(s: Settings, x: Tensor) -> int:
@@ -87,7 +102,8 @@ def _composed(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
         return (x - mean) * _reciprocal(var, s)
     rows = _clamped(x, s) if s.traits.clamp else x
     if s.traits.group == "channels":
-        rows = x.reshape(x.shape[0], groups_of(s, x), -1)
+        groups = groups_of(s, x)
+        rows = x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
     if s.traits.group == "channel":
         rows = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
     axes = _shared_axes(rows, s)
@@ -132,11 +148,11 @@ def _reciprocal(var: Tensor, s: Settings) -> Tensor:
     """1 / sigma; 0, as its derivative, where sigma is 0."""
     if s.var_eps and s.eps > 0:
         return torch.rsqrt(var + s.eps)
-    positive = var > 0
-    root = torch.where(positive, var, 1.0).sqrt()  # whose derivative at 0 is infinite
+    zero = var == 0  # not so NaN, which goes on
+    root = torch.where(zero, 1.0, var).sqrt()  # whose derivative at 0 is infinite
     if s.eps > 0:
-        return torch.where(positive, 1 / (root + s.eps), 1 / s.eps)
-    return torch.where(positive, 1 / root, 0.0)
+        return torch.where(zero, 1 / s.eps, 1 / (root + s.eps))
+    return torch.where(zero, 0.0, 1 / root)
 
 
 def _clamped(x: Tensor, s: Settings) -> Tensor:

@@ -1,7 +1,7 @@
 """backend="normlab": the engine's fused kernels on PyTorch's tape.
 
-Two ways lead to the same passes: `normlab::norm` is an operator that compilers see; without a
-compiler `_Normalize` has a fraction of its overhead.
+Two ways lead to the same passes: `normlab::norm` is an operator that compilers see; without
+them `_Normalize` has a fraction of its overhead.
 """
 
 from typing import Any
@@ -15,23 +15,34 @@ from ._formula import update_running
 from ._once import FORWARD_MODE, Refused
 from ._settings import Settings, Tensors
 
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def is_watched(x: Tensor) -> bool:
+    """True where the passes would go unseen, or would find no memory.
+
+    Under compilers, tracers and dispatch modes, and for wrappers such as FakeTensor.
+    """
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return True
+    return torch._C._len_torch_dispatch_stack() > 0 or type(x) not in _PLAIN
+
 
 def normalized(x: Tensor, s: Settings, t: Tensors, training: bool) -> Tensor:
     """z; an x that is not contiguous is copied first."""
     if s.traits.scale == "none":
-        return x
+        return x.clone()  # what stands behind may change it in place
     if x.device.type != "cpu":
         raise DeviceError(
             f'Norm: backend="normlab" takes the CPU\'s tensors, x is on {x.device}; use "torch"'
         )
     updates = t.running_mean is not None and training
-    x = x.contiguous()
-    if torch.compiler.is_compiling():
-        z, moments = _operators.normalized(x, s, t, training, updates)
+    if is_watched(x):
+        z, moments = _operators.normalized(x.contiguous(), s, t, training, updates)
     elif torch.is_grad_enabled():  # no tape, no saved tensors otherwise
-        z, moments = _Normalize.apply(x, *t, s, training, updates)
+        z, moments = _Normalize.apply(_passes.readable(x), *t, s, training, updates)
     else:
-        z, _, _, moments = _passes.forward(x, t, s, training, updates)
+        z, _, _, moments = _passes.forward(_passes.readable(x), t, s, training, updates)
     if updates:
         _update(t, moments, s, x.numel())
     return z
@@ -72,7 +83,8 @@ class _Normalize(torch.autograd.Function):
         s, training = ctx.how
         t = Tensors(gain, None, alpha, mean, var)
         needs = ctx.needs_input_grad[:4]
-        grads = _passes.backward(dz.contiguous(), x, (statistics, extremes), t, s, training, needs)
+        dz = _passes.readable(dz)
+        grads = _passes.backward(dz, x, (statistics, extremes), t, s, training, needs)
         if torch.is_grad_enabled():  # create_graph=True
             sources = [v for v in (dz, x, gain, alpha) if v is not None]
             grads = tuple(g if g is None else Refused.apply(g, *sources) for g in grads)

@@ -29,14 +29,13 @@ class Kind(NamedTuple):
 
 def kind_of(module: Any) -> Kind | None:
     """The module as a norm; None if it is none, or none that is known."""
-    if isinstance(module, Norm):
+    if isinstance(module, Norm) and type(module).forward is Norm.forward:
         s = module.settings
         return Kind(s.variant, s.traits.group, module.shape, s.eps, s.groups)
     for classes, describe in _KINDS:
         for cls in classes:
             if isinstance(module, cls):  # a subclass may compute something else
-                same = type(module).forward is cls.forward or cls in _BATCH
-                return describe(module) if same else None
+                return describe(module) if type(module).forward is cls.forward else None
     return _looking_like_rms(module)
 
 
@@ -103,7 +102,7 @@ def chooser(what: str, which: Which) -> Callable[[str, Any], bool]:
         return which
     if isinstance(which, str):
         which = (which,)
-    patterns = tuple(which)
+    patterns = tuple(which) if isinstance(which, Iterable) else (which,)
     if not all(isinstance(pattern, str) for pattern in patterns):
         raise ArgumentError(f"{what} must be names of layers or a function of name and module")
     return lambda name, module: any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -3,6 +3,7 @@
 A compiler sees them whole, and fuses nothing into them.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ def _rows(x: Tensor, s: Settings, given: bool) -> int:
     if group == "batch" or (group == "channel" and given):
         return x.shape[1]  # type: ignore[no-any-return, unused-ignore]
     if group == "row":
-        return x.shape[: x.dim() - s.axes].numel()  # type: ignore[no-any-return, unused-ignore]
+        return math.prod(x.shape[: x.dim() - s.axes])  # Size.numel() would fix a dynamic batch
     groups = groups_of(s, x) if group == "channels" else x.shape[1]
     return x.shape[0] * groups  # type: ignore[no-any-return, unused-ignore]
 

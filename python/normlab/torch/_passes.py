@@ -35,6 +35,12 @@ def _taken(*results: Any) -> tuple[Any, ...]:
     return tuple(None if r is None else torch.from_dlpack(r) for r in results)
 
 
+def readable(x: Tensor) -> Tensor:
+    """x, or a copy whose memory holds its values in order: no stride, sign or zero is implied."""
+    x = x.contiguous()
+    return x.clone() if x.is_neg() or x._is_zerotensor() else x
+
+
 def forward(x: Tensor, t: Tensors, s: Settings, training: bool, moments: bool) -> tuple[Any, ...]:
     """z, statistics, extremes and moments, None where there are none. Nothing is updated."""
     # In training running statistics are for the caller to update, from the moments.

@@ -1,20 +1,26 @@
 """Every norm variant as a module of PyTorch's."""
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from .. import ArgumentError, ShapeError
+from .. import ArgumentError, DtypeError, ShapeError
 from . import _formula, _kernels
 from ._settings import TRAITS, Settings, Tensors, check_settings
 
 _BACKENDS = (None, "torch", "normlab")
-_PLAIN = (Tensor, nn.Parameter)
 _FAST = (torch.float32, torch.float64)
 # Below so many elements PyTorch's own norms are faster (tests/bench/torch_norm.py).
 _FEW = 1 << 19
+
+
+_NESTED = (
+    "Norm: x must not be a nested tensor; nn.TransformerEncoder makes none with "
+    "enable_nested_tensor=False"
+)
 
 
 class Norm(nn.Module):
@@ -45,6 +51,7 @@ class Norm(nn.Module):
 
     Raises:
         ArgumentError: An option that the variant does not take, or out of its range.
+        DtypeError: An option of another type.
 
     Source: Xu et al., "Understanding and Improving Layer Normalization", NeurIPS 2019.
     """
@@ -67,12 +74,15 @@ class Norm(nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
-        self.settings = Settings(
-            *(variant, len(self.shape), float(eps), denominator, float(C), float(k)),
-            *(groups or 0, float(momentum), float(topk_share)),
+        self.shape = _lengths(shape)
+        given = Settings(
+            *(variant, len(self.shape), eps, denominator, C, k, groups or 0, momentum, topk_share)
         )
-        check_settings(self.settings, self.shape, track_running_stats)
+        check_settings(given, self.shape, track_running_stats)
+        self.settings = given._replace(
+            eps=float(eps), C=float(C), k=float(k), groups=int(groups or 0),
+            momentum=float(momentum), topk_share=float(topk_share),
+        )  # fmt: skip
         if backend not in _BACKENDS:
             raise ArgumentError(
                 f"Norm: backend must be 'torch', 'normlab' or None, got {backend!r}"
@@ -123,10 +133,13 @@ class Norm(nn.Module):
     @property
     def eps(self) -> float:
         """As ``nn.LayerNorm`` has it."""
-        return self.settings.eps
+        is_layer_norm = self.variant == "layernorm" and self._has_native
+        return self.settings.eps if is_layer_norm else _OwnEps(self.settings.eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape and dtype of x; ShapeError for another shape than the module's."""
+        if x.is_nested:
+            raise ShapeError(_NESTED)
         s, shape = self.settings, self.shape
         there = x.shape[1 : 1 + len(shape)] if self._by_channel else x.shape[-len(shape) :]
         if there != shape or (self._by_channel and len(shape) not in (1, x.dim() - 1)):
@@ -151,9 +164,7 @@ class Norm(nn.Module):
         """The backend that is faster for x, among those that can take it."""
         if self._has_native and (x.numel() < _FEW or self._by_channel):
             return "torch"
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return "torch"
-        if type(x) not in _PLAIN or x.device.type != "cpu" or x.dtype not in _FAST:
+        if _kernels.is_watched(x) or x.device.type != "cpu" or x.dtype not in _FAST:
             return "torch"
         if not x.is_contiguous() or any(v is not None and v.dtype != x.dtype for v in t):
             return "torch"
@@ -162,14 +173,41 @@ class Norm(nn.Module):
     def extra_repr(self) -> str:
         """The variant, the shape and the settings that are not the usual ones."""
         usual = Settings(self.variant, self.settings.axes)
-        changed = (
+        changed = [
             f"{name}={value!r}"
             for name, value in self.settings._asdict().items()
             if value != getattr(usual, name)
-        )
+        ]
+        if self.settings.traits.group == "channel" and self.running_mean is not None:
+            changed.append("track_running_stats=True")
         backend = () if self.backend is None else (f"backend={self.backend!r}",)
         shape = self.shape[0] if len(self.shape) == 1 else self.shape
         return ", ".join((repr(self.variant), str(shape), *changed, *backend))
+
+
+def _lengths(shape: Any) -> tuple[int, ...]:
+    """One length or several as a tuple."""
+    try:
+        lengths = (shape,) if hasattr(shape, "__index__") else shape
+        return tuple(int(index(length)) for length in lengths)
+    except TypeError:
+        raise DtypeError(f"Norm: shape must be an int or several, got {shape!r}") from None
+
+
+class _OwnEps(float):
+    """The eps of a norm that is no LayerNorm: never the same as another one's.
+
+    nn.TransformerEncoderLayer takes two norms of the same eps for LayerNorms, which its fused
+    kernel for inference computes without calling them.
+    """
+
+    __hash__ = float.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return not isinstance(other, _OwnEps) and float(self) == other
+
+    def __ne__(self, other: object) -> bool:  # what PyTorch asks
+        return True
 
 
 def _is_transformed() -> bool:

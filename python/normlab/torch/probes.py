@@ -7,12 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import ArgumentError, NormRecord, RowMoments, from_dlpack, row_moments
+from .. import ArgumentError, DtypeError, NormRecord, RowMoments, from_dlpack, row_moments
 from .._html import probe_html
 from ._kinds import Kind, Which, check_model, chooser, kind_of
 from .modules import Norm
 
 _FIELDS = ("x", "z", "dz", "dx")
+_TRANSFORMED = (
+    "probe: records no call under torch.func's transforms, whose tensors stand for others; "
+    "stop() it before"
+)
 
 
 class probe:  # noqa: N801 (as nl.probe)
@@ -41,7 +45,9 @@ class probe:  # noqa: N801 (as nl.probe)
             and module; None: all.
 
     Raises:
-        ArgumentError: ``every`` is less than 1, no layer is left, or the model is compiled.
+        ArgumentError: ``every`` is less than 1, no layer is left, or the model is compiled. In a
+            call of the model: it is under torch.func, or a norm returns no tensor.
+        DtypeError: ``every`` is no int.
         TypeError: The model is no ``torch.nn.Module``.
 
     Source: Xu et al., NeurIPS 2019, Theorem 1.
@@ -49,6 +55,8 @@ class probe:  # noqa: N801 (as nl.probe)
 
     def __init__(self, model: nn.Module, every: int = 1, layers: Which = None) -> None:
         check_model("probe", model)
+        if not isinstance(every, int):
+            raise DtypeError(f"probe: every must be int, got {every!r}")
         if every < 1:
             raise ArgumentError(f"probe: every must be at least 1, got {every}")
         _check_not_compiled(model)
@@ -73,7 +81,8 @@ class probe:  # noqa: N801 (as nl.probe)
             assert kind is not None
             layer = _Layer(self, name or type(module).__name__, module, kind)
             before = module.register_forward_pre_hook(layer.before, with_kwargs=True)
-            self._hooks += [before, module.register_forward_hook(layer.behind)]
+            behind = module.register_forward_hook(layer.behind, always_call=True)
+            self._hooks += [before, behind]
         return self
 
     def stop(self) -> None:
@@ -139,25 +148,30 @@ def _check_not_compiled(model: Any) -> None:
 class _Layer:
     """The hooks of one norm."""
 
-    def __init__(self, owner: probe, name: str, module: Any, kind: Kind) -> None:
+    def __init__(self, owner: probe | None, name: str, module: Any, kind: Kind) -> None:
         self._owner, self._name, self._kind = owner, name, kind
         self._entered: _Record | None = None  # between the two hooks
         self._x: Tensor | None = None  # what the record is to measure; None if it has been
-        self._ungraded: _Record | None = None  # of the last pass, if that recorded no gradient
+        self._ungraded: list[_Record] = []  # of this step's passes that recorded no gradient
         self._clips = _clip_of(module)
+
+    def __reduce__(self) -> Any:
+        """Of a copied or saved model the hooks do nothing: the probe looks into the original."""
+        return _Layer, (None, self._name, None, self._kind)
 
     def before(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Opens a record, and gives the norm an x of its own, whose gradient is dx."""
-        self._entered = self._x = None  # a call may have failed
         values = args or tuple(kwargs.values())
-        if not values or not isinstance(values[0], Tensor):
+        if self._owner is None or not values or not isinstance(values[0], Tensor):
             return None
+        if torch._C._are_functorch_transforms_active():
+            raise ArgumentError(_TRANSFORMED)
         x, graded = values[0], torch.is_grad_enabled()
         if _is_recomputing():  # the first pass, without a gradient, has been measured
-            record, self._ungraded = self._ungraded, None
+            record = self._ungraded.pop() if self._ungraded else None
         else:
             record, self._x = self._owner._open(self._name, self._kind), x.detach()
-            self._ungraded = None if graded else record
+            self._note(record, graded)
         self._entered = record
         if record is None or not (graded and x.requires_grad):
             return None
@@ -167,11 +181,23 @@ class _Layer:
             return (own, *args[1:]), kwargs
         return args, {**kwargs, next(iter(kwargs)): own}
 
+    def _note(self, record: "_Record | None", graded: bool) -> None:
+        """Keeps the record of a pass without a gradient: the last one is the first to have one."""
+        if record is None or (self._ungraded and self._ungraded[-1].step != record.step):
+            self._ungraded = []
+        if record is not None and not graded:
+            self._ungraded.append(record)
+
     def behind(self, module: Any, args: tuple[Any, ...], z: Any) -> None:
-        """Measures x and z, and waits for dz."""
+        """Measures x and z, and waits for dz. z is None if the call has failed."""
         (record, x), self._entered, self._x = (self._entered, self._x), None, None
-        if record is None:
+        if record is None or z is None:
             return
+        if not isinstance(z, Tensor):
+            raise ArgumentError(
+                f"probe: {self._name} returns a {type(z).__name__} instead of a tensor; "
+                "leave it out with layers="
+            )
         if x is not None:
             if self._clips is not None:
                 record.values["clipped"] = self._clips(x, z.detach(), self._kind)
@@ -206,7 +232,7 @@ def _clip_of(module: Any) -> Callable[[Tensor, Tensor, Kind], Tensor] | None:
 
 def _rows(v: Tensor, kind: Kind) -> Tensor:
     """The values in float32 or wider, as (rows, elements of a row)."""
-    v = v.detach()
+    v = v.detach().contiguous().values() if v.is_nested else v.detach()
     wide = v if v.dtype == torch.float64 else v.float()
     if kind.group == "row":
         length = torch.Size(kind.shape).numel()

@@ -32,7 +32,7 @@ def probed(records: Sequence[NormRecord]) -> "Figure":
         The figure, which a notebook shows where it ends a cell.
 
     Raises:
-        ArgumentError: No record has a gradient.
+        ArgumentError: There is no record, or none has a gradient.
 
     Example:
         >>> net = nl.nn.Sequential(nl.nn.Linear(4, 8), nl.nn.Norm("layernorm", 8))
@@ -43,6 +43,10 @@ def probed(records: Sequence[NormRecord]) -> "Figure":
     """
     from .settings import settings
 
+    if not records:
+        raise ArgumentError(
+            "probed: there is no record: call the model inside `with`; compiled code calls no hooks"
+        )
     found = [record for record in records if record.has_gradient]
     if not found:
         raise ArgumentError(
