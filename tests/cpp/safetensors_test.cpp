@@ -146,6 +146,9 @@ TEST_CASE("safetensors: refuses files that lie", "[io]") {
       {file_of(one("F32", "[9223372036854775808]", "[0,4]"), d4), "below 2^63"},
       {file_of(one("F32", "[4611686018427387904,4]", "[0,0]")), "does not fit"},
       {file_of(one("U8", "[4294967296,4294967296]", "[0,0]")), "does not fit"},
+      // Beside a zero the product counts, too; that of the elements as they are held is larger.
+      {file_of(one("F32", "[0,1223372036854775808]", "[0,0]")), "does not fit its 0 bytes"},
+      {file_of(one("F16", "[2305843009213693950,0]", "[0,0]")), "does not fit its 0 bytes"},
       {file_of(one("U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]"), "x"), "more than 8 axes"},
       {file_of(one("U8", "[1,]", "[0,1]"), "x"), "non-negative integer"},
       {file_of(one("U8", "[1]", "[0,1,1]"), "x"), "more than two data_offsets"},

@@ -61,23 +61,26 @@ Storage::~Storage() {
   }
 }
 
-namespace {
-
-/// Bytes of a tensor, checked for negative lengths and overflow. Lengths beside a zero count too,
-/// as in NumPy: no product of a shape's lengths overflows.
-int64_t checked_bytes(const Shape& shape, DType dtype) {
+std::optional<int64_t> bytes_of(const Shape& shape, int64_t element) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 2;
-  int64_t bytes = size_of(dtype);
-  bool none = false;
+  int64_t bytes = element;
   for (const int64_t length : shape) {
-    check(length >= 0, "tensor", "lengths must not be negative, got shape ", shape);
-    none = none || length == 0;
     if (length == 0) continue;
-    check(bytes <= kMost / length, "tensor", "shape ", shape,
-          " has more elements than memory can address");
+    if (bytes > kMost / length) return std::nullopt;
     bytes *= length;
   }
-  return none ? 0 : bytes;
+  return shape.numel() == 0 ? 0 : bytes;
+}
+
+namespace {
+
+/// Bytes of a tensor, checked for negative lengths and overflow.
+int64_t checked_bytes(const Shape& shape, DType dtype) {
+  for (const int64_t length : shape)
+    check(length >= 0, "tensor", "lengths must not be negative, got shape ", shape);
+  const std::optional<int64_t> bytes = bytes_of(shape, size_of(dtype));
+  check(bytes.has_value(), "tensor", "shape ", shape, " has more elements than memory can address");
+  return *bytes;
 }
 
 Tensor on_storage(std::shared_ptr<Storage> storage, int64_t offset, const Shape& shape,

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include "normlab/autograd.h"
 #include "normlab/tensor.h"
@@ -42,6 +43,10 @@ template <class T>
 T* device_data_or_null(const Tensor& x) {
   return x.defined() ? static_cast<T*>(device_data(x)) : nullptr;
 }
+
+/// Bytes of a tensor whose elements have `element` bytes; nullopt if memory cannot address them.
+/// Lengths beside a zero count too, as in NumPy: no product of a shape's lengths overflows.
+std::optional<int64_t> bytes_of(const Shape& shape, int64_t element);
 
 /// The multi-index of element k of a tensor of that shape.
 Shape position(const Shape& shape, int64_t k);
