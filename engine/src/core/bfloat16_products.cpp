@@ -22,7 +22,7 @@ bool is_amd() {
 #endif
 }
 
-Bfloat16Unit detect() {
+Bfloat16Unit detect_unit() {
   const char* variable = std::getenv("NORMLAB_BFLOAT16");
   const std::string_view wish = variable ? variable : "";
   if (wish == "float32") return Bfloat16Unit::none;
@@ -38,7 +38,7 @@ bool has_bfloat16_products() {
 }
 
 Bfloat16Unit bfloat16_unit() {
-  static const Bfloat16Unit found = detect();
+  static const Bfloat16Unit found = detect_unit();
   return found;
 }
 

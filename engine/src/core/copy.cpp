@@ -9,17 +9,13 @@ namespace {
 
 constexpr int64_t kBlock = 1 << 18;
 
-bool aligned(const void* p) {
-  return reinterpret_cast<uintptr_t>(p) % 64 == 0;
-}
-
 }  // namespace
 
 void copy_bytes(void* to, const void* from, int64_t bytes) {
   // Reading each line before it is overwritten costs a third of the traffic of a large copy; but
   // what lies in the caches of all threads together is copied faster through them.
   const bool stream =
-      aligned(to) && aligned(from) && 4 * bytes >= last_cache_bytes() * num_threads();
+      on_cache_line(to) && on_cache_line(from) && 4 * bytes >= last_cache_bytes() * num_threads();
   const auto& kernels = accumulate_kernels_for_cpu();
   parallel_blocks(bytes, kBlock, 1, [&](int64_t begin, int64_t end) {
     char* out = static_cast<char*>(to) + begin;

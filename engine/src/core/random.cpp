@@ -11,8 +11,7 @@
 namespace normlab {
 namespace {
 
-constexpr int64_t kBlock = 4096;  ///< a multiple of every batch of words
-constexpr int64_t kWords = 512;   ///< 64-bit words drawn at once
+constexpr int64_t kWords = 512;  ///< 64-bit words drawn at once
 __extension__ typedef unsigned __int128 uint128;
 
 /// Reserves the blocks for n numbers.
@@ -97,7 +96,7 @@ Tensor rand(const Shape& shape, double low, double high, DType dtype, Generator&
     return z;
   }
   const Stream stream = reserve(generator, z.numel(), 4);
-  parallel_blocks(z.numel(), kBlock, 2, [&](int64_t begin, int64_t end) {
+  parallel_blocks(z.numel(), kRandomBlock, 2, [&](int64_t begin, int64_t end) {
     random_kernels_for_cpu().uniform(stream.from(begin, 4), static_cast<float>(low),
                                      static_cast<float>(high), z.data<float>() + begin,
                                      end - begin);
@@ -114,7 +113,7 @@ Tensor randn(const Shape& shape, double mean, double std, DType dtype, Generator
     return z;
   }
   const Stream stream = reserve(generator, z.numel(), 4);
-  parallel_blocks(z.numel(), kBlock, 4, [&](int64_t begin, int64_t end) {
+  parallel_blocks(z.numel(), kRandomBlock, 4, [&](int64_t begin, int64_t end) {
     random_kernels_for_cpu().normal(stream.from(begin, 4), static_cast<float>(mean),
                                     static_cast<float>(std), z.data<float>() + begin, end - begin);
   });

@@ -6,6 +6,9 @@
 
 namespace normlab {
 
+/// Numbers that a thread draws at once: a multiple of every batch of words.
+inline constexpr int64_t kRandomBlock = 4096;
+
 /// A seed's stream from one block on, as kernels need it.
 struct Stream {
   uint64_t seed, block;

@@ -6,7 +6,7 @@
 namespace normlab {
 namespace {
 
-Isa detect() {
+Isa detect_isa() {
   Isa best = Isa::baseline;
 #if defined(__x86_64__) && defined(NORMLAB_MULTI_ISA)
   __builtin_cpu_init();
@@ -25,7 +25,7 @@ Isa detect() {
 }  // namespace
 
 Isa isa() {
-  static const Isa found = detect();
+  static const Isa found = detect_isa();
   return found;
 }
 

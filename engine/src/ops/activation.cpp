@@ -8,7 +8,6 @@
 namespace normlab {
 namespace {
 
-constexpr int64_t kBlock = 4096;
 constexpr int64_t kCost = 8;
 
 const UnaryOp& op_of(Activation activation) {
@@ -58,7 +57,7 @@ template <class T>
 void add_bias_and_activate(T* z, const T* bias, T* before, int64_t rows, int64_t width,
                            Activation activation) {
   if (width == 0 || (activation == Activation::none && !bias && !before)) return;
-  const int64_t block = std::max<int64_t>(kBlock / width, 1);
+  const int64_t block = std::max<int64_t>(kElementsAtOnce / width, 1);
   parallel_blocks(rows, block, width * kCost, [&](int64_t begin, int64_t end) {
     activate_rows(z + begin * width, bias, before ? before + begin * width : nullptr, end - begin,
                   width, activation);

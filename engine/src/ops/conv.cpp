@@ -37,26 +37,26 @@ void check_operands(const Tensor& x, const Tensor& weight, const Tensor& bias, i
 }
 
 /// The most that the kernels can count with.
-constexpr int64_t kMost = 1 << 30;
+constexpr int64_t kMostPlaces = 1 << 30;
 
 /// The kernel along one axis.
-struct Axis {
+struct KernelAxis {
   const char* name;
   int64_t n, kernel, stride, dilation;
 
   void check_steps() const {
-    check<ArgumentError>(stride >= 1 && stride <= kMost, "conv2d", "stride_", name,
-                         " must be in [1, ", kMost, "], got ", stride);
-    check<ArgumentError>(dilation >= 1 && dilation <= kMost, "conv2d", "dilation_", name,
-                         " must be in [1, ", kMost, "], got ", dilation);
-    check(kernel == 1 || (kernel - 1) <= kMost / dilation, "conv2d", "a kernel of ", kernel,
-          " dilated by ", dilation, " along ", name, " is wider than ", kMost);
+    check<ArgumentError>(stride >= 1 && stride <= kMostPlaces, "conv2d", "stride_", name,
+                         " must be in [1, ", kMostPlaces, "], got ", stride);
+    check<ArgumentError>(dilation >= 1 && dilation <= kMostPlaces, "conv2d", "dilation_", name,
+                         " must be in [1, ", kMostPlaces, "], got ", dilation);
+    check(kernel == 1 || (kernel - 1) <= kMostPlaces / dilation, "conv2d", "a kernel of ", kernel,
+          " dilated by ", dilation, " along ", name, " is wider than ", kMostPlaces);
   }
   /// Its places with that much padding on each side.
   int64_t places(int64_t padding) const {
     check_steps();
-    check<ArgumentError>(padding >= 0 && padding <= kMost, "conv2d", "padding_", name,
-                         " must be in [0, ", kMost, "], got ", padding);
+    check<ArgumentError>(padding >= 0 && padding <= kMostPlaces, "conv2d", "padding_", name,
+                         " must be in [0, ", kMostPlaces, "], got ", padding);
     const int64_t span = (kernel - 1) * dilation + 1;
     check(span <= n + 2 * padding, "conv2d", "the kernel must fit into the padded input, got ",
           span, " against ", n, " + 2 * ", padding, " along ", name,
@@ -93,8 +93,8 @@ ConvShape shape_of(const Tensor& x, const Tensor& weight, const Conv2dOptions& o
   s.dilation_h = o.dilation_h;
   s.dilation_w = o.dilation_w;
   s.groups = o.groups;
-  const Axis h = {"h", s.H, s.KH, s.stride_h, s.dilation_h};
-  const Axis w = {"w", s.W, s.KW, s.stride_w, s.dilation_w};
+  const KernelAxis h = {"h", s.H, s.KH, s.stride_h, s.dilation_h};
+  const KernelAxis w = {"w", s.W, s.KW, s.stride_w, s.dilation_w};
   if (o.same) check_no_padding(o);
   s.padding_h = o.same ? h.same_padding() : o.padding_h;
   s.padding_w = o.same ? w.same_padding() : o.padding_w;
@@ -147,7 +147,7 @@ void run_forward(const Convolution& call, const double* x, const double* w, cons
 }
 
 /// Tensors kept for backward: x and weight where a gradient needs them, and the activation's.
-struct Kept {
+struct KeptForBackward {
   Saved x, weight, activation;
 };
 
@@ -174,7 +174,8 @@ Tensor forward_on_gpu(const Convolution& call, const Tensor& x, const Tensor& we
   return z;
 }
 
-Grads backward_on_gpu(const Convolution& call, const Kept& kept, const Tensor& dz, Needs needs) {
+Grads backward_on_gpu(const Convolution& call, const KeptForBackward& kept, const Tensor& dz,
+                      Needs needs) {
   const ConvShape& s = call.s;
   const cuda::ConvFunctions& gpu = *cuda::backend().conv;
   const auto wanted = [&](bool need, const Shape& shape) {
@@ -250,7 +251,8 @@ Tensor wanted(bool need, const Shape& shape, T*& data) {
 }
 
 template <class T>
-Grads backward(const Convolution& call, const Kept& kept, const Tensor& dz, Needs needs) {
+Grads backward(const Convolution& call, const KeptForBackward& kept, const Tensor& dz,
+               Needs needs) {
   const ConvShape& s = call.s;
   const bool fused = call.fused() && !call.rounded && (call.direct_weights || !needs[1]);
   const Tensor dpre =
@@ -288,7 +290,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
     Tensor z = x.device() == Device::cuda ? forward_on_gpu(call, x, weight, bias, recorded, before)
                                           : forward<T>(call, x, weight, bias, recorded, before);
     if (!recorded) return z;
-    Kept kept;
+    KeptForBackward kept;
     if (weight.requires_grad()) kept.x = Saved(x);
     if (x.requires_grad()) kept.weight = Saved(weight);
     if (call.activation != Activation::none) kept.activation = Saved(before.defined() ? before : z);

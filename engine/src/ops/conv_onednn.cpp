@@ -30,7 +30,7 @@ struct Layout {
 };
 
 /// One pass over a few images: x is x or dx, w is w or dw, z is z or dz.
-struct Convolution {
+struct CompiledPass {
   dnnl::primitive primitive;
   Layout x, w, z;
   memory::desc bias, scratchpad;
@@ -83,18 +83,18 @@ Description description_of(const ConvShape& s, int64_t images, Pass pass, bool h
   return d;
 }
 
-Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias, bool rounded) {
+CompiledPass compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias, bool rounded) {
   constexpr auto algorithm = dnnl::algorithm::convolution_direct;
   const dnnl::engine& engine = onednn::engine();
   const Description d = description_of(s, images, pass, has_bias, rounded);
   const auto finished = [&](dnnl::primitive primitive, const memory::desc& x, const memory::desc& w,
                             const memory::desc& z, const memory::desc& scratchpad) {
-    return Convolution{std::move(primitive),
-                       layout_of(d.x, x, pass == Pass::data),
-                       layout_of(d.w, w, pass == Pass::weights),
-                       layout_of(d.z, z, pass == Pass::forward),
-                       d.bias,
-                       scratchpad};
+    return CompiledPass{std::move(primitive),
+                        layout_of(d.x, x, pass == Pass::data),
+                        layout_of(d.w, w, pass == Pass::weights),
+                        layout_of(d.z, z, pass == Pass::forward),
+                        d.bias,
+                        scratchpad};
   };
   const dnnl::convolution_forward::primitive_desc forward(
       engine, dnnl::prop_kind::forward_training, algorithm, d.x_any, d.w_any, d.bias, d.z_any,
@@ -116,10 +116,10 @@ Convolution compile(const ConvShape& s, int64_t images, Pass pass, bool has_bias
                   weights.diff_weights_desc(), weights.diff_dst_desc(), weights.scratchpad_desc());
 }
 
-std::shared_ptr<const Convolution> convolution(const ConvShape& s, int64_t images, Pass pass,
-                                               bool has_bias) {
+std::shared_ptr<const CompiledPass> convolution(const ConvShape& s, int64_t images, Pass pass,
+                                                bool has_bias) {
   const InOneDnn in_onednn;  // not while the cache itself is being made, either
-  static onednn::Cache<Convolution> cache;
+  static onednn::Cache<CompiledPass> cache;
   const bool rounded = multiplies_bfloat16(DType::float32);
   const onednn::Key key = {static_cast<int64_t>(pass),
                            has_bias,
@@ -179,8 +179,8 @@ class Images {
     if (s.N % kImages != 0) rest_ = convolution(s, s.N % kImages, pass, has_bias);
   }
   int64_t runs() const { return (s_.N + kImages - 1) / kImages; }
-  const Convolution* full() const { return full_.get(); }
-  const Convolution* rest() const { return rest_.get(); }
+  const CompiledPass* full() const { return full_.get(); }
+  const CompiledPass* rest() const { return rest_.get(); }
 
   /// Calls body(convolution, i) for every run i, on all threads.
   template <class Body>
@@ -192,7 +192,7 @@ class Images {
 
  private:
   const ConvShape& s_;
-  std::shared_ptr<const Convolution> full_, rest_;
+  std::shared_ptr<const CompiledPass> full_, rest_;
 };
 
 /// The weights as both primitives of a pass want them.
@@ -205,16 +205,16 @@ class Weights {
     if (images.rest()) rest_.emplace(images.rest()->w, const_cast<float*>(w), false);
     full_convolution_ = images.full();
   }
-  memory of(const Convolution& c) const {
+  memory of(const CompiledPass& c) const {
     return &c == full_convolution_ ? full_->own() : rest_->own();
   }
 
  private:
   std::optional<BlockedOperand> full_, rest_;
-  const Convolution* full_convolution_;
+  const CompiledPass* full_convolution_;
 };
 
-void execute(const Convolution& c, std::unordered_map<int, memory> arguments) {
+void execute(const CompiledPass& c, std::unordered_map<int, memory> arguments) {
   const onednn::Scratch scratchpad(static_cast<int64_t>(c.scratchpad.get_size()));
   arguments.emplace(DNNL_ARG_SCRATCHPAD, at(c.scratchpad, scratchpad.as()));
   const onednn::SignalsWait signals;  // some convolutions are products of matrices
@@ -225,7 +225,7 @@ void input_gradient(const ConvShape& s, const float* w, const float* dz, float* 
   const int64_t in = kImages * s.C * s.H * s.W, out = kImages * s.O * s.OH * s.OW;
   const Images images(s, Pass::data, false);
   const Weights weights(images, w);
-  images.run([&](const Convolution& c, int64_t i) {
+  images.run([&](const CompiledPass& c, int64_t i) {
     const BlockedOperand g(c.z, const_cast<float*>(dz + i * out), false),
         to(c.x, dx + i * in, true);
     execute(c, {{DNNL_ARG_DIFF_DST, g.own()},
@@ -241,7 +241,7 @@ void weight_gradient(const ConvShape& s, const float* x, const float* dz, float*
   const Images images(s, Pass::weights, false);
   const onednn::Scratch scratch(images.runs() * n * static_cast<int64_t>(sizeof(float)));
   float* parts = scratch.as<float>();
-  images.run([&](const Convolution& c, int64_t i) {
+  images.run([&](const CompiledPass& c, int64_t i) {
     const BlockedOperand from(c.x, const_cast<float*>(x + i * in), false),
         g(c.z, const_cast<float*>(dz + i * out), false), to(c.w, parts + i * n, true);
     execute(c, {{DNNL_ARG_SRC, from.own()},
@@ -259,7 +259,7 @@ void conv_forward_onednn(const ConvShape& s, const float* x, const float* w, con
   const int64_t in = kImages * s.C * s.H * s.W, out = kImages * s.O * s.OH * s.OW;
   const Images images(s, Pass::forward, bias != nullptr);
   const Weights weights(images, w);
-  images.run([&](const Convolution& c, int64_t i) {
+  images.run([&](const CompiledPass& c, int64_t i) {
     const BlockedOperand from(c.x, const_cast<float*>(x + i * in), false),
         to(c.z, z + i * out, true);
     std::unordered_map<int, memory> arguments = {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/dispatch.h"
+#include "core/random.h"
 #include "core/tensor_impl.h"
 #include "cpu/parallel.h"
 #include "cuda/graph.h"
@@ -13,8 +14,6 @@
 
 namespace normlab {
 namespace {
-
-constexpr int64_t kBlock = 4096;  ///< a multiple of every batch of words
 
 /// A stretch of the stream, from which backward draws again what forward did.
 struct Mask {
@@ -56,7 +55,7 @@ Tensor drop(const Tensor& x, const Mask& mask) {
     using T = decltype(type);
     const T* from = x.data<T>();
     T* to = z.data<T>();
-    parallel_blocks(x.numel(), kBlock, 2, [&](int64_t begin, int64_t end) {
+    parallel_blocks(x.numel(), kRandomBlock, 2, [&](int64_t begin, int64_t end) {
       loop(stream.from(begin, 4), threshold, static_cast<T>(scale), from + begin, to + begin,
            end - begin);
     });

@@ -16,8 +16,6 @@
 namespace normlab {
 namespace {
 
-constexpr int64_t kBlock = 4096;
-
 int index_of(DType dtype) {
   return static_cast<int>(dtype);
 }
@@ -39,7 +37,7 @@ void* at(const Tensor& x, int64_t i) {
   return static_cast<char*>(x.raw()) + i * size_of(x.dtype());
 }
 
-const cuda::ElementwiseFunctions& on_gpu() {
+const cuda::ElementwiseFunctions& gpu_elementwise() {
   return *cuda::backend().elementwise;
 }
 
@@ -64,7 +62,7 @@ Tensor binary_gradient(Binary which, bool of_a, const Tensor& dz, const KeptOper
   Tensor dx = Tensor::empty(dz.shape(), dz.dtype(), dz.device());
   const Tensor va = a.get(dz.dtype()), vb = b.get(dz.dtype());
   if (dz.device() == Device::cuda) {
-    cuda::call(op.name, on_gpu().binary_backward, which, of_a, dz.dtype(),
+    cuda::call(op.name, gpu_elementwise().binary_backward, which, of_a, dz.dtype(),
                broadcast_axes(dz.shape(), {&dz, &va, &vb}), device_data(dz), source_of(va),
                source_of(vb), device_data(dx));
     return sum_to(dx, shape);
@@ -99,7 +97,7 @@ Tensor apply_checked(Binary which, const Tensor& a, const Tensor& b, Device devi
   const Shape shape = broadcast(op.name, a.shape(), b.shape());
   Tensor z = Tensor::empty(shape, a.dtype(), device);
   if (device == Device::cuda)
-    cuda::call(op.name, on_gpu().binary, which, a.dtype(), broadcast_axes(shape, {&a, &b}),
+    cuda::call(op.name, gpu_elementwise().binary, which, a.dtype(), broadcast_axes(shape, {&a, &b}),
                source_of(a), source_of(b), device_data(z));
   else
     BroadcastLoop(shape, {&a, &b})
@@ -186,8 +184,8 @@ Tensor apply_comparison(const char* name, const Tensor& a, const Tensor& b, Comp
   const Shape shape = broadcast(name, a.shape(), b.shape());
   Tensor z = Tensor::empty(shape, DType::boolean, a.device());
   if (a.device() == Device::cuda) {
-    cuda::call(name, on_gpu().compare, op, a.dtype(), broadcast_axes(shape, {&a, &b}), source_of(a),
-               source_of(b), device_data(z));
+    cuda::call(name, gpu_elementwise().compare, op, a.dtype(), broadcast_axes(shape, {&a, &b}),
+               source_of(a), source_of(b), device_data(z));
     return z;
   }
   const BinaryLoop loop =
@@ -279,10 +277,10 @@ Tensor apply(Unary which, const Tensor& x) {
   const UnaryLoop loop = loop_for(op.name, op.forward, x.dtype(), x.device());
   Tensor z = Tensor::empty(x.shape(), x.dtype(), x.device());
   if (x.device() == Device::cuda)
-    cuda::call(op.name, on_gpu().unary, which, x.dtype(), device_data(x), device_data(z),
+    cuda::call(op.name, gpu_elementwise().unary, which, x.dtype(), device_data(x), device_data(z),
                x.numel());
   else
-    parallel_blocks(x.numel(), kBlock, op.cost, [&](int64_t begin, int64_t end) {
+    parallel_blocks(x.numel(), kElementsAtOnce, op.cost, [&](int64_t begin, int64_t end) {
       loop(at(x, begin), at(z, begin), end - begin);
     });
   if (!needs_grad({x})) return z;
@@ -386,12 +384,12 @@ Tensor unary_gradient(const char* name, Unary which, const Tensor& dz, const Ten
   const UnaryOp& op = elementwise_ops_for_cpu().unary[static_cast<int>(which)];
   Tensor dx = Tensor::empty(dz.shape(), dz.dtype(), dz.device());
   if (dz.device() == Device::cuda) {
-    cuda::call(name, on_gpu().unary_backward, which, dz.dtype(), device_data(dz),
+    cuda::call(name, gpu_elementwise().unary_backward, which, dz.dtype(), device_data(dz),
                kept ? device_data(kept) : nullptr, device_data(dx), dz.numel());
     return dx;
   }
   const UnaryGradLoop loop = op.backward[index_of(dz.dtype())];
-  parallel_blocks(dz.numel(), kBlock, op.cost, [&](int64_t begin, int64_t end) {
+  parallel_blocks(dz.numel(), kElementsAtOnce, op.cost, [&](int64_t begin, int64_t end) {
     const void* value = kept ? at(kept, begin) : nullptr;
     loop(at(dz, begin), value, value, at(dx, begin), end - begin);
   });

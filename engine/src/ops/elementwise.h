@@ -11,6 +11,9 @@ namespace normlab {
 
 inline constexpr int kDTypes = 7;
 
+/// Elements that a thread takes at once.
+inline constexpr int64_t kElementsAtOnce = 4096;
+
 inline constexpr int kUnaryOps = static_cast<int>(Unary::round) + 1;
 enum class Binary {
   add,

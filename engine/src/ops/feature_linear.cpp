@@ -13,7 +13,7 @@
 namespace normlab {
 namespace {
 
-constexpr const char* kOp = "feature_linear";
+constexpr const char* kFeatureLinear = "feature_linear";
 
 // --- pairs ------------------------------------------------------------------------------------
 
@@ -43,8 +43,9 @@ PositionPairs number_rows(const int32_t* features, int64_t batch, int64_t positi
 
 void check_rows(const int32_t* features, int64_t batch, int64_t positions, int64_t rows) {
   for (int64_t k = 0; k < batch * positions; ++k)
-    check<RangeError>(0 <= features[k] && features[k] < rows, kOp, "features must be in [0, ", rows,
-                      "), got ", features[k], " at [", k / positions, ", ", k % positions, "]");
+    check<RangeError>(0 <= features[k] && features[k] < rows, kFeatureLinear,
+                      "features must be in [0, ", rows, "), got ", features[k], " at [",
+                      k / positions, ", ", k % positions, "]");
 }
 
 // --- one product a pair -----------------------------------------------------------------------
@@ -78,7 +79,7 @@ Tensor products_of(const FeaturePairs& pairs, const Tensor& rows, const Tensor& 
     p.M = count;
     p.N = n.width;
     p.K = n.inner;
-    multiply(kOp, p);
+    multiply(kFeatureLinear, p);
   });
   return products;
 }
@@ -145,7 +146,7 @@ Tensor weight_gradient(const FeaturePairs& pairs, const Tensor& rows, const Tens
     p.M = n.inner;
     p.N = n.width;
     p.K = pairs.begins[static_cast<size_t>(position + 1)] - begin;
-    multiply(kOp, p);
+    multiply(kFeatureLinear, p);
   }
   return dweight;
 }
@@ -161,7 +162,7 @@ Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor
     p.M = count;
     p.N = n.inner;
     p.K = n.width;
-    multiply(kOp, p);
+    multiply(kFeatureLinear, p);
   });
   return drows;
 }
@@ -170,22 +171,22 @@ Tensor row_gradients(const FeaturePairs& pairs, const Tensor& sums, const Tensor
 
 void check_inputs(const Tensor& table, const Tensor& features, const Tensor& weight,
                   const Tensor& bias) {
-  check_same(kOp, table, weight);
-  check<DtypeError>(is_floating(table.dtype()), kOp, "table must be float32 or float64, got ",
-                    table.dtype());
-  check<DtypeError>(features.dtype() == DType::int32, kOp, "features must be int32, got ",
-                    features.dtype());
-  check<DeviceError>(features.device() == table.device(), kOp, "features must be on ",
+  check_same(kFeatureLinear, table, weight);
+  check<DtypeError>(is_floating(table.dtype()), kFeatureLinear,
+                    "table must be float32 or float64, got ", table.dtype());
+  check<DtypeError>(features.dtype() == DType::int32, kFeatureLinear,
+                    "features must be int32, got ", features.dtype());
+  check<DeviceError>(features.device() == table.device(), kFeatureLinear, "features must be on ",
                      table.device(), " as table, are on ", features.device());
-  check(table.rank() == 2, kOp, "table must be [V, E], got ", table.shape());
-  check(features.rank() == 2, kOp, "features must be [N, P], got ", features.shape());
+  check(table.rank() == 2, kFeatureLinear, "table must be [V, E], got ", table.shape());
+  check(features.rank() == 2, kFeatureLinear, "features must be [N, P], got ", features.shape());
   check(weight.rank() == 3 && weight.size(0) == features.size(1) && weight.size(1) == table.size(1),
-        kOp, "weight must be [P, E, H] with P = ", features.size(1), " and E = ", table.size(1),
-        ", got ", weight.shape());
+        kFeatureLinear, "weight must be [P, E, H] with P = ", features.size(1),
+        " and E = ", table.size(1), ", got ", weight.shape());
   if (!bias) return;
-  check_same(kOp, table, bias);
-  check(bias.shape() == Shape{weight.size(2)}, kOp, "bias must be [", weight.size(2), "], got ",
-        bias.shape());
+  check_same(kFeatureLinear, table, bias);
+  check(bias.shape() == Shape{weight.size(2)}, kFeatureLinear, "bias must be [", weight.size(2),
+        "], got ", bias.shape());
 }
 
 /// RangeError naming place and row where a feature is not in [0, table_rows).
@@ -223,7 +224,7 @@ FeaturePairs feature_pairs(const Tensor& features, int64_t table_rows) {
 Tensor linear_of_joined_rows(const Tensor& table, const Tensor& features, const Tensor& weight,
                              const Tensor& bias) {
   const int64_t inner = features.size(1) * table.size(1);
-  const Tensor rows = taken_on_gpu(kOp, table, features, cuda::FaultKind::feature)
+  const Tensor rows = taken_on_gpu(kFeatureLinear, table, features, cuda::FaultKind::feature)
                           .reshape({features.size(0), inner});
   const Tensor z = matmul(rows, weight.reshape({inner, weight.size(2)}));
   return bias ? z + bias : z;
@@ -238,13 +239,13 @@ Tensor feature_linear(const Tensor& table, const Tensor& features, const Tensor&
   const Lengths n = {weight.size(0), weight.size(1), weight.size(2)};
   const auto pairs = std::make_shared<const FeaturePairs>(feature_pairs(features, table.size(0)));
   const Tensor index = Tensor::of<int64_t>({pairs->size()}, std::span<const int64_t>(pairs->rows));
-  return dispatch_floating(kOp, table.dtype(), [&]<class T>() {
+  return dispatch_floating(kFeatureLinear, table.dtype(), [&]<class T>() {
     const Tensor rows = take(table.detach(), index);
     Tensor z = Tensor::empty({pairs->batch, n.width}, table.dtype());
     gather(products_of(*pairs, rows, weight, n), *pairs,
            bias ? bias.data<T>() : static_cast<const T*>(nullptr), z);
     return record(
-        kOp, std::move(z), {table, weight, bias},
+        kFeatureLinear, std::move(z), {table, weight, bias},
         [=, kept = Saved(weight), shape = table.shape()](const Tensor& dz, Needs needs) -> Grads {
           Grads grads(3);
           const Tensor sums = pair_gradients<T>(*pairs, dz);

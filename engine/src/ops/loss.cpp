@@ -12,48 +12,51 @@
 namespace normlab {
 namespace {
 
-constexpr char kOp[] = "cross_entropy";
+constexpr char kCrossEntropy[] = "cross_entropy";
 
 void check_options(const CrossEntropyOptions& options) {
-  check<ArgumentError>(options.label_smoothing >= 0 && options.label_smoothing < 1, kOp,
+  check<ArgumentError>(options.label_smoothing >= 0 && options.label_smoothing < 1, kCrossEntropy,
                        "label_smoothing must be in [0, 1), got ", options.label_smoothing);
 }
 
 /// True if targets are classes; else they are probabilities, floating and of logits' shape.
 bool check_inputs(const Tensor& logits, const Tensor& targets) {
-  check_carries_gradient(kOp, "logits", logits);
-  check(logits.rank() > 0, kOp, "logits must be [..., V], got a scalar");
+  check_carries_gradient(kCrossEntropy, "logits", logits);
+  check(logits.rank() > 0, kCrossEntropy, "logits must be [..., V], got a scalar");
   const Shape rows = logits.shape().sub(0, logits.rank() - 1);
   const bool classes = targets.dtype() == DType::int32 || targets.dtype() == DType::int64;
-  check<DtypeError>(classes || carries_gradient(targets.dtype()), kOp,
+  check<DtypeError>(classes || carries_gradient(targets.dtype()), kCrossEntropy,
                     "targets must be int32 or int64 class indices of shape ", rows,
                     ", or probabilities of logits' shape and dtype, got ", targets.dtype(), " ",
                     targets.shape());
   if (classes) {
-    check(targets.shape() == rows, kOp, "targets must be ", rows,
+    check(targets.shape() == rows, kCrossEntropy, "targets must be ", rows,
           ", one class for each row of logits ", logits.shape(), ", got ", targets.shape());
   } else {
-    check(targets.shape() == logits.shape(), kOp,
+    check(targets.shape() == logits.shape(), kCrossEntropy,
           "targets that are floating are probabilities: ", "they must be ", logits.shape(),
           " as logits, got ", targets.dtype(), " ", targets.shape(),
           "; class indices must be int32 or int64");
-    check<DtypeError>(targets.dtype() == logits.dtype(), kOp, "targets must be ", logits.dtype(),
-                      " as logits, got ", targets.dtype(), "; to('", logits.dtype(), "') converts");
+    check<DtypeError>(targets.dtype() == logits.dtype(), kCrossEntropy, "targets must be ",
+                      logits.dtype(), " as logits, got ", targets.dtype(), "; to('", logits.dtype(),
+                      "') converts");
   }
-  check<DeviceError>(targets.device() == logits.device(), kOp, "targets must be on ",
+  check<DeviceError>(targets.device() == logits.device(), kCrossEntropy, "targets must be on ",
                      logits.device(), " as logits, are on ", targets.device());
   return classes;
 }
 
 void check_weight(const Tensor& logits, const Tensor& weight) {
   if (!weight.defined()) return;
-  check<DtypeError>(weight.dtype() == logits.dtype(), kOp, "weight must be ", logits.dtype(),
-                    " as logits, got ", weight.dtype(), "; to('", logits.dtype(), "') converts");
-  check(weight.shape() == Shape{logits.size(-1)}, kOp, "weight must be [", logits.size(-1),
-        "], one number for each class of logits ", logits.shape(), ", got ", weight.shape());
-  check<DeviceError>(weight.device() == logits.device(), kOp, "weight must be on ", logits.device(),
-                     " as logits, is on ", weight.device());
-  check<GradError>(!needs_grad({weight}), kOp,
+  check<DtypeError>(weight.dtype() == logits.dtype(), kCrossEntropy, "weight must be ",
+                    logits.dtype(), " as logits, got ", weight.dtype(), "; to('", logits.dtype(),
+                    "') converts");
+  check(weight.shape() == Shape{logits.size(-1)}, kCrossEntropy, "weight must be [",
+        logits.size(-1), "], one number for each class of logits ", logits.shape(), ", got ",
+        weight.shape());
+  check<DeviceError>(weight.device() == logits.device(), kCrossEntropy, "weight must be on ",
+                     logits.device(), " as logits, is on ", weight.device());
+  check<GradError>(!needs_grad({weight}), kCrossEntropy,
                    "weight is a constant here and gets no gradient; pass weight.detach()");
 }
 
@@ -66,7 +69,7 @@ Tensor checked_classes(const Tensor& targets, int64_t n, std::optional<int64_t> 
     for (int64_t r = 0, rows = classes.numel(); r < rows; ++r) {
       const int64_t target = static_cast<int64_t>(from[r]);
       const bool counts = !ignore || target != *ignore;
-      check<RangeError>(!counts || (0 <= target && target < n), kOp,
+      check<RangeError>(!counts || (0 <= target && target < n), kCrossEntropy,
                         "target classes must be in [0, ", n, "), got ", target, " in row ", r);
       to[r] = counts ? target : -1;
     }
@@ -133,7 +136,7 @@ RowLosses row_losses(const Tensor& logits, const Targets& targets) {
   const Shape shape = logits.shape().sub(0, logits.rank() - 1);
   RowLosses z{Tensor::empty({shape.numel(), kLossStats}, logits.dtype()),
               Tensor::empty(shape, logits.dtype())};
-  dispatch_floating(kOp, logits.dtype(), [&]<class T>() {
+  dispatch_floating(kCrossEntropy, logits.dtype(), [&]<class T>() {
     const LossRows<T> rows = rows_of<T>(logits, targets);
     T *stats = z.stats.data<T>(), *loss = z.loss.data<T>();
     if constexpr (std::is_same_v<T, float>)
@@ -157,7 +160,7 @@ Grads backward_of_rows(const Tensor& logits, const Targets& targets, const Tenso
     return need ? Tensor::empty(logits.shape(), logits.dtype()) : Tensor();
   };
   Tensor dx = wanted(needs[0]), dt = wanted(needs[1]);
-  dispatch_floating(kOp, logits.dtype(), [&]<class T>() {
+  dispatch_floating(kCrossEntropy, logits.dtype(), [&]<class T>() {
     const LossRows<T> rows = rows_of<T>(logits, targets);
     const T *from = logits.data<T>(), *s = stats.data<T>(), *g = scale.data<T>();
     if constexpr (std::is_same_v<T, float>) {
@@ -175,7 +178,7 @@ Grads backward_of_rows(const Tensor& logits, const Targets& targets, const Tenso
 /// The sum of the rows' losses (those that are ignored are 0) divided by `divisor`.
 Tensor reduced(const Tensor& loss, double divisor) {
   double total = 0;
-  dispatch_floating(kOp, loss.dtype(), [&]<class T>() {
+  dispatch_floating(kCrossEntropy, loss.dtype(), [&]<class T>() {
     const T* of = loss.data<T>();
     for (int64_t r = 0, rows = loss.numel(); r < rows; ++r) total += static_cast<double>(of[r]);
   });
@@ -184,7 +187,7 @@ Tensor reduced(const Tensor& loss, double divisor) {
 }
 
 /// Inputs of one loss, saved: backward() refuses one that has changed since.
-struct Kept {
+struct KeptRows {
   Saved logits, probabilities, weight;
 };
 
@@ -217,7 +220,7 @@ cuda::LossArgs gpu_args(const Tensor& logits, const Tensor& probabilities, const
   return args;
 }
 
-Grads gpu_backward(const Kept& kept, const GpuRows& rows, CrossEntropyOptions options,
+Grads gpu_backward(const KeptRows& kept, const GpuRows& rows, CrossEntropyOptions options,
                    const Tensor& dz, Needs needs) {
   const Tensor logits = kept.logits.get(), probabilities = kept.probabilities.get();
   options.weight = kept.weight.get();
@@ -229,7 +232,7 @@ Grads gpu_backward(const Kept& kept, const GpuRows& rows, CrossEntropyOptions op
   args.dz = device_data(dz);
   args.dlogits = device_data_or_null<void>(dx);
   args.dtargets = device_data_or_null<void>(dt);
-  cuda::call(kOp, cuda::backend().softmax->loss_backward, args);
+  cuda::call(kCrossEntropy, cuda::backend().softmax->loss_backward, args);
   return {dx, dt};
 }
 
@@ -251,12 +254,12 @@ Tensor gpu_cross_entropy(const Tensor& logits, const Tensor& classes, const Tens
   if (classes.defined()) args.target_dtype = classes.dtype();
   args.ignores = options.ignore_index.has_value();
   args.ignored = options.ignore_index.value_or(0);
-  args.check = cuda::value_check(kOp, shape, args.n);
+  args.check = cuda::value_check(kCrossEntropy, shape, args.n);
   args.losses = device_data(losses);
   args.loss = device_data(loss);
-  cuda::call(kOp, cuda::backend().softmax->loss, args);
-  return record(kOp, loss, {logits, probabilities},
-                [kept = Kept{Saved(logits), Saved(probabilities), Saved(options.weight)}, rows,
+  cuda::call(kCrossEntropy, cuda::backend().softmax->loss, args);
+  return record(kCrossEntropy, loss, {logits, probabilities},
+                [kept = KeptRows{Saved(logits), Saved(probabilities), Saved(options.weight)}, rows,
                  options](const Tensor& dz, Needs needs) -> Grads {
                   return gpu_backward(kept, rows, options, dz, needs);
                 });
@@ -269,7 +272,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
   check_options(options);
   const bool by_class = check_inputs(logits, targets);
   check_weight(logits, options.weight);
-  check<ArgumentError>(by_class || !options.ignore_index, kOp,
+  check<ArgumentError>(by_class || !options.ignore_index, kCrossEntropy,
                        "ignore_index is for target classes, not for probabilities");
   const Tensor classes = by_class ? targets : Tensor(), shares = by_class ? Tensor() : targets;
   if (logits.device() == Device::cuda) return gpu_cross_entropy(logits, classes, shares, options);
@@ -285,9 +288,10 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets,
   const int64_t rows = z.loss.numel();
   const double divisor = reduction == Reduction::mean ? mean_divisor(of, rows) : 1;
   return record(
-      kOp, reduction == Reduction::none ? z.loss : reduced(z.loss, divisor), {logits, shares},
-      [kept = Kept{Saved(logits), Saved(shares), Saved(options.weight)}, of, stats = z.stats, rows,
-       reduction, divisor](const Tensor& dz, Needs needs) -> Grads {
+      kCrossEntropy, reduction == Reduction::none ? z.loss : reduced(z.loss, divisor),
+      {logits, shares},
+      [kept = KeptRows{Saved(logits), Saved(shares), Saved(options.weight)}, of, stats = z.stats,
+       rows, reduction, divisor](const Tensor& dz, Needs needs) -> Grads {
         const Targets now{of.classes, kept.probabilities.get(), kept.weight.get(), of.weight_sum,
                           of.smoothing};
         return backward_of_rows(kept.logits.get(), now, stats,

@@ -31,7 +31,7 @@ struct Cut {
 /// Multiplications from which on a job is worth its start. Blocks shorter than the least make
 /// oneDNN repack the other operand too often; longer than the most leave threads idle.
 constexpr double kJobWork = 2 << 20;
-constexpr int64_t kLeastRows = 64, kLeastColumns = 128, kMost = 256, kMostMatrices = 16;
+constexpr int64_t kLeastRows = 64, kLeastColumns = 128, kMostSide = 256, kMostMatrices = 16;
 
 Cut cut_of(const MatrixProduct& p) {
   Cut cut;
@@ -42,7 +42,7 @@ Cut cut_of(const MatrixProduct& p) {
   const double worth = std::min(std::ceil(kJobWork / line), static_cast<double>(cut.side));
   const int64_t least =
       std::max(static_cast<int64_t>(worth), cut.by_rows ? kLeastRows : kLeastColumns);
-  cut.blocks = std::max<int64_t>(cut.side / std::max(std::min(cut.side / 16, kMost), least), 1);
+  cut.blocks = std::max<int64_t>(cut.side / std::max(std::min(cut.side / 16, kMostSide), least), 1);
   cut.length = ((cut.side + cut.blocks - 1) / cut.blocks + 15) / 16 * 16;
   cut.blocks = (cut.side + cut.length - 1) / cut.length;
   if (cut.blocks == 1) {

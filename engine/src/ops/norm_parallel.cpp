@@ -64,10 +64,6 @@ int64_t block_rows(const NormProblem<T>& p, int64_t rows) {
   return (rows + window - 1) / window * window;
 }
 
-bool aligned(const void* p) {
-  return reinterpret_cast<uintptr_t>(p) % 64 == 0;
-}
-
 /// Without parameters every row is the simple case. The result goes past the caches if x, z, dz and
 /// dx together do not fit them: reading each line before it is overwritten would cost a third of
 /// the traffic.
@@ -75,7 +71,7 @@ template <class T>
 void choose_kernels(NormProblem<T>& p, const T* result) {
   if (!p.gain && !p.bias && !p.dgain && !p.dbias) p.segment = 0;
   const int64_t bytes = p.rows * p.H * static_cast<int64_t>(sizeof(T));
-  p.stream = result && p.segment == 0 && p.H % 16 == 0 && aligned(result) &&
+  p.stream = result && p.segment == 0 && p.H % 16 == 0 && on_cache_line(result) &&
              4 * bytes >= last_cache_bytes();
 }
 

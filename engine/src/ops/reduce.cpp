@@ -16,7 +16,7 @@ namespace {
 
 /// Which axes are reduced, and how: groups of neighbouring axes one after the other, the last group
 /// first (axes of length 1 do not separate neighbours).
-struct Plan {
+struct ReducedAxes {
   std::vector<bool> reduced;
   std::vector<AxisView> passes;  ///< at least one
   int64_t n = 1;                 ///< elements that make one of the result
@@ -54,8 +54,8 @@ std::vector<AxisView> passes_over(const Shape& shape, const std::vector<bool>& r
   return passes;
 }
 
-Plan plan(const char* op, const Shape& shape, const std::vector<int>& axes, bool keepdim) {
-  Plan p;
+ReducedAxes plan(const char* op, const Shape& shape, const std::vector<int>& axes, bool keepdim) {
+  ReducedAxes p;
   p.reduced = marked(op, shape, axes);
   p.passes = passes_over(shape, p.reduced);
   p.kept = shape;
@@ -68,12 +68,12 @@ Plan plan(const char* op, const Shape& shape, const std::vector<int>& axes, bool
   return p;
 }
 
-const cuda::ReduceFunctions& on_gpu() {
+const cuda::ReduceFunctions& gpu_reductions() {
   return *cuda::backend().reduce;
 }
 
 Tensor gpu_scratch(AxisView view) {
-  return Tensor::empty({on_gpu().scratch(view)}, DType::uint8, Device::cuda);
+  return Tensor::empty({gpu_reductions().scratch(view)}, DType::uint8, Device::cuda);
 }
 
 /// scale * sum of x over one group of axes, or of (x - center)^2 where a center is given; integers
@@ -83,8 +83,9 @@ Tensor sum_pass(const char* op, const Tensor& x, const Tensor& center, AxisView 
   const DType own = carries_gradient(x.dtype()) ? x.dtype() : DType::int64;
   Tensor z = Tensor::empty(result, dtype.value_or(own), x.device());
   if (x.device() == Device::cuda) {
-    cuda::call(op, on_gpu().sum, x.dtype(), device_data(x), center ? device_data(center) : nullptr,
-               view, scale, device_data(gpu_scratch(view)), z.dtype(), device_data(z));
+    cuda::call(op, gpu_reductions().sum, x.dtype(), device_data(x),
+               center ? device_data(center) : nullptr, view, scale, device_data(gpu_scratch(view)),
+               z.dtype(), device_data(z));
     return z;
   }
   dispatch(x.dtype(), [&]<class T>() {
@@ -102,7 +103,7 @@ Tensor sum_pass(const char* op, const Tensor& x, const Tensor& center, AxisView 
   return z;
 }
 
-Tensor scaled_sum(const char* op, const Tensor& x, const Plan& p, double scale) {
+Tensor scaled_sum(const char* op, const Tensor& x, const ReducedAxes& p, double scale) {
   if (is_stored_only(x)) return scaled_sum(op, x.to(DType::float32), p, scale).to(DType::bfloat16);
   Tensor z = x;
   for (size_t k = 0; k + 1 < p.passes.size(); ++k)
@@ -118,7 +119,7 @@ struct Greatest {
   Tensor value, place;
 };
 
-Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
+Greatest greatest(const char* op, const Tensor& x, const ReducedAxes& p) {
   check<DtypeError>(x.dtype() != DType::bfloat16, op,
                     "does not take bfloat16; to('float32') converts");
   check(p.n > 0, op, "no elements to choose from in shape ", x.shape());
@@ -126,8 +127,9 @@ Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
              Tensor::empty(p.result, DType::int64, x.device())};
   const AxisView view = p.passes[0];
   if (x.device() == Device::cuda) {
-    cuda::call(op, on_gpu().max, x.dtype(), device_data(x), view, device_data(gpu_scratch(view)),
-               device_data(g.value), static_cast<int64_t*>(device_data(g.place)));
+    cuda::call(op, gpu_reductions().max, x.dtype(), device_data(x), view,
+               device_data(gpu_scratch(view)), device_data(g.value),
+               static_cast<int64_t*>(device_data(g.place)));
     return g;
   }
   int64_t* place = g.place.data<int64_t>();
@@ -144,7 +146,7 @@ Greatest greatest(const char* op, const Tensor& x, const Plan& p) {
 Tensor max_backward(const Tensor& dz, const Tensor& place, AxisView view, const Shape& shape) {
   if (dz.device() == Device::cuda) {
     Tensor dx = Tensor::empty(shape, dz.dtype(), dz.device());
-    cuda::call("max", on_gpu().max_backward, dz.dtype(), device_data(dz),
+    cuda::call("max", gpu_reductions().max_backward, dz.dtype(), device_data(dz),
                static_cast<const int64_t*>(device_data(place)), view, device_data(dx));
     return dx;
   }
@@ -164,7 +166,7 @@ Tensor max_backward(const Tensor& dz, const Tensor& place, AxisView view, const 
 
 /// Over one axis or all: one pass in either case.
 Tensor max_over(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  const Plan p = plan("max", x.shape(), axes, keepdim);
+  const ReducedAxes p = plan("max", x.shape(), axes, keepdim);
   const Greatest g = greatest("max", x, p);
   return record(
       "max", g.value, {x},
@@ -174,7 +176,7 @@ Tensor max_over(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
 }
 
 /// The variance of groups of axes that are not neighbours: they are put last first.
-Tensor var_of_transposed(const Tensor& x, const Plan& p, int correction) {
+Tensor var_of_transposed(const Tensor& x, const ReducedAxes& p, int correction) {
   std::vector<int> order, last;
   for (const bool reduced : {false, true}) {
     for (int i = 0; i < x.rank(); ++i) {
@@ -190,7 +192,7 @@ Tensor var_backward(const Tensor& x, const Tensor& center, const Tensor& dz, Axi
                     double scale) {
   Tensor dx = Tensor::empty(x.shape(), x.dtype(), x.device());
   if (x.device() == Device::cuda) {
-    cuda::call("var", on_gpu().var_backward, x.dtype(), device_data(x), device_data(center),
+    cuda::call("var", gpu_reductions().var_backward, x.dtype(), device_data(x), device_data(center),
                device_data(dz), view, scale, device_data(dx));
     return dx;
   }
@@ -241,7 +243,7 @@ Tensor column_sums(const char* name, const Tensor& x, int64_t width) {
 }
 
 Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  const Plan p = plan("sum", x.shape(), axes, keepdim);
+  const ReducedAxes p = plan("sum", x.shape(), axes, keepdim);
   return record("sum", scaled_sum("sum", x, p, 1.0), {x},
                 [kept = p.kept, shape = x.shape()](const Tensor& dz, Needs) -> Grads {
                   return {expand(view_of(dz, 0, kept), shape)};
@@ -249,7 +251,7 @@ Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
 }
 
 Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
-  const Plan p = plan("mean", x.shape(), axes, keepdim);
+  const ReducedAxes p = plan("mean", x.shape(), axes, keepdim);
   check(p.n > 0, "mean", "no elements to average in shape ", x.shape());
   if (!carries_gradient(x.dtype())) return mean_of_integers(x, axes, keepdim, p.n);
   const double scale = 1.0 / static_cast<double>(p.n);
@@ -262,7 +264,7 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
 Tensor var(const Tensor& x, const std::vector<int>& axes, bool keepdim, int correction) {
   check_floating("var", x);
   check<ArgumentError>(correction >= 0, "var", "correction must not be negative, got ", correction);
-  const Plan p = plan("var", x.shape(), axes, keepdim);
+  const ReducedAxes p = plan("var", x.shape(), axes, keepdim);
   check(p.n > correction, "var", "needs more than correction = ", correction,
         " elements to reduce, got ", p.n, " in shape ", x.shape());
   if (p.passes.size() > 1) return var_of_transposed(x, p, correction);
@@ -279,7 +281,7 @@ Tensor logsumexp(const Tensor& x, const std::vector<int>& axes, bool keepdim) {
   check_carries_gradient("logsumexp", "x", x);
   if (x.dtype() == DType::bfloat16)
     return logsumexp(x.to(DType::float32), axes, keepdim).to(DType::bfloat16);
-  const Plan p = plan("logsumexp", x.shape(), axes, keepdim);
+  const ReducedAxes p = plan("logsumexp", x.shape(), axes, keepdim);
   Tensor z = Tensor::full(p.kept, -kInf, x.dtype(), x.device());
   if (p.n > 0) {
     const NoGrad no_grad;
