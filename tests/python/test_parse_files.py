@@ -265,6 +265,15 @@ def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_the_model_is_not_the_output(model: Path, tmp_path: Path) -> None:
+    content, link = model.read_bytes(), tmp_path / "link"
+    link.symlink_to(model)
+    for path in (model, link):
+        message = refused(model, "-o", path, lines=b"the dog .\n")[1]
+        assert f"--output: {path} is the model, which would be overwritten" in message
+    assert model.read_bytes() == content
+
+
 @pytest.mark.skipif(ROOT, reason="root may write everything")
 def test_a_file_that_must_not_be_written(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "out"

@@ -360,6 +360,13 @@ def test_generate_says_what_is_wrong(model: Path, arguments: list[str], message:
     assert "Traceback" not in ran.stderr and ran.stdout == ""
 
 
+def test_generate_does_not_write_on_its_model(model: Path) -> None:
+    content = model.read_bytes()
+    ran = normlab("generate", str(model), "--prompt", "a", "-o", str(model))
+    assert ran.returncode == 2 and "is the model, which would be overwritten" in ran.stderr
+    assert model.read_bytes() == content
+
+
 def test_generate_and_predict_name_each_others_models(model: Path, tmp_path: Path) -> None:
     ran = normlab("predict", str(model), lines="a line\n")
     assert ran.returncode == 2 and "it is a model for normlab generate" in ran.stderr

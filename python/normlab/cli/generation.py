@@ -10,7 +10,7 @@ import normlab as nl
 from normlab import _output, text_io
 
 from .console import INTERRUPTED, examples
-from .models import Out, load_for
+from .models import Out, check_kept, load_for
 from .values import MOST_COUNT, MOST_SEED, at_most, finite, path
 
 GENERATE_EXAMPLES = examples(
@@ -47,6 +47,7 @@ def generate(
     from normlab import language
 
     _check_numbers(length, seed, temperature, top_k)
+    check_kept(model, output)
     text_io.check_open(reads=False, writes=output in (None, "-"))
     if output not in (None, "-"):
         _output.need_no_output()

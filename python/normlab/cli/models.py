@@ -1,5 +1,6 @@
 """normlab predict, parse and translate: trained models on files and standard input."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,7 +88,7 @@ def predict(
 
     if logits and probabilities:
         raise nl.ArgumentError("--logits, --probabilities: one or the other")
-    with _filtering(files, output) as out:
+    with _filtering(model, files, output) as out:
         loaded = load_for(load_model, path("MODEL", model), "predict")
         code = filters.predict(
             loaded,
@@ -143,7 +144,7 @@ def parse(
         raise nl.ArgumentError(f"{', '.join(given)}: the input is one or the other")
     if retag and not conllu:
         raise nl.ArgumentError("--retag: needs --conllu; other input has no tags")
-    with _filtering(files, output) as out:
+    with _filtering(model, files, output) as out:
         code = filters.parse(
             load_for(load_model, path("MODEL", model), "parse"),
             model,
@@ -183,7 +184,7 @@ def translate(
 
     at_most("--beam", beam, MOST_COUNT)
     finite("--alpha", alpha)
-    with _filtering(files, output) as out:
+    with _filtering(model, files, output) as out:
         loaded = load_for(load_model, path("MODEL", model), "translate")
         code = filters.translate(
             loaded, files or [], out, beam=beam, alpha=alpha, skip_bad=skip_bad
@@ -207,9 +208,16 @@ def load_for(load: Callable[[Path], _T], path: Path, command: str) -> _T:
         raise nl.FileError(f"{error}; it is a model for normlab {other}") from error
 
 
+def check_kept(model: str, output: str | None) -> None:
+    """ArgumentError if the output would take the model's place."""
+    if output not in (None, "-") and os.path.realpath(output) == os.path.realpath(model):
+        raise nl.ArgumentError(f"--output: {output} is the model, which would be overwritten")
+
+
 @contextmanager
-def _filtering(files: list[str] | None, output: str | None) -> Iterator[text_io.Output]:
+def _filtering(model: str, files: list[str] | None, output: str | None) -> Iterator[text_io.Output]:
     """The output, opened after a check that all inputs and the output can be opened."""
+    check_kept(model, output)
     text_io.check_open(reads="-" in (files or ["-"]), writes=output is None or output == "-")
     text_io.check_files(files or [])
     if output not in (None, "-"):
