@@ -227,7 +227,13 @@ def test_lower_case_is_a_setting(corpus: Path) -> None:
     found = nl.data.parallel(corpus, "en", "de")
     data = tensors(found, SETTINGS.subwords, lower=True)
     assert not any(any(c.isupper() for c in piece) for piece in data.subwords.pieces())
-    assert data.splits["test"].texts[1][0].islower()
+    test = data.splits["test"]
+    assert test.texts == (found.test.source, found.test.target), "as the scores need them"
+    assert any(line != line.lower() for line in test.texts[1])
+    assert data.subwords.decode(test.outputs.tokens.tolist()).islower()
+    assert translate_task(lower=True).settings.lower and not translate_task().settings.lower
+    assert translate_task(lower=True).words[-1] == "--lower"
+    assert translate_task(paper=True).words[-1] == "--paper"
 
 
 def test_names_and_languages() -> None:

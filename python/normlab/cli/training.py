@@ -121,6 +121,13 @@ def study(
         bool,
         flag("--paper", help="The authors' network and training of De-En; for translate."),
     ] = False,
+    lower: Annotated[
+        bool,
+        flag(
+            "--lower",
+            help="Train in lower case, in which papers score Multi30k; for translate.",
+        ),
+    ] = False,
     norm: Annotated[
         list[str] | None,
         typer.Option(
@@ -229,6 +236,7 @@ def study(
                 "source": source,
                 "target": target,
                 "paper": paper_size or None,
+                "lower": lower or None,
             },
         ),
         norms=values.norms(norm or ["paper"]),

@@ -1,6 +1,6 @@
 """Aligned text as a translator's network takes it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,21 +61,20 @@ def tensors(found: ParallelData, subwords: int, *, lower: bool = False) -> Trans
     Args:
         found: The corpus.
         subwords: How many are learned, from the training sentences of both languages.
-        lower: Everything in lower case.
+        lower: The network sees lower case alone; the texts stay as they are.
     """
-    splits = {
-        name: tuple(
-            [translate.lower_case(line) if lower else line for line in side]
-            for side in (split.source, split.target)
-        )
-        for name, split in found.splits.items()
-    }
+    cased: Callable[[str], str] = translate.lower_case if lower else str
     learned = translate.learn_subwords(
-        (line for side in splits["train"] for line in side), subwords
+        (cased(line) for side in (found.train.source, found.train.target) for line in side),
+        subwords,
     )
     pairs = {
-        name: _pairs(f"{found.origin}: {name}", (source, target), learned)
-        for name, (source, target) in splits.items()
+        name: _pairs(
+            f"{found.origin}: {name}",
+            (split.source, split.target),
+            lambda line: learned.encode(cased(line)),
+        )
+        for name, split in found.splits.items()
     }
     made = f"stand-in pairs {direction(found.source, found.target)} (generated)"
     warning = made if found.generated else ""
@@ -96,8 +95,10 @@ def direction(source: str, target: str) -> str:
     return f"{source.capitalize()}-{target.capitalize()}"
 
 
-def _pairs(what: str, texts: tuple[list[str], list[str]], subwords: translate.Subwords) -> Pairs:
-    source, target = ([subwords.encode(line) for line in lines] for lines in texts)
+def _pairs(
+    what: str, texts: tuple[list[str], list[str]], encode: Callable[[str], list[int]]
+) -> Pairs:
+    source, target = ([encode(line) for line in lines] for lines in texts)
     lengths = np.array([max(map(len, pair)) + 1 for pair in zip(source, target, strict=True)])
     if lengths.max() > POSITIONS:
         place = int(lengths.argmax()) + 1
