@@ -72,7 +72,7 @@ def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unpacked(sdist: Path) -> Path:
     with tarfile.open(sdist) as archive:
-        archive.extractall(sdist.parent, filter="data")
+        archive.extractall(sdist.parent)
     return sdist.with_name(f"normlab-{nl.__version__}")
 
 

@@ -240,8 +240,8 @@ void check_layout(const InputFile& file, std::vector<Entry>& entries, int64_t by
     // A widened tensor may be too large where its file is not.
     const bool fits = bytes_of(e.shape, size_of(e.format->dtype)).has_value() &&
                       bytes_of(e.shape, e.format->size) == e.end - e.begin;
-    file.check(fits, who, " of shape ", e.shape, " and dtype ",
-               e.format->name, " does not fit its ", e.end - e.begin, " bytes");
+    file.check(fits, who, " of shape ", e.shape, " and dtype ", e.format->name,
+               " does not fit its ", e.end - e.begin, " bytes");
     at = e.end;
   }
   file.check(at == bytes, "has ", bytes, " bytes of data, its tensors ", at);
