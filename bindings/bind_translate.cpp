@@ -145,7 +145,7 @@ tables are one parameter, ``target.weight``.
 // --- search -----------------------------------------------------------------------------------
 
 constexpr char kSearchArguments[] = R"doc(
-    beam: beginnings that are kept; 1: the most probable subword each time (greedy).
+    beam: beginnings that are kept, 1 to 1000; 1: the most probable subword each time (greedy).
     alpha: exponent of the length penalty.
     penalty: "power": n^alpha for n subwords with the end (fairseq); "gnmt": ((5 + n) / 6)^alpha
         (Wu et al. 2016).
@@ -171,7 +171,8 @@ Returns:
     (subwords without marks, log probability over the length penalty) of each.
 
 Raises:
-    ArgumentError: beam or sentences below 1, or a sentence that is too long, with its number.
+    ArgumentError: beam out of range, sentences below 1, or a sentence that is too long, with its
+        number.
 
 Example:
     >>> net = nl.translate.Translator(5, 5, size=8, heads=2, layers=1, decoder_layers=1)

@@ -450,4 +450,6 @@ TEST_CASE("optim: schedules", "[optim]") {
   CHECK_THROWS_AS(inverse_sqrt(1, 1, -0.1), ArgumentError);
   CHECK_THROWS_AS(cosine(1, -1), ArgumentError);
   CHECK_THROWS_AS(cosine(1, 5, 6), ArgumentError);
+  for (const Schedule& schedule : {constant(1), warmup, root, half})
+    CHECK_THROWS_AS(schedule(-1), ArgumentError);
 }

@@ -63,6 +63,7 @@ def test_the_host_application_says_what_is_wrong(tmp_path: Path, run: Run) -> No
         ([path, "", "3"], b"the prompt must have a character or more"),
         ([path, "z", "3"], b'does not know character 1 of the prompt, "z"'),
         ([path, "a", "x"], b"LENGTH must be a number, is x"),
+        ([path, "a", "-1"], b"LENGTH must be 0 or more, is -1"),
         ([path, "a", "3", "-1"], b"SEED must be a number, is -1"),
         ([path, "a", "3", "1", "-1"], b"temperature must be finite and 0 or more"),
     ):

@@ -226,8 +226,9 @@ def test_searches_that_are_refused():
         nl.ArgumentError, match="sentence 1 has 6 subwords, the model takes at most 5"
     ):
         search(net, [[5], [5] * 6])
-    with pytest.raises(nl.ArgumentError, match="beam must be at least 1, got 0"):
-        search(net, [[5]], beam=0)
+    for beam in (0, 1001):
+        with pytest.raises(nl.ArgumentError, match=f"beam must be 1 to 1000, got {beam}"):
+            search(net, [[5]], beam=beam)
     with pytest.raises(nl.ArgumentError, match="penalty: must be 'power' or 'gnmt', got \"x\""):
         search(net, [[5]], penalty="x")
 

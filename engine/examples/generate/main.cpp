@@ -27,6 +27,7 @@ Number number_of(const char* name, const char* text) {
 int run(int argc, char** argv) {
   const nl::language::Model model = nl::language::load_model(argv[1]);
   const auto length = number_of<int64_t>("LENGTH", argv[3]);
+  if (length < 0) throw nl::ArgumentError("LENGTH must be 0 or more, is " + std::string(argv[3]));
   nl::language::Sampling sampling;
   if (argc > 4) sampling.seed = number_of<uint64_t>("SEED", argv[4]);
   if (argc > 5) sampling.temperature = number_of<double>("TEMPERATURE", argv[5]);

@@ -66,7 +66,7 @@ const char* name_of(LengthPenalty penalty);
 LengthPenalty length_penalty_named(const std::string& name);
 
 struct SearchOptions {
-  int64_t beam = 5;  ///< 1: the most probable subword each time (greedy)
+  int64_t beam = 5;  ///< 1 to 1000; 1: the most probable subword each time (greedy)
   double alpha = 1.0;
   LengthPenalty penalty = LengthPenalty::power;
   int64_t sentences = 63;  ///< at most so many at a time; no result depends on it
@@ -84,8 +84,9 @@ struct Hypothesis {
 /// its source and 50 subwords more, and has no unknown ones. Equal scores: the beginning that was
 /// better, then the lower number. On the CPU a sentence's result does not depend on the others, to
 /// the last bit.
-/// @throws ArgumentError  beam or sentences below 1, alpha not finite, a sentence that is too long
-///                        with its number.
+/// @throws ArgumentError  beam out of range, sentences below 1, alpha not finite, a sentence that
+/// is
+///                        too long with its number.
 std::vector<Hypothesis> search(Translator& translator,
                                const std::vector<std::vector<int64_t>>& sources,
                                const SearchOptions& options = {});

@@ -12,7 +12,7 @@ import normlab as nl
 from normlab import _output, text_io
 
 from .console import INTERRUPTED, examples, flag
-from .values import MOST_COUNT, at_most, finite, path
+from .values import finite, path
 
 PREDICT_EXAMPLES = examples(
     "normlab study --task rt --norm adanorm --seeds 1 --save --out rt",
@@ -164,7 +164,9 @@ def translate(
     output: Out = None,
     beam: Annotated[
         int,
-        typer.Option(min=1, help="Beginnings that the search keeps; 1: always the likeliest."),
+        typer.Option(
+            min=1, max=1000, help="Beginnings that the search keeps; 1: always the likeliest."
+        ),
     ] = 5,
     alpha: Annotated[
         float, typer.Option(help="Exponent of the length penalty: more favours longer lines.")
@@ -182,7 +184,6 @@ def translate(
     from normlab import filters
     from normlab.translate import load_model
 
-    at_most("--beam", beam, MOST_COUNT)
     finite("--alpha", alpha)
     with _filtering(model, files, output) as out:
         loaded = load_for(load_model, path("MODEL", model), "translate")

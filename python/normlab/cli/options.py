@@ -44,6 +44,7 @@ def seeds_here(seeds: list[str] | None, quick: bool) -> list[int]:
 
 def jobs_here(jobs: int | None, scheduler: str | None, threads: int) -> int:
     """Runs at a time in this process, by the options; ArgumentError for --jobs with --scheduler."""
+    values.counts(jobs=jobs)
     if scheduler is None:
         # Runs side by side do not wait for each other: faster than one run on all threads.
         return jobs or min(threads, _MOST_JOBS)

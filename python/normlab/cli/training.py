@@ -224,6 +224,7 @@ def study(
 
     _output.need_no_output()
     folder = values.path("--out", out)
+    values.counts(epochs=epochs, patience=patience, batch=batch, threads=threads)
     shared = (threads or nl.num_threads()) if device is Device.cpu else 1
     jobs_now = jobs_here(jobs, scheduler, shared)
     plan = Study(

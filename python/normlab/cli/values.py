@@ -9,6 +9,7 @@ import normlab as nl
 
 MOST_SEED, MOST_COUNT = 2**64 - 1, 2**63 - 1  # that the engine takes
 _MOST_SEEDS = 1_000_000
+_MOST_OF_STUDY = 2**31 - 1  # whose products fit the engine's numbers
 _MANY = ("--task", "--norm", "--seeds", "--C")  # options of several values
 
 
@@ -81,6 +82,12 @@ def at_most(option: str, number: int | None, most: int) -> int | None:
     if number is not None and number > most:
         raise nl.ArgumentError(f"{option}: must be at most {most:,}, is {number:,}")
     return number
+
+
+def counts(**options: int | None) -> None:
+    """ArgumentError for an option of a study that is larger than any study's."""
+    for name, number in options.items():
+        at_most(f"--{name}", number, _MOST_OF_STUDY)
 
 
 def seeds(words: list[str]) -> list[int]:

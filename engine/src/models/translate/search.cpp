@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kPenaltyNames[] = {"power", "gnmt"};
 constexpr int64_t kLengthFactor = 2, kLengthMore = 50;
+constexpr int64_t kWidestBeam = 1000;  // beginnings of one sentence that memory always holds
 
 double penalty_of(int64_t length, const SearchOptions& options) {
   const auto n = static_cast<double>(length);
@@ -169,7 +170,8 @@ class Group {
 
 void check_search(const Translator& translator, const std::vector<std::vector<int64_t>>& sources,
                   const SearchOptions& options) {
-  check<ArgumentError>(options.beam >= 1, "search", "beam must be at least 1, got ", options.beam);
+  check<ArgumentError>(options.beam >= 1 && options.beam <= kWidestBeam, "search",
+                       "beam must be 1 to ", kWidestBeam, ", got ", options.beam);
   check<ArgumentError>(options.sentences >= 1, "search", "sentences must be at least 1, got ",
                        options.sentences);
   check<ArgumentError>(std::isfinite(options.alpha), "search", "alpha must be finite, got ",
