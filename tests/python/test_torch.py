@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (tests/run
 
 import normlab as nl  # noqa: E402
 import normlab.torch as nlt  # noqa: E402
-from normlab.torch import _operators  # noqa: E402
+from normlab.torch import _kernels, _operators  # noqa: E402
 from normlab.torch._settings import TRAITS, Settings  # noqa: E402
 
 VARIANTS = nl.norm_variants()
@@ -234,6 +234,29 @@ def test_numbers_beyond_the_range_of_squares() -> None:
     own = nlt.Norm("layernorm_simple", 33, backend="normlab")(x)
     torch.testing.assert_close(own, expected)
     assert z.shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("variant", "rows", "uses_kernels"),
+    [
+        ("layernorm", 4, False),
+        ("layernorm_simple", 4, False),
+        ("layernorm", 16384, True),
+        ("rmsnorm", 4, True),
+        ("adanorm", 4, True),
+        ("groupnorm", 4, False),
+    ],
+)
+def test_the_default_takes_the_faster_backend(
+    monkeypatch: pytest.MonkeyPatch, variant: str, rows: int, uses_kernels: bool
+) -> None:
+    calls: list[str] = []
+    kernels = _kernels.normalized
+    monkeypatch.setattr(_kernels, "normalized", lambda *a: calls.append(variant) or kernels(*a))
+    x = torch.randn(rows, 32)
+    z = nlt.Norm(variant, 32)(x)
+    assert bool(calls) == uses_kernels
+    torch.testing.assert_close(z, nlt.Norm(variant, 32, backend="torch")(x))
 
 
 @each_variant

@@ -5,6 +5,7 @@ from operator import index
 from typing import Any, NoReturn
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (PyTorch's name)
 from torch import Tensor, nn
 
 from .. import ArgumentError, DtypeError, ShapeError
@@ -13,7 +14,7 @@ from ._settings import TRAITS, Settings, Tensors, check_settings
 
 _BACKENDS = (None, "torch", "normlab")
 _FAST = (torch.float32, torch.float64)
-# Below so many elements PyTorch's own norms are faster (tests/bench/torch_norm.py).
+# Below so many elements PyTorch's own layer_norm is faster (tests/bench/torch_norm.py).
 _FEW = 1 << 19
 
 
@@ -91,6 +92,8 @@ class Norm(nn.Module):
         # Plain attributes: what each call reads.
         self._by_channel = self.settings.by_channel
         self._has_native = _formula.has_native(self.settings)
+        traits = self.settings.traits
+        self._by_layer_norm = self._has_native and (traits.group, traits.scale) == ("row", "std")
         self._make(track_running_stats, {"device": device, "dtype": dtype})
 
     def _make(self, track_running_stats: bool, factory: dict[str, Any]) -> None:
@@ -144,6 +147,11 @@ class Norm(nn.Module):
         there = x.shape[1 : 1 + len(shape)] if self._by_channel else x.shape[-len(shape) :]
         if there != shape or (self._by_channel and len(shape) not in (1, x.dim() - 1)):
             self._refuse(x)
+        dtype = x.dtype
+        if self._by_layer_norm and self.backend is None and dtype in _FAST and x.numel() < _FEW:
+            gain, bias = self.weight, self.bias  # at once: the rest costs half of such a norm
+            if (gain is None or gain.dtype is dtype) and (bias is None or bias.dtype is dtype):
+                return F.layer_norm(x, shape, gain, bias, s.eps)
         t = Tensors(self.weight, self.bias, self.alpha, self.running_mean, self.running_var)
         if t.running_mean is not None and self.training and x.numel():
             self.num_batches_tracked.add_(1)
@@ -162,7 +170,9 @@ class Norm(nn.Module):
 
     def _faster(self, x: Tensor, t: Tensors) -> str:
         """The backend that is faster for x, among those that can take it."""
-        if self._has_native and (x.numel() < _FEW or self._by_channel):
+        if self._by_layer_norm and x.numel() < _FEW:
+            return "torch"
+        if self._has_native and self._by_channel:
             return "torch"
         if _kernels.is_watched(x) or x.device.type != "cpu" or x.dtype not in _FAST:
             return "torch"
