@@ -45,6 +45,7 @@ def measured(step: Callable[[], object], steps: int, clock: Callable[[], float])
 
 def row(variant: str, shape: str, a: argparse.Namespace) -> str:
     rows, cols = map(int, shape.split("x"))
+    torch.compiler.reset()  # after eight modules it would compile no more
     x, dz = torch.randn(rows, cols, requires_grad=True), torch.randn(rows, cols)
 
     def step_of(module: torch.nn.Module) -> Callable[[], object]:
