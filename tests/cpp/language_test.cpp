@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <map>
-#include <random>
 
 #include "catch.h"
 #include "device.h"
@@ -24,6 +22,7 @@ using test::contains;
 using test::error_of;
 using test::Folder;
 using test::read_bytes;
+using test::refusals_of_damage;
 using test::same_bits;
 
 namespace {
@@ -369,21 +368,7 @@ TEST_CASE("language model files: wrong ones are refused in words", "[language]")
 TEST_CASE("language model files: damaged bytes are an error or a model", "[language]") {
   const Folder folder;
   language::save_model(folder.file(), small_model());
-  const std::string whole = read_bytes(folder.file());
-  const size_t header = 8 + static_cast<size_t>(*reinterpret_cast<const uint64_t*>(whole.data()));
-  std::mt19937 random(5);
-  int refused = 0;
-  for (int i = 0; i < 1000; ++i) {
-    std::string bytes = whole;
-    for (size_t n = 1 + random() % 3; n > 0; --n)
-      bytes[random() % header] ^= static_cast<char>(1 << random() % 8);
-    if (i % 10 == 0) bytes.resize(random() % whole.size());
-    std::ofstream(folder.file(), std::ios::binary) << bytes;
-    try {
-      logits_of(language::load_model(folder.file()), {1, 2});
-    } catch (const FileError&) {
-      ++refused;
-    }
-  }
-  CHECK(refused > 600);
+  CHECK(refusals_of_damage(folder.file(), 1000, [&] {
+          logits_of(language::load_model(folder.file()), {1, 2});
+        }) > 600);
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <random>
+
 #include "catch.h"
 #include "errors.h"
 #include "folder.h"
@@ -24,6 +26,30 @@ std::string error_after(const Damage& damage, TensorFile file, const Load& load_
   const std::string message = error_of<FileError>([&] { load_model(folder.file()); });
   CHECK(contains(message, folder.file()));
   return message;
+}
+
+/// Damages the file `count` times: bits of its header are flipped, and each tenth time it is cut.
+/// `use` loads it and works with what it loads. Returns how often that was a FileError; any other
+/// error ends the test.
+template <class Use>
+int refusals_of_damage(const std::string& path, int count, const Use& use) {
+  const std::string whole = read_bytes(path);
+  const size_t header = 8 + static_cast<size_t>(*reinterpret_cast<const uint64_t*>(whole.data()));
+  std::mt19937 random(5);
+  int refused = 0;
+  for (int i = 0; i < count; ++i) {
+    std::string bytes = whole;
+    for (size_t n = 1 + random() % 3; n > 0; --n)
+      bytes[random() % header] ^= static_cast<char>(1 << random() % 8);
+    if (i % 10 == 0) bytes.resize(random() % whole.size());
+    write_bytes(path, bytes);
+    try {
+      use();
+    } catch (const FileError&) {
+      ++refused;
+    }
+  }
+  return refused;
 }
 
 }  // namespace normlab::test

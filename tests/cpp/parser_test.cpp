@@ -23,6 +23,7 @@ using namespace normlab::parse;
 using test::error_of;
 using test::max_difference;
 using test::read_bytes;
+using test::refusals_of_damage;
 using test::same_bits;
 using test::write_bytes;
 
@@ -1027,24 +1028,11 @@ TEST_CASE("parser files: files that are none", "[parse]") {
 TEST_CASE("parser files: damaged bytes are an error or a model, never a crash", "[parse]") {
   const Folder folder;
   save_model(folder.file(), random_model());
-  const std::string whole = read_bytes(folder.file());
-  const size_t header = 8 + static_cast<size_t>(*reinterpret_cast<const uint64_t*>(whole.data()));
   const std::vector<Sentence> given = without_tags(treebank(3, 9, 19));
-  std::mt19937 random(5);
-  int refused = 0;
-  for (int i = 0; i < 600; ++i) {
-    std::string bytes = whole;
-    for (size_t n = 1 + random() % 3; n > 0; --n)
-      bytes[random() % header] ^= static_cast<char>(1 << random() % 8);
-    if (i % 10 == 0) bytes.resize(random() % whole.size());
-    write_bytes(folder.file(), bytes);
-    try {
-      const Model model = load_model(folder.file());
-      CHECK(are_trees(parsed(Parser(model), given), model.vocabulary));
-    } catch (const FileError&) {
-      ++refused;
-    }
-  }
+  const int refused = refusals_of_damage(folder.file(), 600, [&] {
+    const Model model = load_model(folder.file());
+    CHECK(are_trees(parsed(Parser(model), given), model.vocabulary));
+  });
   CHECK(refused > 300);
   CHECK(refused < 600);
 }

@@ -21,6 +21,7 @@ using test::contains;
 using test::error_of;
 using test::Folder;
 using test::read_bytes;
+using test::refusals_of_damage;
 using test::same_bits;
 using test::write_bytes;
 using text::Packed;
@@ -555,23 +556,8 @@ TEST_CASE("model files: files that are none", "[text]") {
 TEST_CASE("model files: damaged bytes are an error or a model, never a crash", "[text]") {
   const Folder folder;
   text::save_model(folder.file(), small_model());
-  const std::string whole = read_bytes(folder.file());
-  const size_t header = 8 + static_cast<size_t>(*reinterpret_cast<const uint64_t*>(whole.data()));
-  std::mt19937 random(5);
-  int refused = 0;
-  for (int i = 0; i < 1500; ++i) {
-    std::string bytes = whole;
-    for (size_t n = 1 + random() % 3; n > 0; --n)
-      bytes[random() % header] ^= static_cast<char>(1 << random() % 8);
-    if (i % 10 == 0) bytes.resize(random() % whole.size());
-    write_bytes(folder.file(), bytes);
-    try {
-      text::load_model(folder.file()).logits(kLines);
-    } catch (const FileError&) {
-      ++refused;
-    }
-  }
-  CHECK(refused > 1000);
+  CHECK(refusals_of_damage(folder.file(), 1500,
+                           [&] { text::load_model(folder.file()).logits(kLines); }) > 1000);
 }
 
 TEST_CASE("a classifier learns on the GPU as on the CPU", "[text][cuda]") {

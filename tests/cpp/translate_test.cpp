@@ -6,12 +6,14 @@
 #include "catch.h"
 #include "errors.h"
 #include "folder.h"
+#include "model_files.h"
 #include "normlab/autograd.h"
 #include "threads.h"
 
 using namespace normlab;
 using test::error_of;
 using test::Folder;
+using test::refusals_of_damage;
 using test::with_threads;
 using namespace translate;
 
@@ -51,6 +53,14 @@ Sentences tokens(const std::vector<Hypothesis>& found) {
   Sentences made;
   for (const Hypothesis& each : found) made.push_back(each.tokens);
   return made;
+}
+
+Model toy_model() {
+  Pieces pieces = {"\u2581"};
+  for (char c = 'a'; c <= 'z'; ++c) pieces.emplace_back(1, c);
+  const Subwords subwords(pieces);
+  REQUIRE(subwords.size() == kVocabulary);
+  return {toy(), subwords, subwords, "en", "de", {{"task", "translate"}}};
 }
 
 }  // namespace
@@ -110,11 +120,7 @@ TEST_CASE("search: nothing depends on company and threads", "[translate]") {
 }
 
 TEST_CASE("translator: a file gives the same translations", "[translate]") {
-  Pieces pieces = {"\u2581"};
-  for (char c = 'a'; c <= 'z'; ++c) pieces.emplace_back(1, c);
-  const Subwords subwords(pieces);
-  REQUIRE(subwords.size() == kVocabulary);
-  const Model model{toy(), subwords, subwords, "en", "de", {{"task", "translate"}}};
+  const Model model = toy_model();
   const Folder folder;
   save_model(folder.file(), model);
   const Model read = load_model(folder.file());
@@ -124,4 +130,12 @@ TEST_CASE("translator: a file gives the same translations", "[translate]") {
   CHECK(read.notes == model.notes);
   CHECK(error_of<ArgumentError>([&] { read.translate({std::string(60, 'q')}); }) ==
         "translate: the line has 61 subwords, the model takes at most 39: divide it");
+}
+
+TEST_CASE("translator files: damaged bytes are an error or a model", "[translate]") {
+  const Folder folder;
+  save_model(folder.file(), toy_model());
+  CHECK(refusals_of_damage(folder.file(), 300, [&] {
+          load_model(folder.file()).translate({"the cat"}, {.beam = 2});
+        }) > 150);
 }

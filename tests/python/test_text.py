@@ -3,9 +3,7 @@
 import gc
 import os
 import subprocess
-import sys
 import threading
-import time
 import weakref
 from pathlib import Path
 
@@ -219,38 +217,6 @@ def test_model_files_that_are_wrong(tmp_path):
     wrong = text.Model(small_classifier(), text.Vocabulary(["a"]), ["a", "b", "c"])
     with pytest.raises(nl.ArgumentError, match="5 words, it has 2"):
         text.save_model(path, wrong)
-
-
-@pytest.mark.parametrize(
-    "compute",
-    [
-        pytest.param(lambda: text.tokenize("it's (so) good " * 200_000), id="tokenize"),
-        pytest.param(lambda: small_model().logits(["good"] * 3000), id="logits"),
-        pytest.param(lambda: text.token_batches(nl.arange(1_000_000), 10_000), id="token_batches"),
-    ],
-)
-def test_long_calls_let_other_threads_run(compute):
-    running, done = threading.Event(), threading.Event()
-
-    def work():
-        running.set()
-        compute()
-        done.set()
-
-    switch = sys.getswitchinterval()
-    sys.setswitchinterval(60)  # the GIL moves only when it is given away
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        running.wait()
-        turns = 0
-        while not done.is_set():
-            turns += 1
-            time.sleep(0.0005)
-    finally:
-        thread.join()
-        sys.setswitchinterval(switch)
-    assert turns > 3
 
 
 def test_threads_share_a_model_in_evaluation_mode():

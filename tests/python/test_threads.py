@@ -71,19 +71,38 @@ def test_thread_count_does_not_change_a_bit():
     assert results[0] == results[1] == results[2]
 
 
-def test_other_threads_run_while_the_engine_computes():
+def products():
     x = nl.randn((1500, 1500))
-    running = threading.Event()
-    done = threading.Event()
+    for _ in range(20):
+        nl.matmul(x, x)
 
-    def compute():
+
+def logits_of_many_words():
+    words = nl.text.Vocabulary(["good", "bad"])
+    network = nl.text.Classifier(len(words), 2, size=8, heads=2, hidden=12, layers=2)
+    nl.text.Model(network, words, ["no", "yes"]).logits(["good"] * 3000)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        pytest.param(products, id="matmul"),
+        pytest.param(lambda: nl.text.tokenize("it's (so) good " * 200_000), id="tokenize"),
+        pytest.param(logits_of_many_words, id="logits"),
+        pytest.param(lambda: nl.text.token_batches(nl.arange(1_000_000), 10_000), id="batches"),
+    ],
+)
+def test_other_threads_run_while_the_engine_computes(compute):
+    running, done = threading.Event(), threading.Event()
+
+    def work():
         running.set()
-        for _ in range(20):
-            nl.matmul(x, x)
+        compute()
         done.set()
 
+    switch = sys.getswitchinterval()
     sys.setswitchinterval(60)  # the GIL moves only when it is given away
-    thread = threading.Thread(target=compute)
+    thread = threading.Thread(target=work)
     thread.start()
     try:
         running.wait()
@@ -93,7 +112,7 @@ def test_other_threads_run_while_the_engine_computes():
             time.sleep(0.0005)
     finally:
         thread.join()
-        sys.setswitchinterval(0.005)
+        sys.setswitchinterval(switch)
     assert turns > 3
 
 
