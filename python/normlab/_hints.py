@@ -110,6 +110,10 @@ _TENSOR: Mapping[str, str] = {
 }
 
 _FUNCTIONS: Mapping[str, str] = {
+    "cmake_dir get_cmake_dir get_include": (
+        "the wheel has no headers and no CMake configuration; a C++ program takes the engine by "
+        "FetchContent, or by find_package from the installed source (docs/cpp.md)"
+    ),
     **_BOTH,
     "from_numpy as_tensor asarray": "use `nl.tensor(array)`, which shares the array's memory",
     "FloatTensor LongTensor DoubleTensor": "use `nl.tensor([1.0, 2.0])`",
