@@ -85,8 +85,7 @@ struct Hypothesis {
 /// better, then the lower number. On the CPU a sentence's result does not depend on the others, to
 /// the last bit.
 /// @throws ArgumentError  beam out of range, sentences below 1, alpha not finite, a sentence that
-/// is
-///                        too long with its number.
+///                        is too long, with its number.
 std::vector<Hypothesis> search(Translator& translator,
                                const std::vector<std::vector<int64_t>>& sources,
                                const SearchOptions& options = {});

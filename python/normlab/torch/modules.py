@@ -170,8 +170,6 @@ class Norm(nn.Module):
 
     def _faster(self, x: Tensor, t: Tensors) -> str:
         """The backend that is faster for x, among those that can take it."""
-        if self._by_layer_norm and x.numel() < _FEW:
-            return "torch"
         if self._has_native and self._by_channel:
             return "torch"
         if _kernels.is_watched(x) or x.device.type != "cpu" or x.dtype not in _FAST:
